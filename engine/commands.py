@@ -1,0 +1,129 @@
+"""What can be asked of a schedule. Commands carry every id they need: the engine makes none."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from engine.events import Terms
+
+
+class Command(Struct, frozen=True, array_like=True):
+    """A request to change the schedule."""
+
+
+class HoldSeats(Command, frozen=True, tag="hold_seats"):
+    """Hold these seats, all or none. A standing area's id may occur several times."""
+
+    booking_id: str
+    customer_id: str
+    seats: tuple[str, ...]
+
+
+class HoldBest(Command, frozen=True, tag="hold_best"):
+    """Hold the best `quantity` places there are, all or none."""
+
+    booking_id: str
+    customer_id: str
+    quantity: int
+    category: str | None = None
+    zone: str | None = None
+    adjacent: bool = False  # side by side is a must; otherwise it is only preferred
+
+
+class Extend(Command, frozen=True, tag="extend"):
+    """Start the hold's time anew."""
+
+    booking_id: str
+    customer_id: str
+
+
+class Change(Command, frozen=True, tag="change"):
+    """Exchange the booking's seats for others, all or none; seats in both stay."""
+
+    booking_id: str
+    customer_id: str
+    seats: tuple[str, ...]
+
+
+class Confirm(Command, frozen=True, tag="confirm"):
+    """Make a hold that costs nothing a booking."""
+
+    booking_id: str
+    customer_id: str
+
+
+class Cancel(Command, frozen=True, tag="cancel"):
+    """Give the seats of an unpaid hold back. An empty `customer_id` acts for whoever owns it (organizer, admin)."""
+
+    booking_id: str
+    cancellation_id: str
+    customer_id: str
+    reason: str = ""
+    by: str = "customer"
+
+
+class Expire(Command, frozen=True, tag="expire"):
+    """End every hold whose time is up."""
+
+
+class RequestPayment(Command, frozen=True, tag="request_payment"):
+    """Journal that money is about to be asked for."""
+
+    booking_id: str
+    customer_id: str
+    payment_id: str
+    provider: str
+
+
+class ApprovePayment(Command, frozen=True, tag="approve_payment"):
+    """The provider has the money."""
+
+    booking_id: str
+    payment_id: str
+    reference: str
+
+
+class DeclinePayment(Command, frozen=True, tag="decline_payment"):
+    """The provider has certainly not taken the money."""
+
+    booking_id: str
+    payment_id: str
+    reason: str
+
+
+class Block(Command, frozen=True, tag="block"):
+    """Take free seats out of the sale, all or none."""
+
+    seats: tuple[str, ...]
+    reason: str
+    by: str
+
+
+class Unblock(Command, frozen=True, tag="unblock"):
+    """Put blocked seats back on sale; those not blocked are left as they are."""
+
+    seats: tuple[str, ...]
+    by: str
+
+
+class ChangeTerms(Command, frozen=True, tag="change_terms"):
+    """Sell on other terms from now on. Bookings keep the price they were made at."""
+
+    terms: Terms
+
+
+AnyCommand = (
+    HoldSeats
+    | HoldBest
+    | Extend
+    | Change
+    | Confirm
+    | Cancel
+    | Expire
+    | RequestPayment
+    | ApprovePayment
+    | DeclinePayment
+    | Block
+    | Unblock
+    | ChangeTerms
+)

@@ -1,0 +1,315 @@
+"""Commands in, events or a refusal out. `decide` changes nothing; every rule of the sale stands in this file, once.
+
+A group is all or nothing, a refusal carries what its sender needs to go on, and no rule refuses a sale for the sake of
+a tidier house.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from engine import commands, events
+from engine.booking import Booking, PaymentStatus, Status
+from engine.events import AnyEvent
+from engine.refusals import Code, Refusal
+from engine.state import BLOCKED, FREE, ScheduleState, can_expire
+
+# More in one booking is no longer a group of friends; it also bounds what one command can cost.
+MAX_PLACES_PER_BOOKING = 100
+# A hold can be extended until this many hold times after it was made.
+MAX_HOLD_TIMES = 2
+
+Decision = tuple[AnyEvent, ...] | Refusal
+
+
+def decide(state: ScheduleState, command: commands.AnyCommand, now_ms: int) -> Decision:
+    """What the command leads to. Holds whose time is up must have been expired before (see `turn.execute`)."""
+    return _DECIDE[type(command)](state, command, now_ms)
+
+
+# --- holds ------------------------------------------------------------------------------------------------------------
+def _sale_window(state: ScheduleState, now_ms: int) -> Refusal | None:
+    terms = state.on
+    if now_ms < terms.sale_opens_at_ms:
+        return Refusal(Code.SALE_NOT_OPEN, at_ms=terms.sale_opens_at_ms)
+    if now_ms >= terms.sale_closes_at_ms:
+        return Refusal(Code.SALE_CLOSED, at_ms=terms.sale_closes_at_ms)
+    return None
+
+
+def _customer_limit(state: ScheduleState, customer_id: str, more: int) -> Refusal | None:
+    limit = state.on.max_seats_per_customer
+    owned = state.places_of.get(customer_id, 0)
+    if limit and owned + more > limit:
+        return Refusal(Code.CUSTOMER_LIMIT_REACHED, limit=limit, available=max(limit - owned, 0))
+    return None
+
+
+def _indexes(state: ScheduleState, seats: tuple[str, ...]) -> tuple[int, ...] | Refusal:
+    """The plan indexes of the seat ids, in their order."""
+    if not 1 <= len(seats) <= MAX_PLACES_PER_BOOKING:
+        return Refusal(Code.INVALID_QUANTITY, limit=MAX_PLACES_PER_BOOKING)
+    index_of = state.plan.index
+    unknown = tuple(seat for seat in seats if seat not in index_of)
+    if unknown:
+        return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
+    places = tuple(index_of[seat] for seat in seats)
+    if len(set(places)) != len(places):
+        twice = [index for index, times in Counter(places).items() if times > 1 and index < state.plan.size]
+        if twice:
+            return Refusal(Code.DUPLICATE_SEAT, seats=tuple(state.plan.ids[index] for index in twice))
+    return places
+
+
+def _not_in_state(state: ScheduleState, places: tuple[int, ...], wanted: int) -> tuple[str, ...]:
+    """The ids of those places that are not in the wanted state; a standing area counts as one place too many."""
+    size, seats, ids = state.plan.size, state.seats, state.plan.ids
+    wrong = [ids[index] for index in places if index < size and seats[index] != wanted]
+    standing = Counter(index for index in places if index >= size)
+    wrong += [ids[index] for index, times in standing.items() if state.areas[index - size][wanted] < times]
+    return tuple(wrong)
+
+
+def _hold(state: ScheduleState, booking_id: str, customer_id: str, places: tuple[int, ...], now_ms: int) -> Decision:
+    terms = state.on
+    prices = tuple(state.price_of(index) for index in places)
+    # The performance's start ends a hold as well: nobody pays for a seat in a house that is already playing.
+    expires_ms = min(now_ms + terms.hold_ms, max(terms.starts_at_ms, now_ms + 1))
+    return (events.Held(booking_id, customer_id, places, prices, terms.currency, expires_ms),)
+
+
+def _hold_seats(state: ScheduleState, command: commands.HoldSeats, now_ms: int) -> Decision:
+    if (refusal := _sale_window(state, now_ms)) is not None:
+        return refusal
+    places = _indexes(state, command.seats)
+    if isinstance(places, Refusal):
+        return places
+    if taken := _not_in_state(state, places, FREE):
+        return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
+    if (refusal := _customer_limit(state, command.customer_id, len(places))) is not None:
+        return refusal
+    return _hold(state, command.booking_id, command.customer_id, places, now_ms)
+
+
+def _hold_best(state: ScheduleState, command: commands.HoldBest, now_ms: int) -> Decision:
+    if (refusal := _sale_window(state, now_ms)) is not None:
+        return refusal
+    if not 1 <= command.quantity <= MAX_PLACES_PER_BOOKING:
+        return Refusal(Code.INVALID_QUANTITY, limit=MAX_PLACES_PER_BOOKING)
+    plan, category, zone = state.plan, None, None
+    if command.category is not None and (category := plan.category_number(command.category)) is None:
+        return Refusal(Code.UNKNOWN_CATEGORY)
+    if command.zone is not None and (zone := plan.zone_number(command.zone)) is None:
+        return Refusal(Code.UNKNOWN_ZONE)
+    places = state.free.best(command.quantity, category, zone, command.adjacent)
+    if places is None:
+        places = _standing(state, command.quantity, category, zone)
+    if places is None:
+        return Refusal(Code.NOT_ENOUGH_SEATS, available=_available(state, category, zone, command.adjacent))
+    if (refusal := _customer_limit(state, command.customer_id, len(places))) is not None:
+        return refusal
+    return _hold(state, command.booking_id, command.customer_id, places, now_ms)
+
+
+def _areas(state: ScheduleState, category: int | None, zone: int | None) -> list[int]:
+    """The plan indexes of the standing areas the filter lets through."""
+    plan = state.plan
+    return [
+        index
+        for index in range(plan.size, plan.size + len(plan.areas))
+        if category in (None, plan.category_of[index]) and zone in (None, plan.zone_of[index])
+    ]
+
+
+def _standing(state: ScheduleState, quantity: int, category: int | None, zone: int | None) -> tuple[int, ...] | None:
+    """The group stays together: one area, the first in the plan that has room for all."""
+    for index in _areas(state, category, zone):
+        if state.areas[index - state.plan.size][FREE] >= quantity:
+            return (index,) * quantity
+    return None
+
+
+def _available(state: ScheduleState, category: int | None, zone: int | None, adjacent: bool) -> int:
+    """The largest quantity that the same wish would have been granted for."""
+    seated = state.free.longest_run(category, zone) if adjacent else state.free.count(category, zone)
+    standing = [state.areas[index - state.plan.size][FREE] for index in _areas(state, category, zone)]
+    return max([seated, *standing])
+
+
+# --- bookings ---------------------------------------------------------------------------------------------------------
+def _owned(state: ScheduleState, booking_id: str, customer_id: str, now_ms: int) -> Booking | Refusal:
+    """The live booking, if it is this customer's (an empty id asks for anybody's)."""
+    booking = state.bookings.get(booking_id) or state.ended.get(booking_id)
+    if booking is None or customer_id not in ("", booking.customer_id):
+        return Refusal(Code.BOOKING_NOT_FOUND)
+    if booking.status is Status.CANCELLED:
+        return Refusal(Code.BOOKING_ALREADY_CANCELLED)
+    if booking.status is Status.EXPIRED or (can_expire(booking) and booking.expires_ms <= now_ms):
+        return Refusal(Code.BOOKING_EXPIRED)
+    return booking
+
+
+def _paying(booking: Booking) -> bool:
+    return booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED
+
+
+def _extend(state: ScheduleState, command: commands.Extend, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if booking.status is not Status.HELD:
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE)
+    terms = state.on
+    latest_ms = min(booking.created_ms + MAX_HOLD_TIMES * terms.hold_ms, terms.starts_at_ms)
+    expires_ms = min(now_ms + terms.hold_ms, latest_ms)
+    if expires_ms <= booking.expires_ms:
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=booking.expires_ms)
+    return (events.Extended(booking.id, expires_ms),)
+
+
+def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if (refusal := _sale_window(state, now_ms)) is not None:
+        return refusal
+    if _paying(booking):
+        return Refusal(Code.PAYMENT_IN_PROGRESS)
+    places = _indexes(state, command.seats)
+    if isinstance(places, Refusal):
+        return places
+    wanted = tuple((Counter(places) - Counter(booking.seats)).elements())  # those not the customer's already
+    if taken := _not_in_state(state, wanted, FREE):
+        return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
+    if (refusal := _customer_limit(state, booking.customer_id, len(places) - len(booking.seats))) is not None:
+        return refusal
+    kept = dict(zip(booking.seats, booking.prices, strict=True))  # a seat that stays keeps its price
+    prices = tuple(kept.get(index, state.price_of(index)) for index in places)
+    if booking.status is Status.CONFIRMED and sum(prices) != booking.amount:
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE)  # paid: only for seats that cost the same
+    return (events.Changed(booking.id, places, prices),)
+
+
+def _confirm(state: ScheduleState, command: commands.Confirm, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if booking.status is Status.CONFIRMED:
+        return Refusal(Code.BOOKING_ALREADY_PAID)
+    if booking.amount:
+        return Refusal(Code.PAYMENT_REQUIRED)
+    return (events.Confirmed(booking.id),)
+
+
+def _cancel(state: ScheduleState, command: commands.Cancel, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if _paying(booking):
+        return Refusal(Code.PAYMENT_IN_PROGRESS)
+    if booking.status is Status.CONFIRMED and booking.amount:
+        return Refusal(Code.BOOKING_PAID)
+    return (events.Cancelled(booking.id, command.cancellation_id, command.reason, command.by),)
+
+
+def _expire(state: ScheduleState, command: commands.Expire, now_ms: int) -> Decision:
+    due: dict[str, int] = {}
+    heap, branches = state.deadlines, [0]
+    while branches:  # walks only that top of the heap which is due, and leaves the heap as it is
+        position = branches.pop()
+        if position < len(heap) and heap[position][0] <= now_ms:
+            expires_ms, booking_id = heap[position]
+            booking = state.bookings.get(booking_id)
+            if booking is not None and booking.expires_ms == expires_ms and can_expire(booking):
+                due[booking_id] = expires_ms
+            branches += (2 * position + 1, 2 * position + 2)
+    return tuple(events.Expired(booking_id) for booking_id in sorted(due, key=lambda each: (due[each], each)))
+
+
+# --- payments ---------------------------------------------------------------------------------------------------------
+def _request_payment(state: ScheduleState, command: commands.RequestPayment, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if booking.status is Status.CONFIRMED:
+        return Refusal(Code.BOOKING_ALREADY_PAID)
+    if _paying(booking):
+        return Refusal(Code.PAYMENT_IN_PROGRESS)
+    return (events.PaymentRequested(booking.id, command.payment_id, booking.amount, command.provider),)
+
+
+def _payment(state: ScheduleState, booking_id: str, payment_id: str) -> Refusal | None:
+    booking = state.bookings.get(booking_id)
+    if booking is None or booking.payment is None or booking.payment.id != payment_id:
+        return Refusal(Code.PAYMENT_NOT_FOUND)
+    if booking.payment.status is not PaymentStatus.REQUESTED:
+        return Refusal(Code.PAYMENT_ALREADY_SETTLED)
+    return None
+
+
+def _approve_payment(state: ScheduleState, command: commands.ApprovePayment, now_ms: int) -> Decision:
+    if (refusal := _payment(state, command.booking_id, command.payment_id)) is not None:
+        return refusal
+    return (
+        events.PaymentApproved(command.booking_id, command.payment_id, command.reference),
+        events.Confirmed(command.booking_id),
+    )
+
+
+def _decline_payment(state: ScheduleState, command: commands.DeclinePayment, now_ms: int) -> Decision:
+    if (refusal := _payment(state, command.booking_id, command.payment_id)) is not None:
+        return refusal
+    return (events.PaymentDeclined(command.booking_id, command.payment_id, command.reason),)
+
+
+# --- the organizer's --------------------------------------------------------------------------------------------------
+def _block(state: ScheduleState, command: commands.Block, now_ms: int) -> Decision:
+    unknown = tuple(seat for seat in command.seats if seat not in state.plan.index)
+    if unknown:
+        return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
+    places = tuple(state.plan.index[seat] for seat in command.seats)
+    numbered = [index for index in places if index < state.plan.size]
+    if len(set(numbered)) != len(numbered):
+        return Refusal(Code.DUPLICATE_SEAT)
+    if taken := _not_in_state(state, places, FREE):
+        return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
+    return (events.Blocked(places, command.reason, command.by),) if places else ()
+
+
+def _unblock(state: ScheduleState, command: commands.Unblock, now_ms: int) -> Decision:
+    unknown = tuple(seat for seat in command.seats if seat not in state.plan.index)
+    if unknown:
+        return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
+    size = state.plan.size
+    wanted = Counter(state.plan.index[seat] for seat in command.seats)
+    places: list[int] = []
+    for index, times in wanted.items():
+        blocked = int(state.seats[index] == BLOCKED) if index < size else state.areas[index - size][BLOCKED]
+        places += [index] * min(times, blocked)
+    return (events.Unblocked(tuple(places), command.by),) if places else ()
+
+
+def _change_terms(state: ScheduleState, command: commands.ChangeTerms, now_ms: int) -> Decision:
+    missing = set(state.plan.categories) - set(command.terms.prices)
+    if missing:
+        return Refusal(Code.UNKNOWN_CATEGORY)
+    return () if command.terms == state.on else (events.TermsChanged(command.terms),)
+
+
+_DECIDE: dict[type[commands.Command], Callable[[ScheduleState, Any, int], Decision]] = {
+    commands.HoldSeats: _hold_seats,
+    commands.HoldBest: _hold_best,
+    commands.Extend: _extend,
+    commands.Change: _change,
+    commands.Confirm: _confirm,
+    commands.Cancel: _cancel,
+    commands.Expire: _expire,
+    commands.RequestPayment: _request_payment,
+    commands.ApprovePayment: _approve_payment,
+    commands.DeclinePayment: _decline_payment,
+    commands.Block: _block,
+    commands.Unblock: _unblock,
+    commands.ChangeTerms: _change_terms,
+}

@@ -1,0 +1,142 @@
+"""The facts of a schedule's journal. What stands here once must decode for ever.
+
+Compatibility rule: an event is encoded as an array, so a new field goes at the end and has a default; a field is never
+removed, renamed in meaning or reordered, and a tag is never reused. `tests/engine/golden` holds old journals that must
+replay.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+
+class Terms(Struct, frozen=True, array_like=True):
+    """On what terms a schedule is sold."""
+
+    currency: str  # ISO 4217
+    prices: dict[str, int]  # category name → minor units
+    starts_at_ms: int
+    sale_opens_at_ms: int  # 0: at once
+    sale_closes_at_ms: int  # the start of the performance unless set
+    max_seats_per_customer: int  # 0: no limit
+    hold_ms: int  # how long an unpaid hold lasts
+
+
+class Event(Struct, frozen=True, array_like=True):
+    """A fact. `type_name` is its public name."""
+
+    @property
+    def type_name(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class Opened(Event, frozen=True, tag="schedule.opened"):
+    """Always the first event: the schedule exists, with this plan and these terms."""
+
+    plan_digest: str
+    terms: Terms
+
+
+class TermsChanged(Event, frozen=True, tag="schedule.terms_changed"):
+    terms: Terms
+
+
+class Held(Event, frozen=True, tag="reservation.held"):
+    booking_id: str
+    customer_id: str
+    seats: tuple[int, ...]
+    prices: tuple[int, ...]
+    currency: str
+    expires_ms: int
+
+
+class Extended(Event, frozen=True, tag="reservation.extended"):
+    booking_id: str
+    expires_ms: int
+
+
+class Changed(Event, frozen=True, tag="reservation.changed"):
+    """The booking's seats were exchanged, all at once."""
+
+    booking_id: str
+    seats: tuple[int, ...]
+    prices: tuple[int, ...]
+
+
+class Confirmed(Event, frozen=True, tag="reservation.confirmed"):
+    booking_id: str
+
+
+class Expired(Event, frozen=True, tag="reservation.expired"):
+    booking_id: str
+
+
+class Cancelled(Event, frozen=True, tag="cancellation.completed"):
+    booking_id: str
+    cancellation_id: str
+    reason: str
+    by: str
+
+
+class PaymentRequested(Event, frozen=True, tag="payment.requested"):
+    """Money is about to be asked for: from here on the hold cannot expire until the outcome is known."""
+
+    booking_id: str
+    payment_id: str
+    amount: int
+    provider: str
+
+
+class PaymentApproved(Event, frozen=True, tag="payment.approved"):
+    booking_id: str
+    payment_id: str
+    reference: str
+
+
+class PaymentDeclined(Event, frozen=True, tag="payment.declined"):
+    booking_id: str
+    payment_id: str
+    reason: str
+
+
+class Blocked(Event, frozen=True, tag="seats.blocked"):
+    seats: tuple[int, ...]
+    reason: str
+    by: str
+
+
+class Unblocked(Event, frozen=True, tag="seats.unblocked"):
+    seats: tuple[int, ...]
+    by: str
+
+
+AnyEvent = (
+    Opened
+    | TermsChanged
+    | Held
+    | Extended
+    | Changed
+    | Confirmed
+    | Expired
+    | Cancelled
+    | PaymentRequested
+    | PaymentApproved
+    | PaymentDeclined
+    | Blocked
+    | Unblocked
+)
+
+
+class Record(Struct, frozen=True, array_like=True):
+    """One line of the journal: an event with its place, its time and the request that caused it."""
+
+    seq: int  # 1, 2, 3 … per schedule, without gaps
+    at_ms: int
+    event: AnyEvent
+    request_id: str = ""  # empty: nobody asked (an expiry)
+    fingerprint: str = ""  # of the request's body: tells a repeated request from a reused key
+
+
+encode_event = msgspec.msgpack.Encoder().encode
+decode_event = msgspec.msgpack.Decoder(AnyEvent).decode

@@ -1,0 +1,44 @@
+"""Why a command was turned down. A refusal is a value; the list only grows: clients switch on the codes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Code(StrEnum):
+    """The stable name of a refusal, as `code` in a problem document."""
+
+    SEATS_UNAVAILABLE = "seats_unavailable"
+    NOT_ENOUGH_SEATS = "not_enough_seats"
+    UNKNOWN_SEAT = "unknown_seat"
+    DUPLICATE_SEAT = "duplicate_seat"
+    UNKNOWN_CATEGORY = "unknown_category"
+    UNKNOWN_ZONE = "unknown_zone"
+    INVALID_QUANTITY = "invalid_quantity"
+    SALE_NOT_OPEN = "sale_not_open"
+    SALE_CLOSED = "sale_closed"
+    CUSTOMER_LIMIT_REACHED = "customer_limit_reached"
+    BOOKING_NOT_FOUND = "booking_not_found"
+    BOOKING_ALREADY_CANCELLED = "booking_already_cancelled"
+    BOOKING_EXPIRED = "booking_expired"
+    BOOKING_PAID = "booking_paid"
+    BOOKING_ALREADY_PAID = "booking_already_paid"
+    BOOKING_NOT_CHANGEABLE = "booking_not_changeable"
+    PAYMENT_IN_PROGRESS = "payment_in_progress"
+    PAYMENT_NOT_FOUND = "payment_not_found"
+    PAYMENT_REQUIRED = "payment_required"
+    PAYMENT_ALREADY_SETTLED = "payment_already_settled"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
+
+
+class Refusal(Struct, frozen=True, array_like=True, tag="refusal"):
+    """A command that changed nothing, with the facts its sender needs to go on."""
+
+    code: Code
+    seats: tuple[str, ...] = ()  # the seat ids the refusal is about
+    available: int | None = None  # how many places could be had instead
+    limit: int | None = None  # the limit that was reached
+    at_ms: int | None = None  # when the sale opens or closed

@@ -1,0 +1,220 @@
+"""Every table of the system, and why it is there. Migrations in `migrations/` bring a database to this shape.
+
+Three groups: what a schedule's actor writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
+current tables `bookings`, `payments`, `cancellations`), what the routes write (accounts, sessions, venues,
+performances, schedules), and bookkeeping (`idempotency_keys`, `audit_log`). Ids are UUIDv7, times `timestamptz`,
+money integer minor units.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+
+UUID = postgresql.UUID(as_uuid=False)
+TIME = TIMESTAMP(timezone=True)
+NOW = text("now()")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# --- accounts ---------------------------------------------------------------------------------------------------------
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("email", Text, nullable=False),  # as the owner wrote it; compared in lower case
+    Column("password_hash", Text, nullable=False),  # Argon2id
+    Column("name", Text),
+    Column("role", Text, nullable=False),  # customer | organizer | admin
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("deleted_at", TIME),
+    Index("uq_accounts_email_lower", text("lower(email)"), unique=True, postgresql_where=text("deleted_at IS NULL")),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("account_id", UUID, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("refresh_hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the current refresh token
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("expires_at", TIME, nullable=False),
+    Column("revoked_at", TIME),
+)
+
+# --- catalogue --------------------------------------------------------------------------------------------------------
+venues = Table(
+    "venues",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("seating_plan", JSONB, nullable=False),  # the pretix document as it was sent; never changed
+    Column("plan_digest", Text, nullable=False),
+    Column("capacity", Integer, nullable=False),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+performances = Table(
+    "performances",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
+    Column("venue_id", UUID, ForeignKey("venues.id")),
+    Column("title", Text, nullable=False),
+    Column("description", Text),
+    Column("category", Text),
+    Column("duration_minutes", Integer),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("deleted_at", TIME),
+    Index(
+        "uq_performances_organizer_title",
+        "organizer_id",
+        text("lower(title)"),
+        unique=True,
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("performance_id", UUID, ForeignKey("performances.id"), nullable=False, index=True),
+    Column("venue_id", UUID, ForeignKey("venues.id"), nullable=False),
+    Column("starts_at", TIME, nullable=False, index=True),
+    Column("currency", Text, nullable=False),
+    Column("prices", JSONB, nullable=False),  # category → minor units
+    Column("sale_opens_at", TIME),
+    Column("sale_closes_at", TIME),
+    Column("max_seats_per_customer", Integer),
+    Column("hold_seconds", Integer, nullable=False),
+    Column("waiting_room", Boolean, nullable=False, server_default=sa.false()),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("deleted_at", TIME),
+)
+
+# --- written by the schedule's actor, in one transaction per group commit ---------------------------------------------
+schedule_heads = Table(
+    "schedule_heads",
+    metadata,
+    Column("schedule_id", UUID, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),  # raised by every activation: the fence
+    Column("seq", BigInteger, nullable=False),  # the journal's last sequence number
+    Column("published_seq", BigInteger, nullable=False, server_default="0"),  # everything up to here is on Kafka
+    Column("snapshot_seq", BigInteger, nullable=False, server_default="0"),
+    Column("next_deadline_ms", BigInteger),  # when the next hold expires; NULL: none
+    Column("oldest_payment_ms", BigInteger),  # when the oldest payment without an outcome was requested; NULL: none
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    # No index on the columns that every group commit changes: updates stay HOT, and there is one row per schedule.
+    postgresql_with={"fillfactor": "50"},
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("schedule_id", UUID, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("booking_id", UUID),
+    Column("request_id", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # msgpack, see engine/events.py
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("schedule_id", UUID, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),  # see engine/snapshot.py
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("schedule_id", UUID, nullable=False),
+    Column("customer_id", UUID, nullable=False),
+    Column("status", Text, nullable=False),  # held | confirmed | cancelled | expired
+    Column("seats", ARRAY(Text), nullable=False),  # seat ids, in the booking's order
+    Column("prices", ARRAY(BigInteger), nullable=False),  # parallel to seats
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),  # journal seq of the last change
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME),
+    Column("payment_id", UUID),  # the latest attempt
+    Index("ix_bookings_customer_id_id", "customer_id", "id"),
+    Index("ix_bookings_schedule_id_status", "schedule_id", "status"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("booking_id", UUID, nullable=False, index=True),
+    Column("schedule_id", UUID, nullable=False),
+    Column("customer_id", UUID, nullable=False, index=True),
+    Column("status", Text, nullable=False),  # requested | approved | declined
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("reference", Text),
+    Column("reason", Text),
+    Column("requested_at", TIME, nullable=False),
+    Column("settled_at", TIME),
+    Index("ix_payments_requested", "requested_at", postgresql_where=text("status = 'requested'")),
+)
+
+cancellations = Table(
+    "cancellations",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("booking_id", UUID, nullable=False, unique=True),
+    Column("schedule_id", UUID, nullable=False),
+    Column("customer_id", UUID, nullable=False, index=True),
+    Column("reason", Text),
+    Column("by", Text, nullable=False),
+    Column("cancelled_at", TIME, nullable=False),
+)
+
+# --- bookkeeping ------------------------------------------------------------------------------------------------------
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    # Answers to POSTs that do not go through a schedule's actor; those keep theirs in the journal.
+    Column("owner", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("at", TIME, nullable=False, server_default=NOW),
+    Column("account_id", UUID, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", JSONB),
+    Column("after", JSONB),
+)

@@ -1,0 +1,203 @@
+"""The only file that knows Ray: how a schedule's owner becomes a process, and how it is found, asked and replaced.
+
+One detached, named actor per schedule. Ray does not restart it: whoever misses it creates it anew under the same
+name, which is quicker and the same path for every way of going (see docs/adr/0001). Two may be alive for a while,
+when a silent one was replaced and wakes: the journal's fence lets only the newest write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from actors import telemetry
+from actors.clock import SystemClock
+from actors.gateway import Gateway, OwnerLost
+from actors.schedule import Schedule
+from actors.settings import Settings
+from actors.wire import decode_requests, encode_inspection, encode_replies
+from persistence.database import asyncpg_dsn
+from persistence.event_log import KafkaEventLog
+from persistence.journal import PostgresJournal, UnknownSchedule
+from persistence.seat_cache import RedisSeatCache
+
+NAMESPACE = "boxoffice"
+START_SECONDS = 30.0  # a new process on a busy machine; measured 1.2–2 s on an idle one
+
+
+def connect(settings: Settings) -> None:
+    """Joins the Ray cluster at `settings.ray_address`. Raises `ConnectionError` when there is none."""
+    assert settings.ray_address is not None, "the supervisor or the environment names the Ray head"
+    host = settings.ray_address.rpartition(":")[0]
+    own_address = {"_node_ip_address": host} if host.startswith("127.") else {}
+    ray.init(
+        address=settings.ray_address,
+        namespace=NAMESPACE,
+        log_to_driver=False,
+        logging_level="ERROR",
+        ignore_reinit_error=True,
+        **own_address,
+    )
+
+
+class OwnerProcess:
+    """The body of the Ray actor: builds the plain `Schedule`, translates bytes, and ends the process when it has left.
+
+    Nothing here survives a crash, and nothing needs to.
+    """
+
+    def __init__(self, schedule_id: str, settings: bytes) -> None:
+        self._id = schedule_id
+        self._settings = msgspec.json.decode(settings, type=Settings)
+        self._running: asyncio.Task[None] | None = None
+        self._schedule: Schedule | None = None
+
+    async def start(self) -> None:
+        """Begins to activate; answers at once, as a sign of life."""
+        if self._running is not None:
+            return
+        settings = self._settings
+        telemetry.configure(settings, "schedule", schedule_id=self._id)
+        assert settings.database_url is not None
+        assert settings.redis_url is not None
+        # One connection for the group commit, one for what goes on beside it (snapshots, watermark, catching up).
+        pool = asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3, command_timeout=30)
+        servers = settings.kafka_bootstrap_servers
+        log = KafkaEventLog(servers, settings.topic) if settings.publish and servers else None
+        self._schedule = Schedule(
+            self._id,
+            journal=PostgresJournal(pool),
+            cache=RedisSeatCache(settings.redis_url),
+            log=log,
+            clock=SystemClock(),
+            idle_seconds=settings.actor_idle_seconds,
+        )
+        self._running = asyncio.create_task(self._run(pool, log))
+
+    async def _run(self, pool: asyncpg.Pool[Any], log: KafkaEventLog | None) -> None:
+        """The owner's life; the process ends with it, whichever way."""
+        assert self._schedule is not None
+        try:
+            await pool
+            if log is not None:
+                await log.start()
+            await self._schedule.activate()
+            await self._schedule.left.wait()
+        except UnknownSchedule:
+            telemetry.logger.warning("there is no schedule %s", self._id)
+        finally:
+            os._exit(0)  # nothing to flush: what counts is in the journal, and callers look for the next owner
+
+    async def submit(self, data: bytes) -> bytes:
+        assert self._schedule is not None, "start comes first"
+        return encode_replies(await self._schedule.submit(decode_requests(data)))
+
+    async def inspect(self) -> bytes:
+        assert self._schedule is not None, "start comes first"
+        return encode_inspection(await self._schedule.inspect())
+
+
+class RayOwner:
+    """A handle on one owner's process. Every failure to get an answer is `OwnerLost`."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+    async def submit(self, data: bytes) -> bytes:
+        return await _answer(self.handle.submit.remote(data))
+
+    async def inspect(self) -> bytes:
+        return await _answer(self.handle.inspect.remote())
+
+
+async def _answer(reference: Any) -> bytes:
+    try:
+        answer: bytes = await reference
+    except GetTimeoutError:
+        raise
+    except RayError as error:
+        raise OwnerLost(type(error).__name__) from error
+    return answer
+
+
+class RayOwners:
+    """Finds, creates and replaces owners."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = msgspec.json.encode(settings)
+
+    async def find(self, schedule_id: str) -> RayOwner:
+        """The schedule's owner, created if there is none, alive a moment ago. Raises `OwnerLost`."""
+        handle = await asyncio.to_thread(self._get_or_create, schedule_id)
+        try:
+            await asyncio.wait_for(_answer(handle.start.remote()), START_SECONDS)
+        except TimeoutError as error:
+            await self.replace(schedule_id, RayOwner(handle))
+            raise OwnerLost("did not start") from error
+        return RayOwner(handle)
+
+    async def replace(self, schedule_id: str, owner: RayOwner) -> None:
+        """Kills a silent owner, unless somebody else has replaced it already."""
+        await asyncio.to_thread(self._kill_if_current, schedule_id, owner.handle)
+
+    def _get_or_create(self, schedule_id: str) -> Any:
+        try:
+            return (
+                ray.remote(OwnerProcess)
+                .options(
+                    name=_name(schedule_id),
+                    get_if_exists=True,
+                    lifetime="detached",
+                    num_cpus=0,  # owners share the cores; the number of schedules is bounded by memory
+                    max_restarts=0,
+                    max_task_retries=0,
+                    max_concurrency=1000,
+                    enable_task_events=False,
+                )
+                .remote(schedule_id, self._settings)
+            )
+        except (RayError, ValueError) as error:  # ValueError: the name went away between look-up and use
+            raise OwnerLost(str(error)) from error
+
+    def _kill_if_current(self, schedule_id: str, handle: Any) -> None:
+        try:
+            if ray.get_actor(_name(schedule_id), namespace=NAMESPACE) == handle:
+                ray.kill(handle, no_restart=True)
+        except (RayError, ValueError):
+            return  # gone already
+
+
+def _name(schedule_id: str) -> str:
+    return f"schedule-{schedule_id}"
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[RayOwner]]:
+    """The way to every schedule, for an API worker or a background process."""
+    assert settings.database_url is not None
+    await asyncio.to_thread(connect, settings)
+    async with asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=2) as pool:
+
+        async def exists(schedule_id: str) -> bool:
+            query = "SELECT true FROM schedule_heads WHERE schedule_id = $1"
+            return bool(await pool.fetchval(query, schedule_id))
+
+        gateway = Gateway(
+            RayOwners(settings),
+            exists,
+            call_timeout_seconds=settings.call_timeout_seconds,
+            deadline_seconds=settings.deadline_seconds,
+        )
+        try:
+            yield gateway
+        finally:
+            await gateway.close()
+            await asyncio.to_thread(ray.shutdown)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 
 import asyncpg
 import uvloop
@@ -29,19 +30,21 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
-    database = create_engine(settings.database_url, pool_size=2)
     async with (
+        AsyncExitStack() as closing,
         asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=2) as pool,
         open_gateway(settings) as gateway,
         asyncio.TaskGroup() as work,
     ):
+        database = create_engine(settings.database_url, pool_size=2)
+        closing.push_async_callback(database.dispose)
         publishing = settings.publish and settings.kafka_bootstrap_servers is not None
         work.create_task(Sweeper(pool, gateway, clock, publishing=publishing).run(stop))
         if settings.sandbox_url is not None:
             sandbox = SandboxProvider(settings.sandbox_url, settings.secret, clock.now_ms)
+            closing.push_async_callback(sandbox.close)
             work.create_task(Settlement(database, gateway, sandbox, clock).run(stop))
         telemetry.logger.info("watching deadlines, unpublished events and payments in doubt")
-    await database.dispose()
 
 
 if __name__ == "__main__":

@@ -321,5 +321,6 @@ class Schedule:
             and now_ms - self._used_ms >= self._idle_ms
             and self._state.seq == self._durable_seq
             and (self._publisher is None or self._publisher.idle)
+            and self._board.idle
             and (deadline_ms is None or deadline_ms - now_ms > self._idle_ms)
         )

@@ -33,6 +33,11 @@ class SeatBoard:
         self._changed: set[int] = set()
         self._news = asyncio.Event()
 
+    @property
+    def idle(self) -> bool:
+        """Whether readers have been told everything."""
+        return self._told_version == self._version
+
     def reset(self, state: ScheduleState) -> None:
         """Takes over a state that is durable as a whole."""
         self._seats = bytearray(state.seats)

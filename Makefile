@@ -1,0 +1,70 @@
+# Everything a person or CI calls. Needs make and Python 3.11–3.13; all else is put into .venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Extra arguments for the program behind a target: make run ARGS="--port 9000"
+ARGS ?=
+
+.PHONY: help install run test demo check bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Set up .venv with the locked dependencies
+
+run: $(STAMP) ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
+	@exec $(BIN)/boxoffice up --demo $(ARGS)
+
+test: $(STAMP) ## Run the whole test suite, integration included
+	@exec $(BIN)/pytest $(ARGS)
+
+demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
+	@exec $(BIN)/boxoffice demo $(ARGS)
+
+bench: $(STAMP) ## Measure durable holds per second on this machine
+	@exec $(BIN)/python -m loadtest.bench $(ARGS)
+
+check: $(STAMP) ## Lint, format, types, layers, compose file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if docker compose version >/dev/null 2>&1; then \
+		echo "docker compose config -q"; docker compose config -q; \
+	else \
+		echo "docker compose isn't here: docker-compose.yml not checked"; \
+	fi
+
+clean: ## Remove .venv and caches; the data in .boxoffice stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate may be there and not work (a version manager's shim): it must run and say a version we support. uv comes from
+# PATH or, into .venv, from PyPI; --inexact lets it stay there.
+$(STAMP): pyproject.toml uv.lock
+	@set -e; \
+	supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
+	if ! $(BIN)/python -c "$$supported" >/dev/null 2>&1; then \
+		python=; \
+		for candidate in python3.13 python3.12 python3.11 python3 python; do \
+			if $$candidate -c "$$supported" >/dev/null 2>&1; then python=$$candidate; break; fi; \
+		done; \
+		if [ -z "$$python" ]; then echo "boxoffice needs Python 3.11, 3.12 or 3.13 on PATH" >&2; exit 1; fi; \
+		rm -rf $(VENV); \
+		if ! $$python -m venv $(VENV); then \
+			rm -rf $(VENV); \
+			echo "cannot make a virtual environment with $$python; on Debian and Ubuntu: apt install python3-venv" >&2; \
+			exit 1; \
+		fi; \
+	fi; \
+	uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ]; then \
+		uv=$(BIN)/uv; \
+		if ! $$uv --version >/dev/null 2>&1; then \
+			$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
+		fi; \
+	fi; \
+	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never "$$uv" sync --frozen --inexact --python $(BIN)/python; \
+	touch $@

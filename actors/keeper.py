@@ -1,0 +1,122 @@
+"""Keeps one program running.
+
+A program that dies is started again, at once the first time and ever more slowly while it keeps dying, after whatever
+it had started itself is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from persistence.embedded.instance import INSTANCE_VARIABLE, ROLE_VARIABLE, end_marked, instance_of
+from persistence.embedded.process import Child, ProcessError, Program, describe_exit
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.1  # before a program that died is started again; doubles while it keeps dying
+LONGEST_PAUSE_SECONDS = 10.0
+STABLE_SECONDS = 30.0  # a program that ran so long starts from the first pause again
+
+
+class Keeper:
+    """One program of an instance, and the child that runs it at this moment.
+
+    `on_change` is called whenever the child is another one, `on_restart` awaited when a new one is ready.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        data_dir: Path,
+        environment: Mapping[str, str],
+        *,
+        on_change: Callable[[], None],
+        on_restart: Callable[[Keeper], Awaitable[None]],
+    ) -> None:
+        self.program = program
+        self.child: Child | None = None
+        self.restarts = 0
+        self._data_dir = data_dir
+        self._environment = {
+            **environment,
+            INSTANCE_VARIABLE: instance_of(data_dir),
+            ROLE_VARIABLE: program.name,
+        }
+        self._on_change = on_change
+        self._on_restart = on_restart
+        self._called_off = False  # its next end is our own doing
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def pid(self) -> int | None:
+        return self.child.pid if self.child is not None and self.child.alive else None
+
+    async def begin(self) -> None:
+        """Starts the program and keeps it from when it is ready; raises `ProcessError` if it doesn't get there."""
+        await self._start()
+        self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+
+    async def renew(self) -> None:
+        """Stops the program so that it starts anew, since something it depends on did."""
+        if self.child is not None and self.child.alive:
+            self._called_off = True
+            await self.child.stop()
+
+    async def end(self) -> None:
+        """Stops the program for good. Safe to call in every state."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        if self.child is not None:
+            await self.child.stop()
+        await asyncio.to_thread(end_marked, self._data_dir, self.name)
+
+    async def _start(self) -> None:
+        self.child = await Child.start(self.program, self._environment)
+        self._on_change()
+        await self.child.until_ready()
+
+    async def _keep(self) -> None:
+        assert self.child is not None, "begin comes first"
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            started = time.monotonic()
+            await self.child.wait()
+            if time.monotonic() - started > STABLE_SECONDS or self._called_off:
+                pause = FIRST_PAUSE_SECONDS
+            if not self._called_off:
+                log.error(
+                    "%s (pid %d) %s, starting it again", self.name, self.child.pid, describe_exit(self.child.returncode)
+                )
+            self._called_off = False
+            await self._start_again(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _start_again(self, pause: float) -> None:
+        """Returns when the program is ready, however often that takes."""
+        while True:
+            await asyncio.to_thread(end_marked, self._data_dir, self.name)  # its own children may have outlived it
+            await asyncio.sleep(pause)
+            try:
+                await self._start()
+            except (ProcessError, OSError) as error:
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                log.error("%s did not start (%s), trying again in %g s", self.name, error, pause)
+                if self.child is not None:
+                    await self.child.kill()
+                continue
+            assert self.child is not None
+            self.restarts += 1
+            log.warning("%s is back, pid %d", self.name, self.child.pid)
+            await self._on_restart(self)
+            return

@@ -1,0 +1,159 @@
+"""Finds payments without an outcome and asks the provider what became of them.
+
+A payment stays `requested` when the worker that asked for it died, the provider did not answer, or a webhook got lost.
+Each round looks at every such payment and changes a booking only by `ApprovePayment` and `DeclinePayment`, which the
+schedule's owner takes once, whoever sends them and however often: rounds may overlap, stop at any line and run on many
+machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.clock import Clock
+from actors.gateway import Unavailable, UnknownSchedule
+from engine.booking import Booking, PaymentStatus
+from engine.commands import AnyCommand, ApprovePayment, DeclinePayment
+from engine.refusals import Refusal
+from engine.state import Done
+from persistence.bookings import PaymentRow, find_payment, unsettled_payments
+from persistence.database import is_unavailable
+from persistence.providers.provider import (
+    CLIENT_TIMEOUT_SECONDS,
+    NEVER_CHARGED_AFTER_MS,
+    Approved,
+    Declined,
+    Provider,
+    Unknown,
+)
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 5.0
+# Left to the worker that requested the payment until then: twice as long as it waits for the provider itself.
+OVERDUE_AFTER_MS = int(2 * CLIENT_TIMEOUT_SECONDS * 1000)
+BATCH = 200
+LOOK_UPS_AT_ONCE = 8
+
+NOT_CHARGED = Declined("not_charged")
+FIRST = (0, "00000000-0000-0000-0000-000000000000")  # sorts before every payment
+
+
+class Sends(Protocol):
+    """As much of the gateway as settling needs."""
+
+    async def send(
+        self, schedule_id: str, command: AnyCommand, *, request_id: str, fingerprint: str = ""
+    ) -> Booking | Done | Refusal:
+        """Brings the command to the schedule's owner."""
+
+
+async def record_outcome(
+    gateway: Sends, schedule_id: str, booking_id: str, payment_id: str, outcome: Approved | Declined
+) -> Booking | Refusal:
+    """Tells the schedule's owner what became of a payment.
+
+    May be told any number of times, by the route, the webhook and settlement at once: the first one counts, the others
+    are answered `payment_already_settled`. So it needs no request id. Raises what the gateway raises; then nothing is
+    lost, the payment is still in doubt and comes up again.
+    """
+    command: AnyCommand
+    if isinstance(outcome, Approved):
+        command = ApprovePayment(booking_id, payment_id, outcome.reference)
+    else:
+        command = DeclinePayment(booking_id, payment_id, outcome.reason)
+    answer = await gateway.send(schedule_id, command, request_id="")
+    assert not isinstance(answer, Done), "a payment's outcome concerns a booking"
+    return answer
+
+
+async def settle(
+    database: AsyncEngine, gateway: Sends, row: PaymentRow, outcome: Approved | Declined
+) -> Booking | PaymentRow:
+    """Records a payment's outcome. Returns the booking as it is now, or the payment as somebody else had settled it.
+
+    A payment that comes back still `requested` could not be settled; that is a bug, and logged as one.
+    """
+    payment_id = row.payment.id
+    answer = await record_outcome(gateway, row.schedule_id, row.booking_id, payment_id, outcome)
+    if isinstance(answer, Booking):
+        log.info("payment %s settled: %s", payment_id, type(outcome).__name__.lower())
+        return answer
+    # Settled in the meantime, and perhaps followed by a later attempt: the tables tell which way.
+    now = await find_payment(database, payment_id, None)
+    if now is None or now.payment.status is PaymentStatus.REQUESTED:
+        log.error("payment %s cannot be settled: %s", payment_id, answer.code)
+        return row
+    if (now.payment.status is PaymentStatus.APPROVED) != isinstance(outcome, Approved):
+        log.critical(
+            "payment %s of booking %s: the provider says %s, the journal says %s",
+            payment_id,
+            row.booking_id,
+            type(outcome).__name__.lower(),
+            now.payment.status.name.lower(),
+        )
+    return now
+
+
+class Settlement:
+    """Settles one provider's payments. Holds no state: what is to be done stands in the `payments` table."""
+
+    def __init__(self, database: AsyncEngine, gateway: Sends, provider: Provider, clock: Clock) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._provider = provider
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """A round every few seconds until `stop` is set. Trouble with the database waits for the next round."""
+        while not stop.is_set():
+            try:
+                await self.run_once()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("settlement put off, the database is in trouble: %r", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
+
+    async def run_once(self) -> int:
+        """One round over every overdue payment. Returns how many are settled now."""
+        settled = 0
+        after = FIRST
+        overdue_ms = self._clock.now_ms() - OVERDUE_AFTER_MS
+        lanes = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
+        while rows := await unsettled_payments(
+            self._database, requested_before_ms=overdue_ms, provider=self._provider.name, after=after, limit=BATCH
+        ):
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(lanes, row)) for row in rows]
+            settled += sum(task.result() for task in tasks)
+            after = (rows[-1].payment.requested_ms, rows[-1].payment.id)
+        return settled
+
+    async def _one(self, lanes: asyncio.Semaphore, row: PaymentRow) -> bool:
+        """Settles the payment if its outcome is certain; one payment's trouble is not the next one's."""
+        async with lanes:
+            now_ms = self._clock.now_ms()  # before asking: a None counts for the moment it was asked
+            outcome = await self._provider.look_up(row.payment.id)
+            if outcome is None and now_ms - row.payment.requested_ms >= NEVER_CHARGED_AFTER_MS:
+                outcome = NOT_CHARGED
+            if outcome is None or isinstance(outcome, Unknown):
+                return False
+            try:
+                result = await settle(self._database, self._gateway, row, outcome)
+                return isinstance(result, Booking) or result.payment.status is not PaymentStatus.REQUESTED
+            except Unavailable:
+                log.warning("payment %s put off, its schedule is unavailable", row.payment.id)
+            except UnknownSchedule:
+                log.exception("payment %s belongs to a schedule that is not there", row.payment.id)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("payment %s put off, the database is in trouble: %r", row.payment.id, error)
+            return False

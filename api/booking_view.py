@@ -1,0 +1,254 @@
+"""Bookings, payments and cancellations as clients see them: one shape, whether it comes from memory or from the tables.
+
+Rendered by msgspec, not validated again: the hot path answers through here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from engine.booking import Booking, Payment, PaymentStatus, Status
+from engine.seating_plan import SeatingPlan
+from engine.state import can_expire
+from persistence.bookings import CancellationRow, PaymentRow
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# `requested` is the engine's word for it; to whoever waits for the outcome, the payment is pending.
+PAYMENT_STATUS_NAMES = {
+    PaymentStatus.REQUESTED: "pending",
+    PaymentStatus.APPROVED: "approved",
+    PaymentStatus.DECLINED: "declined",
+}
+
+
+class SeatView(Struct, frozen=True):
+    """A place in a booking. In standing room `id` is the area's, and occurs once per place."""
+
+    id: str
+    zone: str
+    row: str
+    number: str
+    category: str
+    price: int
+
+
+class PaymentView(Struct, frozen=True, kw_only=True):
+    """An attempt to pay. `id` is null where nothing was to be paid."""
+
+    id: str | None
+    booking_id: str
+    status: str  # pending | approved | declined
+    amount: int
+    currency: str
+    provider: str | None
+    reference: str | None
+    reason: str | None
+    requested_at: str | None
+    settled_at: str | None
+
+
+class PaidView(PaymentView, frozen=True, kw_only=True):
+    """The answer to paying: the payment, and the booking as it is now."""
+
+    booking: BookingView
+
+
+class BookingView(Struct, frozen=True, kw_only=True):
+    """A customer's seats on one schedule."""
+
+    id: str
+    schedule_id: str
+    performance_id: str
+    status: str  # held | confirmed | cancelled | expired
+    seats: list[SeatView]
+    amount: int
+    currency: str
+    created_at: str
+    expires_at: str | None  # null once it cannot expire any more
+    version: int
+    payment: PaymentView | None
+
+
+class CancellationView(Struct, frozen=True, kw_only=True):
+    """How a booking was cancelled."""
+
+    id: str
+    booking_id: str
+    schedule_id: str
+    reason: str | None
+    by: str
+    cancelled_at: str
+
+
+class Page(Struct, frozen=True):
+    """One page of a list."""
+
+    items: list[Any]
+    next_cursor: str | None
+
+
+def timestamp(milliseconds: int) -> str:
+    """RFC 3339, in UTC, to the millisecond."""
+    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")
+
+
+def status_of(booking: Booking, now_ms: int) -> str:
+    """The booking's state as it reads now: a hold past its time is over, whether or not anybody has swept yet."""
+    if can_expire(booking) and booking.expires_ms <= now_ms:
+        return "expired"
+    return booking.status.name.lower()
+
+
+def booking_view(
+    booking: Booking, schedule_id: str, performance_id: str, plan: SeatingPlan, now_ms: int
+) -> BookingView:
+    seats = []
+    for index, price in zip(booking.seats, booking.prices, strict=True):
+        label = plan.describe(index)
+        seats.append(SeatView(label.id, label.zone, label.row, label.number, label.category, price))
+    status = status_of(booking, now_ms)
+    unpaid = booking.expires_ms and booking.status in (Status.HELD, Status.EXPIRED)
+    return BookingView(
+        id=booking.id,
+        schedule_id=schedule_id,
+        performance_id=performance_id,
+        status=status,
+        seats=seats,
+        amount=booking.amount,
+        currency=booking.currency,
+        created_at=timestamp(booking.created_ms),
+        expires_at=timestamp(booking.expires_ms) if unpaid else None,
+        version=booking.version,
+        payment=None if booking.payment is None else payment_view(booking.payment, booking.id, booking.currency),
+    )
+
+
+def payment_view(payment: Payment, booking_id: str, currency: str) -> PaymentView:
+    return PaymentView(
+        id=payment.id,
+        booking_id=booking_id,
+        status=PAYMENT_STATUS_NAMES[payment.status],
+        amount=payment.amount,
+        currency=currency,
+        provider=payment.provider,
+        reference=payment.reference or None,
+        reason=payment.reason or None,
+        requested_at=timestamp(payment.requested_ms),
+        settled_at=timestamp(payment.settled_ms) if payment.settled_ms else None,
+    )
+
+
+def payment_row_view(row: PaymentRow) -> PaymentView:
+    return payment_view(row.payment, row.booking_id, row.currency)
+
+
+def paid_view(payment: PaymentView, booking: BookingView) -> PaidView:
+    return PaidView(**msgspec.structs.asdict(payment), booking=booking)
+
+
+def free_of_charge(booking: BookingView) -> PaidView:
+    """The answer to paying for what costs nothing: nobody was asked for money, so there is no payment to look up."""
+    return PaidView(
+        id=None,
+        booking_id=booking.id,
+        status="approved",
+        amount=0,
+        currency=booking.currency,
+        provider=None,
+        reference=None,
+        reason=None,
+        requested_at=None,
+        settled_at=None,
+        booking=booking,
+    )
+
+
+def cancellation_view(row: CancellationRow) -> CancellationView:
+    return CancellationView(
+        id=row.id,
+        booking_id=row.booking_id,
+        schedule_id=row.schedule_id,
+        reason=row.reason or None,
+        by=row.by,
+        cancelled_at=timestamp(row.cancelled_ms),
+    )
+
+
+def ending_view(booking: Booking, schedule_id: str) -> CancellationView:
+    """The cancellation that the schedule's owner has just answered with."""
+    ending = booking.ending
+    assert ending is not None, "only an ended booking has an ending"
+    return CancellationView(
+        id=ending.id,
+        booking_id=booking.id,
+        schedule_id=schedule_id,
+        reason=ending.reason or None,
+        by=ending.by,
+        cancelled_at=timestamp(ending.at_ms),
+    )
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+def described(status: int, shape: type[Struct], example: object, description: str) -> dict[int | str, dict[str, Any]]:
+    """An answer for a route's OpenAPI description, its schema taken from the very type that is rendered."""
+    (schema,), components = msgspec.json.schema_components([shape])
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return inlined(components[node["$ref"].rpartition("/")[2]])
+            return {key: inlined(value) for key, value in node.items()}
+        return [inlined(value) for value in node] if isinstance(node, list) else node
+
+    content = {"application/json": {"schema": inlined(schema), "example": example}}
+    return {status: {"description": description, "content": content}}
+
+
+PAYMENT_EXAMPLE = {
+    "id": "0199f3a1-52c4-7d10-8a6e-2f6f6d1c9b01",
+    "booking_id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "status": "approved",
+    "amount": 300_000,
+    "currency": "KRW",
+    "provider": "sandbox",
+    "reference": "sbx_0199f3a1-5301-7b7c-9d3c-0d7a5c1e4f10",
+    "reason": None,
+    "requested_at": "2026-11-22T14:03:11.204+00:00",
+    "settled_at": "2026-11-22T14:03:11.262+00:00",
+}
+HELD_EXAMPLE = {
+    "id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "performance_id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90",
+    "status": "held",
+    "seats": [
+        {"id": "1F-A-12", "zone": "1st floor", "row": "A", "number": "12", "category": "VIP", "price": 150_000},
+        {"id": "1F-A-13", "zone": "1st floor", "row": "A", "number": "13", "category": "VIP", "price": 150_000},
+    ],
+    "amount": 300_000,
+    "currency": "KRW",
+    "created_at": "2026-11-22T14:00:00.000+00:00",
+    "expires_at": "2026-11-22T14:10:00.000+00:00",
+    "version": 42,
+    "payment": None,
+}
+CONFIRMED_EXAMPLE = HELD_EXAMPLE | {
+    "status": "confirmed",
+    "expires_at": None,
+    "version": 45,
+    "payment": PAYMENT_EXAMPLE,
+}
+PAID_EXAMPLE = PAYMENT_EXAMPLE | {"booking": CONFIRMED_EXAMPLE}
+CANCELLATION_EXAMPLE = {
+    "id": "0199f3a4-0c55-7f0e-b2a7-93a4c1d2e377",
+    "booking_id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "reason": "cannot come",
+    "by": "customer",
+    "cancelled_at": "2026-11-22T14:05:40.117+00:00",
+}

@@ -1,0 +1,242 @@
+"""A season to look around in: three houses, six performances, and one log-in for each role.
+
+`load` fills an empty store once, through the HTTP API like any organizer would, and leaves one alone in which there is
+something already. Its administrator is the only thing that HTTP could not make.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.clock import SystemClock
+from actors.entries import local_url
+from actors.settings import Settings
+from api.demo.venues import VENUES, DemoVenue
+from api.passwords import hash_password
+from persistence import accounts
+from persistence.database import create_engine
+
+PASSWORD = "boxoffice-demo"  # noqa: S105  # printed at every start
+SEOUL = ZoneInfo("Asia/Seoul")
+TIMEOUT_SECONDS = 30.0
+
+
+class Login(Struct, frozen=True):
+    """Somebody to try the system as."""
+
+    role: str
+    email: str
+    password: str
+
+
+class DemoSeason(Struct, frozen=True):
+    """What is there now. `loaded` says whether it was put there just now."""
+
+    logins: tuple[Login, ...]
+    loaded: bool
+
+
+class SeasonError(RuntimeError):
+    """The demo season could not be loaded; the message holds the answer that was not expected."""
+
+
+class Evening(Struct, frozen=True):
+    """One schedule: how many days from today, and when."""
+
+    days: int
+    hour: int
+    minute: int = 0
+
+
+class Show(Struct, frozen=True, kw_only=True):
+    """A performance of the season."""
+
+    title: str
+    description: str
+    category: str
+    minutes: int
+    venue: int  # its place in VENUES
+    evenings: tuple[Evening, ...]
+    max_seats: int | None = None
+    percent: int = 100  # of the house's usual prices
+
+
+ORGANIZER = Login("organizer", "organizer@boxoffice.example", PASSWORD)
+CUSTOMER = Login("customer", "customer@boxoffice.example", PASSWORD)
+ADMIN = Login("admin", "admin@boxoffice.example", PASSWORD)
+SEJONG, OPERA, ARENA = range(3)
+
+SEASON: tuple[Show, ...] = (
+    Show(
+        title="오페라의 유령 The Phantom of the Opera",
+        description="가면 뒤의 목소리. 한국어 자막 제공. The voice behind the mask; Korean surtitles.",
+        category="musical",
+        minutes=150,
+        venue=SEJONG,
+        evenings=(Evening(7, 19, 30), Evening(8, 14), Evening(8, 19)),
+        max_seats=6,
+    ),
+    Show(
+        title="말러 교향곡 2번 '부활' Mahler: Symphony No. 2",
+        description="독창, 합창과 대편성 관현악. Soloists, chorus and a very large orchestra.",
+        category="concert",
+        minutes=95,
+        venue=SEJONG,
+        evenings=(Evening(15, 20),),
+        percent=80,
+    ),
+    Show(
+        title="카르멘 Carmen",
+        description="비제의 4막 오페라, 프랑스어. Bizet's opera in four acts, sung in French.",
+        category="opera",
+        minutes=170,
+        venue=OPERA,
+        evenings=(Evening(10, 19, 30), Evening(12, 19, 30), Evening(13, 15)),
+        max_seats=8,
+    ),
+    Show(
+        title="호두까기 인형 The Nutcracker",
+        description="온 가족을 위한 발레. A ballet for the whole family.",
+        category="ballet",
+        minutes=120,
+        venue=OPERA,
+        evenings=(Evening(20, 15), Evening(20, 19), Evening(21, 15)),
+        percent=90,
+    ),
+    Show(
+        title="서울 라이브 월드 투어 Seoul Live World Tour",
+        description="스탠딩석은 입장 번호 순. Standing room by order of arrival.",
+        category="concert",
+        minutes=130,
+        venue=ARENA,
+        evenings=(Evening(24, 18), Evening(25, 17)),
+        max_seats=4,
+    ),
+    Show(
+        title="한밤의 국악 Korean Music at Midnight",
+        description="가야금, 대금, 판소리. Gayageum, daegeum and pansori.",
+        category="gugak",
+        minutes=80,
+        venue=SEJONG,
+        evenings=(Evening(18, 21, 30),),
+        percent=50,
+    ),
+)
+
+
+async def load(settings: Settings) -> DemoSeason:
+    """Loads the season into an empty store of the running system. Raises `SeasonError`."""
+    logins = (CUSTOMER, ORGANIZER, ADMIN)
+    url = local_url(settings.host, settings.port)
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as client:
+        if not await _is_empty(client):
+            return DemoSeason(logins if await _is_ours(settings) else (), loaded=False)
+        await _create_admin(settings)
+        for login in (CUSTOMER, ORGANIZER):
+            account = {**_credentials(login), "role": login.role, "name": f"Demo {login.role}"}
+            await _post(client, "/v1/accounts", account, unless="email_taken")
+        session = await _post(client, "/v1/sessions", _credentials(ORGANIZER), unless="invalid_credentials")
+        if session is None:  # a season that somebody has taken over, and emptied
+            return DemoSeason((), loaded=False)
+        client.headers["Authorization"] = f"Bearer {session['access_token']}"
+        houses = [await _build(client, venue) for venue in VENUES]
+        for show in SEASON:
+            await _announce(client, show, houses[show.venue], VENUES[show.venue])
+        await client.delete("/v1/sessions/current")
+    return DemoSeason(logins, loaded=True)
+
+
+async def _build(client: httpx.AsyncClient, venue: DemoVenue) -> str:
+    """Registers the house; returns its id."""
+    house = await _post(client, "/v1/venues", {"name": venue.name, "seating_plan": venue.seating_plan()})
+    assert house is not None
+    return str(house["id"])
+
+
+async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: DemoVenue) -> None:
+    """Registers the performance and puts every evening of it on sale."""
+    performance = await _post(
+        client,
+        "/v1/performances",
+        {
+            "title": show.title,
+            "description": show.description,
+            "category": show.category,
+            "duration_minutes": show.minutes,
+            "venue_id": house,
+        },
+    )
+    assert performance is not None
+    today = datetime.now(SEOUL).replace(minute=0, second=0, microsecond=0)
+    for evening in show.evenings:
+        starts_at = today.replace(hour=evening.hour, minute=evening.minute) + timedelta(days=evening.days)
+        schedule: dict[str, Any] = {
+            "starts_at": starts_at.isoformat(),
+            "venue_id": house,
+            "currency": "KRW",
+            "prices": {name: price * show.percent // 100 for name, price in venue.prices.items()},
+        }
+        if show.max_seats is not None:
+            schedule["max_seats_per_customer"] = show.max_seats
+        await _post(client, f"/v1/performances/{performance['id']}/schedules", schedule)
+
+
+async def _post(
+    client: httpx.AsyncClient, path: str, body: object, *, unless: str | None = None
+) -> dict[str, Any] | None:
+    """What was made; None where it was refused with the code `unless`. Raises `SeasonError` on any other refusal."""
+    answer = await client.post(path, json=body)
+    value: dict[str, Any] = answer.json()
+    if answer.status_code == 201:
+        return value
+    if unless is not None and value.get("code") == unless:
+        return None
+    raise SeasonError(f"the demo season could not be loaded: POST {path}: {answer.status_code} {answer.text[:300]}")
+
+
+def _credentials(login: Login) -> dict[str, str]:
+    return {"email": login.email, "password": login.password}
+
+
+async def _is_empty(client: httpx.AsyncClient) -> bool:
+    answer = await client.get("/v1/performances", params={"limit": 1})
+    if answer.status_code not in (200, 404):
+        raise SeasonError(f"GET /v1/performances: {answer.status_code} {answer.text[:300]}")
+    return answer.status_code == 404  # catalogue_empty
+
+
+async def _is_ours(settings: Settings) -> bool:
+    """Whether the store holds this season, rather than somebody's real one."""
+    async with _database(settings) as engine, engine.connect() as connection:
+        return await accounts.by_email(connection, ORGANIZER.email) is not None
+
+
+async def _create_admin(settings: Settings) -> None:
+    async with _database(settings) as engine, engine.begin() as connection:
+        with contextlib.suppress(accounts.EmailTaken):
+            await accounts.create(
+                connection,
+                account_id=SystemClock().new_id(),
+                email=ADMIN.email,
+                password_hash=hash_password(ADMIN.password),
+                name="Demo admin",
+                role=ADMIN.role,
+            )
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    assert settings.database_url is not None, "the system runs, so its database has an address"
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

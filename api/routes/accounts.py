@@ -1,0 +1,164 @@
+"""Accounts: signing up, and looking after one's own.
+
+An e-mail belongs to one account, whatever its case. Nobody can make themselves an admin.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.dependencies import CurrentAccount, HouseOf
+from api.house import House
+from api.idempotency import TAKES_KEY, once, stranger
+from api.models import Email, Input, Output, Password, Timestamp, Word, not_null
+from api.problems import Problem, invalid, responses
+from persistence import accounts, sessions
+
+router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
+
+
+class NewAccount(Input):
+    """Who signs up."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"email": "minji@example.com", "password": "correct horse battery", "name": "김민지"},
+                {"email": "arts@example.com", "password": "correct horse battery", "role": "organizer"},
+            ]
+        }
+    )
+
+    email: Email
+    password: Password
+    name: Word | None = None
+    role: Literal["customer", "organizer"] = "customer"
+
+
+class AccountChange(Input):
+    """What is to be different. A new e-mail or password needs the current one; a new password ends all sessions."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "김민지"}]})
+
+    email: Annotated[Email | None, not_null] = None
+    password: Annotated[Password | None, not_null] = None
+    name: Word | None = None
+    current_password: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class AccountView(Output):
+    """An account, as its owner sees it."""
+
+    id: str
+    email: str
+    name: str | None
+    role: str
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+def _view(row: accounts.AccountRow) -> AccountView:
+    return AccountView(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=row.role,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=AccountView,
+    summary="Sign up",
+    responses=responses(
+        "email_taken", "idempotency_key_reused", "idempotency_in_progress", "rate_limited", "overloaded"
+    ),
+    dependencies=[TAKES_KEY],
+)
+async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response:
+    await house.limits.sign_up(request.client.host if request.client else "")
+    password_hash = await house.passwords.hash(new.password)
+
+    async def create(connection: AsyncConnection) -> AccountView:
+        try:
+            row = await accounts.create(
+                connection,
+                account_id=house.clock.new_id(),
+                email=new.email,
+                password_hash=password_hash,
+                name=new.name,
+                role=new.role,
+            )
+        except accounts.EmailTaken:
+            raise Problem("email_taken") from None
+        return _view(row)
+
+    return await once(house, request, stranger(house, request), create, "/v1/accounts/me")
+
+
+@router.get("/me", summary="My account", responses=responses("unauthenticated"))
+async def get_me(account: CurrentAccount, house: HouseOf) -> AccountView:
+    async with house.database.connect() as connection:
+        row = await accounts.by_id(connection, account.id)
+    if row is None:
+        raise Problem("unauthenticated")
+    return _view(row)
+
+
+@router.patch("/me", summary="Change my account", responses=responses("unauthenticated", "email_taken"))
+async def change_me(change: AccountChange, account: CurrentAccount, house: HouseOf) -> AccountView:
+    values = await _values(change, account.id, house)
+    ended: list[str] = []
+    async with house.database.begin() as connection:
+        try:
+            row = await accounts.change(connection, account.id, values)
+        except accounts.EmailTaken:
+            raise Problem("email_taken") from None
+        if row is None:
+            raise Problem("unauthenticated")
+        if "password_hash" in values:
+            ended = await sessions.revoke_all(connection, account.id, house.now())
+    await house.revocations.announce(ended)
+    return _view(row)
+
+
+async def _values(change: AccountChange, account_id: str, house: House) -> dict[str, object]:
+    """The columns to change, once the current password has been checked where it is needed."""
+    values: dict[str, object] = {}
+    if "name" in change.model_fields_set:
+        values["name"] = change.name
+    if change.email is not None:
+        values["email"] = change.email
+    if change.password is not None or change.email is not None:
+        async with house.database.connect() as connection:
+            row = await accounts.by_id(connection, account_id)
+        kept = None if row is None else row.password_hash
+        if not await house.passwords.matches(change.current_password or "", kept):
+            raise invalid("current_password", "is not your current password", "현재 비밀번호가 올바르지 않습니다")
+    if change.password is not None:
+        values["password_hash"] = await house.passwords.hash(change.password)
+    return values
+
+
+@router.delete(
+    "/me",
+    status_code=204,
+    summary="Delete my account",
+    responses=responses("unauthenticated", "account_has_bookings"),
+)
+async def delete_me(account: CurrentAccount, house: HouseOf) -> None:
+    async with house.database.begin() as connection:
+        if await accounts.has_business(connection, account.id, house.now()):
+            raise Problem("account_has_bookings")
+        await accounts.forget(connection, account.id, house.now())
+        ended = await sessions.revoke_all(connection, account.id, house.now())
+    await house.revocations.announce(ended)

@@ -1,0 +1,243 @@
+"""Bookings: hold seats, read, exchange, extend.
+
+Every change is one command to the schedule's owner, answered when it is durable. The hot path, `book`, waits for that
+answer and for nothing else; reads come from the tables, which the owner writes in the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from api import booking_commands as commands
+from api.booking_view import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described
+from api.dependencies import CurrentAccount, Customer, HouseOf
+from api.idempotency import TAKES_KEY
+from api.models import BookingId, Input, RawText, ScheduleId, UuidText
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.problems import Problem, invalid, problem_of, responses
+from api.routes.cancellations import id_of
+from engine.booking import Booking
+from engine.commands import Change, Extend, HoldBest, HoldSeats
+from engine.decide import MAX_PLACES_PER_BOOKING
+from persistence import bookings as rows_of
+
+router = APIRouter(tags=["bookings"])
+
+SeatId = Annotated[RawText, Field(min_length=1, max_length=200)]
+SeatIds = Annotated[
+    list[SeatId],
+    Field(
+        min_length=1,
+        max_length=MAX_PLACES_PER_BOOKING,
+        description="Seat ids; a standing area's id occurs once per place wanted.",
+    ),
+]
+Name = Annotated[RawText, Field(min_length=1, max_length=200)]
+
+
+class Wish(Input):
+    """Either these `seats`, or the best `quantity` there are. All of them, or none."""
+
+    seats: SeatIds | None = None
+    quantity: Annotated[int, Field(strict=True, ge=1, le=MAX_PLACES_PER_BOOKING)] | None = None
+    category: Annotated[Name | None, Field(description="Only places of this category; with `quantity`.")] = None
+    zone: Annotated[Name | None, Field(description="Only places in this zone; with `quantity`.")] = None
+    adjacent: Annotated[
+        bool, Field(strict=True, description="Side by side is a must; otherwise it is only preferred.")
+    ] = False
+
+
+class Exchange(Input):
+    """The seats the booking shall have from now on."""
+
+    seats: SeatIds | None = None
+    schedule_id: UuidText | None = None
+
+
+WISHES = Body(
+    openapi_examples={
+        "seats": {"summary": "Named seats", "value": {"seats": ["1F-A-12", "1F-A-13"]}},
+        "best": {"summary": "The best two", "value": {"quantity": 2}},
+        "category": {
+            "summary": "Four side by side in one category",
+            "value": {"category": "VIP", "quantity": 4, "adjacent": True},
+        },
+    }
+)
+
+
+def _hold(wish: Wish, booking_id: str, customer_id: str) -> HoldSeats | HoldBest:
+    if wish.seats is not None:
+        if wish.quantity is not None or wish.category is not None or wish.zone is not None:
+            raise invalid(
+                "seats",
+                "cannot be combined with quantity, category or zone: name seats, or let us choose",
+                "quantity, category, zone와 함께 쓸 수 없습니다. 좌석을 지정하거나 수량을 지정하세요",
+            )
+        return HoldSeats(booking_id, customer_id, tuple(wish.seats))
+    if wish.quantity is None:
+        raise invalid("seats", "name seats, or give a quantity", "좌석을 지정하거나 수량(quantity)을 입력하세요")
+    return HoldBest(booking_id, customer_id, wish.quantity, wish.category, wish.zone, wish.adjacent)
+
+
+@router.post(
+    "/v1/schedules/{schedule_id}/bookings",
+    status_code=201,
+    summary="Hold seats",
+    dependencies=[TAKES_KEY],
+    responses=described(201, BookingView, HELD_EXAMPLE, "The seats are held until `expires_at`.")
+    | responses(
+        "unauthenticated",
+        "forbidden",
+        "schedule_not_found",
+        "seats_unavailable",
+        "not_enough_seats",
+        "sale_not_open",
+        "sale_closed",
+        "customer_limit_reached",
+        "idempotency_in_progress",
+        "validation_failed",
+        "unknown_seat",
+        "duplicate_seat",
+        "unknown_category",
+        "unknown_zone",
+        "idempotency_key_reused",
+        "rate_limited",
+        "overloaded",
+    ),
+)
+async def book(
+    schedule_id: ScheduleId, wish: Annotated[Wish, WISHES], request: Request, account: Customer, house: HouseOf
+) -> Response:
+    """Holds the seats named, or the best there are, all or none. Pay before `expires_at` to keep them."""
+    house.limits.booking(account.id)
+    command = _hold(wish, house.clock.new_id(), account.id)
+    result = await commands.send(house, schedule_id, command, request, account)
+    if not isinstance(result, Booking):
+        raise problem_of(result, await house.plans.of_schedule(schedule_id) if result.seats else None)
+    view = await commands.view_of(house, schedule_id, result)
+    return json_answer(view, 201, {"Location": f"/v1/bookings/{result.id}"})
+
+
+@router.get(
+    "/v1/bookings",
+    summary="My bookings",
+    responses=described(200, Page, {"items": [CONFIRMED_EXAMPLE], "next_cursor": None}, "Newest first.")
+    | responses("unauthenticated", "validation_failed"),
+)
+async def list_bookings(
+    account: CurrentAccount,
+    house: HouseOf,
+    status: Literal["held", "confirmed", "cancelled", "expired"] | None = None,
+    performance_id: Annotated[UuidText | None, Query()] = None,
+    schedule_id: Annotated[UuidText | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """The caller's own bookings, newest first."""
+    after = decode_cursor(cursor, 1)
+    rows = await rows_of.list_bookings(
+        house.database,
+        customer_id=account.id,
+        now_ms=house.clock.now_ms(),
+        status=None if status is None else rows_of.STATUSES[status],
+        performance_id=performance_id,
+        schedule_id=schedule_id,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    items = [await commands.view_of_row(house, row) for row in rows[:limit]]
+    return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
+
+
+@router.get(
+    "/v1/bookings/{booking_id}",
+    summary="One of my bookings",
+    responses=described(200, BookingView, CONFIRMED_EXAMPLE, "The booking as it is now.")
+    | responses("unauthenticated", "booking_not_found"),
+)
+async def get_booking(booking_id: BookingId, account: CurrentAccount, house: HouseOf) -> Response:
+    """A booking of the caller's own; anybody else's is not found."""
+    row = await rows_of.find_booking(house.database, booking_id, account.id)
+    if row is None:
+        raise Problem("booking_not_found")
+    return json_answer(await commands.view_of_row(house, row))
+
+
+@router.patch(
+    "/v1/bookings/{booking_id}",
+    summary="Exchange seats",
+    dependencies=[TAKES_KEY],
+    responses=described(200, BookingView, HELD_EXAMPLE, "The booking with its new seats.")
+    | responses(
+        "unauthenticated",
+        "booking_not_found",
+        "seats_unavailable",
+        "customer_limit_reached",
+        "sale_closed",
+        "booking_not_changeable",
+        "booking_already_cancelled",
+        "booking_expired",
+        "payment_in_progress",
+        "validation_failed",
+        "unknown_seat",
+        "duplicate_seat",
+        "overloaded",
+    ),
+)
+async def exchange_seats(
+    booking_id: BookingId,
+    wish: Annotated[Exchange, Body(openapi_examples={"seats": {"value": {"seats": ["1F-B-12", "1F-B-13"]}}})],
+    request: Request,
+    account: Customer,
+    house: HouseOf,
+) -> Response:
+    """Exchanges the booking's seats, all or none; the old ones stay the customer's until the new ones are.
+
+    A paid booking can be exchanged for seats of the same total price. Moving to another schedule is not supported.
+    """
+    where = await commands.find(house, booking_id)
+    if wish.schedule_id is not None and wish.schedule_id != where.schedule_id:
+        # Only to whom the booking belongs: to others it does not exist.
+        await get_booking(booking_id, account, house)
+        raise Problem(
+            "booking_not_changeable",
+            detail="Moving a booking to another schedule is not supported: book there, then cancel this one.",
+            unsupported="schedule_id",
+        )
+    if wish.seats is None:
+        raise invalid("seats", "name the seats the booking shall have", "변경할 좌석을 지정하세요")
+    command = Change(booking_id, account.id, tuple(wish.seats))
+    result = await commands.send(house, where.schedule_id, command, request, account)
+    if not isinstance(result, Booking):
+        raise await commands.refused(house, account, booking_id, where.schedule_id, result)
+    return json_answer(await commands.view_of(house, where.schedule_id, result))
+
+
+@router.post(
+    "/v1/bookings/{booking_id}/extension",
+    status_code=201,
+    summary="Hold for longer",
+    dependencies=[TAKES_KEY],
+    responses=described(201, BookingView, HELD_EXAMPLE, "The booking with its new `expires_at`.")
+    | responses(
+        "unauthenticated",
+        "booking_not_found",
+        "booking_not_changeable",
+        "booking_already_cancelled",
+        "booking_expired",
+        "overloaded",
+    ),
+)
+async def extend_hold(booking_id: BookingId, request: Request, account: Customer, house: HouseOf) -> Response:
+    """Starts the hold's time anew, up to twice the hold time after the booking was made."""
+    where = await commands.find(house, booking_id)
+    command = Extend(booking_id, account.id)
+    result = await commands.send(house, where.schedule_id, command, request, account)
+    if not isinstance(result, Booking):
+        raise await commands.refused(house, account, booking_id, where.schedule_id, result)
+    return json_answer(await commands.view_of(house, where.schedule_id, result), 201)

@@ -1,0 +1,259 @@
+"""Payments: take the money for a held booking, and read what became of it.
+
+Journal first (`RequestPayment`: from there on the hold cannot expire), then the provider with the payment's id as its
+idempotency key, then the outcome. A process that dies at any line leaves a payment `pending`, which the same request
+sent again, a webhook or settlement brings to its end. The card token goes to the provider and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import Response
+from pydantic import Field, SecretStr
+
+from actors.gateway import Unavailable
+from actors.settlement import settle
+from api import booking_commands as commands
+from api.booking_view import (
+    PAID_EXAMPLE,
+    PAYMENT_EXAMPLE,
+    Page,
+    PaidView,
+    PaymentView,
+    described,
+    free_of_charge,
+    paid_view,
+    payment_row_view,
+    payment_view,
+)
+from api.booking_view import (
+    PAYMENT_STATUS_NAMES as STATUS_NAMES,
+)
+from api.dependencies import CurrentAccount, Customer, HouseOf
+from api.house import House
+from api.idempotency import TAKES_KEY
+from api.models import BookingId, Input, PaymentId, UuidText
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.problems import Problem, responses
+from api.routes.cancellations import id_of
+from api.tokens import Account
+from engine.booking import Booking, PaymentStatus
+from engine.commands import Confirm, RequestPayment
+from engine.refusals import Code
+from persistence import bookings as rows_of
+from persistence.bookings import PaymentRow
+from persistence.providers.provider import (
+    CHARGE_WINDOW_MS,
+    Approved,
+    ChargeRequest,
+    Outcome,
+    Provider,
+    Unknown,
+)
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["payments"])
+
+STATUSES = {name: status for status, name in STATUS_NAMES.items()}
+FREE = Approved("free")  # the outcome for a booking that costs nothing: no provider need be asked
+PENDING_RETRY_SECONDS = 2
+
+# Money under way, whether or not anybody is still waiting for it: the loop itself holds tasks only weakly.
+_under_way: set[asyncio.Task[Booking | PaymentRow]] = set()
+
+
+class Card(Input):
+    """A card, as a token that the provider understands. Card numbers are never sent here."""
+
+    type: Literal["card"]
+    token: Annotated[SecretStr, Field(min_length=1, max_length=500)]
+
+
+class Wish(Input):
+    """How to pay. What to pay is the booking's amount."""
+
+    method: Card
+
+
+METHODS = Body(
+    openapi_examples={
+        token: {"summary": summary, "value": {"method": {"type": "card", "token": token}}}
+        for token, summary in (
+            ("tok_approve", "Sandbox: approved"),
+            ("tok_decline_insufficient_funds", "Sandbox: declined, insufficient funds"),
+            ("tok_decline_lost_card", "Sandbox: declined, lost card"),
+            ("tok_slow", "Sandbox: approved after 3 s"),
+            ("tok_timeout_charged", "Sandbox: no answer, but charged"),
+            ("tok_timeout_uncharged", "Sandbox: no answer, and not charged"),
+        )
+    }
+)
+
+
+@router.post(
+    "/v1/bookings/{booking_id}/payments",
+    status_code=201,
+    summary="Pay for a booking",
+    dependencies=[TAKES_KEY],
+    responses=described(201, PaidView, PAID_EXAMPLE, "Paid; the booking is confirmed.")
+    | described(
+        202,
+        PaidView,
+        PAID_EXAMPLE | {"status": "pending", "reference": None, "settled_at": None},
+        "The provider has not answered yet: the seats stay held until it has. Read the payment again.",
+    )
+    | responses(
+        "unauthenticated",
+        "payment_declined",
+        "booking_not_found",
+        "booking_expired",
+        "booking_already_cancelled",
+        "booking_already_paid",
+        "payment_in_progress",
+        "validation_failed",
+        "idempotency_key_reused",
+        "overloaded",
+    ),
+)
+async def pay(
+    booking_id: BookingId, wish: Annotated[Wish, METHODS], request: Request, account: Customer, house: HouseOf
+) -> Response:
+    """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`."""
+    where = await commands.find(house, booking_id)
+    provider = next(iter(house.providers.values()))
+    if where.free:
+        free = await commands.send(house, where.schedule_id, Confirm(booking_id, account.id), request, account)
+        if isinstance(free, Booking):
+            return await _free_of_charge(house, where.schedule_id, free)
+        if free.code is not Code.PAYMENT_REQUIRED:  # it has been exchanged for seats that cost something since
+            raise await commands.refused(house, account, booking_id, where.schedule_id, free)
+    asked = RequestPayment(booking_id, account.id, house.clock.new_id(), provider.name)
+    requested = await commands.send(house, where.schedule_id, asked, request, account)
+    if not isinstance(requested, Booking):
+        raise await commands.refused(house, account, booking_id, where.schedule_id, requested)
+    if requested.payment is None:  # the same request was answered while the booking was free
+        return await _free_of_charge(house, where.schedule_id, requested)
+    row = PaymentRow(
+        payment=requested.payment,
+        booking_id=booking_id,
+        schedule_id=where.schedule_id,
+        customer_id=account.id,
+        currency=requested.currency,
+    )
+    repeated = requested.payment.id != asked.payment_id
+    taking = asyncio.create_task(_take(house, provider, row, wish.method.token, repeated=repeated))
+    _under_way.add(taking)
+    taking.add_done_callback(_taken)
+    # A customer who hangs up must not stop what happens between the charge and its outcome's being recorded.
+    return await _answer(house, account, row, await asyncio.shield(taking))
+
+
+async def _take(
+    house: House, provider: Provider, row: PaymentRow, token: SecretStr, *, repeated: bool
+) -> Booking | PaymentRow:
+    """Has the provider take the money and records what came of it: the booking then, or the payment as it stands."""
+    payment = row.payment
+    if repeated:
+        now = await rows_of.find_payment(house.database, payment.id, row.customer_id)
+        if now is not None and now.payment.status is not PaymentStatus.REQUESTED:
+            return now
+    outcome: Outcome | None
+    valid_until_ms = payment.requested_ms + CHARGE_WINDOW_MS
+    if payment.amount == 0:
+        outcome = FREE
+    elif house.clock.now_ms() < valid_until_ms:
+        charge = ChargeRequest(
+            payment_id=payment.id,
+            booking_id=row.booking_id,
+            amount=payment.amount,
+            currency=row.currency,
+            token=token.get_secret_value(),
+            valid_until_ms=valid_until_ms,
+        )
+        outcome = await provider.charge(charge)
+    else:
+        # Too late to charge: settlement may conclude soon that it never happened. What did happen can be asked.
+        outcome = await provider.look_up(payment.id)
+    if outcome is None or isinstance(outcome, Unknown):
+        return row
+    try:
+        return await settle(house.database, house.gateway, row, outcome)
+    except Unavailable:
+        logger.warning("the outcome of payment %s is left to settlement, its schedule is unavailable", payment.id)
+        return row
+
+
+def _taken(task: asyncio.Task[Booking | PaymentRow]) -> None:
+    _under_way.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        # Whoever waits gets it too; but perhaps nobody does any more.
+        logger.error("a payment is left to settlement", exc_info=error)
+
+
+async def _answer(house: House, account: Account, row: PaymentRow, result: Booking | PaymentRow) -> Response:
+    """201, 402 or 202, by what is known of the payment."""
+    if isinstance(result, Booking):
+        assert result.payment is not None, "a settled payment is part of its booking"
+        payment, booking = result.payment, await commands.view_of(house, row.schedule_id, result)
+    else:
+        payment = result.payment
+        found = await rows_of.find_booking(house.database, row.booking_id, account.id)
+        assert found is not None, "a booking with a payment is in the tables"
+        booking = await commands.view_of_row(house, found)
+    if payment.status is PaymentStatus.DECLINED:
+        raise Problem("payment_declined", reason=payment.reason, payment_id=payment.id, expires_at=booking.expires_at)
+    view = paid_view(payment_view(payment, row.booking_id, row.currency), booking)
+    location = {"Location": f"/v1/payments/{payment.id}"}
+    if payment.status is PaymentStatus.APPROVED:
+        return json_answer(view, 201, location)
+    return json_answer(view, 202, location | {"Retry-After": str(PENDING_RETRY_SECONDS)})
+
+
+async def _free_of_charge(house: House, schedule_id: str, booking: Booking) -> Response:
+    return json_answer(free_of_charge(await commands.view_of(house, schedule_id, booking)), 201)
+
+
+@router.get(
+    "/v1/payments",
+    summary="My payments",
+    responses=described(200, Page, {"items": [PAYMENT_EXAMPLE], "next_cursor": None}, "Newest first.")
+    | responses("unauthenticated", "validation_failed"),
+)
+async def list_payments(
+    account: CurrentAccount,
+    house: HouseOf,
+    status: Literal["pending", "approved", "declined"] | None = None,
+    booking_id: Annotated[UuidText | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """The caller's own payments, declined attempts included, newest first."""
+    after = decode_cursor(cursor, 1)
+    rows = await rows_of.list_payments(
+        house.database,
+        customer_id=account.id,
+        status=None if status is None else STATUSES[status],
+        booking_id=booking_id,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    items = [payment_row_view(row) for row in rows[:limit]]
+    return json_answer(Page(items, encode_cursor(rows[limit - 1].payment.id) if len(rows) > limit else None))
+
+
+@router.get(
+    "/v1/payments/{payment_id}",
+    summary="One of my payments",
+    responses=described(200, PaymentView, PAYMENT_EXAMPLE, "The payment as it is now.")
+    | responses("unauthenticated", "payment_not_found"),
+)
+async def get_payment(payment_id: PaymentId, account: CurrentAccount, house: HouseOf) -> Response:
+    """A payment of the caller's own; anybody else's is not found."""
+    row = await rows_of.find_payment(house.database, payment_id, account.id)
+    if row is None:
+        raise Problem("payment_not_found")
+    return json_answer(payment_row_view(row))

@@ -1,0 +1,479 @@
+"""Schedules: when and where a performance is played, and on what terms its seats are sold.
+
+A schedule is a row and the first record of its journal, written together. Its terms of sale are changed by its actor
+alone, so that no booking is made between two terms. Times at one venue do not overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actors.gateway import Unavailable
+from api.dependencies import HouseOf, Organizer
+from api.house import House
+from api.idempotency import TAKES_KEY, once, request_of
+from api.models import (
+    Amount,
+    Currency,
+    Input,
+    Output,
+    PerformanceId,
+    RawText,
+    ScheduleId,
+    Time,
+    Timestamp,
+    UuidText,
+    not_null,
+    uuid_or_none,
+)
+from api.paging import (
+    Cursor,
+    Fields,
+    Limit,
+    chosen,
+    decode_cursor,
+    encode_cursor,
+    json_answer,
+    malformed_cursor,
+    page_answer,
+)
+from api.problems import Problem, invalid, responses
+from api.recurrence import occurrences
+from api.routes.performances import DateFrom, DateTo, own_performance
+from api.routes.sales import change_terms, closes_at, end_sales, milliseconds, sale_state, terms_of
+from api.routes.venues import plan_capacities
+from api.tokens import Account
+from engine.events import Opened
+from engine.seating_plan import SeatingPlan
+from persistence import audit, catalogue
+from persistence.journal import UnknownSchedule, open_schedule
+
+router = APIRouter(prefix="/v1", tags=["schedules"])
+
+VIEWS_AT_ONCE = 8
+PAGES_SEARCHED = 5  # how far `available=true` looks for schedules with seats before it answers a short page
+Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount], Field(min_length=1, max_length=100)]
+MaxSeats = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+HoldSeconds = Annotated[int, Field(strict=True, ge=30, le=3600)]
+CHANGEABLE = (
+    "starts_at",
+    "prices",
+    "sale_opens_at",
+    "sale_closes_at",
+    "max_seats_per_customer",
+    "hold_seconds",
+    "waiting_room",
+)
+
+
+class NewSchedule(Input):
+    """When, where and on what terms. With `recurrence` one request makes a schedule for every date."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "starts_at": "2027-12-24T19:30:00+09:00",
+                    "venue_id": "0197d0a0-0000-7000-8000-000000000000",
+                    "currency": "KRW",
+                    "prices": {"R": 150000, "S": 90000},
+                    "max_seats_per_customer": 4,
+                }
+            ]
+        }
+    )
+
+    starts_at: Time
+    venue_id: UuidText
+    currency: Currency
+    prices: Annotated[Prices, Field(description="Every category of the venue's plan, in minor units.")]
+    sale_opens_at: Annotated[Time | None, Field(description="At once unless set.")] = None
+    sale_closes_at: Annotated[Time | None, Field(description="At the start unless set.")] = None
+    max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
+    hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600
+    waiting_room: bool = False
+    recurrence: Annotated[
+        RawText | None,
+        Field(
+            max_length=200,
+            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, in the offset of `starts_at`. "
+            "The sale opens for all at once; `sale_closes_at` keeps its distance from each start.",
+            examples=["FREQ=DAILY;COUNT=5"],
+        ),
+    ] = None
+
+
+class ScheduleChange(Input):
+    """What is to be different; what is left out stays as it is. Bookings keep the price they were made at."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prices": {"R": 160000, "S": 95000}}]})
+
+    starts_at: Annotated[Time | None, not_null] = None
+    prices: Annotated[Prices | None, not_null] = None
+    sale_opens_at: Time | None = None
+    sale_closes_at: Time | None = None
+    max_seats_per_customer: MaxSeats | None = None
+    hold_seconds: Annotated[HoldSeconds | None, not_null] = None
+    waiting_room: Annotated[bool | None, not_null] = None
+    venue_id: UuidText | None = None
+    currency: Currency | None = None
+
+
+class Sale(Output):
+    """Where the sale stands: `scheduled`, `on_sale`, `closed`, or `ended` with the performance."""
+
+    state: str
+    opens_at: Timestamp | None
+    closes_at: Timestamp
+
+
+class ScheduleView(Output):
+    """A schedule. `seats_left` counts free places per category; null while they cannot be counted."""
+
+    id: str
+    performance_id: str
+    venue_id: str
+    starts_at: Timestamp
+    ends_at: Timestamp
+    currency: str
+    prices: dict[str, int]
+    sale: Sale
+    seats_left: dict[str, int] | None
+    sale_opens_at: Timestamp | None
+    sale_closes_at: Timestamp | None
+    max_seats_per_customer: int | None
+    hold_seconds: int
+    waiting_room: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class CreatedSchedule(ScheduleView):
+    """The (first) schedule that was created. `recurring` holds those of the further dates."""
+
+    recurring: list[ScheduleView]
+
+
+class SchedulePage(Output):
+    """One page of schedules, by start."""
+
+    items: list[ScheduleView]
+    next_cursor: str | None
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+COPIED = tuple(name for name in ScheduleView.model_fields if name not in ("ends_at", "sale", "seats_left"))
+
+
+def _view(row: catalogue.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
+    return ScheduleView(
+        **{name: getattr(row, name) for name in COPIED},
+        ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
+        sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=closes_at(row)),
+        seats_left=seats_left,
+    )
+
+
+async def _views(house: House, rows: Sequence[catalogue.ScheduleRow]) -> list[ScheduleView]:
+    places = asyncio.Semaphore(VIEWS_AT_ONCE)
+    untouched: dict[str, dict[str, int]] = {}
+
+    async def seats_left(row: catalogue.ScheduleRow) -> dict[str, int] | None:
+        if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
+            if row.venue_id not in untouched:
+                untouched[row.venue_id] = plan_capacities(await house.plans.get(row.venue_id))
+            return untouched[row.venue_id]
+        async with places:
+            try:
+                availability = await house.seat_views.availability(row.id)
+            except (Unavailable, UnknownSchedule):
+                return None
+        return {category: count.free for category, count in availability.by_category.items()}
+
+    left = await asyncio.gather(*(seats_left(row) for row in rows))
+    now = house.now()
+    return [_view(row, seats, now) for row, seats in zip(rows, left, strict=True)]
+
+
+# --- creating ---------------------------------------------------------------------------------------------------------
+def _check_prices(prices: Mapping[str, int], plan: SeatingPlan) -> None:
+    missing = [category for category in plan.categories if category not in prices]
+    if missing:
+        names = ", ".join(missing)
+        raise invalid("prices", f"must have a price for every category; missing: {names}", f"가격이 없는 등급: {names}")
+    unknown = [category for category in prices if category not in plan.categories]
+    if unknown:
+        names = ", ".join(unknown)
+        raise invalid("prices", f"the venue has no such category: {names}", f"공연장에 없는 등급: {names}")
+
+
+def _check_window(starts_at: datetime, opens: datetime | None, closes: datetime | None) -> None:
+    end = closes or starts_at
+    if closes is not None and closes > starts_at:
+        raise invalid("sale_closes_at", "must not be after the start", "공연 시작보다 늦을 수 없습니다")
+    if opens is not None and opens >= end:
+        raise invalid("sale_opens_at", "must be before the sale closes", "판매 종료보다 빨라야 합니다")
+
+
+def _dates(new: NewSchedule, now: datetime) -> list[datetime]:
+    if new.starts_at <= now:
+        raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
+    _check_window(new.starts_at, new.sale_opens_at, new.sale_closes_at)
+    return [new.starts_at] if new.recurrence is None else occurrences(new.recurrence, new.starts_at)
+
+
+async def _check_free(connection: AsyncConnection, **time_and_place: Any) -> None:
+    taken = await catalogue.conflicting(connection, **time_and_place)
+    if taken:
+        raise Problem("schedule_conflict", conflicts_with=taken)
+
+
+@router.post(
+    "/performances/{performance_id}/schedules",
+    status_code=201,
+    response_model=CreatedSchedule,
+    summary="Open a schedule for sale",
+    responses=responses("unauthenticated", "forbidden", "performance_not_found", "schedule_conflict"),
+    dependencies=[TAKES_KEY],
+)
+async def create_schedule(
+    performance_id: PerformanceId, new: NewSchedule, request: Request, account: Organizer, house: HouseOf
+) -> Response:
+    async def create(connection: AsyncConnection) -> CreatedSchedule:
+        performance = await own_performance(connection, performance_id, account)
+        if not await catalogue.lock_venue(connection, new.venue_id):
+            raise invalid("venue_id", "there is no such venue", "없는 공연장입니다")
+        plan = await house.plans.get(new.venue_id)
+        _check_prices(new.prices, plan)
+        lasts = timedelta(minutes=performance.duration_minutes or catalogue.DEFAULT_DURATION_MINUTES)
+        ids = []
+        for starts_at in _dates(new, house.now()):
+            await _check_free(
+                connection,
+                venue_id=new.venue_id,
+                performance_id=performance_id,
+                starts_at=starts_at,
+                ends_at=starts_at + lasts,
+            )
+            ids.append(await _open(connection, house, performance_id, new, starts_at, plan))
+        await _audit(connection, house, account, "schedule.created", ids[0], None, {"ids": ids, **new.model_dump()})
+        left = plan_capacities(plan)
+        views = [_view(row, left, house.now()) for row in await catalogue.schedules_by_id(connection, ids)]
+        return CreatedSchedule(**dict(views[0]), recurring=views[1:])
+
+    return await once(house, request, account.id, create, "/v1/schedules/{id}")
+
+
+async def _open(
+    connection: AsyncConnection,
+    house: House,
+    performance_id: str,
+    new: NewSchedule,
+    starts_at: datetime,
+    plan: SeatingPlan,
+) -> str:
+    schedule_id = house.clock.new_id()
+    values = new.model_dump(exclude={"recurrence"})
+    values["performance_id"] = performance_id
+    values["starts_at"] = starts_at
+    if new.sale_closes_at is not None:
+        values["sale_closes_at"] = new.sale_closes_at + (starts_at - new.starts_at)
+    await catalogue.create_schedule(connection, schedule_id=schedule_id, values=values)
+    # The journal must begin before the row can be read back: a schedule without a head is no schedule.
+    now = house.now()
+    terms = terms_of(
+        catalogue.ScheduleRow(
+            id=schedule_id, organizer_id="", duration_minutes=0, seq=1, created_at=now, updated_at=now, **values
+        )
+    )
+    await open_schedule(connection, schedule_id, milliseconds(now), Opened(plan.digest, terms))
+    return schedule_id
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+@router.get(
+    "/performances/{performance_id}/schedules",
+    response_model=SchedulePage,
+    summary="When a performance is played, and what is left",
+    responses=responses("performance_not_found"),
+)
+async def list_schedules(
+    performance_id: PerformanceId,
+    house: HouseOf,
+    date_from: DateFrom = None,
+    date_to: DateTo = None,
+    available: Annotated[bool, Query(description="Only those on sale now with seats left.")] = False,
+    fields: Fields = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    names = chosen(fields, ScheduleView)
+    after = _decoded(cursor)
+    found: list[ScheduleView] = []
+    next_cursor: str | None = None
+    for _ in range(PAGES_SEARCHED):
+        wanted = limit - len(found)
+        async with house.database.connect() as connection:
+            if await catalogue.performance(connection, performance_id) is None:
+                raise Problem("performance_not_found")
+            rows = await catalogue.list_schedules(
+                connection,
+                performance_id,
+                starts_from=None if date_from is None else datetime.fromisoformat(date_from),
+                starts_before=None if date_to is None else datetime.fromisoformat(date_to),
+                on_sale_at=house.now() if available else None,
+                after=after,
+                limit=wanted + 1,
+            )
+        views = await _views(house, rows[:wanted])
+        found += [view for view in views if not available or view.seats_left is None or any(view.seats_left.values())]
+        if len(rows) <= wanted:
+            next_cursor = None
+            break
+        after = (rows[wanted - 1].starts_at, rows[wanted - 1].id)
+        next_cursor = encode_cursor(after[0].isoformat(), after[1])
+        if len(found) == limit:
+            break
+    return page_answer([*found], next_cursor, names)
+
+
+def _decoded(cursor: str | None) -> tuple[datetime, str] | None:
+    key = decode_cursor(cursor, 2)
+    if key is None:
+        return None
+    try:
+        starts_at = datetime.fromisoformat(key[0])
+    except ValueError:
+        raise malformed_cursor() from None
+    if starts_at.tzinfo is None or uuid_or_none(key[1]) is None:
+        raise malformed_cursor()
+    return starts_at, key[1]
+
+
+@router.get(
+    "/schedules/{schedule_id}",
+    response_model=ScheduleView,
+    summary="A schedule, and what is left",
+    responses=responses("schedule_not_found"),
+)
+async def get_schedule(schedule_id: ScheduleId, house: HouseOf, fields: Fields = None) -> Response:
+    names = chosen(fields, ScheduleView)
+    async with house.database.connect() as connection:
+        row = await catalogue.schedule(connection, schedule_id)
+    if row is None:
+        raise Problem("schedule_not_found")
+    (view,) = await _views(house, [row])
+    return json_answer(view.model_dump(mode="json", include=names))
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+async def own_schedule(connection: AsyncConnection, schedule_id: str, account: Account) -> catalogue.ScheduleRow:
+    """The schedule, if the account may change it. Raises `Problem("schedule_not_found")`."""
+    row = await catalogue.schedule(connection, schedule_id)
+    if row is None or (row.organizer_id != account.id and account.role != "admin"):
+        raise Problem("schedule_not_found")
+    return row
+
+
+@router.patch(
+    "/schedules/{schedule_id}",
+    summary="Change when and on what terms a schedule is sold",
+    responses=responses("unauthenticated", "forbidden", "schedule_not_found", "schedule_conflict", "overloaded"),
+    dependencies=[TAKES_KEY],
+)
+async def change_schedule(
+    schedule_id: ScheduleId, change: ScheduleChange, request: Request, account: Organizer, house: HouseOf
+) -> ScheduleView:
+    request_id, fingerprint = await request_of(request, account)
+    wanted = {name: getattr(change, name) for name in change.model_fields_set}
+    async with house.database.begin() as connection:
+        performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
+        await own_performance(connection, performance_id, account)  # locked: two changes must not undo one another
+        row = await own_schedule(connection, schedule_id, account)
+        new = await _changed(connection, house, row, wanted)
+        if terms_of(new) != terms_of(row):
+            # The actor's transaction writes the row, so this one must not have touched it yet.
+            await change_terms(house, schedule_id, terms_of(new), request_id=request_id, fingerprint=fingerprint)
+        if new.waiting_room != row.waiting_room:
+            await catalogue.change_schedule(connection, schedule_id, {"waiting_room": new.waiting_room})
+        before, after = ({name: getattr(each, name) for name in wanted} for each in (row, new))
+        await _audit(connection, house, account, "schedule.changed", schedule_id, before, after)
+        row = await own_schedule(connection, schedule_id, account)
+    (view,) = await _views(house, [row])
+    return view
+
+
+async def _changed(
+    connection: AsyncConnection, house: House, row: catalogue.ScheduleRow, wanted: Mapping[str, Any]
+) -> catalogue.ScheduleRow:
+    """The row as it shall be, checked. Keeps the venue's calendar locked if the start moves."""
+    for name in ("venue_id", "currency"):
+        if wanted.get(name) not in (None, getattr(row, name)):
+            raise invalid(name, "cannot be changed: make a new schedule", "변경할 수 없습니다. 새 회차를 만들어 주세요")
+    new = msgspec.structs.replace(row, **{name: value for name, value in wanted.items() if name in CHANGEABLE})
+    if new.prices != row.prices:
+        _check_prices(new.prices, await house.plans.get(row.venue_id))
+    if new.starts_at != row.starts_at:
+        if new.starts_at <= house.now():
+            raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
+        await catalogue.lock_venue(connection, row.venue_id)
+        await _check_free(
+            connection,
+            venue_id=row.venue_id,
+            performance_id=row.performance_id,
+            starts_at=new.starts_at,
+            ends_at=new.starts_at + timedelta(minutes=row.duration_minutes),
+            except_id=row.id,
+        )
+    if (new.starts_at, new.sale_opens_at, new.sale_closes_at) != (row.starts_at, row.sale_opens_at, row.sale_closes_at):
+        _check_window(new.starts_at, new.sale_opens_at, new.sale_closes_at)
+    return new
+
+
+@router.delete(
+    "/schedules/{schedule_id}",
+    status_code=204,
+    summary="Take a schedule out of the catalogue",
+    responses=responses("unauthenticated", "forbidden", "schedule_not_found", "schedule_has_bookings", "overloaded"),
+)
+async def delete_schedule(schedule_id: ScheduleId, account: Organizer, house: HouseOf) -> None:
+    async with house.database.begin() as connection:
+        performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
+        await own_performance(connection, performance_id, account)
+        row = await own_schedule(connection, schedule_id, account)
+        if await catalogue.has_live_bookings(connection, schedule_id=schedule_id):
+            raise Problem("schedule_has_bookings")
+        async with end_sales(house, [row], refusal="schedule_has_bookings"):
+            await catalogue.delete_schedule(connection, schedule_id, house.now())
+            before = {"performance_id": row.performance_id, "starts_at": row.starts_at}
+            await _audit(connection, house, account, "schedule.deleted", schedule_id, before, None)
+
+
+async def _audit(
+    connection: AsyncConnection,
+    house: House,
+    account: Account,
+    action: str,
+    schedule_id: str,
+    before: Mapping[str, object] | None,
+    after: Mapping[str, object] | None,
+) -> None:
+    await audit.write(
+        connection,
+        entry_id=house.clock.new_id(),
+        account_id=account.id,
+        action=action,
+        subject=f"schedule:{schedule_id}",
+        before=before if before is None else msgspec.to_builtins(before),
+        after=after if after is None else msgspec.to_builtins(after),
+    )

@@ -1,0 +1,127 @@
+"""About the system itself: whether it works, what it counts, what it can do.
+
+`/healthz` says that this worker runs, and nothing else: a worker is not to be restarted because Redis is away.
+`/readyz` says whether it can do its job, and names what is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import fastapi_offline
+import sqlalchemy as sa
+from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from actors.telemetry import metrics
+from api.dependencies import HouseOf
+from api.house import House
+from api.models import Output
+from api.paging import json_answer
+from api.problem_messages import PROBLEMS
+from api.problems import Problem, responses
+from persistence.embedded.outside import reach_tcp
+
+router = APIRouter(tags=["about"])
+
+# Swagger UI from this machine: the page works without the Internet. Only the package's files are used.
+assets = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
+
+CHECK_SECONDS = 2.0
+
+
+class Health(Output):
+    """This worker runs."""
+
+    status: str
+    worker: str
+
+
+class Readiness(Output):
+    """What the service needs, and how each part does: `up`, or why not."""
+
+    status: str
+    checks: dict[str, str]
+
+
+@router.get("/healthz", summary="Is this worker alive?")
+async def healthz(house: HouseOf) -> Health:
+    return Health(status="up", worker=house.worker)
+
+
+@router.get(
+    "/readyz", summary="Can the service do its job?", response_model=Readiness, responses=responses("not_ready")
+)
+async def readyz(house: HouseOf) -> Response:
+    checks = await check(house)
+    if any(state != "up" for state in checks.values()):
+        raise Problem("not_ready", checks=checks, retry_after=1)
+    return json_answer({"status": "up", "checks": checks}, headers={"Cache-Control": "no-store"})
+
+
+async def check(house: House) -> dict[str, str]:
+    """Each part's state. Kafka is not asked: while it is away events wait in the journal, nothing else."""
+    parts: dict[str, Callable[[], Awaitable[object]]] = {
+        "postgres": lambda: _ask_postgres(house),
+        "redis": lambda: cast(Awaitable[object], house.redis.ping()),
+        "ray": lambda: reach_tcp(house.settings.ray_address or ""),
+    }
+    states = await asyncio.gather(*(_state(ask) for ask in parts.values()))
+    return dict(zip(parts, states, strict=True))
+
+
+async def _state(ask: Callable[[], Awaitable[object]]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await ask()
+    except TimeoutError:
+        return f"no answer within {CHECK_SECONDS:.0f} s"
+    except Exception as error:  # noqa: BLE001  # whatever a client library raises is the answer here
+        return type(error).__name__
+    return "up"
+
+
+async def _ask_postgres(house: House) -> None:
+    async with house.database.connect() as connection:
+        await connection.execute(sa.select(1))
+
+
+@router.get("/metrics", summary="Counters, for Prometheus", response_class=Response)
+async def get_metrics() -> Response:
+    page, content_type = await asyncio.to_thread(metrics)
+    return Response(page, media_type=content_type)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Boxoffice",
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon.png",
+        swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
+    )
+
+
+@router.get("/problems", summary="Every problem code there is")
+async def list_problems() -> dict[str, Any]:
+    return {"items": [_described(code) for code in PROBLEMS]}
+
+
+@router.get("/problems/{code}", summary="What a problem's `type` points to", responses=responses("route_not_found"))
+async def get_problem(code: str) -> dict[str, Any]:
+    if code not in PROBLEMS:
+        raise Problem("route_not_found")
+    return _described(code)
+
+
+def _described(code: str) -> dict[str, Any]:
+    kind = PROBLEMS[code]
+    return {"code": code, "status": kind.status, "en": kind.en._asdict(), "ko": kind.ko._asdict()}

@@ -1,0 +1,250 @@
+"""Venues and their seating plans. A plan never changes once it is there, because schedules are sold by it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.dependencies import HouseOf, Organizer
+from api.idempotency import TAKES_KEY, once
+from api.models import Input, Output, RawText, Timestamp, Title, VenueId, uuid_or_none
+from api.paging import (
+    Cursor,
+    Fields,
+    Limit,
+    chosen,
+    decode_cursor,
+    encode_cursor,
+    json_answer,
+    malformed_cursor,
+    page_answer,
+)
+from api.problems import Problem, responses
+from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
+from persistence import audit, catalogue
+
+router = APIRouter(prefix="/v1/venues", tags=["venues"])
+
+PROBLEMS_NAMED = 50  # of a plan with thousands of faults, the first ones help
+EXAMPLE_PLAN: dict[str, Any] = {
+    "name": "Small hall",
+    "size": {"width": 200, "height": 120},
+    "categories": [{"name": "R", "color": "#c0392b"}, {"name": "S", "color": "#2980b9"}],
+    "zones": [
+        {
+            "name": "Floor 1",
+            "position": {"x": 0, "y": 0},
+            "rows": [
+                {
+                    "row_number": row,
+                    "position": {"x": 0, "y": 20 * index},
+                    "seats": [
+                        {
+                            "seat_guid": f"{row}-{number}",
+                            "seat_number": str(number),
+                            "position": {"x": 20 * number, "y": 0},
+                            "category": category,
+                        }
+                        for number in (1, 2, 3, 4)
+                    ],
+                }
+                for index, (row, category) in enumerate((("A", "R"), ("B", "S")))
+            ],
+        }
+    ],
+}
+
+
+class NewVenue(Input):
+    """A venue with its plan in the pretix seating-plan format."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Small hall", "seating_plan": EXAMPLE_PLAN}]})
+
+    name: Title
+    seating_plan: Annotated[
+        dict[str, Any], Field(description="pretix seating plan; see /v1/venues/{venue_id} for one.")
+    ]
+
+
+class CategoryView(Output):
+    """What seats are sold as."""
+
+    name: str
+    color: str
+    capacity: int
+
+
+class VenueSummary(Output):
+    """A venue in a list."""
+
+    id: str
+    organizer_id: str
+    name: str
+    capacity: int
+    plan_digest: str
+    created_at: Timestamp
+
+
+class VenueView(VenueSummary):
+    """A venue."""
+
+    categories: list[CategoryView]
+    zones: list[str]
+
+
+class VenueWithPlan(VenueView):
+    """A venue with its plan as it was sent."""
+
+    seating_plan: dict[str, Any]
+
+
+class VenuePage(Output):
+    """One page of venues, newest first."""
+
+    items: list[VenueSummary]
+    next_cursor: str | None
+
+
+def _summary(row: catalogue.VenueRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in VenueSummary.model_fields}
+
+
+def _parts(plan: SeatingPlan) -> dict[str, Any]:
+    capacities = plan_capacities(plan)
+    return {
+        "categories": [
+            CategoryView(name=name, color=color, capacity=capacities[name])
+            for name, color in zip(plan.categories, plan.colors, strict=True)
+        ],
+        "zones": list(plan.zones),
+    }
+
+
+def plan_capacities(plan: SeatingPlan) -> dict[str, int]:
+    """How many places each category has, seats and standing room together."""
+    counts = [plan.category_of[: plan.size].count(number) for number in range(len(plan.categories))]
+    for area in plan.areas:
+        counts[area.category] += area.capacity
+    return dict(zip(plan.categories, counts, strict=True))
+
+
+def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str]:
+    """The plan and its JSON text, checked to be storable. Takes up to half a second for a large house."""
+    for value in _values(document):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
+        if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
+            raise PlanError([PlanProblem("", "must not hold NUL characters or halves of surrogate pairs")])
+    return SeatingPlan.parse(document), json.dumps(document, ensure_ascii=False)
+
+
+def _values(document: object) -> Iterator[object]:
+    """Every key and value, without recursion: a document may be nested as deeply as its sender likes."""
+    stack = [document]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend(value)
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+        else:
+            yield value
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=VenueView,
+    summary="Register a venue",
+    responses=responses("unauthenticated", "forbidden", "body_too_large", "validation_failed", "invalid_seating_plan"),
+    dependencies=[TAKES_KEY],
+)
+async def create_venue(new: NewVenue, request: Request, account: Organizer, house: HouseOf) -> Response:
+    try:
+        plan, text = await asyncio.to_thread(_parse, new.seating_plan)
+    except PlanError as error:
+        errors = [
+            {"field": ".".join(filter(None, ("seating_plan", problem.path))), "message": problem.message}
+            for problem in error.problems[:PROBLEMS_NAMED]
+        ]
+        raise Problem("invalid_seating_plan", errors=errors) from None
+
+    async def create(connection: AsyncConnection) -> VenueView:
+        row = await catalogue.create_venue(
+            connection,
+            venue_id=house.clock.new_id(),
+            organizer_id=account.id,
+            name=new.name,
+            seating_plan=text,
+            plan_digest=plan.digest,
+            capacity=plan.capacity,
+        )
+        after = {"name": row.name, "capacity": row.capacity}
+        await audit.write(
+            connection,
+            entry_id=house.clock.new_id(),
+            account_id=account.id,
+            action="venue.created",
+            subject=f"venue:{row.id}",
+            after=after,
+        )
+        return VenueView(**_summary(row), **_parts(plan))
+
+    return await once(house, request, account.id, create, "/v1/venues/{id}")
+
+
+@router.get("", response_model=VenuePage, summary="Venues, newest first")
+async def list_venues(
+    house: HouseOf,
+    q: Annotated[RawText | None, Query(max_length=200, description="Part of the name.")] = None,
+    fields: Fields = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    names = chosen(fields, VenueSummary)
+    after = decode_cursor(cursor, 1)
+    if after is not None and uuid_or_none(after[0]) is None:
+        raise malformed_cursor()
+    async with house.database.connect() as connection:
+        rows = await catalogue.list_venues(
+            connection, search=q, before_id=None if after is None else after[0], limit=limit + 1
+        )
+    next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return page_answer([VenueSummary(**_summary(row)) for row in rows[:limit]], next_cursor, names)
+
+
+@router.get(
+    "/{venue_id}", response_model=VenueWithPlan, summary="A venue with its plan", responses=responses("venue_not_found")
+)
+async def get_venue(venue_id: VenueId, house: HouseOf, fields: Fields = None) -> Response:
+    names = chosen(fields, VenueWithPlan)
+    async with house.database.connect() as connection:
+        row = await catalogue.venue(connection, venue_id)
+        with_plan = row is not None and (names is None or "seating_plan" in names)
+        document = await catalogue.seating_plan(connection, venue_id) if with_plan else None
+    if row is None:
+        raise Problem("venue_not_found")
+    view = VenueView(**_summary(row), **_parts(await house.plans.get(venue_id)))
+    content = view.model_dump(mode="json", include=names)
+    if document is not None:
+        content["seating_plan"] = msgspec.Raw(document.encode())
+    return json_answer(content, headers={"Cache-Control": "public, max-age=300"})

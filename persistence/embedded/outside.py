@@ -1,0 +1,82 @@
+"""Services that somebody else runs: checked for reachability, with a message that says which variable to look at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+import asyncpg
+from redis.asyncio import Redis
+
+SECONDS = 5.0
+
+
+class UnreachableError(RuntimeError):
+    """An outside service does not answer; the message names the variable and what happened, never a password."""
+
+
+async def reach_postgres(url: str) -> None:
+    """Raises `UnreachableError` unless PostgreSQL at `url` lets us in."""
+    try:
+        connection = await asyncpg.connect(url, timeout=SECONDS)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise unreachable("DATABASE_URL", "PostgreSQL", shown(url), error) from error
+    await connection.close()
+
+
+async def reach_redis(url: str) -> None:
+    """Raises `UnreachableError` unless Redis at `url` answers PING."""
+    try:
+        async with Redis.from_url(url, socket_connect_timeout=SECONDS, socket_timeout=SECONDS) as client:
+            await client.ping()
+    except Exception as error:  # the client raises its own errors, OSError and ValueError alike
+        raise unreachable("REDIS_URL", "Redis", shown(url), error) from error
+
+
+async def reach_kafka(servers: str) -> None:
+    """Raises `UnreachableError` unless one of the brokers accepts a connection."""
+    failures: list[OSError | ValueError | TimeoutError] = []
+    for server in servers.split(","):
+        try:
+            await reach_tcp(server.strip())
+        except (OSError, ValueError, TimeoutError) as error:
+            failures.append(error)
+        else:
+            return
+    raise unreachable("KAFKA_BOOTSTRAP_SERVERS", "Kafka", servers, failures[-1]) from failures[-1]
+
+
+async def reach_ray(address: str) -> None:
+    """Raises `UnreachableError` unless the Ray head accepts a connection."""
+    try:
+        await reach_tcp(address)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise unreachable("RAY_ADDRESS", "Ray", address, error) from error
+
+
+async def reach_tcp(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host:
+        raise ValueError("expected host:port")
+    _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), SECONDS)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def unreachable(variable: str, service: str, address: str, error: Exception) -> UnreachableError:
+    reason = str(error) or type(error).__name__
+    return UnreachableError(
+        f"{service} at {address} (from {variable}) cannot be reached: {reason}. "
+        f"Start it, correct {variable}, or unset {variable} to use the embedded one."
+    )
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username or ''}:***@{place}").geturl()

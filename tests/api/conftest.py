@@ -1,0 +1,164 @@
+"""An API worker in this process, for what needs no Ray: the same app, database and Redis, owners that live here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from actors.clock import SystemClock
+from actors.gateway import Gateway
+from actors.schedule import Schedule
+from actors.settings import Settings
+from actors.wire import decode_requests, encode_replies
+from api import house
+from api.app import create_app
+from persistence.database import asyncpg_dsn
+from persistence.journal import PostgresJournal
+from persistence.seat_cache import RedisSeatCache
+from tests.conftest import execute, other_database
+
+NUMBERS = itertools.count(1)
+PASSWORD = "correct horse battery"
+
+
+class LocalOwner:
+    """A schedule's owner in this process."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    async def submit(self, data: bytes) -> bytes:
+        return encode_replies(await self.schedule.submit(decode_requests(data)))
+
+    async def inspect(self) -> bytes:
+        raise AssertionError("nobody asks")
+
+
+class LocalOwners:
+    """Brings owners up on first use."""
+
+    def __init__(self, journal: PostgresJournal, cache: RedisSeatCache) -> None:
+        self._journal = journal
+        self._cache = cache
+        self.owners: dict[str, LocalOwner] = {}
+
+    async def find(self, schedule_id: str) -> LocalOwner:
+        if schedule_id not in self.owners:
+            schedule = Schedule(schedule_id, journal=self._journal, cache=self._cache, log=None, clock=SystemClock())
+            await schedule.activate()
+            self.owners[schedule_id] = LocalOwner(schedule)
+        return self.owners[schedule_id]
+
+    async def replace(self, schedule_id: str, owner: LocalOwner) -> None:
+        raise AssertionError("the owner fell silent")
+
+
+@asynccontextmanager
+async def open_local_gateway(settings: Settings) -> AsyncIterator[Gateway[LocalOwner]]:
+    """What `actors.cluster.open_gateway` does, without Ray."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3)
+        )
+        cache = RedisSeatCache(settings.redis_url)
+        stack.push_async_callback(cache.close)
+        owners = LocalOwners(PostgresJournal(pool), cache)
+
+        async def exists(schedule_id: str) -> bool:
+            return bool(await pool.fetchval("SELECT true FROM schedule_heads WHERE schedule_id = $1", schedule_id))
+
+        gateway = Gateway(owners, exists)
+        try:
+            yield gateway
+        finally:
+            await gateway.close()
+            for owner in owners.owners.values():
+                await owner.schedule.stop()
+
+
+class Worker:
+    """One API worker, and what tests do with it again and again."""
+
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient) -> None:
+        self.app = app
+        self.http = client
+
+    @property
+    def house(self) -> house.House:
+        opened: house.House = self.app.state.house
+        return opened
+
+    async def sign_up(self, role: str = "customer") -> dict[str, str]:
+        """A new account, logged in; gives the headers of its requests."""
+        email = f"person{next(NUMBERS)}@example.com"
+        body = {"email": email, "password": PASSWORD, "role": role}
+        answer = await self.http.post("/v1/accounts", json=body)
+        assert answer.status_code == 201, answer.text
+        return await self.log_in(email)
+
+    async def log_in(self, email: str, password: str = PASSWORD) -> dict[str, str]:
+        answer = await self.http.post("/v1/sessions", json={"email": email, "password": password})
+        assert answer.status_code == 201, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
+    """A worker that runs until the block ends."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://boxoffice.test") as client,
+    ):
+        yield Worker(app, client)
+
+
+OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Worker]]
+
+
+@pytest.fixture(scope="session")
+def open_local() -> Iterator[OpenLocal]:
+    """Opens workers without Ray on a database of the caller's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house, "open_gateway", open_local_gateway)
+        yield open_worker
+
+
+def local_settings(database_url: str, redis_url: str) -> Settings:
+    """Settings of a worker without Ray."""
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        sandbox_url="http://127.0.0.1:9",  # nobody pays here
+        secret="a secret of at least 32 characters",
+        ray_address="127.0.0.1:9",
+        fair_use=False,
+    )
+
+
+@pytest.fixture(scope="module")
+async def worker(
+    postgres_url: str, template_database: str, redis_url: str, open_local: OpenLocal
+) -> AsyncIterator[Worker]:
+    """A worker on a database of this test module's: use accounts and performances of your own."""
+    name = f"worker_{next(NUMBERS)}"
+    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    async with open_local(local_settings(other_database(postgres_url, name), redis_url)) as opened:
+        yield opened
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def fresh_worker(database_url: str, redis_url: str, open_local: OpenLocal) -> AsyncIterator[Worker]:
+    """A worker on a database of this test's own, where nothing is registered."""
+    async with open_local(local_settings(database_url, redis_url)) as opened:
+        yield opened

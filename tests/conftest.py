@@ -1,0 +1,278 @@
+"""Fixtures for everything that needs a real service or the whole running system.
+
+Services are started once a test session, on first use, as children that die with it; each test gets its own database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from actors.ray_head import client_environment, ray_head
+from actors.settings import VARIABLES
+from persistence.database import migrate
+from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory
+from persistence.embedded.kafka import kafka
+from persistence.embedded.postgres import postgres
+from persistence.embedded.process import Child, Program, child_environment, free_port, running
+from persistence.embedded.redis import redis
+
+DATABASE_NUMBERS = itertools.count(1)
+ADMIN_EMAIL = "admin@tests.example"
+ADMIN_PASSWORD = "correct horse battery"
+START_SECONDS = 120.0  # a cold start takes 8 s on two idle cores; other tests may be using them
+STOP_SECONDS = 45.0
+
+
+# This session's data directory; not pytest's own, which PostgreSQL's user could not pass. Made this early because Ray
+# reads how to join its head when it is imported, and what tests import may import Ray.
+SERVICES = Path(tempfile.mkdtemp(prefix="boxoffice-test-"))
+os.environ.update(client_environment(SERVICES))
+
+
+def pytest_configure() -> None:
+    """Takes SIGTERM (a time limit, a CI job called off) for Ctrl-C, so that fixtures still put everything away."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+async def services_dir() -> AsyncIterator[Path]:
+    """A data directory for this session's services."""
+    yield SERVICES
+    remove_run_directory(SERVICES)
+    shutil.rmtree(SERVICES, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def ray_address(services_dir: Path) -> AsyncIterator[str]:
+    """A Ray head that this process may join."""
+    program = ray_head(services_dir)
+    async with running(program):
+        yield program.address
+
+
+@pytest.fixture(scope="session")
+async def postgres_url(services_dir: Path) -> AsyncIterator[str]:
+    """A PostgreSQL server; the URL names its empty database `boxoffice`."""
+    program = postgres(services_dir)
+    async with running(program):
+        yield program.address
+
+
+@pytest.fixture(scope="session")
+async def template_database(postgres_url: str) -> str:
+    """The name of a migrated database that is only ever copied."""
+    await execute(postgres_url, "CREATE DATABASE template_migrated")
+    await migrate(other_database(postgres_url, "template_migrated"))
+    return "template_migrated"
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+    """A fresh migrated database, this test's own."""
+    name = f"test_{next(DATABASE_NUMBERS)}"
+    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    yield other_database(postgres_url, name)
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+async def redis_url(services_dir: Path) -> AsyncIterator[str]:
+    """A Redis server, shared by the session's tests: use keys of your own."""
+    program = redis(services_dir)
+    async with running(program):
+        yield program.address
+
+
+@pytest.fixture(scope="session")
+async def kafka_servers(services_dir: Path) -> AsyncIterator[str]:
+    """A Kafka-protocol broker, shared by the session's tests: use topics of your own."""
+    program = kafka(services_dir)
+    async with running(program):
+        yield program.address
+
+
+class Stack:
+    """The whole system, as `boxoffice up` starts it, in a directory of its own, with fair-use limits off."""
+
+    admin_email = ADMIN_EMAIL
+    admin_password = ADMIN_PASSWORD
+
+    def __init__(self, workers: int, arguments: tuple[str, ...], extra: dict[str, str]) -> None:
+        self.data_dir = Path(tempfile.mkdtemp(prefix="boxoffice-stack-"))
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.log = self.data_dir / "boxoffice.log"
+        self.environment = {**inherited_environment(), **extra}
+        self._program = Program(
+            name="boxoffice",
+            argv=(
+                *(sys.executable, "-m", "api.cli", "up", "--port", str(self.port), "--workers", str(workers)),
+                *("--data-dir", str(self.data_dir), *arguments),
+            ),
+            address=self.base_url,
+            ready=self._ready,
+            stop_seconds=STOP_SECONDS,
+            ready_seconds=START_SECONDS,
+            log=self.log,
+        )
+        self._child: Child | None = None
+
+    async def _ready(self) -> None:
+        if not self.run.ready:
+            raise ConnectionError("still starting")
+
+    @property
+    def run(self) -> RunNote:
+        """What runs now, and the environment that reaches it. Raises `ConnectionError` while nothing does."""
+        note = read_note(self.data_dir)
+        if note is None:
+            raise ConnectionError(f"nothing runs on {self.data_dir}")
+        return note
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's pid."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
+    def database_url(self) -> str:
+        return self.run.environment["DATABASE_URL"]
+
+    async def start(self) -> None:
+        """Starts the system and waits until it is ready."""
+        self._child = await Child.start(self._program, self.environment)
+        await self._child.until_ready()
+
+    async def stop(self) -> int:
+        """Stops the system like Ctrl-C does; returns its exit code."""
+        assert self._child is not None
+        await self._child.stop()
+        assert self._child.returncode is not None
+        return self._child.returncode
+
+    async def restart(self) -> None:
+        """Starts it again on the same data and port, whether it was stopped, killed or still runs."""
+        await self.stop()
+        await self.start()
+
+    async def kill_supervisor(self) -> None:
+        """`kill -9` of the supervisor alone; what becomes of the rest is its own affair."""
+        assert self._child is not None
+        await self._child.kill()
+
+    async def kill_all(self) -> None:
+        """`kill -9` of everything, as if the machine's power had failed (but for what the kernel still writes)."""
+        await self.kill_supervisor()
+        await asyncio.to_thread(end_marked, self.data_dir)
+
+    async def kill(self, part: str) -> int:
+        """`kill -9` of one process by its name in `run.processes`; returns the pid it had."""
+        pid = self.run.processes[part]
+        os.kill(pid, 9)
+        return pid
+
+    async def replaced(self, part: str, former_pid: int) -> int:
+        """Waits until the part runs in another process; returns its pid."""
+        async with asyncio.timeout(START_SECONDS):
+            while (pid := self.run.processes.get(part)) in (None, former_pid):
+                await asyncio.sleep(0.02)
+        assert pid is not None
+        return pid
+
+    async def answers(self) -> None:
+        """Waits until the API says it is ready."""
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(base_url=self.base_url, trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get("/readyz")).status_code == httpx.codes.OK:
+                        return
+                await asyncio.sleep(0.05)
+
+    def remains(self) -> list[str]:
+        """The processes of this system that are still there."""
+        return [str(process) for process in marked(self.data_dir)]
+
+    async def destroy(self) -> None:
+        """Leaves nothing of it, whatever state it is in."""
+        try:
+            if self._child is not None:
+                await self._child.stop()
+        finally:
+            await asyncio.to_thread(end_marked, self.data_dir)
+            remove_run_directory(self.data_dir)
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+MakeStack = Callable[..., AbstractAsyncContextManager[Stack]]
+
+
+@contextlib.asynccontextmanager
+async def stack_of(*arguments: str, workers: int = 2, **extra: str) -> AsyncIterator[Stack]:
+    """A running system; `arguments` go to `boxoffice up`, `extra` into its environment."""
+    stack = Stack(workers, ("--no-demo", *arguments), extra)
+    try:
+        await stack.start()
+        yield stack
+    finally:
+        await stack.destroy()
+
+
+@pytest.fixture(scope="session")
+def make_stack() -> MakeStack:
+    """For tests that need a system of their own: `async with make_stack(workers=1, BOXOFFICE_…="…") as stack`."""
+    return stack_of
+
+
+@pytest.fixture(scope="session")
+async def stack() -> AsyncIterator[Stack]:
+    """One running system for all tests that leave it running: use accounts and performances of your own."""
+    async with stack_of() as running_stack:
+        yield running_stack
+
+
+@pytest.fixture(scope="session")
+async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running system."""
+    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def inherited_environment() -> dict[str, str]:
+    """Our environment without what is meant for another instance, with what every tested system gets."""
+    others = set(VARIABLES.values())
+    ours = ("BOXOFFICE_CI_RUN",)  # by which CI finds what a test left behind
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ours or (name not in others and not name.startswith("BOXOFFICE_"))
+    }
+    return child_environment(
+        kept, BOXOFFICE_FAIR_USE="off", BOXOFFICE_ADMIN_EMAIL=ADMIN_EMAIL, BOXOFFICE_ADMIN_PASSWORD=ADMIN_PASSWORD
+    )
+
+
+def other_database(url: str, name: str) -> str:
+    return url.replace("/boxoffice?", f"/{name}?", 1)
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,246 @@
+"""The auditor finds what it is there to find: each kind of damage, planted into a sale that is otherwise right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine import events
+from engine.booking import Booking, PaymentStatus
+from engine.events import Record, Terms
+from engine.seating_plan import SeatingPlan
+from engine.state import ScheduleState, apply
+from loadtest import audit
+from loadtest.audit import Check, Replay
+from loadtest.buyers import Ledger, Promise
+from persistence.cloud_events import render
+from persistence.event_log import Message
+from tests.api.sale import small_plan
+
+SCHEDULE = "01980000-0000-7000-8000-00000000000a"
+CUSTOMER = "01980000-0000-7000-8000-00000000000c"
+PAID, HELD, CANCELLED = (f"01980000-0000-7000-8000-0000000000b{number}" for number in range(3))
+PAYMENT = "01980000-0000-7000-8000-0000000000d0"
+PLAN = SeatingPlan.parse(small_plan(rows=2, seats_per_row=3, standing=2))
+FRONT = PLAN.ids[:2]
+AREA = PLAN.areas[0].id
+TERMS = Terms("KRW", dict.fromkeys(PLAN.categories, 1_000), 2_000, 0, 2_000, 0, 600)
+
+
+def sale() -> Replay:
+    """Two seats and a standing place paid, one seat held, one booking cancelled."""
+    seats, area = (0, 1, PLAN.size), (2,)
+    story: list[events.AnyEvent] = [
+        events.Opened(PLAN.digest, TERMS),
+        events.Held(PAID, CUSTOMER, seats, (1_000, 1_000, 1_000), "KRW", 600),
+        events.PaymentRequested(PAID, PAYMENT, 3_000, "sandbox"),
+        events.PaymentApproved(PAID, PAYMENT, "reference"),
+        events.Confirmed(PAID),
+        events.Held(HELD, CUSTOMER, area, (1_000,), "KRW", 600),
+        events.Held(CANCELLED, CUSTOMER, (3,), (1_000,), "KRW", 600),
+        events.Cancelled(CANCELLED, PAYMENT, "", "customer"),
+    ]
+    replay = Replay(ScheduleState(PLAN), {}, [])
+    for seq, event in enumerate(story, 1):
+        record = Record(seq, seq, event)
+        booking = apply(replay.state, record)
+        if booking is not None:
+            replay.bookings[booking.id] = booking
+        replay.events.append(render(SCHEDULE, record, booking, PLAN))
+    return replay
+
+
+def row_of(booking: Booking) -> dict[str, Any]:
+    return {
+        "id": booking.id,
+        "customer_id": booking.customer_id,
+        "status": booking.status.name.lower(),
+        "seats": [PLAN.ids[index] for index in booking.seats],
+        "prices": list(booking.prices),
+        "amount": booking.amount,
+        "currency": booking.currency,
+        "version": booking.version,
+    }
+
+
+@pytest.fixture
+def replay() -> Replay:
+    return sale()
+
+
+@pytest.fixture
+def tables(replay: Replay) -> dict[str, list[Any]]:
+    payment = {"id": PAYMENT, "booking_id": PAID, "status": "approved", "amount": 3_000}
+    return {"bookings": [row_of(booking) for booking in replay.bookings.values()], "payments": [payment]}
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    ledger = Ledger()
+    for promise in (
+        Promise(PAID, (*FRONT, AREA), 3_000, "confirmed", PAYMENT),
+        Promise(HELD, (PLAN.ids[2],), 1_000, "held"),
+        Promise(CANCELLED, (PLAN.ids[3],), 1_000, "cancelled"),
+    ):
+        ledger.promises[promise.booking_id] = promise
+    return ledger
+
+
+def failing(checks: list[Check]) -> list[str]:
+    return [check.name for check in checks if not check.holds]
+
+
+def booking(tables: dict[str, list[Any]], booking_id: str) -> dict[str, Any]:
+    return next(row for row in tables["bookings"] if row["id"] == booking_id)
+
+
+def test_a_right_sale_passes_every_check(replay: Replay, tables: dict[str, list[Any]], ledger: Ledger) -> None:
+    checks = [
+        *audit.check_ownership(replay, tables["bookings"]),
+        *audit.check_promises(ledger, tables),
+        *audit.check_money(tables),
+        audit.check_bookings(replay, tables["bookings"]),
+        *audit.check_events(replay, messages(replay.events)),
+    ]
+    assert failing(checks) == []
+
+
+def test_a_seat_with_two_owners_in_the_tables_is_found(replay: Replay, tables: dict[str, list[Any]]) -> None:
+    booking(tables, HELD)["seats"] = [FRONT[0]]
+    checks = audit.check_ownership(replay, tables["bookings"])
+    assert failing(checks) == ["seats sold twice (tables)"]
+    assert FRONT[0] in checks[1].offenders[0]
+
+
+def test_standing_room_may_be_shared_up_to_its_capacity_only(replay: Replay, tables: dict[str, list[Any]]) -> None:
+    booking(tables, HELD)["seats"] = [AREA]
+    assert failing(audit.check_ownership(replay, tables["bookings"])) == []
+    booking(tables, HELD)["seats"] = [AREA, AREA]
+    assert failing(audit.check_ownership(replay, tables["bookings"])) == ["seats sold twice (tables)"]
+
+
+def test_a_lost_booking_is_found(ledger: Ledger, tables: dict[str, list[Any]]) -> None:
+    tables["bookings"].remove(booking(tables, HELD))
+    assert failing(audit.check_promises(ledger, tables)) == ["acknowledged holds lost"]
+
+
+@pytest.mark.parametrize("status", ["held", "expired", "cancelled"])
+def test_a_paid_booking_without_its_seats_is_found(ledger: Ledger, tables: dict[str, list[Any]], status: str) -> None:
+    booking(tables, PAID)["status"] = status
+    assert failing(audit.check_promises(ledger, tables)) == ["paid bookings without their seats"]
+
+
+def test_a_paid_booking_without_its_payment_is_found(ledger: Ledger, tables: dict[str, list[Any]]) -> None:
+    tables["payments"][0]["status"] = "declined"
+    assert failing(audit.check_promises(ledger, tables)) == ["paid bookings without their seats"]
+    assert failing(audit.check_money(tables)) == ["confirmed bookings not paid in full"]
+
+
+def test_a_booking_with_other_seats_than_promised_is_found(ledger: Ledger, tables: dict[str, list[Any]]) -> None:
+    booking(tables, HELD)["seats"] = [PLAN.ids[5]]
+    name = "bookings with other seats or another amount than acknowledged"
+    assert failing(audit.check_promises(ledger, tables)) == [name]
+
+
+def test_a_cancelled_booking_that_lives_on_is_found(ledger: Ledger, tables: dict[str, list[Any]]) -> None:
+    booking(tables, CANCELLED)["status"] = "held"
+    assert failing(audit.check_promises(ledger, tables)) == ["cancelled bookings that live on"]
+
+
+def test_a_booking_that_nobody_was_told_of_is_found(ledger: Ledger, tables: dict[str, list[Any]]) -> None:
+    del ledger.promises[HELD]
+    assert failing(audit.check_promises(ledger, tables)) == ["bookings nobody was told of"]
+
+
+def test_a_hold_that_has_expired_since_is_no_broken_promise(ledger: Ledger, tables: dict[str, list[Any]]) -> None:
+    booking(tables, HELD)["status"] = "expired"
+    assert failing(audit.check_promises(ledger, tables)) == []
+
+
+@pytest.mark.parametrize(
+    ("payment", "found"),
+    [
+        ({"id": "p2", "booking_id": PAID, "status": "approved", "amount": 3_000},
+         ["confirmed bookings not paid in full", "bookings paid more than once"]),
+        ({"id": "p2", "booking_id": CANCELLED, "status": "approved", "amount": 1_000},
+         ["payments for bookings that are not confirmed"]),
+        ({"id": "p2", "booking_id": HELD, "status": "requested", "amount": 1_000}, ["payments without an outcome"]),
+        ({"id": "p2", "booking_id": HELD, "status": "declined", "amount": 1_000}, []),
+    ],
+)  # fmt: skip
+def test_money_that_does_not_add_up_is_found(
+    tables: dict[str, list[Any]], payment: dict[str, Any], found: list[str]
+) -> None:
+    tables["payments"].append(payment)
+    assert failing(audit.check_money(tables)) == found
+
+
+@pytest.mark.parametrize("column", ["status", "version", "amount", "customer_id", "currency"])
+def test_a_row_that_differs_from_the_journal_is_found(
+    replay: Replay, tables: dict[str, list[Any]], column: str
+) -> None:
+    booking(tables, HELD)[column] = "something else"
+    check = audit.check_bookings(replay, tables["bookings"])
+    assert not check.holds
+    assert check.offenders == (HELD,)
+
+
+def test_a_row_that_the_journal_does_not_know_is_found(replay: Replay, tables: dict[str, list[Any]]) -> None:
+    tables["bookings"].append({**booking(tables, HELD), "id": "unheard-of"})
+    assert audit.check_bookings(replay, tables["bookings"]).offenders == ("unheard-of",)
+
+
+def test_an_unsold_house_is_found(replay: Replay) -> None:
+    check = audit.check_sold_out(replay)
+    assert (check.expected, check.actual, check.holds) == (str(PLAN.capacity), "3", False)
+
+
+def messages(values: list[bytes]) -> list[Message]:
+    return [Message(0, offset, SCHEDULE, value) for offset, value in enumerate(values)]
+
+
+def test_duplicates_on_kafka_are_dropped(replay: Replay) -> None:
+    repeated = [*replay.events[:5], *replay.events[2:]]
+    checks = audit.check_events(replay, messages(repeated))
+    assert failing(checks) == []
+    assert "3 duplicates" in checks[0].name
+
+
+def test_an_event_missing_on_kafka_is_found(replay: Replay) -> None:
+    checks = audit.check_events(replay, messages([*replay.events[:3], *replay.events[4:]]))
+    assert [check.offenders for check in checks if not check.holds] == [("4",)]
+
+
+def test_a_missing_tail_on_kafka_is_found(replay: Replay) -> None:
+    checks = audit.check_events(replay, messages(replay.events[:-1]))
+    assert [(check.expected, check.actual) for check in checks if not check.holds] == [("1..8", "1..7")]
+
+
+def test_events_out_of_order_on_kafka_are_found(replay: Replay) -> None:
+    swapped = [*replay.events[:2], replay.events[3], replay.events[2], *replay.events[4:]]
+    assert failing(audit.check_events(replay, messages(swapped))) == ["events on Kafka out of order"]
+
+
+def test_an_event_that_says_something_else_is_found(replay: Replay) -> None:
+    replay.events[5], right = replay.events[5].replace(b'"price":1000', b'"price":9'), replay.events[5]
+    told = [*replay.events[:5], right, *replay.events[6:]]
+    assert failing(audit.check_events(replay, messages(told))) == ["events on Kafka that differ from the journal"]
+
+
+def test_bytes_on_kafka_that_are_no_event_are_found(replay: Replay) -> None:
+    assert failing(audit.check_events(replay, messages([*replay.events, b"?"]))) == [
+        "events on Kafka that differ from the journal"
+    ]
+
+
+def test_an_empty_log_is_found(replay: Replay) -> None:
+    check = audit.check_events(replay, [])[0]
+    assert (check.actual, check.holds) == ("nothing", False)
+
+
+def test_the_planted_sale_is_what_it_says(replay: Replay) -> None:
+    assert replay.owners()[FRONT[0]] == [PAID]
+    payment = replay.bookings[PAID].payment
+    assert payment is not None
+    assert payment.status is PaymentStatus.APPROVED

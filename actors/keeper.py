@@ -7,7 +7,6 @@ it had started itself is gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +25,8 @@ STABLE_SECONDS = 30.0  # a program that ran so long starts from the first pause 
 class Keeper:
     """One program of an instance, and the child that runs it at this moment.
 
-    `on_change` is called whenever the child is another one, `on_restart` awaited when a new one is ready.
+    `on_change` is called whenever the child is another one, `on_restart` awaited when a new one is ready; `on_failure` is
+    called if the keeping itself fails, after which nobody keeps the program.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Keeper:
         *,
         on_change: Callable[[], None],
         on_restart: Callable[[Keeper], Awaitable[None]],
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self.program = program
         self.child: Child | None = None
@@ -49,6 +50,7 @@ class Keeper:
         }
         self._on_change = on_change
         self._on_restart = on_restart
+        self._on_failure = on_failure
         self._called_off = False  # its next end is our own doing
         self._keeping: asyncio.Task[None] | None = None
 
@@ -64,6 +66,7 @@ class Keeper:
         """Starts the program and keeps it from when it is ready; raises `ProcessError` if it doesn't get there."""
         await self._start()
         self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+        self._keeping.add_done_callback(self._ended)
 
     async def renew(self) -> None:
         """Stops the program so that it starts anew, since something it depends on did."""
@@ -75,8 +78,7 @@ class Keeper:
         """Stops the program for good. Safe to call in every state."""
         if self._keeping is not None:
             self._keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeping
+            await asyncio.wait({self._keeping})
         if self.child is not None:
             await self.child.stop()
         await asyncio.to_thread(end_marked, self._data_dir, self.name)
@@ -85,6 +87,12 @@ class Keeper:
         self.child = await Child.start(self.program, self._environment)
         self._on_change()
         await self.child.until_ready()
+
+    def _ended(self, keeping: asyncio.Task[None]) -> None:
+        error = None if keeping.cancelled() else keeping.exception()
+        if error is not None:
+            log.critical("%s is no longer kept running", self.name, exc_info=error)
+            self._on_failure(error)
 
     async def _keep(self) -> None:
         assert self.child is not None, "begin comes first"

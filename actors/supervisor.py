@@ -27,6 +27,7 @@ from actors.entries import AddressError, background, listening, local_url, sandb
 from actors.keeper import Keeper
 from actors.settings import VARIABLES, Settings
 from actors.telemetry import METRICS_VARIABLE
+from persistence.database import migrate
 from persistence.embedded import outside
 from persistence.embedded.instance import (
     INSTANCE_VARIABLE,
@@ -91,6 +92,7 @@ class Supervisor:
         self._environ = environ
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
+        self._broken: BaseException | None = None
         self._keepers: list[Keeper] = []
         self._outside: list[str] = []
         self._sandbox_is_ours = settings.sandbox_url is None
@@ -113,6 +115,8 @@ class Supervisor:
                 try:
                     await self._unless_stopped(self._start(listener))
                     await self._stopping.wait()
+                    if self._broken is not None:
+                        raise StartError(f"a part can no longer be kept running: {self._broken}") from self._broken
                 finally:
                     listener.close()
                     await self._stop_all()
@@ -157,7 +161,7 @@ class Supervisor:
         await together(
             *(keeper.begin() for keeper in self._keepers if keeper.name != "postgres"),
             self._open_database(),
-            *(self._reach(setting) for setting in self._outside),
+            *(self._reach(setting) for setting in self._outside if setting != "database_url"),
         )
         ours[METRICS_VARIABLE] = str(metrics)
         programs = [worker(number, listener, self.data_dir) for number in range(1, self.settings.workers + 1)]
@@ -216,15 +220,20 @@ class Supervisor:
         return {name: value for name, value in ours.items() if name != "RAY_ADDRESS"}
 
     def _keeper(self, program: Program, environment: Mapping[str, str]) -> Keeper:
-        return Keeper(program, self.data_dir, environment, on_change=self._note, on_restart=self._restarted)
+        return Keeper(
+            program,
+            self.data_dir,
+            environment,
+            on_change=self._note,
+            on_restart=self._restarted,
+            on_failure=self._give_up,
+        )
 
     async def _reach(self, setting: str) -> None:
         await SERVICES[setting][2](getattr(self.settings, setting))
 
     async def _open_database(self) -> None:
         """Brings the database up to date as soon as it is there; the slower services start meanwhile."""
-        from persistence.database import migrate
-
         if "database_url" in self._outside:
             await self._reach("database_url")
         await together(*(keeper.begin() for keeper in self._keepers if keeper.name == "postgres"))
@@ -252,6 +261,11 @@ class Supervisor:
                 "starting anew what was connected to the former Ray: %s", ", ".join(each.name for each in drivers)
             )
             await together(*(driver.renew() for driver in drivers))
+
+    def _give_up(self, error: BaseException) -> None:
+        """Ends the whole, so that whoever started us knows, rather than go on with a part that nobody keeps."""
+        self._broken = error
+        self.stop()
 
     def _named(self, kinds: Iterable[str]) -> list[Keeper]:
         return [keeper for keeper in self._keepers if keeper.name.partition("-")[0] in kinds]

@@ -37,7 +37,7 @@ NO_DISK_BYTES = 1 * GIB  # less than the journal's own write-ahead log may take
 ENOUGH_FILES = 4096  # a connection is a file: two workers with a crowd of 1,500 each, and what they need themselves
 FEW_FILES = 1024
 DURABLE_COMMITS = ("on", "local", "remote_write", "remote_apply")  # each waits for this server's own disk
-SECONDS = 15.0
+SECONDS = 30.0  # `ray status` alone starts a Python with Ray in it
 
 
 class State(Enum):

@@ -74,8 +74,8 @@ async def once(
 ) -> Response:
     """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
 
-    The answer is 201 with `location`, in which `{id}` stands for the new id. A `Problem` from `create` undoes everything
-    and is not kept: the same request may succeed later.
+    The answer is 201 with `location`, in which `{id}` stands for the new id. A `Problem` from `create` undoes
+    everything and is not kept: the same request may succeed later.
     """
     key = key_of(request)
     if key is None:

@@ -45,7 +45,7 @@ from api.paging import (
     page_answer,
 )
 from api.problems import Problem, invalid, responses
-from api.routes.sales import end_sales
+from api.sales import end_sales
 from api.tokens import Account
 from persistence import audit, catalogue
 

@@ -6,8 +6,7 @@ alone, so that no booking is made between two terms. Times at one venue do not o
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -18,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from actors.gateway import Unavailable
 from api.dependencies import HouseOf, Organizer
 from api.house import House
 from api.idempotency import TAKES_KEY, once, request_of
@@ -26,12 +24,10 @@ from api.models import (
     Amount,
     Currency,
     Input,
-    Output,
     PerformanceId,
     RawText,
     ScheduleId,
     Time,
-    Timestamp,
     UuidText,
     not_null,
     uuid_or_none,
@@ -50,17 +46,17 @@ from api.paging import (
 from api.problems import Problem, invalid, responses
 from api.recurrence import occurrences
 from api.routes.performances import DateFrom, DateTo, own_performance
-from api.routes.sales import change_terms, closes_at, end_sales, milliseconds, sale_state, terms_of
 from api.routes.venues import plan_capacities
+from api.sales import change_terms, end_sales, milliseconds, terms_of
+from api.schedule_view import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
 from api.tokens import Account
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from persistence import audit, catalogue
-from persistence.journal import UnknownSchedule, open_schedule
+from persistence.journal import open_schedule
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
-VIEWS_AT_ONCE = 8
 PAGES_SEARCHED = 5  # how far `available=true` looks for schedules with seats before it answers a short page
 Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount], Field(min_length=1, max_length=100)]
 MaxSeats = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -129,82 +125,6 @@ class ScheduleChange(Input):
     currency: Currency | None = None
 
 
-class Sale(Output):
-    """Where the sale stands: `scheduled`, `on_sale`, `closed`, or `ended` with the performance."""
-
-    state: str
-    opens_at: Timestamp | None
-    closes_at: Timestamp
-
-
-class ScheduleView(Output):
-    """A schedule. `seats_left` counts free places per category; null while they cannot be counted."""
-
-    id: str
-    performance_id: str
-    venue_id: str
-    starts_at: Timestamp
-    ends_at: Timestamp
-    currency: str
-    prices: dict[str, int]
-    sale: Sale
-    seats_left: dict[str, int] | None
-    sale_opens_at: Timestamp | None
-    sale_closes_at: Timestamp | None
-    max_seats_per_customer: int | None
-    hold_seconds: int
-    waiting_room: bool
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class CreatedSchedule(ScheduleView):
-    """The (first) schedule that was created. `recurring` holds those of the further dates."""
-
-    recurring: list[ScheduleView]
-
-
-class SchedulePage(Output):
-    """One page of schedules, by start."""
-
-    items: list[ScheduleView]
-    next_cursor: str | None
-
-
-# --- what is shown ----------------------------------------------------------------------------------------------------
-COPIED = tuple(name for name in ScheduleView.model_fields if name not in ("ends_at", "sale", "seats_left"))
-
-
-def _view(row: catalogue.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
-    return ScheduleView(
-        **{name: getattr(row, name) for name in COPIED},
-        ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
-        sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=closes_at(row)),
-        seats_left=seats_left,
-    )
-
-
-async def _views(house: House, rows: Sequence[catalogue.ScheduleRow]) -> list[ScheduleView]:
-    places = asyncio.Semaphore(VIEWS_AT_ONCE)
-    untouched: dict[str, dict[str, int]] = {}
-
-    async def seats_left(row: catalogue.ScheduleRow) -> dict[str, int] | None:
-        if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
-            if row.venue_id not in untouched:
-                untouched[row.venue_id] = plan_capacities(await house.plans.get(row.venue_id))
-            return untouched[row.venue_id]
-        async with places:
-            try:
-                availability = await house.seat_views.availability(row.id)
-            except (Unavailable, UnknownSchedule):
-                return None
-        return {category: count.free for category, count in availability.by_category.items()}
-
-    left = await asyncio.gather(*(seats_left(row) for row in rows))
-    now = house.now()
-    return [_view(row, seats, now) for row, seats in zip(rows, left, strict=True)]
-
-
 # --- creating ---------------------------------------------------------------------------------------------------------
 def _check_prices(prices: Mapping[str, int], plan: SeatingPlan) -> None:
     missing = [category for category in plan.categories if category not in prices]
@@ -268,7 +188,7 @@ async def create_schedule(
             ids.append(await _open(connection, house, performance_id, new, starts_at, plan))
         await _audit(connection, house, account, "schedule.created", ids[0], None, {"ids": ids, **new.model_dump()})
         left = plan_capacities(plan)
-        views = [_view(row, left, house.now()) for row in await catalogue.schedules_by_id(connection, ids)]
+        views = [schedule_view(row, left, house.now()) for row in await catalogue.schedules_by_id(connection, ids)]
         return CreatedSchedule(**dict(views[0]), recurring=views[1:])
 
     return await once(house, request, account.id, create, "/v1/schedules/{id}")
@@ -335,7 +255,7 @@ async def list_schedules(
                 after=after,
                 limit=wanted + 1,
             )
-        views = await _views(house, rows[:wanted])
+        views = await schedule_views(house, rows[:wanted])
         found += [view for view in views if not available or view.seats_left is None or any(view.seats_left.values())]
         if len(rows) <= wanted:
             next_cursor = None
@@ -372,7 +292,7 @@ async def get_schedule(schedule_id: ScheduleId, house: HouseOf, fields: Fields =
         row = await catalogue.schedule(connection, schedule_id)
     if row is None:
         raise Problem("schedule_not_found")
-    (view,) = await _views(house, [row])
+    (view,) = await schedule_views(house, [row])
     return json_answer(view.model_dump(mode="json", include=names))
 
 
@@ -409,7 +329,7 @@ async def change_schedule(
         before, after = ({name: getattr(each, name) for name in wanted} for each in (row, new))
         await _audit(connection, house, account, "schedule.changed", schedule_id, before, after)
         row = await own_schedule(connection, schedule_id, account)
-    (view,) = await _views(house, [row])
+    (view,) = await schedule_views(house, [row])
     return view
 
 

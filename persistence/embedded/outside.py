@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import asyncpg
 from redis.asyncio import Redis
 
+from persistence.database import asyncpg_dsn
+
 SECONDS = 5.0
 
 
@@ -19,7 +21,7 @@ class UnreachableError(RuntimeError):
 async def reach_postgres(url: str) -> None:
     """Raises `UnreachableError` unless PostgreSQL at `url` lets us in."""
     try:
-        connection = await asyncpg.connect(url, timeout=SECONDS)
+        connection = await asyncpg.connect(asyncpg_dsn(url), timeout=SECONDS)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise unreachable("DATABASE_URL", "PostgreSQL", shown(url), error) from error
     await connection.close()

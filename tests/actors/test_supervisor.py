@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,8 +45,13 @@ async def keeper(tmp_path: Path, changes: asyncio.Queue[str]) -> AsyncIterator[K
     await made.end()
 
 
-def keeper_of(program: Program, data_dir: Path, changes: asyncio.Queue[str]) -> Keeper:
-    async def restarted(_: Keeper) -> None:
+def keeper_of(
+    program: Program,
+    data_dir: Path,
+    changes: asyncio.Queue[str],
+    restarted: Callable[[Keeper], Awaitable[None]] | None = None,
+) -> Keeper:
+    async def report(_: Keeper) -> None:
         changes.put_nowait("restarted")
 
     return Keeper(
@@ -54,7 +59,8 @@ def keeper_of(program: Program, data_dir: Path, changes: asyncio.Queue[str]) -> 
         data_dir,
         child_environment(os.environ),
         on_change=lambda: changes.put_nowait("changed"),
-        on_restart=restarted,
+        on_restart=restarted or report,
+        on_failure=lambda error: changes.put_nowait(f"failed: {error}"),
     )
 
 
@@ -101,6 +107,23 @@ class TestKeeper:
         finally:
             await keeper.end()
         assert marked(tmp_path) == []
+
+    async def test_a_keeper_that_fails_itself_says_so(self, tmp_path: Path, changes: asyncio.Queue[str]) -> None:
+        async def broken(_: Keeper) -> None:
+            raise RuntimeError("a bug")
+
+        async def failures() -> None:
+            while await changes.get() != "failed: a bug":
+                pass
+
+        keeper = keeper_of(sleeper(), tmp_path, changes, restarted=broken)
+        try:
+            await keeper.begin()
+            assert keeper.pid is not None
+            os.kill(keeper.pid, signal.SIGKILL)
+            await asyncio.wait_for(failures(), 20)
+        finally:
+            await keeper.end()
 
     async def test_a_program_that_ends_at_the_start_is_an_error_with_its_log(
         self, tmp_path: Path, changes: asyncio.Queue[str]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import seating_plan
+from engine import plan_document
 from engine.seating_plan import Area, Box, PlanError, PlanProblem, Row, SeatingPlan, SeatLabel
 
 
@@ -60,7 +60,7 @@ def test_a_document_becomes_numbered_places() -> None:
     assert (plan.name, plan.size, plan.capacity) == ("Small house", 6, 46)
     assert plan.ids == ("a1", "a2", "a3", "b1", "b2", "c1", "floor")
     assert [plan.index[guid] for guid in plan.ids] == list(range(7))
-    assert (plan.categories, plan.colors) == (("A", "B"), ("#ff0000", seating_plan.DEFAULT_COLOR))
+    assert (plan.categories, plan.colors) == (("A", "B"), ("#ff0000", plan_document.DEFAULT_COLOR))
     assert (plan.zones, plan.zone_ids) == (("Stalls", "Balcony"), ("stalls", "Balcony"))
     assert plan.rows == (Row(0, "1", 0, 3), Row(0, "2", 3, 2), Row(1, "1", 5, 1))
     assert plan.zone_of.tolist() == [0, 0, 0, 0, 0, 1, 1]
@@ -414,7 +414,7 @@ def test_whatever_stands_anywhere_a_plan_or_its_problems_come_out(data: st.DataO
     else:
         assert_consistent(parsed)
         return
-    assert 0 < found <= seating_plan.MAX_PROBLEMS
+    assert 0 < found <= plan_document.MAX_PROBLEMS
 
 
 def assert_consistent(parsed: SeatingPlan) -> None:

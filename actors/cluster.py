@@ -8,6 +8,7 @@ when a silent one was replaced and wakes: the journal's fence lets only the newe
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,21 +81,22 @@ class OwnerProcess:
             clock=SystemClock(),
             idle_seconds=settings.actor_idle_seconds,
         )
-        self._running = asyncio.create_task(self._run(pool, log))
+        self._running = asyncio.create_task(self._run(pool))
 
-    async def _run(self, pool: asyncpg.Pool[Any], log: KafkaEventLog | None) -> None:
+    async def _run(self, pool: asyncpg.Pool[Any]) -> None:
         """The owner's life; the process ends with it, whichever way."""
         assert self._schedule is not None
         try:
             await pool
-            if log is not None:
-                await log.start()
             await self._schedule.activate()
             await self._schedule.left.wait()
         except UnknownSchedule:
             telemetry.logger.warning("there is no schedule %s", self._id)
+        except Exception:  # noqa: BLE001  # whatever it is: the process ends with it, and the log must say why
+            telemetry.logger.exception("the owner of schedule %s fails", self._id)
         finally:
-            os._exit(0)  # nothing to flush: what counts is in the journal, and callers look for the next owner
+            logging.shutdown()
+            os._exit(0)  # what counts is in the journal, and callers look for the next owner
 
     async def submit(self, data: bytes) -> bytes:
         assert self._schedule is not None, "start comes first"

@@ -94,7 +94,7 @@ schedules = Table(
     Column("id", UUID, primary_key=True),
     Column("performance_id", UUID, ForeignKey("performances.id"), nullable=False, index=True),
     Column("venue_id", UUID, ForeignKey("venues.id"), nullable=False),
-    Column("starts_at", TIME, nullable=False, index=True),
+    Column("starts_at", TIME, nullable=False),
     Column("currency", Text, nullable=False),
     Column("prices", JSONB, nullable=False),  # category → minor units
     Column("sale_opens_at", TIME),
@@ -105,6 +105,7 @@ schedules = Table(
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("deleted_at", TIME),
+    Index("ix_schedules_venue_id_starts_at", "venue_id", "starts_at"),  # is the house free at that time?
 )
 
 # --- written by the schedule's actor, in one transaction per group commit ---------------------------------------------

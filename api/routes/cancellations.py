@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api import booking_commands as commands
 from api.booking_view import CANCELLATION_EXAMPLE, CancellationView, Page, cancellation_view, described, ending_view
@@ -32,6 +32,8 @@ class Why(Input):
 
 class Rewording(Input):
     """The reason, put differently."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "A cold"}]})
 
     reason: Reason
 

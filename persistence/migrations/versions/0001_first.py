@@ -180,11 +180,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_schedules'))
     )
     op.create_index(op.f('ix_schedules_performance_id'), 'schedules', ['performance_id'], unique=False)
-    op.create_index(op.f('ix_schedules_starts_at'), 'schedules', ['starts_at'], unique=False)
+    op.create_index('ix_schedules_venue_id_starts_at', 'schedules', ['venue_id', 'starts_at'], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index(op.f('ix_schedules_starts_at'), table_name='schedules')
+    op.drop_index('ix_schedules_venue_id_starts_at', table_name='schedules')
     op.drop_index(op.f('ix_schedules_performance_id'), table_name='schedules')
     op.drop_table('schedules')
     op.drop_index('uq_performances_organizer_title', table_name='performances', postgresql_where=sa.text('deleted_at IS NULL'))

@@ -25,8 +25,8 @@ STABLE_SECONDS = 30.0  # a program that ran so long starts from the first pause 
 class Keeper:
     """One program of an instance, and the child that runs it at this moment.
 
-    `on_change` is called whenever the child is another one, `on_restart` awaited when a new one is ready; `on_failure` is
-    called if the keeping itself fails, after which nobody keeps the program.
+    `on_change` is called whenever the child is another one, `on_restart` awaited when a new one is ready. `on_failure`
+    is called if the keeping itself fails, after which nobody keeps the program.
     """
 
     def __init__(

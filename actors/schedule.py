@@ -177,24 +177,24 @@ class Schedule:
         """One round of turns and the wait for their commit. Returns what has to be tried again after a rewind."""
         now_ms = self._used_ms = self._clock.now_ms()
         tentative: list[tuple[int, Request]] = []
+        later: list[tuple[int, Request]] = []  # those the batch has no room for
         for position, request in requests:
-            if len(self._gathering.steps) >= BATCH_LIMIT:
-                break
+            if later or len(self._gathering.steps) >= BATCH_LIMIT:
+                later.append((position, request))
+                continue
             result, waits = self._turn(request, now_ms)
             replies[position] = reply_of(result)
             if waits:
                 tentative.append((position, request))
-        if not tentative:
-            return []
         # Whatever these answers rest on is in the gathering batch or in one before it, and batches commit in order.
-        gathering = self._gathering if self._gathering.steps else self._committing
-        if gathering is None:
-            return []
+        batch = self._gathering if self._gathering.steps else self._committing
+        if batch is None or not (tentative or later):
+            return later
         try:
-            await asyncio.shield(gathering.durable)
+            await asyncio.shield(batch.durable)
         except Rewound:
-            return tentative
-        return []
+            return tentative + later
+        return later
 
     def _turn(self, request: Request, now_ms: int) -> tuple[Answer | Refusal, bool]:
         """Executes one request. The flag says whether its answer has to wait for a commit."""

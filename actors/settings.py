@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     topic: str = "booking-events"  # BOXOFFICE_TOPIC
     fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate and hoarding limits off (load tests)
     publish: bool = True  # BOXOFFICE_PUBLISH=off keeps events in the journal only (benchmarks)
+    bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD
     log_format: str = "text"  # BOXOFFICE_LOG_FORMAT, text | json

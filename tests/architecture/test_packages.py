@@ -1,0 +1,38 @@
+"""The top-level names are generic, so it must be our packages that are imported, and only ours to import each other."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["engine", "persistence", "actors", "api", "loadtest"])
+def test_a_package_is_imported_from_this_repository(name: str) -> None:
+    package = importlib.import_module(name)
+    assert package.__file__ is not None
+    assert Path(package.__file__).parent == ROOT / name
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    folders = {
+        path.parent
+        for name in ("engine", "persistence", "actors", "api", "loadtest")
+        for path in (ROOT / name).rglob("*.py")
+    }
+    assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_the_engine_runs_without_anything_but_msgspec() -> None:
+    program = (
+        "import sys, engine.turn, engine.snapshot, engine.plan_document\n"
+        "outside = {name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)\n"
+        "print(sorted(outside - {'__main__', 'engine', 'msgspec', 'typing_extensions'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [name for name in eval(result.stdout) if not name.startswith("_")] == []

@@ -135,6 +135,7 @@ class RayOwners:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = msgspec.json.encode(settings)
+        self._actor_class = ray.remote(OwnerProcess)  # once: each one made is pickled and sent to the cluster
 
     async def find(self, schedule_id: str) -> RayOwner:
         """The schedule's owner, created if there is none, alive a moment ago. Raises `OwnerLost`."""
@@ -152,20 +153,16 @@ class RayOwners:
 
     def _get_or_create(self, schedule_id: str) -> Any:
         try:
-            return (
-                ray.remote(OwnerProcess)
-                .options(
-                    name=_name(schedule_id),
-                    get_if_exists=True,
-                    lifetime="detached",
-                    num_cpus=0,  # owners share the cores; the number of schedules is bounded by memory
-                    max_restarts=0,
-                    max_task_retries=0,
-                    max_concurrency=1000,
-                    enable_task_events=False,
-                )
-                .remote(schedule_id, self._settings)
-            )
+            return self._actor_class.options(
+                name=_name(schedule_id),
+                get_if_exists=True,
+                lifetime="detached",
+                num_cpus=0,  # owners share the cores; the number of schedules is bounded by memory
+                max_restarts=0,
+                max_task_retries=0,
+                max_concurrency=1000,
+                enable_task_events=False,
+            ).remote(schedule_id, self._settings)
         except (RayError, ValueError) as error:  # ValueError: the name went away between look-up and use
             raise OwnerLost(str(error)) from error
 

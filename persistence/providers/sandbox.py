@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 SIGNATURE_HEADER = "sandbox-signature"
 SIGNATURE_TOLERANCE_SECONDS = 300  # the industry's usual window: covers clock skew and a slow delivery, not a replay
 NEVER_SEEN = b'{"code":"payment_not_found"}'  # the body of the sandbox's 404
-MAX_CONNECTIONS = 200  # one per payment under way in this process; tok_slow alone keeps one busy for 3 s
+MAX_CONNECTIONS = 32  # per process; the pool is searched at every call, so more would make every call slower
 
 
 class SandboxPayment(Struct, frozen=True, kw_only=True):
@@ -129,10 +129,11 @@ class SandboxProvider:
             base_url=url,
             headers={"authorization": f"Bearer {api_key(secret)}"},
             timeout=httpx.Timeout(timeout_seconds),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS // 4),
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
             transport=transport,
             trust_env=False,  # a proxy variable of the machine must not lead payments elsewhere
         )
+        self._lanes = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def charge(self, request: ChargeRequest) -> Outcome:
         answer = await self._call("POST", "/payments", request.payment_id, msgspec.json.encode(request))
@@ -164,8 +165,9 @@ class SandboxProvider:
     ) -> httpx.Response | Unknown:
         headers = {"content-type": "application/json", "idempotency-key": payment_id} if content else {}
         try:
+            # A call's time begins when it has a connection: a crowd waiting for one leaves no payment in doubt.
             # httpx's timeouts are per read; the whole call must end too, even where bytes trickle in.
-            async with asyncio.timeout(self._timeout_seconds):
+            async with self._lanes, asyncio.timeout(self._timeout_seconds):
                 return await self._client.request(method, path, content=content, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             log.warning("sandbox gave no answer for payment %s: %s", payment_id, type(error).__name__)

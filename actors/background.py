@@ -19,7 +19,8 @@ from actors.cluster import open_gateway
 from actors.settings import Settings
 from actors.settlement import Settlement
 from actors.sweeper import Sweeper
-from persistence.database import asyncpg_dsn, create_engine
+from persistence.database import create_engine
+from persistence.dsn import asyncpg_dsn
 from persistence.providers.sandbox import SandboxProvider
 
 

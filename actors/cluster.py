@@ -19,16 +19,17 @@ import msgspec
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from actors import telemetry
 from actors.clock import SystemClock
 from actors.gateway import Gateway, OwnerLost
 from actors.schedule import Schedule
 from actors.settings import Settings
 from actors.wire import decode_requests, encode_inspection, encode_replies
-from persistence.database import asyncpg_dsn
+from persistence.dsn import asyncpg_dsn
 from persistence.event_log import KafkaEventLog
 from persistence.journal import PostgresJournal, UnknownSchedule
 from persistence.seat_cache import RedisSeatCache
+
+logger = logging.getLogger(__name__)
 
 NAMESPACE = "boxoffice"
 START_SECONDS = 30.0  # a new process on a busy machine; measured 1.2–2 s on an idle one
@@ -66,7 +67,6 @@ class OwnerProcess:
         if self._running is not None:
             return
         settings = self._settings
-        telemetry.configure(settings, "schedule", schedule_id=self._id)
         assert settings.database_url is not None
         assert settings.redis_url is not None
         # One connection for the group commit, one for what goes on beside it (snapshots, watermark, catching up).
@@ -89,14 +89,21 @@ class OwnerProcess:
         try:
             await pool
             await self._schedule.activate()
+            await asyncio.to_thread(self._configure_logging)
             await self._schedule.left.wait()
         except UnknownSchedule:
-            telemetry.logger.warning("there is no schedule %s", self._id)
-        except Exception:  # noqa: BLE001  # whatever it is: the process ends with it, and the log must say why
-            telemetry.logger.exception("the owner of schedule %s fails", self._id)
+            logger.warning("there is no schedule %s", self._id)
+        except Exception:  # whatever it is: the process ends with it, and the log must say why
+            logger.exception("the owner of schedule %s fails", self._id)
         finally:
             logging.shutdown()
             os._exit(0)  # what counts is in the journal, and callers look for the next owner
+
+    def _configure_logging(self) -> None:
+        # A third of a second to import, which nobody should have to wait for while a sale is without its owner.
+        from actors import telemetry
+
+        telemetry.configure(self._settings, "schedule", schedule_id=self._id)
 
     async def submit(self, data: bytes) -> bytes:
         assert self._schedule is not None, "start comes first"

@@ -23,7 +23,8 @@ from redis.asyncio import Redis
 
 from actors.entries import AddressError, listening
 from actors.settings import Settings
-from persistence.database import asyncpg_dsn, current_revision, head_revision
+from persistence.database import current_revision, head_revision
+from persistence.dsn import asyncpg_dsn
 from persistence.embedded import outside
 from persistence.embedded.instance import RunNote
 from persistence.embedded.kafka import broker

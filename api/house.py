@@ -33,7 +33,8 @@ from api.passwords import Passwords
 from api.tokens import ACCESS_SECONDS, Tokens
 from engine.seating_plan import SeatingPlan
 from persistence import catalogue, idempotency
-from persistence.database import asyncpg_dsn, create_engine, current_revision, head_revision, is_unavailable
+from persistence.database import create_engine, current_revision, head_revision, is_unavailable
+from persistence.dsn import asyncpg_dsn
 from persistence.history import load_view
 from persistence.journal import PostgresJournal, UnknownSchedule
 from persistence.providers.provider import Provider

@@ -29,7 +29,7 @@ from loadtest.buyers import Ledger
 from loadtest.http_client import Client, ConnectionLost
 from loadtest.sale import created, gather_crowd, open_schedule, organizer
 from loadtest.stack import Stack, StackError, own_stack
-from persistence.database import asyncpg_dsn
+from persistence.dsn import asyncpg_dsn
 from persistence.embedded.process import ProcessError
 
 SCRIPT = Path(__file__).with_name("wrk.lua")

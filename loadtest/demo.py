@@ -30,7 +30,7 @@ from loadtest.buyers import Ledger
 from loadtest.http_client import ConnectionLost
 from loadtest.sale import NAMES, Sale, gather_crowd, open_sale, sell_out, venue_named
 from loadtest.stack import Stack, StackError, own_stack, running_stack
-from persistence.database import asyncpg_dsn
+from persistence.dsn import asyncpg_dsn
 from persistence.embedded.process import ProcessError
 from persistence.event_log import KafkaEventLog, LogUnavailable
 

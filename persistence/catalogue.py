@@ -13,8 +13,10 @@ from msgspec import Struct
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine import events
+from engine.events import encode_event
 from persistence.database import violated
-from persistence.tables import TIME, UUID, bookings, performances, schedule_heads, schedules, venues
+from persistence.tables import TIME, UUID, bookings, journal, performances, schedule_heads, schedules, venues
 
 LIVE = ("held", "confirmed")
 DEFAULT_DURATION_MINUTES = 120
@@ -252,8 +254,24 @@ _SCHEDULES = (
 )
 
 
+async def open_schedule(connection: AsyncConnection, schedule_id: str, at_ms: int, event: events.Opened) -> None:
+    """Writes a schedule's first record and its head row, in the caller's transaction."""
+    await connection.execute(
+        journal.insert().values(
+            schedule_id=schedule_id,
+            seq=1,
+            at_ms=at_ms,
+            type=event.type_name,
+            request_id="",
+            fingerprint="",
+            payload=encode_event(event),
+        )
+    )
+    await connection.execute(schedule_heads.insert().values(schedule_id=schedule_id, epoch=0, seq=1))
+
+
 async def create_schedule(connection: AsyncConnection, *, schedule_id: str, values: Mapping[str, object]) -> None:
-    """A new schedule's row; `persistence.journal.open_schedule` writes its journal in the same transaction."""
+    """A new schedule's row; `open_schedule` writes its journal in the same transaction."""
     await connection.execute(schedules.insert().values(id=schedule_id, **values))
 
 

@@ -21,6 +21,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
+from persistence.dsn import asyncpg_dsn
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x626F786F66666963  # "boxoffic" in ASCII: the advisory lock that migrations take
 
@@ -35,14 +37,6 @@ UNAVAILABLE_CLASSES = ("08", "40", "53", "57", "58")
 
 class DatabaseUnavailable(Exception):
     """PostgreSQL cannot be reached, or refuses the connection."""
-
-
-def asyncpg_dsn(url: str) -> str:
-    """The URL as asyncpg takes it: `postgresql://…`, whatever driver or old scheme name it came with."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
-        raise ValueError(f"not a PostgreSQL URL: expected postgresql://…, got scheme {scheme.partition('+')[0]!r}")
-    return f"postgresql://{rest}"
 
 
 def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:

@@ -15,14 +15,12 @@ from typing import Any, Protocol
 import asyncpg
 import msgspec
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine import events
 from engine.booking import Booking
 from engine.events import Record, decode_event, encode_event
 from engine.seating_plan import SeatingPlan
 from engine.turn import Step
-from persistence import tables
 
 
 class Deposed(Exception):
@@ -84,22 +82,6 @@ class Journal(Protocol):
 def moment(ms: int) -> datetime:
     """Milliseconds since the epoch as an aware UTC datetime, exactly."""
     return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
-
-
-async def open_schedule(connection: AsyncConnection, schedule_id: str, at_ms: int, event: events.Opened) -> None:
-    """Writes a schedule's first record and its head row, in the caller's transaction."""
-    await connection.execute(
-        tables.journal.insert().values(
-            schedule_id=schedule_id,
-            seq=1,
-            at_ms=at_ms,
-            type=event.type_name,
-            request_id="",
-            fingerprint="",
-            payload=encode_event(event),
-        )
-    )
-    await connection.execute(tables.schedule_heads.insert().values(schedule_id=schedule_id, epoch=0, seq=1))
 
 
 JOURNAL_COLUMNS = ("schedule_id", "seq", "at_ms", "type", "booking_id", "request_id", "fingerprint", "payload")

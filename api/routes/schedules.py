@@ -53,7 +53,6 @@ from api.tokens import Account
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from persistence import audit, catalogue
-from persistence.journal import open_schedule
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
@@ -216,7 +215,7 @@ async def _open(
             id=schedule_id, organizer_id="", duration_minutes=0, seq=1, created_at=now, updated_at=now, **values
         )
     )
-    await open_schedule(connection, schedule_id, milliseconds(now), Opened(plan.digest, terms))
+    await catalogue.open_schedule(connection, schedule_id, milliseconds(now), Opened(plan.digest, terms))
     return schedule_id
 
 

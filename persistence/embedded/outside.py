@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from redis.asyncio import Redis
 
-from persistence.database import asyncpg_dsn
+from persistence.dsn import asyncpg_dsn
 
 SECONDS = 5.0
 

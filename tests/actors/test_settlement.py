@@ -26,8 +26,9 @@ from engine.seating_plan import SeatingPlan
 from engine.state import Answer
 from persistence import tables
 from persistence.bookings import PaymentRow, find_booking, find_payment, timestamp
+from persistence.catalogue import open_schedule
 from persistence.database import create_engine
-from persistence.journal import PostgresJournal, open_schedule
+from persistence.journal import PostgresJournal
 from persistence.providers.provider import (
     NEVER_CHARGED_AFTER_MS,
     Approved,

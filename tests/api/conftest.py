@@ -18,7 +18,7 @@ from actors.settings import Settings
 from actors.wire import decode_requests, encode_replies
 from api import house
 from api.app import create_app
-from persistence.database import asyncpg_dsn
+from persistence.dsn import asyncpg_dsn
 from persistence.journal import PostgresJournal
 from persistence.seat_cache import RedisSeatCache
 from tests.conftest import execute, other_database

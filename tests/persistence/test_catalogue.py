@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.clock import SystemClock
 from engine.events import Opened, Terms
 from persistence import accounts, catalogue, tables
+from persistence.catalogue import open_schedule
 from persistence.database import create_engine
-from persistence.journal import open_schedule
 
 new_id = SystemClock().new_id
 START = datetime(2031, 5, 5, 10, 30, tzinfo=UTC)

@@ -17,8 +17,9 @@ from engine.snapshot import capture, encode, state_hash
 from engine.state import ScheduleState
 from engine.turn import Request, Step, execute
 from persistence import history
+from persistence.catalogue import open_schedule
 from persistence.database import create_engine
-from persistence.journal import Batch, Claim, Deposed, Journal, PostgresJournal, UnknownSchedule, open_schedule
+from persistence.journal import Batch, Claim, Deposed, Journal, PostgresJournal, UnknownSchedule
 from persistence.memory import MemoryJournal
 from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 

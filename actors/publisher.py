@@ -21,6 +21,8 @@ from persistence.journal import Claim, Journal, JournalUnavailable
 
 QUEUE_LIMIT = 20_000  # steps kept for publishing, about 20 MB
 CHUNK = 500  # events sent at a time
+LINGER_SECONDS = 0.02  # so that under load one message carries the events of several commits
+SAVE_SECONDS = 0.5  # how long the watermark waits for a group commit to take it along, before it is saved by itself
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 logger = logging.getLogger(__name__)
@@ -55,14 +57,19 @@ class Publisher:
             self._queue.clear()
         self._wake.set()
 
+    def saved(self, seq: int) -> None:
+        """A group commit has taken the watermark along."""
+        self._saved_seq = max(self._saved_seq, seq)
+
     async def run(self) -> None:
         """Publishes whatever is due, for ever. The log being away delays, and changes nothing else."""
         failures = 0
         while True:
-            await self._wake.wait()
-            self._wake.clear()
             try:
-                await self._drain()
+                if await self._something_due():
+                    await self._drain()
+                else:
+                    await self._save()
                 failures = 0
             except (LogUnavailable, JournalUnavailable) as error:
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
@@ -72,6 +79,21 @@ class Publisher:
                 await asyncio.sleep(pause)
                 self._wake.set()
 
+    async def _something_due(self) -> bool:
+        """Waits for events; False where there are none for a while and the watermark is still to be saved."""
+        try:
+            async with asyncio.timeout(SAVE_SECONDS if self._saved_seq < self.published_seq else None):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        self._wake.clear()
+        await asyncio.sleep(LINGER_SECONDS)
+        return True
+
+    async def _save(self) -> None:
+        await self._journal.save_published(self._claim, self.published_seq)
+        self.saved(self.published_seq)
+
     async def _drain(self) -> None:
         while self.published_seq < self._offered_seq:
             while self._queue and self._queue[0].record.seq <= self.published_seq:
@@ -80,9 +102,6 @@ class Publisher:
                 await self._catch_up()
                 continue
             await self._publish([self._queue[i] for i in range(min(CHUNK, len(self._queue)))])
-        if self._saved_seq < self.published_seq:
-            await self._journal.save_published(self._claim, self.published_seq)
-            self._saved_seq = self.published_seq
 
     async def _catch_up(self) -> None:
         """Publishes from the journal what is no longer (or was never) in memory, up to where memory goes on."""
@@ -92,8 +111,7 @@ class Publisher:
         async for steps in history.steps_after(self._journal, schedule_id, state, until):
             for start in range(0, len(steps), CHUNK):
                 await self._publish(steps[start : start + CHUNK])
-            await self._journal.save_published(self._claim, self.published_seq)
-            self._saved_seq = self.published_seq
+            await self._save()
 
     async def _publish(self, steps: list[Step]) -> None:
         schedule_id, plan = self._claim.schedule_id, self._plan

@@ -56,6 +56,7 @@ def ray_head(data_dir: Path) -> Program:
         environment={
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node to drain to
             "RAY_DISABLE_IMPORT_WARNING": "1",
+            "RAY_worker_niceness": "0",  # an owner serves customers: with 15, Ray's own, the API workers starve it
         },
         stop_seconds=8.0,
         log=logfile,

@@ -222,6 +222,7 @@ class Schedule:
             batch = self._committing = self._gathering
             self._gathering = _Gathering()
             state, publisher = self._state, self._publisher
+            published_seq = 0 if publisher is None else publisher.published_seq
             places = self._board.take(state)
             try:
                 await self._journal.append(
@@ -231,7 +232,7 @@ class Schedule:
                         batch.steps,
                         state.next_deadline_ms(),
                         state.oldest_payment_ms(),
-                        0 if publisher is None else publisher.published_seq,
+                        published_seq,
                     ),
                 )
             except JournalUnavailable as error:
@@ -250,6 +251,7 @@ class Schedule:
             batch.durable.set_result(None)
             self._board.show(self._durable_seq, places)
             if publisher is not None:
+                publisher.saved(published_seq)
                 publisher.offer(batch.steps)
             if self._durable_seq - self._snapshot_seq >= SNAPSHOT_EVERY:
                 self._snapshot_seq = self._durable_seq

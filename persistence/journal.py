@@ -84,48 +84,55 @@ def moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
 
 
-JOURNAL_COLUMNS = ("schedule_id", "seq", "at_ms", "type", "booking_id", "request_id", "fingerprint", "payload")
-BOOKING_COLUMNS = (
-    "id",
-    "schedule_id",
-    "customer_id",
-    "status",
-    "seats",
-    "prices",
-    "amount",
-    "currency",
-    "version",
-    "created_at",
-    "expires_at",
-    "payment_id",
+# A whole batch is one statement: it is a transaction by itself, takes one round trip, and holds the head row no longer
+# than Postgres needs. Where the head is not as expected, `moved` is empty and so is everything that follows from it.
+# Lists of seats and prices travel as text, because unnest flattens arrays of arrays.
+APPEND = """
+WITH moved AS (
+    UPDATE schedule_heads
+       SET seq = $4, next_deadline_ms = $5, oldest_payment_ms = $6, published_seq = greatest(published_seq, $7),
+           updated_at = now()
+     WHERE schedule_id = $1 AND epoch = $2 AND seq = $3
+    RETURNING schedule_id
+), recorded AS (
+    INSERT INTO journal (schedule_id, seq, at_ms, type, booking_id, request_id, fingerprint, payload)
+    SELECT moved.schedule_id, r.* FROM moved,
+           unnest($8::bigint[], $9::bigint[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::bytea[]) AS r
+), booked AS (
+    INSERT INTO bookings (schedule_id, id, customer_id, currency, created_at,
+                          status, seats, prices, amount, version, expires_at, payment_id)
+    SELECT moved.schedule_id, n.id, n.customer_id, n.currency, n.created_at, n.status,
+           string_to_array(n.seats, E'\\x1f'), string_to_array(n.prices, ',')::bigint[], n.amount, n.version,
+           n.expires_at, n.payment_id
+      FROM moved,
+           unnest($15::uuid[], $16::uuid[], $17::text[], $18::timestamptz[], $19::text[], $20::text[], $21::text[],
+                  $22::bigint[], $23::bigint[], $24::timestamptz[], $25::uuid[])
+        AS n(id, customer_id, currency, created_at, status, seats, prices, amount, version, expires_at, payment_id)
+), changed AS (
+    UPDATE bookings AS b
+       SET status = n.status, seats = string_to_array(n.seats, E'\\x1f'),
+           prices = string_to_array(n.prices, ',')::bigint[], amount = n.amount, version = n.version,
+           expires_at = n.expires_at, payment_id = n.payment_id
+      FROM moved,
+           unnest($26::uuid[], $27::text[], $28::text[], $29::text[], $30::bigint[], $31::bigint[], $32::timestamptz[],
+                  $33::uuid[])
+        AS n(id, status, seats, prices, amount, version, expires_at, payment_id)
+     WHERE b.id = n.id
+), paid AS (
+    INSERT INTO payments (schedule_id, id, booking_id, customer_id, status, amount, currency, provider, reference,
+                          reason, requested_at, settled_at)
+    SELECT moved.schedule_id, p.* FROM moved,
+           unnest($34::uuid[], $35::uuid[], $36::uuid[], $37::text[], $38::bigint[], $39::text[], $40::text[],
+                  $41::text[], $42::text[], $43::timestamptz[], $44::timestamptz[]) AS p
+    ON CONFLICT (id) DO UPDATE
+       SET status = excluded.status, reference = excluded.reference, reason = excluded.reason,
+           settled_at = excluded.settled_at
+), cancelled AS (
+    INSERT INTO cancellations (schedule_id, id, booking_id, customer_id, reason, by, cancelled_at)
+    SELECT moved.schedule_id, c.* FROM moved,
+           unnest($45::uuid[], $46::uuid[], $47::uuid[], $48::text[], $49::text[], $50::timestamptz[]) AS c
 )
-
-MOVE_HEAD = """
-UPDATE schedule_heads
-   SET seq = $4, next_deadline_ms = $5, oldest_payment_ms = $6, published_seq = greatest(published_seq, $7),
-       updated_at = now()
- WHERE schedule_id = $1 AND epoch = $2 AND seq = $3
-"""
-UPDATE_BOOKINGS = """
-UPDATE bookings AS b
-   SET status = n.status, seats = string_to_array(n.seats, E'\\x1f'), prices = string_to_array(n.prices, ',')::bigint[],
-       amount = n.amount, version = n.version, expires_at = n.expires_at, payment_id = n.payment_id
-  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::uuid[])
-    AS n(id, status, seats, prices, amount, version, expires_at, payment_id)
- WHERE b.id = n.id
-"""
-UPSERT_PAYMENTS = """
-INSERT INTO payments (id, booking_id, schedule_id, customer_id, status, amount, currency, provider, reference, reason,
-                      requested_at, settled_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[])
-ON CONFLICT (id) DO UPDATE
-   SET status = excluded.status, reference = excluded.reference, reason = excluded.reason,
-       settled_at = excluded.settled_at
-"""
-INSERT_CANCELLATIONS = """
-INSERT INTO cancellations (id, booking_id, schedule_id, customer_id, reason, by, cancelled_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[])
+SELECT count(*) FROM moved
 """
 UPDATE_TERMS = """
 UPDATE schedules
@@ -162,25 +169,22 @@ class PostgresJournal:
 
     async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
         first, last = batch.steps[0].record.seq, batch.steps[-1].record.seq
-        # Rendered before the transaction begins: while it is open it holds the head row.
-        rows = Rows.of(claim.schedule_id, plan, batch.steps)
+        rows = Rows.of(plan, batch.steps)
+        head = (claim.schedule_id, claim.epoch, first - 1, last)
+        marks = (batch.next_deadline_ms, batch.oldest_payment_ms, batch.published_seq)
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                moved = await connection.execute(
-                    MOVE_HEAD,
-                    claim.schedule_id,
-                    claim.epoch,
-                    first - 1,
-                    last,
-                    batch.next_deadline_ms,
-                    batch.oldest_payment_ms,
-                    batch.published_seq,
-                )
-                if moved != "UPDATE 1":
-                    raise Deposed(claim.schedule_id)
-                await rows.write(connection)
+            async with self._pool.acquire() as connection:
+                if rows.terms is None:
+                    moved = await connection.fetchval(APPEND, *head, *marks, *rows.columns())
+                else:  # rare: an organizer has changed the terms of sale
+                    async with connection.transaction():
+                        moved = await connection.fetchval(APPEND, *head, *marks, *rows.columns())
+                        if moved:
+                            await connection.execute(UPDATE_TERMS, claim.schedule_id, *rows.terms)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise JournalUnavailable(str(error)) from error
+        if not moved:
+            raise Deposed(claim.schedule_id)
 
     async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
         rows = await self._fetch(
@@ -254,28 +258,29 @@ class PostgresJournal:
         return None if row is None else row[0]
 
 
-class Rows(Struct):
-    """A batch as rows of the journal and of the current tables."""
+Row = tuple[object, ...]
 
-    schedule_id: str
-    journal: list[tuple[object, ...]]
-    new_bookings: list[tuple[object, ...]]
-    changed_bookings: list[tuple[object, ...]]
-    payments: list[tuple[object, ...]]
-    cancellations: list[tuple[object, ...]]
-    terms: tuple[object, ...] | None = None
+
+class Rows(Struct):
+    """A batch as rows of the journal and of the current tables, each in the order that `APPEND` takes its columns."""
+
+    journal: list[Row] = []
+    new_bookings: list[Row] = []
+    changed_bookings: list[Row] = []
+    payments: list[Row] = []
+    cancellations: list[Row] = []
+    terms: Row | None = None
 
     @classmethod
-    def of(cls, schedule_id: str, plan: SeatingPlan, steps: Sequence[Step]) -> Rows:
-        rows = cls(schedule_id, [], [], [], [], [])
+    def of(cls, plan: SeatingPlan, steps: Sequence[Step]) -> Rows:
+        rows = cls()
         new: set[str] = set()
         latest: dict[str, Booking] = {}
-        paying: dict[str, tuple[object, ...]] = {}
+        paying: dict[str, Row] = {}
         for step in steps:
             record, booking, event = step.record, step.booking, step.record.event
             rows.journal.append(
                 (
-                    schedule_id,
                     record.seq,
                     record.at_ms,
                     event.type_name,
@@ -287,79 +292,53 @@ class Rows(Struct):
             )
             if booking is None:
                 if isinstance(event, events.TermsChanged | events.Opened):
-                    rows.terms = _terms_row(schedule_id, event.terms, record.at_ms)
+                    rows.terms = _terms_row(event.terms, record.at_ms)
                 continue
             latest[booking.id] = booking
             if isinstance(event, events.Held):
                 new.add(booking.id)
             elif isinstance(event, events.PaymentRequested | events.PaymentApproved | events.PaymentDeclined):
-                paying[event.payment_id] = _payment_row(schedule_id, booking)
+                paying[event.payment_id] = _payment_row(booking)
             elif isinstance(event, events.Cancelled):
-                rows.cancellations.append(_cancellation_row(schedule_id, booking))
+                rows.cancellations.append(_cancellation_row(booking))
         for booking in latest.values():
+            standing = _standing(plan, booking)
             if booking.id in new:
-                rows.new_bookings.append(_booking_row(schedule_id, plan, booking))
+                made = (booking.id, booking.customer_id, booking.currency, moment(booking.created_ms))
+                rows.new_bookings.append((*made, *standing))
             else:
-                rows.changed_bookings.append(_booking_change(plan, booking))
+                rows.changed_bookings.append((booking.id, *standing))
         rows.payments = list(paying.values())
         return rows
 
-    async def write(self, connection: Any) -> None:
-        """Sends the rows, in the caller's transaction. COPY beats INSERT from about eight rows up."""
-        await connection.copy_records_to_table("journal", records=self.journal, columns=JOURNAL_COLUMNS)
-        if self.new_bookings:
-            await connection.copy_records_to_table("bookings", records=self.new_bookings, columns=BOOKING_COLUMNS)
-        if self.changed_bookings:
-            await connection.execute(UPDATE_BOOKINGS, *zip(*self.changed_bookings, strict=True))
-        if self.payments:
-            await connection.execute(UPSERT_PAYMENTS, *zip(*self.payments, strict=True))
-        if self.cancellations:
-            await connection.execute(INSERT_CANCELLATIONS, *zip(*self.cancellations, strict=True))
-        if self.terms is not None:
-            await connection.execute(UPDATE_TERMS, *self.terms)
+    def columns(self) -> list[list[object]]:
+        """Column by column, as unnest takes them."""
+        groups = ((self.journal, 7), (self.new_bookings, 11), (self.changed_bookings, 8), (self.payments, 11))
+        columns: list[list[object]] = []
+        for rows, width in (*groups, (self.cancellations, 6)):
+            columns += map(list, zip(*rows, strict=True)) if rows else [[] for _ in range(width)]
+        return columns
 
 
-def _expires_at(booking: Booking) -> datetime | None:
-    return moment(booking.expires_ms) if booking.expires_ms else None
-
-
-def _booking_row(schedule_id: str, plan: SeatingPlan, booking: Booking) -> tuple[object, ...]:
+def _standing(plan: SeatingPlan, booking: Booking) -> Row:
+    """What a booking's row says that can change."""
     return (
-        booking.id,
-        schedule_id,
-        booking.customer_id,
-        booking.status.name.lower(),
-        [plan.ids[index] for index in booking.seats],
-        list(booking.prices),
-        booking.amount,
-        booking.currency,
-        booking.version,
-        moment(booking.created_ms),
-        _expires_at(booking),
-        None if booking.payment is None else booking.payment.id,
-    )
-
-
-def _booking_change(plan: SeatingPlan, booking: Booking) -> tuple[object, ...]:
-    return (
-        booking.id,
         booking.status.name.lower(),
         "\x1f".join([plan.ids[index] for index in booking.seats]),
         ",".join(map(str, booking.prices)),
         booking.amount,
         booking.version,
-        _expires_at(booking),
+        moment(booking.expires_ms) if booking.expires_ms else None,
         None if booking.payment is None else booking.payment.id,
     )
 
 
-def _payment_row(schedule_id: str, booking: Booking) -> tuple[object, ...]:
+def _payment_row(booking: Booking) -> Row:
     payment = booking.payment
     assert payment is not None, "a payment event without a payment"
     return (
         payment.id,
         booking.id,
-        schedule_id,
         booking.customer_id,
         payment.status.name.lower(),
         payment.amount,
@@ -372,23 +351,14 @@ def _payment_row(schedule_id: str, booking: Booking) -> tuple[object, ...]:
     )
 
 
-def _cancellation_row(schedule_id: str, booking: Booking) -> tuple[object, ...]:
+def _cancellation_row(booking: Booking) -> Row:
     ending = booking.ending
     assert ending is not None, "a cancellation without an end"
-    return (
-        ending.id,
-        booking.id,
-        schedule_id,
-        booking.customer_id,
-        ending.reason or None,
-        ending.by,
-        moment(ending.at_ms),
-    )
+    return (ending.id, booking.id, booking.customer_id, ending.reason or None, ending.by, moment(ending.at_ms))
 
 
-def _terms_row(schedule_id: str, terms: events.Terms, at_ms: int) -> tuple[object, ...]:
+def _terms_row(terms: events.Terms, at_ms: int) -> Row:
     return (
-        schedule_id,
         terms.currency,
         msgspec.json.encode(terms.prices).decode(),
         moment(terms.starts_at_ms),

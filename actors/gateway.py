@@ -25,7 +25,7 @@ from persistence.journal import UnknownSchedule
 
 QUEUE_LIMIT = 5_000  # requests waiting per schedule and process; at 3,000/s that is the deadline's order of magnitude
 CALL_LIMIT = 512  # requests per call: past it a call no longer gets cheaper
-CALLS_IN_FLIGHT = 1  # one being decided while one waits for its commit
+CALLS_IN_FLIGHT = 2  # one being decided while one waits for its commit
 TICK_SECONDS = 0.002  # gathering time while a call is under way; none when idle
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
 LANES_LIMIT = 10_000  # schedules remembered as existing

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from loadtest.buyers import Ledger
 from loadtest.http_client import Client, ConnectionLost
-from loadtest.sale import created, gather_crowd, open_schedule, organizer
+from loadtest.sale import created, gather_crowd, newcomer, open_schedule
 from loadtest.stack import Stack, StackError, own_stack
 from persistence.dsn import asyncpg_dsn
 from persistence.embedded.process import ProcessError
@@ -139,7 +139,7 @@ def seat_ids() -> list[str]:
 
 async def measure(stack: Stack, rounds: int, load: Load, console: Console) -> tuple[list[Round], list[Round]]:
     """Holds and no-ops in turn, after a warm-up of both. Raises `StackError` if an acknowledged hold is missing."""
-    client = await organizer(stack.url)
+    client = await newcomer(stack.url, "organizer")
     venue = await created(client, "/v1/venues", {"name": "Bench", "seating_plan": seating_plan()})
     performance = await created(client, "/v1/performances", {"title": "Bench", "venue_id": venue["id"]})
     holds: list[Round] = []

@@ -37,7 +37,7 @@ def venue_named(word: str) -> DemoVenue:
 
 async def open_sale(url: str, venue: DemoVenue) -> Sale:
     """Registers an organizer, the venue and a performance in it, and opens a schedule. Raises `StackError`."""
-    client = await organizer(url)
+    client = await newcomer(url, "organizer")
     try:
         place = await created(client, "/v1/venues", {"name": venue.name, "seating_plan": venue.seating_plan()})
         title = f"Opening night at {venue.name}"
@@ -48,12 +48,12 @@ async def open_sale(url: str, venue: DemoVenue) -> Sale:
     return Sale(schedule_id, title, venue.capacity)
 
 
-async def organizer(url: str) -> Client:
-    """A new organizer, logged in."""
-    email = f"organizer-{uuid4()}@loadtest.example"
+async def newcomer(url: str, role: str) -> Client:
+    """A new customer or organizer, logged in."""
+    email = f"{role}-{uuid4()}@loadtest.example"
     client = Client(url)
     try:
-        await created(client, "/v1/accounts", {"email": email, "password": PASSWORD, "role": "organizer"})
+        await created(client, "/v1/accounts", {"email": email, "password": PASSWORD, "role": role})
     finally:
         client.close()
     return await logged_in(url, email, PASSWORD)

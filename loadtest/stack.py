@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from actors.settings import VARIABLES, Settings
@@ -39,6 +40,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     database_url: str
     kafka_servers: str
     topic: str
+    environment: dict[str, str] = {}  # what a process needs to join the embedded services
 
     async def admin(self) -> Client:
         """A connection logged in as an admin."""
@@ -94,7 +96,8 @@ async def own_stack(extra: Mapping[str, str] | None = None) -> AsyncIterator[Sta
             note = read_note(directory)
             assert note is not None, "it was ready a moment ago"
             settings = Settings.from_environment({**environment, **note.environment})
-            yield _stack(url, ADMIN_EMAIL, password, settings)
+            stack = _stack(url, ADMIN_EMAIL, password, settings)
+            yield msgspec.structs.replace(stack, environment=dict(note.environment))
     finally:
         remove_run_directory(directory)
         shutil.rmtree(directory, ignore_errors=True)

@@ -22,12 +22,13 @@ from ray.exceptions import GetTimeoutError, RayError
 from actors.clock import SystemClock
 from actors.gateway import Gateway, OwnerLost
 from actors.schedule import Schedule
+from actors.seat_board import Readers
 from actors.settings import Settings
 from actors.wire import decode_requests, encode_inspection, encode_replies
 from persistence.dsn import asyncpg_dsn
 from persistence.event_log import KafkaEventLog
 from persistence.journal import PostgresJournal, UnknownSchedule
-from persistence.seat_cache import RedisSeatCache
+from persistence.seat_cache import SeatDelta, SeatView
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,27 @@ def connect(settings: Settings) -> None:
         ignore_reinit_error=True,
         **own_address,
     )
+
+
+class RedisLater:
+    """The seat cache, for an owner: connected at its first use.
+
+    The client takes a third of a second to import, for which a sale without its owner should not have to wait.
+    """
+
+    def __init__(self, redis_url: str) -> None:
+        self._url = redis_url
+        self._cache: Readers | None = None
+
+    async def publish(self, view: SeatView, delta: SeatDelta) -> None:
+        if self._cache is None:
+            self._cache = await asyncio.to_thread(self._open)
+        await self._cache.publish(view, delta)
+
+    def _open(self) -> Readers:
+        from persistence.redis_seat_cache import RedisSeatCache
+
+        return RedisSeatCache(self._url)
 
 
 class OwnerProcess:
@@ -79,7 +101,7 @@ class OwnerProcess:
         self._schedule = Schedule(
             self._id,
             journal=PostgresJournal(pool),
-            cache=RedisSeatCache(settings.redis_url),
+            cache=RedisLater(settings.redis_url),
             log=log,
             clock=SystemClock(),
             idle_seconds=settings.actor_idle_seconds,

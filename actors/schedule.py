@@ -17,7 +17,7 @@ from typing import Any
 
 from actors.clock import Clock
 from actors.publisher import Publisher
-from actors.seat_board import SeatBoard
+from actors.seat_board import Readers, SeatBoard
 from actors.wire import Inspection, Reply, reply_of
 from engine.commands import Expire
 from engine.refusals import Code, Refusal
@@ -27,7 +27,6 @@ from engine.turn import Request, Step, execute
 from persistence import history
 from persistence.event_log import EventLog
 from persistence.journal import Batch, Claim, Deposed, Journal, JournalUnavailable
-from persistence.seat_cache import SeatCache
 
 # A live owner answers every call within this time, be it with "not durable yet": silence then means that it is gone.
 ANSWER_SECONDS = 1.5
@@ -72,7 +71,7 @@ class Schedule:
         schedule_id: str,
         *,
         journal: Journal,
-        cache: SeatCache,
+        cache: Readers,
         log: EventLog | None,
         clock: Clock,
         idle_seconds: float = 300.0,

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState
-from persistence.seat_cache import AreaCounts, CacheUnavailable, SeatCache, SeatDelta, SeatView
+from persistence.seat_cache import AreaCounts, CacheUnavailable, SeatDelta, SeatView
 
 SHOW_SECONDS = 0.05  # how often readers are told, at most
 RETRY_SECONDS = 1.0  # how long to leave an unreachable cache alone
 
 logger = logging.getLogger(__name__)
+
+
+class Readers(Protocol):
+    """Where readers are told; as much of `SeatCache` as that takes."""
+
+    async def publish(self, view: SeatView, delta: SeatDelta) -> None:
+        """Stores the view and announces the delta. Raises `CacheUnavailable`."""
+
 
 Places = dict[int, int | AreaCounts]
 
@@ -23,7 +32,7 @@ Places = dict[int, int | AreaCounts]
 class SeatBoard:
     """The durable copy of one schedule's seat states, and its way to the cache."""
 
-    def __init__(self, schedule_id: str, cache: SeatCache) -> None:
+    def __init__(self, schedule_id: str, cache: Readers) -> None:
         self._id = schedule_id
         self._cache = cache
         self._seats = bytearray()

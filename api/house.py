@@ -39,7 +39,8 @@ from persistence.history import load_view
 from persistence.journal import PostgresJournal, UnknownSchedule
 from persistence.providers.provider import Provider
 from persistence.providers.sandbox import SandboxProvider
-from persistence.seat_cache import RedisSeatCache, SeatView
+from persistence.redis_seat_cache import RedisSeatCache
+from persistence.seat_cache import SeatView
 from persistence.sessions import Revocations
 
 PLANS_KEPT = 64  # a 15,000-seat plan is about 10 MB

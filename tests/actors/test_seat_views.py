@@ -15,7 +15,8 @@ from actors.seat_views import CategoryCount, SeatViews
 from engine.seating_plan import SeatingPlan
 from engine.state import BLOCKED, FREE, HELD, SOLD
 from persistence.journal import JournalUnavailable, UnknownSchedule
-from persistence.seat_cache import AreaCounts, MemorySeatCache, RedisSeatCache, SeatDelta, SeatView
+from persistence.redis_seat_cache import RedisSeatCache
+from persistence.seat_cache import AreaCounts, MemorySeatCache, SeatDelta, SeatView
 
 SIZE = 6
 DOCUMENT = {

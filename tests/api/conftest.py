@@ -20,7 +20,7 @@ from api import house
 from api.app import create_app
 from persistence.dsn import asyncpg_dsn
 from persistence.journal import PostgresJournal
-from persistence.seat_cache import RedisSeatCache
+from persistence.redis_seat_cache import RedisSeatCache
 from tests.conftest import execute, other_database
 
 NUMBERS = itertools.count(1)

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from engine.state import BLOCKED, FREE, HELD, SOLD
+from persistence.redis_seat_cache import CHANNEL, KEY, RedisSeatCache
 from persistence.seat_cache import (
-    CHANNEL,
-    KEY,
     AreaCounts,
     CacheUnavailable,
     MemorySeatCache,
-    RedisSeatCache,
     SeatCache,
     SeatDelta,
     SeatView,
@@ -207,7 +205,7 @@ async def test_an_unreadable_announcement_ends_the_subscription(redis_url: str, 
 async def test_a_quiet_subscription_is_pinged_and_stays(
     redis_url: str, schedule_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persistence.seat_cache.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("persistence.redis_seat_cache.SILENCE_SECONDS", 0.01)
     cache = RedisSeatCache(redis_url)
     pings = 0
     async with cache.deltas() as deltas, Redis.from_url(redis_url) as client:
@@ -222,7 +220,7 @@ async def test_a_quiet_subscription_is_pinged_and_stays(
 
 
 async def test_a_subscription_that_no_longer_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("persistence.seat_cache.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("persistence.redis_seat_cache.SILENCE_SECONDS", 0.01)
 
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():

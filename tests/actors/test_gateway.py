@@ -13,6 +13,7 @@ from engine import commands
 from engine.refusals import Code, Refusal
 from engine.state import Done
 from engine.turn import Request
+from tests.waiting import until
 
 SCHEDULE = "s1"
 REFUSED = Refusal(Code.SALE_CLOSED)
@@ -115,7 +116,8 @@ async def test_requests_during_calls_are_gathered_for_the_next(open_gateway: Ope
     waves = []
     for wave in range(5):
         waves += [wish(gateway, 10 * wave + n) for n in range(10)]
-        await asyncio.sleep(0.005)
+        calls = min(wave + 1, 2)  # two under way, the rest is gathered
+        await until(lambda calls=calls: len(owner.calls) == calls)
     owner.gate.set()
     await asyncio.gather(*waves)
     assert [len(call) for call in owner.calls] == [10, 10, 30]
@@ -133,7 +135,7 @@ async def test_a_dead_owner_is_found_anew_and_asked_again_with_the_same_id(open_
     gateway = open_gateway(FakeOwners(dead, fresh))
     dead.gate.clear()
     answer = wish(gateway, 1)
-    await asyncio.sleep(0.01)
+    await until(lambda: len(dead.calls) == 1)
     dead.lost = True
     dead.gate.set()
     assert await answer == Done(1)
@@ -162,11 +164,11 @@ async def test_a_full_queue_refuses_instead_of_growing(open_gateway: Open, monke
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner))
     owner.gate.clear()
-    results = asyncio.gather(*(wish(gateway, n) for n in range(20)), return_exceptions=True)
-    await asyncio.sleep(0.01)
+    wishes = [wish(gateway, n) for n in range(20)]
+    await until(lambda: sum(each.done() for each in wishes) == 15)
     owner.gate.set()
-    refused = [each for each in await results if isinstance(each, Unavailable)]
-    assert len(refused) == 15
+    results = await asyncio.gather(*wishes, return_exceptions=True)
+    assert sum(isinstance(each, Unavailable) for each in results) == 15
 
 
 async def test_a_caller_who_gives_up_disturbs_nobody(open_gateway: Open) -> None:
@@ -174,7 +176,7 @@ async def test_a_caller_who_gives_up_disturbs_nobody(open_gateway: Open) -> None
     gateway = open_gateway(FakeOwners(owner))
     owner.gate.clear()
     leaving, staying = wish(gateway, 1), wish(gateway, 2)
-    await asyncio.sleep(0.01)
+    await until(lambda: len(owner.calls) == 1)
     leaving.cancel()
     owner.gate.set()
     assert await staying == Done(1)
@@ -185,7 +187,7 @@ async def test_closing_fails_what_is_waiting(open_gateway: Open) -> None:
     gateway = open_gateway(FakeOwners(owner))
     owner.gate.clear()
     answer = wish(gateway, 1)
-    await asyncio.sleep(0.01)
+    await until(lambda: len(owner.calls) == 1)
     await gateway.close()
     with pytest.raises(Unavailable):
         await answer

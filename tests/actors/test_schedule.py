@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from persistence.journal import Batch, Claim, JournalUnavailable
 from persistence.memory import MemoryJournal
 from persistence.seat_cache import MemorySeatCache
 from tests.engine.houses import ANN, BOB, NOW, plan_document, terms
+from tests.waiting import until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 PLAN = SeatingPlan.parse(plan_document())
@@ -87,12 +88,6 @@ async def house() -> AsyncIterator[House]:
     yield house
     for owner in house.owners:
         await owner.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def hold(number: int, *seats: str, customer: str = ANN, again: bool = False) -> Request:
@@ -250,10 +245,12 @@ async def test_readers_see_what_is_durable_and_nothing_else(house: House) -> Non
     assert (view.version, view.states[0]) == (1, 0)
     house.journal.open.set()
     await answer
-    async with asyncio.timeout(2):
-        while (view := await house.cache.get(SCHEDULE)) is None or view.version < 2:
-            await asyncio.sleep(0.01)
-    assert view.states[0] == 1
+
+    async def shown() -> bool:
+        view = await house.cache.get(SCHEDULE)
+        return view is not None and view.version == 2 and view.states[0] == 1
+
+    await until(shown)
 
 
 async def test_everything_durable_is_published_in_order_and_once(house: House) -> None:

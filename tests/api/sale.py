@@ -6,15 +6,16 @@ Tests sharing a sale (each schedule on sale is a process of its own) take `fresh
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
+
+from tests.waiting import until as until
 
 PASSWORD = "correct horse battery staple"
 PRICES = {"VIP": 150_000, "Standard": 55_000, "Standing": 33_000}
@@ -170,10 +171,3 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 def seat_ids(booking: Mapping[str, Any]) -> Sequence[str]:
     return [seat["id"] for seat in booking["seats"]]
-
-
-async def until(condition: Callable[[], Awaitable[bool]], timeout_seconds: float = 20.0) -> None:
-    """Waits until the condition holds."""
-    async with asyncio.timeout(timeout_seconds):
-        while not await condition():
-            await asyncio.sleep(0.05)

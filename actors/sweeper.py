@@ -21,16 +21,17 @@ SWEEP_SECONDS = 1.0
 OVERDUE_MS = 2_000
 UNPUBLISHED_SECONDS = 10
 OPENS_WITHIN_SECONDS = 30  # an owner takes about two seconds to start: have it there before the crowd
-SWEEP_LIMIT = (
-    20  # schedules woken per round: a process each, so a restart of everything does not start them all at once
-)
+# Schedules woken per round. Each is a process that takes a second of CPU to start and stays for a while, so a restart of
+# everything does not start them all at once. Late is only the sweep: a hold whose time is up counts as expired anyway.
+SWEEP_LIMIT = 6
 
+# A schedule at version 1 has only been opened: nobody needs a process for that, its first owner tells of it.
 DUE = """
 SELECT h.schedule_id::text
   FROM schedule_heads h
   LEFT JOIN schedules s ON s.id = h.schedule_id
  WHERE h.next_deadline_ms < $1
-    OR ($2 AND h.published_seq < h.seq AND h.updated_at < now() - make_interval(secs => $3))
+    OR ($2 AND h.published_seq < h.seq AND h.seq > 1 AND h.updated_at < now() - make_interval(secs => $3))
     OR (s.sale_opens_at BETWEEN now() AND now() + make_interval(secs => $4) AND s.deleted_at IS NULL)
  ORDER BY h.next_deadline_ms NULLS LAST
  LIMIT $5

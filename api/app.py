@@ -44,8 +44,11 @@ from api.routes import (
 DESCRIPTION = """
 Sell seats: register a performance, open schedules for sale, hold seats, pay, cancel.
 
-**By hand on this page**: 1. `POST /v1/accounts`. 2. *Authorize* with that e-mail and password (or paste the
-`access_token` of `POST /v1/sessions`). 3. `GET /v1/performances`, then its schedules.
+**By hand on this page**
+
+1. `POST /v1/accounts`.
+2. *Authorize* with that e-mail and password, or with the `access_token` of `POST /v1/sessions`.
+3. `GET /v1/performances`, then its schedules.
 4. `POST /v1/schedules/{id}/bookings`.
 5. `POST /v1/bookings/{id}/payments` with the card token `tok_approve`.
 

@@ -203,7 +203,7 @@ class _Lane(Generic[OwnerT]):
                     await asyncio.sleep(FIND_PAUSE_SECONDS)
                     continue
                 batch = [waiting for waiting, reply in zip(batch, replies, strict=True) if not _settle(waiting, reply)]
-        except BaseException as error:
+        except BaseException as error:  # raised again: whatever ends the call, nobody is left waiting for it
             for waiting in batch:
                 waiting.fail(Unavailable(f"the call ended: {type(error).__name__}"))
             raise

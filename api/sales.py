@@ -93,7 +93,7 @@ async def end_sales(house: House, rows: Sequence[catalogue.ScheduleRow], *, refu
                 if await catalogue.has_live_bookings(connection, schedule_id=row.id):
                     raise Problem(refusal)
         yield
-    except BaseException as error:
+    except BaseException as error:  # a cancelled request, too, must leave the sales as they were
         await asyncio.gather(*(change_terms(house, row.id, terms_of(row)) for row in closed), return_exceptions=True)
         if isinstance(error, BaseExceptionGroup):
             raise error.exceptions[0] from None

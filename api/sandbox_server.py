@@ -174,7 +174,7 @@ class Ledger:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # raised again: whatever happened, nothing of the transaction stays
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")

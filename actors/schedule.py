@@ -21,7 +21,7 @@ from actors.seat_board import Readers, SeatBoard
 from actors.wire import Inspection, Reply, reply_of
 from engine.commands import Expire
 from engine.refusals import Code, Refusal
-from engine.snapshot import capture, encode, state_hash
+from engine.snapshot import Fingerprint, capture, encode
 from engine.state import Answer, ScheduleState
 from engine.turn import Request, Step, execute
 from persistence import history
@@ -37,11 +37,15 @@ RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 # Refusals that state a fact of the caller's own: they wait for the commit that the fact rests on.
 OWN_FACTS = frozenset(
     {
+        Code.ALREADY_REFUNDED,
         Code.BOOKING_ALREADY_CANCELLED,
         Code.BOOKING_ALREADY_PAID,
         Code.BOOKING_EXPIRED,
         Code.BOOKING_PAID,
         Code.PAYMENT_ALREADY_SETTLED,
+        Code.PAYMENT_NOT_FOUND,
+        Code.REFUND_NOT_FOUND,
+        Code.SCHEDULE_CANCELLED,
     }
 )
 
@@ -88,6 +92,7 @@ class Schedule:
         self._ready = asyncio.Event()
         self._dirty = asyncio.Event()
         self._state: ScheduleState
+        self._fingerprint: Fingerprint
         self._claim: Claim
         self._publisher: Publisher | None = None
         self._gathering: _Gathering
@@ -144,6 +149,7 @@ class Schedule:
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
         self._claim, self._state = claim, state
+        self._fingerprint = Fingerprint(state)
         self._durable_seq, self._snapshot_seq = claim.seq, claim.snapshot_seq
         self._gathering, self._committing = _Gathering(), None
         self._board.reset(state)
@@ -257,6 +263,7 @@ class Schedule:
                 self._start_snapshot()
 
     def _start_snapshot(self) -> None:
+        self._fingerprint.refresh()  # so that what it has to take in stays small, asked for or not
         task = asyncio.create_task(self._save_snapshot())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._tasks = [each for each in self._tasks if not each.done()] + [task]
@@ -287,7 +294,7 @@ class Schedule:
             version=state.seq,
             durable_version=self._durable_seq,
             published_version=self._publisher.published_seq if self._publisher is not None else 0,
-            state_hash=state_hash(state),
+            state_hash=self._fingerprint.hexdigest(),
             bookings=len(state.bookings),
             pid=os.getpid(),
         )

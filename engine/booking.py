@@ -10,41 +10,27 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from engine.payment import Payment, Refund
+
 
 class Status(IntEnum):
-    """Where a booking stands. `HELD` and `CONFIRMED` own their seats; the others are final and own nothing."""
+    """Where a booking stands. Those in `LIVE` own their seats; the others are final and own nothing."""
 
     HELD = 0
     CONFIRMED = 1
     CANCELLED = 2
     EXPIRED = 3
+    REFUNDED = 4
+    PARTIALLY_REFUNDED = 5  # some of its seats were given back
 
 
-class PaymentStatus(IntEnum):
-    """Where a payment stands. `REQUESTED` means that the provider may or may not have taken the money."""
-
-    REQUESTED = 0
-    APPROVED = 1
-    DECLINED = 2
-
-
-class Payment(Struct, frozen=True, array_like=True):
-    """One attempt to pay for a booking."""
-
-    id: str
-    amount: int  # minor units of the booking's currency
-    status: PaymentStatus
-    requested_ms: int
-    provider: str
-    settled_ms: int = 0  # 0: not settled
-    reference: str = ""  # the provider's own id
-    reason: str = ""  # why it was declined
+LIVE = frozenset({Status.HELD, Status.CONFIRMED, Status.PARTIALLY_REFUNDED})
 
 
 class Ending(Struct, frozen=True, array_like=True):
     """How a booking came to its end."""
 
-    id: str  # the cancellation's id; empty for an expiry
+    id: str  # the cancellation's id, or that of the refund that took its last seats; empty for an expiry
     at_ms: int
     reason: str = ""
     by: str = ""  # customer | organizer | admin | system
@@ -64,8 +50,14 @@ class Booking(Struct, frozen=True, array_like=True, tag="booking"):
     version: int  # the journal sequence number of the event that made it what it is
     payment: Payment | None = None  # the latest attempt
     ending: Ending | None = None
+    refunds: tuple[Refund, ...] = ()  # oldest first
 
     @property
     def amount(self) -> int:
-        """What the booking costs, in minor units of `currency`."""
+        """What its seats cost, in minor units of `currency`."""
         return sum(self.prices)
+
+    @property
+    def sold(self) -> bool:
+        """Whether the seats are the customer's for good."""
+        return self.status in (Status.CONFIRMED, Status.PARTIALLY_REFUNDED)

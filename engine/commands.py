@@ -91,6 +91,55 @@ class DeclinePayment(Command, frozen=True, tag="decline_payment"):
     reason: str
 
 
+class ReturnPayment(Command, frozen=True, tag="return_payment"):
+    """Money has come that the journal knows nothing of, or had given up: give it back."""
+
+    booking_id: str
+    customer_id: str
+    payment_id: str
+    amount: int
+    currency: str
+    provider: str
+    reference: str
+    refund_id: str
+
+
+class Refund(Command, frozen=True, tag="refund"):
+    """Give seats of a paid booking back for money. An empty `customer_id` acts for whoever owns it."""
+
+    booking_id: str
+    customer_id: str
+    refund_id: str
+    payment_id: str
+    seats: tuple[str, ...] = ()  # empty: all that are left
+    reason: str = ""
+    by: str = "customer"
+    fee_percent: int | None = None  # None: by the refund policy
+
+
+class CompleteRefund(Command, frozen=True, tag="complete_refund"):
+    """The provider has confirmed the refund, which says itself what it is: its booking may be forgotten here."""
+
+    refund_id: str
+    payment_id: str
+    amount: int
+    currency: str
+    reference: str
+
+
+class CancelSchedule(Command, frozen=True, tag="cancel_schedule"):
+    """Sell nothing any more; `EndBookings` does the rest."""
+
+    reason: str
+    by: str
+
+
+class EndBookings(Command, frozen=True, tag="end_bookings"):
+    """End some bookings of a cancelled schedule, one for each id: cancelled, or refunded in full."""
+
+    ids: tuple[str, ...]
+
+
 class Block(Command, frozen=True, tag="block"):
     """Take free seats out of the sale, all or none."""
 
@@ -123,6 +172,11 @@ AnyCommand = (
     | RequestPayment
     | ApprovePayment
     | DeclinePayment
+    | ReturnPayment
+    | Refund
+    | CompleteRefund
+    | CancelSchedule
+    | EndBookings
     | Block
     | Unblock
     | ChangeTerms

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from engine import commands, events
-from engine.booking import Booking, PaymentStatus, Status
+from engine import commands, events, refund_policy
+from engine.booking import Booking, Status
 from engine.events import AnyEvent
+from engine.payment import MOVES, Move, PaymentStatus
 from engine.refusals import Code, Refusal
 from engine.state import BLOCKED, FREE, ScheduleState, can_expire
 
@@ -32,6 +33,8 @@ def decide(state: ScheduleState, command: commands.AnyCommand, now_ms: int) -> D
 # --- holds ------------------------------------------------------------------------------------------------------------
 def _sale_window(state: ScheduleState, now_ms: int) -> Refusal | None:
     terms = state.on
+    if state.cancelled is not None:
+        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
     if now_ms < terms.sale_opens_at_ms:
         return Refusal(Code.SALE_NOT_OPEN, at_ms=terms.sale_opens_at_ms)
     if now_ms >= terms.sale_closes_at_ms:
@@ -141,10 +144,10 @@ def _available(state: ScheduleState, category: int | None, zone: int | None, adj
 # --- bookings ---------------------------------------------------------------------------------------------------------
 def _owned(state: ScheduleState, booking_id: str, customer_id: str, now_ms: int) -> Booking | Refusal:
     """The live booking, if it is this customer's (an empty id asks for anybody's)."""
-    booking = state.bookings.get(booking_id) or state.ended.get(booking_id)
+    booking = state.find(booking_id)
     if booking is None or customer_id not in ("", booking.customer_id):
         return Refusal(Code.BOOKING_NOT_FOUND)
-    if booking.status is Status.CANCELLED:
+    if booking.status in (Status.CANCELLED, Status.REFUNDED):
         return Refusal(Code.BOOKING_ALREADY_CANCELLED)
     if booking.status is Status.EXPIRED or (can_expire(booking) and booking.expires_ms <= now_ms):
         return Refusal(Code.BOOKING_EXPIRED)
@@ -161,6 +164,8 @@ def _extend(state: ScheduleState, command: commands.Extend, now_ms: int) -> Deci
         return booking
     if booking.status is not Status.HELD:
         return Refusal(Code.BOOKING_NOT_CHANGEABLE)
+    if state.cancelled is not None:
+        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
     terms = state.on
     latest_ms = min(booking.created_ms + MAX_HOLD_TIMES * terms.hold_ms, terms.starts_at_ms)
     expires_ms = min(now_ms + terms.hold_ms, latest_ms)
@@ -185,19 +190,32 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
     if (refusal := _customer_limit(state, booking.customer_id, len(places) - len(booking.seats))) is not None:
         return refusal
-    kept = dict(zip(booking.seats, booking.prices, strict=True))  # a seat that stays keeps its price
-    prices = tuple(kept.get(index, state.price_of(index)) for index in places)
-    if booking.status is Status.CONFIRMED and sum(prices) != booking.amount:
+    kept = _prices_paid(booking)
+    # A seat that stays keeps its price; of places in standing room as many as stay.
+    prices = tuple(kept[index].pop(0) if kept.get(index) else state.price_of(index) for index in places)
+    if booking.sold and sum(prices) != booking.amount:
         return Refusal(Code.BOOKING_NOT_CHANGEABLE)  # paid: only for seats that cost the same
     return (events.Changed(booking.id, places, prices),)
+
+
+def _prices_paid(booking: Booking) -> dict[int, list[int]]:
+    """What each of its places cost, in order: places in standing room share an index and may differ in price."""
+    prices: dict[int, list[int]] = {}
+    for index, price in zip(booking.seats, booking.prices, strict=True):
+        prices.setdefault(index, []).append(price)
+    return prices
 
 
 def _confirm(state: ScheduleState, command: commands.Confirm, now_ms: int) -> Decision:
     booking = _owned(state, command.booking_id, command.customer_id, now_ms)
     if isinstance(booking, Refusal):
         return booking
-    if booking.status is Status.CONFIRMED:
+    if booking.sold:
         return Refusal(Code.BOOKING_ALREADY_PAID)
+    if state.cancelled is not None:
+        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if _paying(booking):
+        return Refusal(Code.PAYMENT_IN_PROGRESS)
     if booking.amount:
         return Refusal(Code.PAYMENT_REQUIRED)
     return (events.Confirmed(booking.id),)
@@ -209,7 +227,7 @@ def _cancel(state: ScheduleState, command: commands.Cancel, now_ms: int) -> Deci
         return booking
     if _paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
-    if booking.status is Status.CONFIRMED and booking.amount:
+    if booking.sold and booking.amount:
         return Refusal(Code.BOOKING_PAID)
     return (events.Cancelled(booking.id, command.cancellation_id, command.reason, command.by),)
 
@@ -233,24 +251,26 @@ def _request_payment(state: ScheduleState, command: commands.RequestPayment, now
     booking = _owned(state, command.booking_id, command.customer_id, now_ms)
     if isinstance(booking, Refusal):
         return booking
-    if booking.status is Status.CONFIRMED:
+    if booking.sold:
         return Refusal(Code.BOOKING_ALREADY_PAID)
+    if state.cancelled is not None:
+        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
     if _paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     return (events.PaymentRequested(booking.id, command.payment_id, booking.amount, command.provider),)
 
 
-def _payment(state: ScheduleState, booking_id: str, payment_id: str) -> Refusal | None:
+def _payment(state: ScheduleState, booking_id: str, payment_id: str, move: Move) -> Refusal | None:
     booking = state.bookings.get(booking_id)
     if booking is None or booking.payment is None or booking.payment.id != payment_id:
         return Refusal(Code.PAYMENT_NOT_FOUND)
-    if booking.payment.status is not PaymentStatus.REQUESTED:
+    if move not in MOVES[booking.payment.status]:
         return Refusal(Code.PAYMENT_ALREADY_SETTLED)
     return None
 
 
 def _approve_payment(state: ScheduleState, command: commands.ApprovePayment, now_ms: int) -> Decision:
-    if (refusal := _payment(state, command.booking_id, command.payment_id)) is not None:
+    if (refusal := _payment(state, command.booking_id, command.payment_id, Move.APPROVE)) is not None:
         return refusal
     return (
         events.PaymentApproved(command.booking_id, command.payment_id, command.reference),
@@ -259,9 +279,107 @@ def _approve_payment(state: ScheduleState, command: commands.ApprovePayment, now
 
 
 def _decline_payment(state: ScheduleState, command: commands.DeclinePayment, now_ms: int) -> Decision:
-    if (refusal := _payment(state, command.booking_id, command.payment_id)) is not None:
+    if (refusal := _payment(state, command.booking_id, command.payment_id, Move.DECLINE)) is not None:
         return refusal
     return (events.PaymentDeclined(command.booking_id, command.payment_id, command.reason),)
+
+
+def _return_payment(state: ScheduleState, command: commands.ReturnPayment, now_ms: int) -> Decision:
+    booking = state.find(command.booking_id)
+    if booking is not None:
+        if any(refund.payment_id == command.payment_id for refund in booking.refunds):
+            return Refusal(Code.ALREADY_REFUNDED)
+        payment = booking.payment
+        if payment is not None and payment.id == command.payment_id and Move.RETURN not in MOVES[payment.status]:
+            return Refusal(Code.PAYMENT_IN_PROGRESS if _paying(booking) else Code.PAYMENT_ALREADY_SETTLED)
+    if command.refund_id in state.pending_refunds:
+        return Refusal(Code.ALREADY_REFUNDED)
+    return (
+        events.PaymentLate(
+            command.booking_id,
+            command.customer_id,
+            command.payment_id,
+            command.amount,
+            command.currency,
+            command.provider,
+            command.reference,
+            command.refund_id,
+        ),
+    )
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+def _refund(state: ScheduleState, command: commands.Refund, now_ms: int) -> Decision:
+    booking = state.find(command.booking_id)
+    if booking is None or command.customer_id not in ("", booking.customer_id):
+        return Refusal(Code.BOOKING_NOT_FOUND)
+    if booking.status is Status.REFUNDED:
+        return Refusal(Code.ALREADY_REFUNDED)
+    if not booking.sold or booking.payment is None or booking.payment.id != command.payment_id or not booking.amount:
+        return Refusal(Code.NOT_REFUNDABLE)
+    if command.refund_id in state.pending_refunds or any(each.id == command.refund_id for each in booking.refunds):
+        return Refusal(Code.ALREADY_REFUNDED)  # a provider gives back once for one id
+    places = _indexes(state, command.seats) if command.seats else booking.seats
+    if isinstance(places, Refusal):
+        return places
+    if extra := Counter(places) - Counter(booking.seats):
+        names = tuple(state.plan.ids[index] for index in extra)
+        given_back = {index for refund in booking.refunds for index in refund.seats}
+        return Refusal(Code.ALREADY_REFUNDED if given_back.issuperset(extra) else Code.NOT_REFUNDABLE, seats=names)
+    percent = command.fee_percent
+    if percent is None and state.cancelled is not None:
+        percent = 0  # whoever asks before `EndBookings` gets to them loses nothing by it
+    if percent is None:
+        policy, starts_at_ms = state.policy_of(booking), state.on.starts_at_ms
+        percent = refund_policy.fee_percent(policy, starts_at_ms, now_ms)
+        if percent is None:
+            return Refusal(Code.NOT_REFUNDABLE, at_ms=refund_policy.last_moment_ms(policy, starts_at_ms))
+    return _give_back(booking, command.refund_id, places, percent, command.reason, command.by)
+
+
+def _give_back(
+    booking: Booking, refund_id: str, places: tuple[int, ...], percent: int, reason: str, by: str
+) -> tuple[AnyEvent, ...]:
+    """The seats, and their money less the fee, for a paid booking."""
+    assert booking.payment is not None, "only what was paid is refunded"
+    paid = _prices_paid(booking)
+    prices = tuple(paid[index].pop(0) for index in places)
+    fees = tuple(refund_policy.fee_of(price, percent) for price in prices)
+    fee, amount = sum(fees), sum(prices) - sum(fees)
+    ids, currency = (booking.id, refund_id, booking.payment.id), booking.currency
+    requested = events.RefundRequested(*ids, places, amount, fee, currency, reason, by, prices, fees)
+    if amount:
+        return (requested,)
+    return (requested, events.Refunded(*ids, 0, currency, "nothing"))  # nothing to ask a provider for
+
+
+def _complete_refund(state: ScheduleState, command: commands.CompleteRefund, now_ms: int) -> Decision:
+    booking_id = state.pending_refunds.get(command.refund_id)
+    if booking_id is None:
+        return Refusal(Code.REFUND_NOT_FOUND)
+    what = (command.refund_id, command.payment_id, command.amount, command.currency, command.reference)
+    return (events.Refunded(booking_id, *what),)
+
+
+# --- the end of a schedule --------------------------------------------------------------------------------------------
+def _cancel_schedule(state: ScheduleState, command: commands.CancelSchedule, now_ms: int) -> Decision:
+    if state.cancelled is not None:
+        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    return (events.ScheduleCancelled(command.reason, command.by),)
+
+
+def _end_bookings(state: ScheduleState, command: commands.EndBookings, now_ms: int) -> Decision:
+    if state.cancelled is None:
+        return Refusal(Code.SCHEDULE_NOT_CANCELLED)
+    reason, by = state.cancelled.reason, state.cancelled.by
+    endings: list[AnyEvent] = []
+    live = (booking for booking in state.bookings.values() if not _paying(booking))
+    for booking, ending_id in zip(live, command.ids, strict=False):
+        if booking.sold and booking.amount:
+            endings += _give_back(booking, ending_id, booking.seats, 0, reason, by)
+        else:
+            endings.append(events.Cancelled(booking.id, ending_id, reason, by))
+    return tuple(endings)
 
 
 # --- the organizer's --------------------------------------------------------------------------------------------------
@@ -309,6 +427,11 @@ _DECIDE: dict[type[commands.Command], Callable[[ScheduleState, Any, int], Decisi
     commands.RequestPayment: _request_payment,
     commands.ApprovePayment: _approve_payment,
     commands.DeclinePayment: _decline_payment,
+    commands.ReturnPayment: _return_payment,
+    commands.Refund: _refund,
+    commands.CompleteRefund: _complete_refund,
+    commands.CancelSchedule: _cancel_schedule,
+    commands.EndBookings: _end_bookings,
     commands.Block: _block,
     commands.Unblock: _unblock,
     commands.ChangeTerms: _change_terms,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from engine.refund_policy import DEFAULT_POLICY, RefundPolicy
+
 
 class Terms(Struct, frozen=True, array_like=True):
     """On what terms a schedule is sold."""
@@ -21,6 +23,7 @@ class Terms(Struct, frozen=True, array_like=True):
     sale_closes_at_ms: int  # the start of the performance unless set
     max_seats_per_customer: int  # 0: no limit
     hold_ms: int  # how long an unpaid hold lasts
+    refund_policy: RefundPolicy = DEFAULT_POLICY  # of the bookings made from here on
 
 
 class Event(Struct, frozen=True, array_like=True):
@@ -100,6 +103,53 @@ class PaymentDeclined(Event, frozen=True, tag="payment.declined"):
     reason: str
 
 
+class PaymentLate(Event, frozen=True, tag="payment.late"):
+    """Money came for a payment that can no longer have its seats: it goes back whole, by the refund named here."""
+
+    booking_id: str
+    customer_id: str
+    payment_id: str
+    amount: int
+    currency: str
+    provider: str
+    reference: str
+    refund_id: str
+
+
+class RefundRequested(Event, frozen=True, tag="refund.requested"):
+    """The seats are free again, and from here on their money is owed to the customer."""
+
+    booking_id: str
+    refund_id: str
+    payment_id: str
+    seats: tuple[int, ...]
+    amount: int  # what is owed
+    fee: int  # what is kept
+    currency: str
+    reason: str
+    by: str
+    prices: tuple[int, ...] = ()  # what each of `seats` had cost
+    fees: tuple[int, ...] = ()  # what of it is kept
+
+
+class Refunded(Event, frozen=True, tag="payment.refunded"):
+    """The provider gives the money back."""
+
+    booking_id: str
+    refund_id: str
+    payment_id: str
+    amount: int
+    currency: str
+    reference: str
+
+
+class ScheduleCancelled(Event, frozen=True, tag="schedule.cancelled"):
+    """The performance will not take place: nothing is sold any more, and every booking is to be ended."""
+
+    reason: str
+    by: str
+
+
 class Blocked(Event, frozen=True, tag="seats.blocked"):
     seats: tuple[int, ...]
     reason: str
@@ -123,6 +173,10 @@ AnyEvent = (
     | PaymentRequested
     | PaymentApproved
     | PaymentDeclined
+    | PaymentLate
+    | RefundRequested
+    | Refunded
+    | ScheduleCancelled
     | Blocked
     | Unblocked
 )

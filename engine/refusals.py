@@ -30,6 +30,11 @@ class Code(StrEnum):
     PAYMENT_NOT_FOUND = "payment_not_found"
     PAYMENT_REQUIRED = "payment_required"
     PAYMENT_ALREADY_SETTLED = "payment_already_settled"
+    NOT_REFUNDABLE = "not_refundable"
+    ALREADY_REFUNDED = "already_refunded"
+    REFUND_NOT_FOUND = "refund_not_found"
+    SCHEDULE_CANCELLED = "schedule_cancelled"
+    SCHEDULE_NOT_CANCELLED = "schedule_not_cancelled"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
 

@@ -11,8 +11,9 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from engine.booking import Booking
+from engine.booking import Booking, Ending
 from engine.events import Terms
+from engine.refund_policy import RefundPolicy
 from engine.seating_plan import SeatingPlan
 from engine.state import FREE, Remembered, ScheduleState
 
@@ -32,6 +33,9 @@ class Snapshot(Struct, frozen=True, array_like=True, tag="snapshot.1"):
     bookings: list[Booking]
     ended: list[Booking]
     requests: list[tuple[str, Remembered]]
+    policies: list[tuple[int, RefundPolicy]] = []
+    cancelled: Ending | None = None
+    pending_refunds: dict[str, str] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,6 +53,9 @@ def capture(state: ScheduleState) -> Snapshot:
         list(state.bookings.values()),
         list(state.ended.values()),
         list(state.requests.items()),
+        list(state.policies),
+        state.cancelled,
+        dict(state.pending_refunds),
     )
 
 
@@ -79,11 +86,60 @@ def decode(plan: SeatingPlan, data: bytes) -> ScheduleState:
     state.pending_payments = dict(sorted(state.pending_payments.items(), key=lambda item: item[1]))
     state.ended.update((booking.id, booking) for booking in snapshot.ended)
     state.requests.update(snapshot.requests)
+    state.policies = snapshot.policies or [(0, snapshot.terms.refund_policy)]  # none: made before there were any
+    state.cancelled = snapshot.cancelled
+    state.pending_refunds = snapshot.pending_refunds
     return state
+
+
+class Fingerprint:
+    """`state_hash` of one state, kept up to date: a call costs what has changed since the one before, not the house.
+
+    Takes `state.touched` for itself: one per state.
+    """
+
+    def __init__(self, state: ScheduleState) -> None:
+        self._state = state
+        self._digests = {booking.id: _digest(booking) for booking in state.bookings.values()}
+        self._sum = sum(self._digests.values())
+        state.touched.clear()
+
+    def refresh(self) -> None:
+        """Takes in what has changed."""
+        state, digests = self._state, self._digests
+        for booking_id in state.touched:
+            self._sum -= digests.pop(booking_id, 0)
+            booking = state.bookings.get(booking_id)
+            if booking is not None:
+                digests[booking_id] = _digest(booking)
+                self._sum += digests[booking_id]
+        state.touched.clear()
+
+    def hexdigest(self) -> str:
+        self.refresh()
+        return _state_hash(self._state, self._sum)
 
 
 def state_hash(state: ScheduleState) -> str:
     """32 hexadecimal digits over what the schedule has sold to whom, on what terms, at which version."""
-    bookings = sorted(state.bookings.values(), key=lambda booking: booking.id)
-    content = (state.plan.digest, state.seq, state.on, bytes(state.seats), state.areas, bookings)
+    return _state_hash(state, sum(_digest(booking) for booking in state.bookings.values()))
+
+
+def _state_hash(state: ScheduleState, bookings: int) -> str:
+    # The sum of digests does not depend on an order, so one booking's change is one subtraction and one addition.
+    content = (
+        state.plan.digest,
+        state.seq,
+        state.on,
+        bytes(state.seats),
+        state.areas,
+        f"{bookings:x}",
+        state.policies,
+        state.cancelled,
+        sorted(state.pending_refunds.items()),
+    )
     return blake2b(_encode(content), digest_size=16).hexdigest()
+
+
+def _digest(booking: Booking) -> int:
+    return int.from_bytes(blake2b(_encode(booking), digest_size=16).digest())

@@ -7,7 +7,7 @@ gives the same state on every machine, for ever. It never refuses: what is in th
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +16,10 @@ from msgspec.structs import replace
 
 from engine import events
 from engine.allocate import FreeSeats
-from engine.booking import Booking, Ending, Payment, PaymentStatus, Status
+from engine.booking import Booking, Ending, Status
 from engine.events import Record, Terms
+from engine.payment import MOVES, Move, Payment, PaymentStatus, Refund, RefundStatus
+from engine.refund_policy import RefundPolicy
 from engine.seating_plan import SeatingPlan
 
 FREE, HELD, SOLD, BLOCKED = range(4)
@@ -51,41 +53,61 @@ class ScheduleState:
     __slots__ = (
         "areas",
         "bookings",
+        "cancelled",
         "deadlines",
         "dirty",
         "ended",
         "free",
         "pending_payments",
+        "pending_refunds",
         "places_of",
         "plan",
+        "policies",
         "requests",
         "seats",
         "seq",
         "terms",
+        "touched",
     )
 
     def __init__(self, plan: SeatingPlan) -> None:
         self.plan = plan
         self.seq = 0
         self.terms: Terms | None = None  # set by the first event, `Opened`
+        self.policies: list[tuple[int, RefundPolicy]] = []  # from when on each was promised, oldest first
+        self.cancelled: Ending | None = None  # the performance will not take place
         self.seats = bytearray(plan.size)  # FREE | HELD | SOLD | BLOCKED per seat index
         # Places per standing area, counted by the same four states: areas[k][FREE] are left.
         self.areas: list[list[int]] = [[area.capacity, 0, 0, 0] for area in plan.areas]
         self.bookings: dict[str, Booking] = {}  # those that own seats
         self.ended: OrderedDict[str, Booking] = OrderedDict()
         self.requests: OrderedDict[str, Remembered] = OrderedDict()
+        self.pending_refunds: dict[str, str] = {}  # refund not yet confirmed → its booking
         # Derived from the above, never stored:
         self.free = FreeSeats(plan)
         self.places_of: dict[str, int] = {}  # customer → places owned
         self.deadlines: list[tuple[int, str]] = []  # a heap of (expires_ms, booking id), with outdated entries
         self.pending_payments: dict[str, int] = {}  # booking id → requested_ms, oldest first
         self.dirty: set[int] = set()  # places that changed since somebody showed them to readers and cleared this
+        self.touched: set[str] = set()  # bookings that changed since `snapshot.Fingerprint` cleared this
 
     @property
     def on(self) -> Terms:
         """The terms of sale; a schedule without its first event is a bug."""
         assert self.terms is not None, "the journal does not start with schedule.opened"
         return self.terms
+
+    def find(self, booking_id: str) -> Booking | None:
+        """The booking, live or ended; None too for one that ended so long ago that only the tables know it."""
+        return self.bookings.get(booking_id) or self.ended.get(booking_id)
+
+    def policy_of(self, booking: Booking) -> RefundPolicy:
+        """The refund policy its customer was promised: the one in force when the booking was made.
+
+        Many commands share a millisecond; of a change in the booking's own the customer cannot have known.
+        """
+        promised = [policy for since_ms, policy in self.policies if since_ms < booking.created_ms]
+        return promised[-1] if promised else self.policies[0][1]
 
     def next_deadline_ms(self) -> int | None:
         """When the next hold expires; None while no hold can."""
@@ -149,6 +171,8 @@ def apply(state: ScheduleState, record: Record) -> Booking | None:
     assert record.seq == state.seq + 1, f"record {record.seq} does not follow {state.seq}"
     state.seq = record.seq
     booking = _APPLY[type(record.event)](state, record, record.event)
+    if booking is not None:
+        state.touched.add(booking.id)
     if record.request_id:
         answer = record.seq if booking is None else booking
         state.requests[record.request_id] = Remembered(record.fingerprint, answer)
@@ -159,11 +183,21 @@ def apply(state: ScheduleState, record: Record) -> Booking | None:
 
 def _opened(state: ScheduleState, record: Record, event: events.Opened) -> None:
     assert event.plan_digest == state.plan.digest, "the journal belongs to another seating plan"
-    state.terms = event.terms
+    _set_terms(state, record.at_ms, event.terms)
 
 
 def _terms_changed(state: ScheduleState, record: Record, event: events.TermsChanged) -> None:
-    state.terms = event.terms
+    _set_terms(state, record.at_ms, event.terms)
+
+
+def _set_terms(state: ScheduleState, at_ms: int, terms: Terms) -> None:
+    state.terms = terms
+    if not state.policies or state.policies[-1][1] != terms.refund_policy:
+        state.policies.append((at_ms, terms.refund_policy))
+
+
+def _schedule_cancelled(state: ScheduleState, record: Record, event: events.ScheduleCancelled) -> None:
+    state.cancelled = Ending("", record.at_ms, event.reason, event.by)
 
 
 def _held(state: ScheduleState, record: Record, event: events.Held) -> Booking:
@@ -209,8 +243,8 @@ def _confirmed(state: ScheduleState, record: Record, event: events.Confirmed) ->
     return booking
 
 
-def _end(state: ScheduleState, booking_id: str, status: Status, ending: Ending, seq: int) -> Booking:
-    before = state.bookings.pop(booking_id)
+def _end(state: ScheduleState, before: Booking, status: Status, ending: Ending, seq: int) -> Booking:
+    del state.bookings[before.id]
     state.mark(before.seats, HELD if before.status is Status.HELD else SOLD, FREE)
     state._count(before.customer_id, -len(before.seats))
     booking = replace(before, status=status, ending=ending, version=seq)
@@ -221,12 +255,13 @@ def _end(state: ScheduleState, booking_id: str, status: Status, ending: Ending, 
 
 
 def _expired(state: ScheduleState, record: Record, event: events.Expired) -> Booking:
-    return _end(state, event.booking_id, Status.EXPIRED, Ending("", record.at_ms, by="system"), record.seq)
+    ending = Ending("", record.at_ms, by="system")
+    return _end(state, state.bookings[event.booking_id], Status.EXPIRED, ending, record.seq)
 
 
 def _cancelled(state: ScheduleState, record: Record, event: events.Cancelled) -> Booking:
     ending = Ending(event.cancellation_id, record.at_ms, event.reason, event.by)
-    return _end(state, event.booking_id, Status.CANCELLED, ending, record.seq)
+    return _end(state, state.bookings[event.booking_id], Status.CANCELLED, ending, record.seq)
 
 
 def _payment_requested(state: ScheduleState, record: Record, event: events.PaymentRequested) -> Booking:
@@ -237,10 +272,14 @@ def _payment_requested(state: ScheduleState, record: Record, event: events.Payme
     return booking
 
 
-def _settle(state: ScheduleState, record: Record, booking_id: str, **outcome: Any) -> Booking:
+def _moved(payment: Payment | None, move: Move, **facts: Any) -> Payment:
+    assert payment is not None, "a payment moves only after it was requested"
+    return replace(payment, status=MOVES[payment.status][move], **facts)
+
+
+def _settle(state: ScheduleState, record: Record, booking_id: str, move: Move, **outcome: str) -> Booking:
     before = state.bookings[booking_id]
-    assert before.payment is not None, "a payment is settled only after it was requested"
-    payment = replace(before.payment, settled_ms=record.at_ms, **outcome)
+    payment = _moved(before.payment, move, settled_ms=record.at_ms, **outcome)
     booking = replace(before, payment=payment, version=record.seq)
     state.bookings[booking_id] = booking
     del state.pending_payments[booking_id]
@@ -248,12 +287,86 @@ def _settle(state: ScheduleState, record: Record, booking_id: str, **outcome: An
 
 
 def _payment_approved(state: ScheduleState, record: Record, event: events.PaymentApproved) -> Booking:
-    return _settle(state, record, event.booking_id, status=PaymentStatus.APPROVED, reference=event.reference)
+    return _settle(state, record, event.booking_id, Move.APPROVE, reference=event.reference)
 
 
 def _payment_declined(state: ScheduleState, record: Record, event: events.PaymentDeclined) -> Booking:
-    booking = _settle(state, record, event.booking_id, status=PaymentStatus.DECLINED, reason=event.reason)
+    booking = _settle(state, record, event.booking_id, Move.DECLINE, reason=event.reason)
     heapq.heappush(state.deadlines, (booking.expires_ms, booking.id))  # its time counts again
+    return booking
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+def _payment_late(state: ScheduleState, record: Record, event: events.PaymentLate) -> Booking | None:
+    state.pending_refunds[event.refund_id] = event.booking_id
+    before = state.find(event.booking_id)
+    if before is None:
+        return None
+    refund = Refund(
+        event.refund_id, event.payment_id, event.amount, 0, (), RefundStatus.REQUESTED, record.at_ms, "late", "system"
+    )
+    payment = before.payment
+    if payment is not None and payment.id == event.payment_id:
+        payment = _moved(payment, Move.RETURN, settled_ms=record.at_ms, reference=event.reference)
+    return _keep(state, replace(before, payment=payment, refunds=(*before.refunds, refund), version=record.seq))
+
+
+def _refund_requested(state: ScheduleState, record: Record, event: events.RefundRequested) -> Booking:
+    before = state.bookings[event.booking_id]
+    refund = Refund(
+        event.refund_id,
+        event.payment_id,
+        event.amount,
+        event.fee,
+        event.seats,
+        RefundStatus.REQUESTED,
+        record.at_ms,
+        event.reason,
+        event.by,
+    )
+    state.pending_refunds[refund.id] = before.id
+    left = without(before, event.seats)
+    move = Move.REFUND_PART if left else Move.REFUND_WHOLE
+    before = replace(before, payment=_moved(before.payment, move), refunds=(*before.refunds, refund))
+    if not left:
+        ending = Ending(refund.id, record.at_ms, event.reason, event.by)
+        return _end(state, before, Status.REFUNDED, ending, record.seq)
+    state.mark(event.seats, SOLD, FREE)
+    state._count(before.customer_id, -len(event.seats))
+    seats, prices = zip(*left, strict=True)
+    booking = replace(before, status=Status.PARTIALLY_REFUNDED, seats=seats, prices=prices, version=record.seq)
+    return _keep(state, booking)
+
+
+def _refunded(state: ScheduleState, record: Record, event: events.Refunded) -> Booking | None:
+    del state.pending_refunds[event.refund_id]
+    before = state.find(event.booking_id)
+    if before is None:
+        return None
+    refunds = tuple(
+        replace(refund, status=RefundStatus.COMPLETED, settled_ms=record.at_ms, reference=event.reference)
+        if refund.id == event.refund_id
+        else refund
+        for refund in before.refunds
+    )
+    return _keep(state, replace(before, refunds=refunds, version=record.seq))
+
+
+def without(booking: Booking, seats: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The booking's places with their prices, less these; of places in standing room the first ones go."""
+    gone = Counter(seats)
+    left = []
+    for index, price in zip(booking.seats, booking.prices, strict=True):
+        if gone[index]:
+            gone[index] -= 1
+        else:
+            left.append((index, price))
+    return left
+
+
+def _keep(state: ScheduleState, booking: Booking) -> Booking:
+    """Puts a booking back where it was found."""
+    (state.bookings if booking.id in state.bookings else state.ended)[booking.id] = booking
     return booking
 
 
@@ -277,6 +390,10 @@ _APPLY: dict[type[events.Event], Callable[[ScheduleState, Record, Any], Booking 
     events.PaymentRequested: _payment_requested,
     events.PaymentApproved: _payment_approved,
     events.PaymentDeclined: _payment_declined,
+    events.PaymentLate: _payment_late,
+    events.RefundRequested: _refund_requested,
+    events.Refunded: _refunded,
+    events.ScheduleCancelled: _schedule_cancelled,
     events.Blocked: _blocked,
     events.Unblocked: _unblocked,
 }

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from engine import commands as c
-from engine.booking import Booking, PaymentStatus, Status
+from engine.booking import Booking, Status
+from engine.payment import PaymentStatus
 from engine.refusals import Code, Refusal
 from engine.state import BLOCKED, FREE, HELD, SOLD, Done, ScheduleState
 from engine.turn import Request, execute

@@ -15,9 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.database import violated
-from persistence.tables import accounts, bookings, performances, schedules
+from persistence.tables import LIVE, accounts, bookings, performances, schedules
 
-LIVE = ("held", "confirmed")
 NO_PASSWORD = ""  # matches nothing
 
 
@@ -33,6 +32,7 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     password_hash: str
     name: str | None
     role: str
+    language: str  # ko | en
     created_at: datetime
     updated_at: datetime
 
@@ -41,12 +41,19 @@ _COLUMNS = tuple(accounts.c[name] for name in AccountRow.__struct_fields__)
 
 
 async def create(
-    connection: AsyncConnection, *, account_id: str, email: str, password_hash: str, name: str | None, role: str
+    connection: AsyncConnection,
+    *,
+    account_id: str,
+    email: str,
+    password_hash: str,
+    name: str | None,
+    role: str,
+    language: str = "en",
 ) -> AccountRow:
     """A new account. Raises `EmailTaken`."""
     created = await connection.execute(
         insert(accounts)
-        .values(id=account_id, email=email, password_hash=password_hash, name=name, role=role)
+        .values(id=account_id, email=email, password_hash=password_hash, name=name, role=role, language=language)
         .on_conflict_do_nothing()
         .returning(*_COLUMNS)
     )

@@ -7,18 +7,21 @@ money; the one write is the wording of a cancellation's reason, which decides no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.booking import Booking, Payment, PaymentStatus, Status
+from engine.booking import Booking, Status
+from engine.payment import Payment, PaymentStatus
 from engine.seating_plan import SeatingPlan
-from persistence.tables import TIME, UUID, bookings, cancellations, payments, schedules
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from persistence import refunds as refund_rows
+from persistence.moments import milliseconds, moment
+from persistence.providers.provider import PaymentRef
+from persistence.refunds import RefundRow
+from persistence.tables import LIVE, TIME, UUID, bookings, cancellations, payments, refunds, schedules
 
 STATUSES = {status.name.lower(): status for status in Status}
 PAYMENT_STATUSES = {status.name.lower(): status for status in PaymentStatus}
@@ -46,6 +49,8 @@ class BookingRow(Struct, frozen=True, kw_only=True):
     expires_ms: int
     version: int
     payment: Payment | None
+    archived_ms: int  # when an admin put it away; 0: not at all
+    refunds: tuple[RefundRow, ...] = ()  # oldest first
 
     def booking(self, plan: SeatingPlan) -> Booking:
         """The same value that the schedule's actor answers with, `ending` left out."""
@@ -60,6 +65,7 @@ class BookingRow(Struct, frozen=True, kw_only=True):
             expires_ms=self.expires_ms,
             version=self.version,
             payment=self.payment,
+            refunds=tuple(row.refund(plan) for row in self.refunds),
         )
 
 
@@ -71,6 +77,19 @@ class PaymentRow(Struct, frozen=True, kw_only=True):
     schedule_id: str
     customer_id: str
     currency: str
+    refunded: int = 0  # what its refunds come to, minor units of `currency`, paid out or still owed
+
+    @property
+    def ref(self) -> PaymentRef:
+        """What its provider may need to find it."""
+        return PaymentRef(
+            payment_id=self.payment.id,
+            booking_id=self.booking_id,
+            amount=self.payment.amount,
+            currency=self.currency,
+            requested_ms=self.payment.requested_ms,
+            reference=self.payment.reference,
+        )
 
 
 class CancellationRow(Struct, frozen=True, kw_only=True):
@@ -83,15 +102,6 @@ class CancellationRow(Struct, frozen=True, kw_only=True):
     reason: str
     by: str  # customer | organizer | admin | system
     cancelled_ms: int
-
-
-def milliseconds(time: datetime | None) -> int:
-    """Milliseconds since the epoch; 0 for None, as the engine writes it."""
-    return 0 if time is None else (time - EPOCH) // timedelta(milliseconds=1)
-
-
-def timestamp(milliseconds_: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=milliseconds_)
 
 
 # --- bookings ---------------------------------------------------------------------------------------------------------
@@ -117,6 +127,7 @@ _BOOKINGS = sa.select(
     bookings.c.created_at,
     bookings.c.expires_at,
     bookings.c.version,
+    bookings.c.archived_at,
     *_PAYMENT_COLUMNS,
 ).select_from(
     bookings.join(schedules, schedules.c.id == bookings.c.schedule_id).outerjoin(
@@ -139,8 +150,8 @@ async def find_booking(engine: AsyncEngine, booking_id: str, customer_id: str | 
     if customer_id is not None:
         query = query.where(bookings.c.customer_id == customer_id)
     async with engine.connect() as connection:
-        row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _booking_row(row)
+        rows = await _booking_rows(connection, query)
+    return rows[0] if rows else None
 
 
 async def list_bookings(
@@ -151,10 +162,14 @@ async def list_bookings(
     status: Status | None = None,
     performance_id: str | None = None,
     schedule_id: str | None = None,
+    archived: bool = False,
     before_id: str | None = None,
     limit: int,
 ) -> list[BookingRow]:
-    """Newest first, starting after `before_id`. A hold whose time is up counts as expired, swept or not."""
+    """Newest first, starting after `before_id`; only those put away, or only the others.
+
+    A hold whose time is up counts as expired, swept or not.
+    """
     query = _BOOKINGS.order_by(bookings.c.id.desc()).limit(limit)
     if customer_id is not None:
         query = query.where(bookings.c.customer_id == customer_id)
@@ -164,9 +179,10 @@ async def list_bookings(
         query = query.where(bookings.c.schedule_id == schedule_id)
     if before_id is not None:
         query = query.where(bookings.c.id < before_id)
+    query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
     over = sa.and_(
         bookings.c.status == "held",
-        bookings.c.expires_at <= timestamp(now_ms),
+        bookings.c.expires_at <= moment(now_ms),
         sa.func.coalesce(payments.c.status, "") != "requested",
     )
     if status is Status.EXPIRED:
@@ -176,10 +192,26 @@ async def list_bookings(
     elif status is not None:
         query = query.where(bookings.c.status == status.name.lower())
     async with engine.connect() as connection:
-        return [_booking_row(row) for row in await connection.execute(query)]
+        return await _booking_rows(connection, query)
 
 
-def _booking_row(row: sa.Row[*tuple[Any, ...]]) -> BookingRow:
+async def archive(connection: AsyncConnection, booking_id: str, at: datetime) -> bool:
+    """Puts an ended booking away; False if there is none, it owns seats, or it was put away before."""
+    change = (
+        sa.update(bookings)
+        .where(bookings.c.id == booking_id, bookings.c.status.not_in(LIVE), bookings.c.archived_at.is_(None))
+        .values(archived_at=at)
+    )
+    return (await connection.execute(change)).rowcount == 1
+
+
+async def _booking_rows(connection: AsyncConnection, query: sa.Select[*tuple[Any, ...]]) -> list[BookingRow]:
+    rows = (await connection.execute(query)).all()
+    refunds = await refund_rows.of_bookings(connection, [row.id for row in rows]) if rows else {}
+    return [_booking_row(row, tuple(refunds.get(row.id, ()))) for row in rows]
+
+
+def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) -> BookingRow:
     return BookingRow(
         id=row.id,
         schedule_id=row.schedule_id,
@@ -193,6 +225,8 @@ def _booking_row(row: sa.Row[*tuple[Any, ...]]) -> BookingRow:
         expires_ms=milliseconds(row.expires_at),
         version=row.version,
         payment=None if row.payment_id is None else _payment(row),
+        archived_ms=milliseconds(row.archived_at),
+        refunds=refunds,
     )
 
 
@@ -203,6 +237,12 @@ _PAYMENTS = sa.select(
     payments.c.schedule_id,
     payments.c.customer_id,
     payments.c.currency,
+    sa.cast(
+        sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))
+        .where(refunds.c.payment_id == payments.c.id)
+        .scalar_subquery(),
+        sa.BigInteger,
+    ).label("refunded"),
 )
 
 
@@ -216,16 +256,30 @@ async def find_payment(engine: AsyncEngine, payment_id: str, customer_id: str | 
     return None if row is None else _payment_row(row)
 
 
+async def find_requested_payment(engine: AsyncEngine, booking_id: str, provider: str) -> PaymentRow | None:
+    """The payment that this provider is at work on for the booking."""
+    query = _PAYMENTS.where(
+        payments.c.booking_id == booking_id,
+        payments.c.provider == provider,
+        payments.c.status == PaymentStatus.REQUESTED.name.lower(),
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _payment_row(row)
+
+
 async def list_payments(
     engine: AsyncEngine,
     *,
     customer_id: str | None,
     status: PaymentStatus | None = None,
     booking_id: str | None = None,
+    schedule_id: str | None = None,
+    archived: bool | None = None,
     before_id: str | None = None,
     limit: int,
 ) -> list[PaymentRow]:
-    """Newest first, starting after `before_id`."""
+    """Newest first, starting after `before_id`; those of bookings that were put away, of the others, or (None) all."""
     query = _PAYMENTS.order_by(payments.c.id.desc()).limit(limit)
     if customer_id is not None:
         query = query.where(payments.c.customer_id == customer_id)
@@ -233,6 +287,10 @@ async def list_payments(
         query = query.where(payments.c.status == status.name.lower())
     if booking_id is not None:
         query = query.where(payments.c.booking_id == booking_id)
+    if schedule_id is not None:
+        query = query.where(payments.c.schedule_id == schedule_id)
+    if archived is not None:
+        query = query.where(_put_away(payments.c.booking_id) if archived else ~_put_away(payments.c.booking_id))
     if before_id is not None:
         query = query.where(payments.c.id < before_id)
     async with engine.connect() as connection:
@@ -247,9 +305,9 @@ async def unsettled_payments(
         _PAYMENTS.where(
             payments.c.status == "requested",
             payments.c.provider == provider,
-            payments.c.requested_at < timestamp(requested_before_ms),
+            payments.c.requested_at < moment(requested_before_ms),
             sa.tuple_(payments.c.requested_at, payments.c.id)
-            > sa.tuple_(sa.literal(timestamp(after[0]), TIME), sa.literal(after[1], UUID)),
+            > sa.tuple_(sa.literal(moment(after[0]), TIME), sa.literal(after[1], UUID)),
         )
         .order_by(payments.c.requested_at, payments.c.id)
         .limit(limit)
@@ -265,7 +323,12 @@ def _payment_row(row: sa.Row[*tuple[Any, ...]]) -> PaymentRow:
         schedule_id=row.schedule_id,
         customer_id=row.customer_id,
         currency=row.currency,
+        refunded=row.refunded,
     )
+
+
+def _put_away(booking_id: sa.Column[Any]) -> sa.Exists:
+    return sa.exists().where(bookings.c.id == booking_id, bookings.c.archived_at.is_not(None))
 
 
 def _payment(row: sa.Row[*tuple[Any, ...]]) -> Payment:
@@ -305,12 +368,21 @@ async def find_cancellation(engine: AsyncEngine, booking_id: str, customer_id: s
 
 
 async def list_cancellations(
-    engine: AsyncEngine, *, customer_id: str | None, before_id: str | None = None, limit: int
+    engine: AsyncEngine,
+    *,
+    customer_id: str | None,
+    archived: bool | None = None,
+    before_id: str | None = None,
+    limit: int,
 ) -> list[CancellationRow]:
-    """Newest first, starting after `before_id`."""
+    """Newest first, starting after `before_id`; `archived` as for payments."""
     query = _CANCELLATIONS.order_by(cancellations.c.id.desc()).limit(limit)
     if customer_id is not None:
         query = query.where(cancellations.c.customer_id == customer_id)
+    if archived is not None:
+        query = query.where(
+            _put_away(cancellations.c.booking_id) if archived else ~_put_away(cancellations.c.booking_id)
+        )
     if before_id is not None:
         query = query.where(cancellations.c.id < before_id)
     async with engine.connect() as connection:

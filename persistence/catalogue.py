@@ -16,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engine import events
 from engine.events import encode_event
 from persistence.database import violated
-from persistence.tables import TIME, UUID, bookings, journal, performances, schedule_heads, schedules, venues
+from persistence.tables import LIVE, TIME, UUID, bookings, journal, performances, schedule_heads, schedules, venues
 
-LIVE = ("held", "confirmed")
 DEFAULT_DURATION_MINUTES = 120
 
 
@@ -229,6 +228,9 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     max_seats_per_customer: int | None
     hold_seconds: int
     waiting_room: bool
+    refund_policy: list[dict[str, int]]  # as in the column
+    cancelled_at: datetime | None
+    cancellation_reason: str | None
     created_at: datetime
     updated_at: datetime
     organizer_id: str
@@ -306,7 +308,7 @@ async def list_schedules(
     if on_sale_at:
         closes_at = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
         opened = schedules.c.sale_opens_at.is_(None) | (schedules.c.sale_opens_at <= on_sale_at)
-        query = query.where(opened, closes_at > on_sale_at)
+        query = query.where(opened, closes_at > on_sale_at, schedules.c.cancelled_at.is_(None))
     if after:
         last = sa.tuple_(sa.literal(after[0], TIME), sa.literal(after[1], UUID))
         query = query.where(sa.tuple_(schedules.c.starts_at, schedules.c.id) > last)
@@ -346,7 +348,7 @@ async def conflicting(
     query = (
         sa.select(schedules.c.id)
         .select_from(schedules.join(performances, performances.c.id == schedules.c.performance_id))
-        .where(_LIVE_SCHEDULE, same_place | same_time)
+        .where(_LIVE_SCHEDULE, schedules.c.cancelled_at.is_(None), same_place | same_time)
         .order_by(schedules.c.starts_at)
         .limit(10)
     )

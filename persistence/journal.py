@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import asyncpg
 import msgspec
 from msgspec import Struct
 
-from engine import events
-from engine.booking import Booking
-from engine.events import Record, decode_event, encode_event
+from engine.events import Record, decode_event
 from engine.seating_plan import SeatingPlan
 from engine.turn import Step
+from persistence.journal_rows import Rows
 
 
 class Deposed(Exception):
@@ -79,11 +77,6 @@ class Journal(Protocol):
         """Moves the publishing watermark forward. Raises `Deposed`."""
 
 
-def moment(ms: int) -> datetime:
-    """Milliseconds since the epoch as an aware UTC datetime, exactly."""
-    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
-
-
 # A whole batch is one statement: it is a transaction by itself, takes one round trip, and holds the head row no longer
 # than Postgres needs. Where the head is not as expected, `moved` is empty and so is everything that follows from it.
 # Lists of seats and prices travel as text, because unnest flattens arrays of arrays.
@@ -131,15 +124,37 @@ WITH moved AS (
     INSERT INTO cancellations (schedule_id, id, booking_id, customer_id, reason, by, cancelled_at)
     SELECT moved.schedule_id, c.* FROM moved,
            unnest($45::uuid[], $46::uuid[], $47::uuid[], $48::text[], $49::text[], $50::timestamptz[]) AS c
+), refunded AS (
+    INSERT INTO refunds (schedule_id, id, payment_id, booking_id, customer_id, amount, fee, currency, provider, seats,
+                         reason, by, requested_at, status, reference, settled_at)
+    SELECT moved.schedule_id, r.id, r.payment_id, r.booking_id, r.customer_id, r.amount, r.fee, r.currency, r.provider,
+           string_to_array(r.seats, E'\\x1f'), r.reason, r.by, r.requested_at, r.status, r.reference, r.settled_at
+      FROM moved,
+           unnest($51::uuid[], $52::uuid[], $53::uuid[], $54::uuid[], $55::bigint[], $56::bigint[], $57::text[],
+                  $58::text[], $59::text[], $60::text[], $61::text[], $62::timestamptz[], $63::text[], $64::text[],
+                  $65::timestamptz[])
+        AS r(id, payment_id, booking_id, customer_id, amount, fee, currency, provider, seats, reason, by, requested_at,
+             status, reference, settled_at)
+    ON CONFLICT (id) DO NOTHING
+), completed AS (
+    UPDATE refunds AS r
+       SET status = 'completed', reference = n.reference, settled_at = n.settled_at
+      FROM moved, unnest($66::uuid[], $67::text[], $68::timestamptz[]) AS n(id, reference, settled_at)
+     WHERE r.id = n.id
 )
 SELECT count(*) FROM moved
 """
-UPDATE_TERMS = """
-UPDATE schedules
-   SET currency = $2, prices = $3::jsonb, starts_at = $4, sale_opens_at = $5, sale_closes_at = $6,
-       max_seats_per_customer = $7, hold_seconds = $8, updated_at = $9
- WHERE id = $1
+
+
+READ = """
+SELECT seq, at_ms, payload, request_id, fingerprint
+  FROM journal WHERE schedule_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
+
+
+def records_of(rows: Sequence[asyncpg.Record]) -> list[Record]:
+    """What `READ` has found."""
+    return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]
 
 
 class PostgresJournal:
@@ -174,27 +189,20 @@ class PostgresJournal:
         marks = (batch.next_deadline_ms, batch.oldest_payment_ms, batch.published_seq)
         try:
             async with self._pool.acquire() as connection:
-                if rows.terms is None:
+                if not rows.schedule:
                     moved = await connection.fetchval(APPEND, *head, *marks, *rows.columns())
-                else:  # rare: an organizer has changed the terms of sale
+                else:  # rare: an organizer has changed the terms of sale, or cancelled the performance
                     async with connection.transaction():
                         moved = await connection.fetchval(APPEND, *head, *marks, *rows.columns())
-                        if moved:
-                            await connection.execute(UPDATE_TERMS, claim.schedule_id, *rows.terms)
+                        for statement, row in rows.schedule if moved else ():
+                            await connection.execute(statement, claim.schedule_id, *row)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise JournalUnavailable(str(error)) from error
         if not moved:
             raise Deposed(claim.schedule_id)
 
     async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
-        rows = await self._fetch(
-            "SELECT seq, at_ms, payload, request_id, fingerprint FROM journal"
-            " WHERE schedule_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-            schedule_id,
-            after_seq,
-            limit,
-        )
-        return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]
+        return records_of(await self._fetch(READ, schedule_id, after_seq, limit))
 
     async def snapshot(self, schedule_id: str, at_most: int) -> tuple[int, bytes] | None:
         row = await self._fetchrow(
@@ -256,115 +264,3 @@ class PostgresJournal:
     async def _fetchval(self, query: str, *arguments: object) -> Any:
         row = await self._fetchrow(query, *arguments)
         return None if row is None else row[0]
-
-
-Row = tuple[object, ...]
-
-
-class Rows(Struct):
-    """A batch as rows of the journal and of the current tables, each in the order that `APPEND` takes its columns."""
-
-    journal: list[Row] = []
-    new_bookings: list[Row] = []
-    changed_bookings: list[Row] = []
-    payments: list[Row] = []
-    cancellations: list[Row] = []
-    terms: Row | None = None
-
-    @classmethod
-    def of(cls, plan: SeatingPlan, steps: Sequence[Step]) -> Rows:
-        rows = cls()
-        new: set[str] = set()
-        latest: dict[str, Booking] = {}
-        paying: dict[str, Row] = {}
-        for step in steps:
-            record, booking, event = step.record, step.booking, step.record.event
-            rows.journal.append(
-                (
-                    record.seq,
-                    record.at_ms,
-                    event.type_name,
-                    None if booking is None else booking.id,
-                    record.request_id,
-                    record.fingerprint,
-                    encode_event(event),
-                )
-            )
-            if booking is None:
-                if isinstance(event, events.TermsChanged | events.Opened):
-                    rows.terms = _terms_row(event.terms, record.at_ms)
-                continue
-            latest[booking.id] = booking
-            if isinstance(event, events.Held):
-                new.add(booking.id)
-            elif isinstance(event, events.PaymentRequested | events.PaymentApproved | events.PaymentDeclined):
-                paying[event.payment_id] = _payment_row(booking)
-            elif isinstance(event, events.Cancelled):
-                rows.cancellations.append(_cancellation_row(booking))
-        for booking in latest.values():
-            standing = _standing(plan, booking)
-            if booking.id in new:
-                made = (booking.id, booking.customer_id, booking.currency, moment(booking.created_ms))
-                rows.new_bookings.append((*made, *standing))
-            else:
-                rows.changed_bookings.append((booking.id, *standing))
-        rows.payments = list(paying.values())
-        return rows
-
-    def columns(self) -> list[list[object]]:
-        """Column by column, as unnest takes them."""
-        groups = ((self.journal, 7), (self.new_bookings, 11), (self.changed_bookings, 8), (self.payments, 11))
-        columns: list[list[object]] = []
-        for rows, width in (*groups, (self.cancellations, 6)):
-            columns += map(list, zip(*rows, strict=True)) if rows else [[] for _ in range(width)]
-        return columns
-
-
-def _standing(plan: SeatingPlan, booking: Booking) -> Row:
-    """What a booking's row says that can change."""
-    return (
-        booking.status.name.lower(),
-        "\x1f".join([plan.ids[index] for index in booking.seats]),
-        ",".join(map(str, booking.prices)),
-        booking.amount,
-        booking.version,
-        moment(booking.expires_ms) if booking.expires_ms else None,
-        None if booking.payment is None else booking.payment.id,
-    )
-
-
-def _payment_row(booking: Booking) -> Row:
-    payment = booking.payment
-    assert payment is not None, "a payment event without a payment"
-    return (
-        payment.id,
-        booking.id,
-        booking.customer_id,
-        payment.status.name.lower(),
-        payment.amount,
-        booking.currency,
-        payment.provider,
-        payment.reference or None,
-        payment.reason or None,
-        moment(payment.requested_ms),
-        moment(payment.settled_ms) if payment.settled_ms else None,
-    )
-
-
-def _cancellation_row(booking: Booking) -> Row:
-    ending = booking.ending
-    assert ending is not None, "a cancellation without an end"
-    return (ending.id, booking.id, booking.customer_id, ending.reason or None, ending.by, moment(ending.at_ms))
-
-
-def _terms_row(terms: events.Terms, at_ms: int) -> Row:
-    return (
-        terms.currency,
-        msgspec.json.encode(terms.prices).decode(),
-        moment(terms.starts_at_ms),
-        moment(terms.sale_opens_at_ms) if terms.sale_opens_at_ms else None,
-        moment(terms.sale_closes_at_ms) if terms.sale_closes_at_ms != terms.starts_at_ms else None,
-        terms.max_seats_per_customer or None,
-        terms.hold_ms // 1000,
-        moment(at_ms),
-    )

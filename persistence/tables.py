@@ -1,9 +1,10 @@
 """Every table of the system, and why it is there. Migrations in `migrations/` bring a database to this shape.
 
-Three groups: what a schedule's actor writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
-current tables `bookings`, `payments`, `cancellations`), what the routes write (accounts, sessions, venues,
-performances, schedules), and bookkeeping (`idempotency_keys`, `audit_log`). Ids are UUIDv7, times `timestamptz`,
-money integer minor units.
+Four groups: what a schedule's actor writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
+current tables `bookings`, `payments`, `refunds`, `cancellations`), what the routes write (accounts, sessions, venues,
+performances, schedules), what receiving services write (`consumer_positions`, `parked_events`, `sales`,
+`notifications`), and bookkeeping (`idempotency_keys`, `audit_log`, `reconciliations`). Ids are UUIDv7, times
+`timestamptz`, money integer minor units.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
+from engine import booking
+
+# Bookings that own seats.
+LIVE = tuple(sorted(status.name.lower() for status in booking.LIVE))
+
 UUID = postgresql.UUID(as_uuid=False)
 TIME = TIMESTAMP(timezone=True)
 NOW = text("now()")
+
+DEFAULT_REFUND_POLICY = (
+    """'[{"days_before": 10, "fee_percent": 0}, {"days_before": 7, "fee_percent": 10},"""
+    """ {"days_before": 3, "fee_percent": 20}, {"days_before": 0, "fee_percent": 30}]'"""
+)
 
 metadata = MetaData(
     naming_convention={
@@ -36,6 +47,7 @@ accounts = Table(
     Column("password_hash", Text, nullable=False),  # Argon2id
     Column("name", Text),
     Column("role", Text, nullable=False),  # customer | organizer | admin
+    Column("language", Text, nullable=False, server_default="en"),  # ko | en: what is written to its owner
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("deleted_at", TIME),
@@ -102,6 +114,10 @@ schedules = Table(
     Column("max_seats_per_customer", Integer),
     Column("hold_seconds", Integer, nullable=False),
     Column("waiting_room", Boolean, nullable=False, server_default=sa.false()),
+    # [{days_before, fee_percent}], see engine/refund_policy.py; the default was in force before it could be set.
+    Column("refund_policy", JSONB, nullable=False, server_default=text(DEFAULT_REFUND_POLICY)),
+    Column("cancelled_at", TIME),  # the performance will not take place
+    Column("cancellation_reason", Text),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("deleted_at", TIME),
@@ -152,7 +168,7 @@ bookings = Table(
     Column("id", UUID, primary_key=True),
     Column("schedule_id", UUID, nullable=False),
     Column("customer_id", UUID, nullable=False),
-    Column("status", Text, nullable=False),  # held | confirmed | cancelled | expired
+    Column("status", Text, nullable=False),  # held | confirmed | cancelled | expired | refunded | partially_refunded
     Column("seats", ARRAY(Text), nullable=False),  # seat ids, in the booking's order
     Column("prices", ARRAY(BigInteger), nullable=False),  # parallel to seats
     Column("amount", BigInteger, nullable=False),
@@ -161,6 +177,7 @@ bookings = Table(
     Column("created_at", TIME, nullable=False),
     Column("expires_at", TIME),
     Column("payment_id", UUID),  # the latest attempt
+    Column("archived_at", TIME),  # put away by an admin: out of the lists, still there
     Index("ix_bookings_customer_id_id", "customer_id", "id"),
     Index("ix_bookings_schedule_id_status", "schedule_id", "status"),
 )
@@ -170,9 +187,9 @@ payments = Table(
     metadata,
     Column("id", UUID, primary_key=True),
     Column("booking_id", UUID, nullable=False, index=True),
-    Column("schedule_id", UUID, nullable=False),
+    Column("schedule_id", UUID, nullable=False, index=True),
     Column("customer_id", UUID, nullable=False, index=True),
-    Column("status", Text, nullable=False),  # requested | approved | declined
+    Column("status", Text, nullable=False),  # requested | approved | declined | partially_refunded | refunded
     Column("amount", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("provider", Text, nullable=False),
@@ -181,6 +198,28 @@ payments = Table(
     Column("requested_at", TIME, nullable=False),
     Column("settled_at", TIME),
     Index("ix_payments_requested", "requested_at", postgresql_where=text("status = 'requested'")),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("payment_id", UUID, nullable=False, index=True),
+    Column("booking_id", UUID, nullable=False, index=True),
+    Column("schedule_id", UUID, nullable=False, index=True),
+    Column("customer_id", UUID, nullable=False),
+    Column("status", Text, nullable=False),  # requested | completed
+    Column("amount", BigInteger, nullable=False),  # what the customer gets
+    Column("fee", BigInteger, nullable=False),  # what is kept
+    Column("currency", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("seats", ARRAY(Text), nullable=False),  # empty where money came without seats
+    Column("reference", Text),
+    Column("reason", Text),
+    Column("by", Text, nullable=False),
+    Column("requested_at", TIME, nullable=False),
+    Column("settled_at", TIME),
+    Index("ix_refunds_requested", "requested_at", postgresql_where=text("status = 'requested'")),
 )
 
 cancellations = Table(
@@ -211,11 +250,117 @@ idempotency_keys = Table(
 audit_log = Table(
     "audit_log",
     metadata,
+    # A chain: see persistence/audit.py. No defaults, so that nothing gets in beside it.
     Column("id", UUID, primary_key=True),
-    Column("at", TIME, nullable=False, server_default=NOW),
+    Column("seq", BigInteger, nullable=False, unique=True),  # 1, 2, 3 … without gaps
+    Column("at", TIME, nullable=False),
     Column("account_id", UUID, nullable=False),
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("before", JSONB),
     Column("after", JSONB),
+    Column("previous_hash", LargeBinary, nullable=False),  # SHA-256 of entry seq - 1
+    Column("hash", LargeBinary, nullable=False),  # SHA-256 of this entry, previous_hash included
+    Index("ix_audit_log_account_id_seq", "account_id", "seq"),
+    Index("ix_audit_log_subject_seq", "subject", "seq"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    # One row, locked by whoever writes an entry: so they are written, and committed, one after another.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),  # the last entry's; 0: there is none
+    Column("hash", LargeBinary, nullable=False),  # the last entry's
+    Column("at", TIME, nullable=False),  # the last entry's
+    sa.CheckConstraint("id = 1", name="one_row"),
+)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    # The latest finding about each schedule, and about the whole.
+    Column("subject", Text, primary_key=True),  # a schedule's id, or "overall"
+    Column("version", BigInteger, nullable=False),  # the journal's position it was made at
+    Column("checked_at", TIME, nullable=False),
+    Column("holds", Boolean, nullable=False),
+    Column("checks", JSONB, nullable=False),  # [{name, expected, actual, offenders}]
+)
+
+# --- written by receiving services, each in the transaction that moves its position -----------------------------------
+consumer_positions = Table(
+    "consumer_positions",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("schedule_id", UUID, primary_key=True),
+    Column("version", BigInteger, nullable=False),  # the last event of the schedule that was taken
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+)
+
+parked_events = Table(
+    "parked_events",
+    metadata,
+    # What a service could not digest; the others went on.
+    Column("consumer", Text, primary_key=True),
+    Column("schedule_id", UUID, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # the CloudEvent
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("parked_at", TIME, nullable=False, server_default=NOW),
+)
+
+sales = Table(
+    "sales",
+    metadata,
+    # Places and money by the hour in which it happened.
+    Column("schedule_id", UUID, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("hour", TIME, primary_key=True),
+    Column("held", BigInteger, nullable=False),
+    Column("expired", BigInteger, nullable=False),  # of those held, in that hour
+    Column("cancelled", BigInteger, nullable=False),
+    Column("sold", BigInteger, nullable=False),
+    Column("refunded", BigInteger, nullable=False),
+    Column("revenue", BigInteger, nullable=False),  # prices of places sold, less those of places refunded
+    Column("fees", BigInteger, nullable=False),  # kept when places were refunded
+)
+
+sales_bookings = Table(
+    "sales_bookings",
+    metadata,
+    # What `sales` has to know of a live booking to tell what an event changes.
+    Column("booking_id", UUID, primary_key=True),
+    Column("schedule_id", UUID, nullable=False, index=True),
+    Column("booking", JSONB, nullable=False),  # {sold, places: [[id, category, price]]}
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    # What customers are to be told, and whether they were. No addresses: they are read when a mail is sent.
+    Column("id", UUID, primary_key=True),  # follows from schedule, version, customer and kind: one row per fact
+    Column("schedule_id", UUID, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the event it tells of
+    Column("customer_id", UUID, nullable=False),
+    Column("booking_id", UUID),  # NULL where it tells of several
+    Column("kind", Text, nullable=False),
+    Column("facts", JSONB, nullable=False),  # see persistence/notifications.py
+    Column("status", Text, nullable=False),  # pending | sending | sent | failed | skipped | unknown
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("due_at", TIME, nullable=False, server_default=NOW),  # pending: not before; sending: handed over then
+    Column("sent_at", TIME),
+    Index("ix_notifications_created_at_id", "created_at", "id"),
+    Index("ix_notifications_open", "due_at", postgresql_where=text("status IN ('pending', 'sending')")),
+)
+
+notifications_start = Table(
+    "notifications_start",
+    metadata,
+    # One row: what happened before is never told, however often the events are read anew.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", TIME, nullable=False),
+    sa.CheckConstraint("id = 1", name="one_row"),
 )

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.clock import SystemClock
-from engine.booking import Booking, Payment, PaymentStatus, Status
+from engine.booking import Booking, Status
+from engine.payment import Payment, PaymentStatus
 from engine.seating_plan import SeatingPlan
 from persistence import bookings as queries
 from persistence import tables
-from persistence.bookings import Whereabouts, timestamp
+from persistence.bookings import Whereabouts
 from persistence.database import create_engine
+from persistence.moments import moment
 from tests.api.sale import small_plan
 
 CLOCK = SystemClock()
@@ -47,7 +49,7 @@ class House:
                 id=schedule,
                 performance_id=performance,
                 venue_id=venue,
-                starts_at=timestamp(NOW),
+                starts_at=moment(NOW),
                 currency="KRW",
                 prices={},
                 hold_seconds=600,
@@ -69,8 +71,8 @@ class House:
             "amount": 300_000,
             "currency": "KRW",
             "version": 7,
-            "created_at": timestamp(NOW - 1000),
-            "expires_at": None if status == "confirmed" else timestamp(NOW + 600_000),
+            "created_at": moment(NOW - 1000),
+            "expires_at": None if status == "confirmed" else moment(NOW + 600_000),
         }
         return await self.insert(tables.bookings, **(values | changes))
 
@@ -84,7 +86,7 @@ class House:
             "amount": 300_000,
             "currency": "KRW",
             "provider": "sandbox",
-            "requested_at": timestamp(requested_ms),
+            "requested_at": moment(requested_ms),
         }
         return await self.insert(tables.payments, **(values | changes))
 
@@ -96,7 +98,7 @@ class House:
             "customer_id": self.customer,
             "reason": "cannot come",
             "by": "customer",
-            "cancelled_at": timestamp(NOW),
+            "cancelled_at": moment(NOW),
         }
         return await self.insert(tables.cancellations, **(values | changes))
 
@@ -118,7 +120,7 @@ async def test_booking_is_read_back_as_the_engine_wrote_it(house: House) -> None
     payment_id = CLOCK.new_id()
     booking_id = await house.book("confirmed", payment_id=payment_id)
     await house.pay(
-        booking_id, "approved", id=payment_id, reference="sbx_1", settled_at=timestamp(NOW + 5), requested_ms=NOW + 3
+        booking_id, "approved", id=payment_id, reference="sbx_1", settled_at=moment(NOW + 5), requested_ms=NOW + 3
     )
     row = await queries.find_booking(house.engine, booking_id, house.customer)
     assert row is not None
@@ -165,7 +167,7 @@ async def test_list_filters_by_performance_and_schedule(house: House) -> None:
 async def test_hold_past_its_time_counts_as_expired_before_the_sweeper_comes_unless_money_is_under_way(
     house: House,
 ) -> None:
-    over: dict[str, Any] = {"expires_at": timestamp(NOW)}
+    over: dict[str, Any] = {"expires_at": moment(NOW)}
     held, confirmed = await house.book(), await house.book("confirmed")
     cancelled, expired, unswept = await house.book("cancelled"), await house.book("expired"), await house.book(**over)
     paying = CLOCK.new_id()
@@ -233,5 +235,5 @@ async def test_cancellation_is_its_owner_s_to_read_and_reword(house: House) -> N
 
 def test_times_keep_their_milliseconds_both_ways() -> None:
     for milliseconds in (1, 999, NOW + 1, NOW + 999):
-        assert queries.milliseconds(timestamp(milliseconds)) == milliseconds
+        assert queries.milliseconds(moment(milliseconds)) == milliseconds
     assert queries.milliseconds(None) == 0

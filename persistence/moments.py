@@ -1,0 +1,23 @@
+"""Moments as the engine, the database and readers write them: milliseconds since 1970, `datetime`, RFC 3339."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def moment(ms: int) -> datetime:
+    """Milliseconds since the epoch as an aware UTC datetime, exactly."""
+    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+
+
+def milliseconds(time: datetime | None) -> int:
+    """Milliseconds since the epoch; 0 for None, as the engine writes it."""
+    return 0 if time is None else (time - EPOCH) // MILLISECOND
+
+
+def rfc3339(ms: int) -> str:
+    """RFC 3339, in UTC, to the millisecond."""
+    return moment(ms).isoformat(timespec="milliseconds")

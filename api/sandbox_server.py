@@ -1,8 +1,9 @@
 """The payment sandbox: a provider as its own HTTP process, which does on request what real ones do on bad days.
 
-It owes what every provider owes: a payment id is charged at most once and never after `valid_until_ms`, and what it has
-answered it still knows after a restart. The card token decides what happens (`BEHAVIOURS`); where it gives no answer, a
-signed webhook follows a few seconds later and is repeated until it was received.
+It owes what every provider owes: a payment id is charged at most once and never after `valid_until_ms`, a refund id is
+given back at most once and never more than was taken, and what it has answered it still knows after a restart. The card
+token decides what happens (`BEHAVIOURS`); where it gives no answer to a charge, a signed webhook follows a few seconds
+later and is repeated until it was received.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,10 +26,12 @@ from msgspec import Struct
 from actors.clock import Clock, SystemClock
 from actors.entries import local_url
 from actors.settings import Settings
+from api.sandbox_ledger import Delivery, Ledger
 from persistence.providers.provider import ChargeRequest
 from persistence.providers.sandbox import (
     NEVER_SEEN,
     SIGNATURE_HEADER,
+    RefundOrder,
     SandboxMessage,
     SandboxPayment,
     api_key,
@@ -40,148 +42,55 @@ from persistence.providers.sandbox import (
 log = logging.getLogger(__name__)
 
 
+class Announcement(Struct, frozen=True):
+    """A webhook that a token brings about. Those of one type are deliveries of one message."""
+
+    delays: float  # when it is sent, in multiples of the usual delay
+    type: str = ""  # empty: what became of the payment
+
+
 class Behaviour(Struct, frozen=True):
     """What a token makes the sandbox do."""
 
     decline: str | None = None  # the reason; None approves
     delay_seconds: float = 0.0
-    answers: bool = True  # False: holds the connection until the client gives up, and sends a webhook later
+    answers: bool = True  # False: holds the connection until the client gives up
+    announces: tuple[Announcement, ...] = ()
+    refunding: str = ""  # how refunds of the payment go: "" | REFUND_UNANSWERED | the reason of their refusal
 
+
+AFTERWARDS = (Announcement(1),)
+REFUND_UNANSWERED = "unanswered"  # given back, but the first request with the refund's id gets no answer
 
 BEHAVIOURS = {
     "tok_approve": Behaviour(),
     "tok_decline_insufficient_funds": Behaviour(decline="insufficient_funds"),
     "tok_decline_lost_card": Behaviour(decline="lost_card"),
     "tok_slow": Behaviour(delay_seconds=3.0),
-    "tok_timeout_charged": Behaviour(answers=False),
-    "tok_timeout_uncharged": Behaviour(decline="not_charged", answers=False),
+    "tok_timeout_charged": Behaviour(answers=False, announces=AFTERWARDS),
+    "tok_timeout_uncharged": Behaviour(decline="not_charged", answers=False, announces=AFTERWARDS),
+    "tok_webhook_duplicate": Behaviour(answers=False, announces=AFTERWARDS * 3),
+    # Half a minute: by then settlement has looked the payment up itself (`actors/settlement.py`: 10 s, then every 5 s).
+    "tok_webhook_late": Behaviour(answers=False, announces=(Announcement(5),)),
+    "tok_webhook_out_of_order": Behaviour(
+        answers=False,
+        announces=(*AFTERWARDS, Announcement(1.25, "payment.created"), Announcement(1.5, "account.updated")),
+    ),
+    "tok_refund_timeout": Behaviour(refunding=REFUND_UNANSWERED),
+    "tok_refund_refused": Behaviour(refunding="card_closed"),
 }
 UNKNOWN_TOKEN = Behaviour(decline="unknown_token")
 
 WEBHOOK_DELAY_SECONDS = 6.0  # later than the client's time-out of 5 s: what is tested is a truth that comes afterwards
-WEBHOOK_RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 120, 300)  # then it is given up; a look-up still tells
 WEBHOOK_TIMEOUT_SECONDS = 10.0
 DELIVERIES_AT_ONCE = 16
 LIST_LIMIT = 1000
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS payments (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
-  booking_id TEXT NOT NULL,
-  status TEXT NOT NULL,
-  amount INTEGER NOT NULL,
-  currency TEXT NOT NULL,
-  created_ms INTEGER NOT NULL,
-  reference TEXT,
-  reason TEXT
-);
-CREATE TABLE IF NOT EXISTS deliveries (
-  id TEXT PRIMARY KEY,
-  body BLOB NOT NULL,
-  due_ms INTEGER NOT NULL,
-  attempts INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS ix_deliveries_due_ms ON deliveries (due_ms);
-"""
-PAYMENT_COLUMNS = "id, booking_id, status, amount, currency, created_ms, reference, reason"
+FOREVER_MS = 2**62
+MAX_AMOUNT = 2**53  # exact in every client's numbers
 
 encode = msgspec.json.Encoder().encode
 decode_charge = msgspec.json.Decoder(ChargeRequest).decode
-
-
-class Delivery(Struct, frozen=True):
-    """A webhook that has not been received yet."""
-
-    id: str
-    body: bytes
-    due_ms: int
-    attempts: int
-
-
-class Ledger:
-    """The sandbox's memory: what was charged, and which webhooks are still owed.
-
-    WAL with `synchronous=NORMAL`: a write is a few dozen microseconds, so it is done on the event loop, and survives
-    the death of the process (not of the machine's power, which a sandbox may lose).
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(SCHEMA)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def find(self, payment_id: str) -> SandboxPayment | None:
-        row = self._connection.execute(
-            f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ?",  # noqa: S608  # a constant
-            (payment_id,),
-        ).fetchone()
-        return None if row is None else _payment(row)
-
-    def page(self, after: int, limit: int) -> tuple[list[SandboxPayment], int | None]:
-        """Payments in the order in which they arrived, and where the next page starts."""
-        rows = self._connection.execute(
-            f"SELECT {PAYMENT_COLUMNS}, seq FROM payments WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  # a constant
-            (after, limit),
-        ).fetchall()
-        return [_payment(row[:-1]) for row in rows], rows[-1][-1] if len(rows) == limit else None
-
-    def record(self, payment: SandboxPayment, delivery: Delivery | None) -> None:
-        """Keeps the payment, and the webhook that is owed for it, both or neither."""
-        with self._transaction():
-            self._connection.execute(
-                f"INSERT INTO payments ({PAYMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  # a constant
-                msgspec.structs.astuple(payment),
-            )
-            if delivery is not None:
-                self._connection.execute(
-                    "INSERT INTO deliveries (id, body, due_ms, attempts) VALUES (?, ?, ?, ?)",
-                    msgspec.structs.astuple(delivery),
-                )
-
-    def due(self, now_ms: int, limit: int) -> list[Delivery]:
-        rows = self._connection.execute(
-            "SELECT id, body, due_ms, attempts FROM deliveries WHERE due_ms <= ? ORDER BY due_ms LIMIT ?",
-            (now_ms, limit),
-        )
-        return [Delivery(*row) for row in rows]
-
-    def next_due_ms(self) -> int | None:
-        value: int | None = self._connection.execute("SELECT min(due_ms) FROM deliveries").fetchone()[0]
-        return value
-
-    def delivered(self, delivery: Delivery) -> None:
-        self._connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
-
-    def postpone(self, delivery: Delivery, now_ms: int) -> None:
-        """The delivery failed: later again, or never when it was tried often enough."""
-        if delivery.attempts >= len(WEBHOOK_RETRY_SECONDS):
-            log.error("webhook %s given up after %d attempts", delivery.id, delivery.attempts + 1)
-            self.delivered(delivery)
-            return
-        self._connection.execute(
-            "UPDATE deliveries SET attempts = attempts + 1, due_ms = ? WHERE id = ?",
-            (now_ms + WEBHOOK_RETRY_SECONDS[delivery.attempts] * 1000, delivery.id),
-        )
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:  # raised again: whatever happened, nothing of the transaction stays
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
-
-
-def _payment(row: tuple[object, ...]) -> SandboxPayment:
-    return msgspec.convert(dict(zip(SandboxPayment.__struct_fields__, row, strict=True)), SandboxPayment)
+decode_refund_order = msgspec.json.Decoder(RefundOrder).decode
 
 
 class Webhooks:
@@ -257,7 +166,7 @@ class Sandbox:
             reason=behaviour.decline,
         )
         # Recorded before anything is answered, without an await in between: the second of two equal requests finds it.
-        self._ledger.record(payment, None if behaviour.answers else self._owed(payment, now_ms))
+        self._ledger.record(payment, behaviour.refunding, self._owed(payment, behaviour.announces))
         self._webhooks.wake()
         if not behaviour.answers:
             await _until_client_leaves(http)
@@ -269,14 +178,48 @@ class Sandbox:
         payment = self._ledger.find(payment_id)
         return Response(NEVER_SEEN, 404, media_type="application/json") if payment is None else _answer(200, payment)
 
-    def list(self, after: int, limit: int) -> Response:
-        items, next_cursor = self._ledger.page(after, limit)
+    def list_payments(self, after: int, limit: int, since_ms: int, until_ms: int) -> Response:
+        items, next_cursor = self._ledger.page(after, limit, since_ms, until_ms)
         return _answer(200, {"items": items, "next_cursor": next_cursor})
 
-    def _owed(self, payment: SandboxPayment, now_ms: int) -> Delivery:
-        message_id = f"whk_{self._clock.new_id()}"
-        message = SandboxMessage(id=message_id, type=f"payment.{payment.status}", created_ms=now_ms, data=payment)
-        return Delivery(message_id, encode(message), now_ms + self._webhook_delay_ms, 0)
+    async def refund(self, http: Request, order: RefundOrder) -> Response:
+        known = self._ledger.find_refund(order.id)
+        if known is not None:
+            if (known.payment_id, known.amount) != (order.payment_id, order.amount):
+                return _answer(409, {"code": "refund_id_reused"})
+            return _answer(200, known)
+        refunding = self._ledger.refunding(order.payment_id)
+        refusal = None if refunding in ("", REFUND_UNANSWERED) else refunding
+        refund = self._ledger.give_back(order, f"sbr_{self._clock.new_id()}", refusal, self._clock.now_ms())
+        if refunding == REFUND_UNANSWERED and refund.reference is not None:
+            await _until_client_leaves(http)
+        return _answer(200, refund)
+
+    def list_refunds(self, after: int, limit: int) -> Response:
+        items, next_cursor = self._ledger.refund_page(after, limit)
+        return _answer(200, {"items": items, "next_cursor": next_cursor})
+
+    def _owed(self, payment: SandboxPayment, announces: tuple[Announcement, ...]) -> list[Delivery]:
+        """The webhooks about a payment; each is delivered by itself, whatever becomes of the others."""
+        ids: dict[str, str] = {}
+        owed = []
+        for number, announcement in enumerate(announces):
+            type_ = announcement.type or f"payment.{payment.status}"
+            message_id = ids.setdefault(type_, f"whk_{self._clock.new_id()}")
+            message = SandboxMessage(
+                id=message_id, type=type_, created_ms=payment.created_ms, data=_told(payment, announcement)
+            )
+            due_ms = payment.created_ms + int(announcement.delays * self._webhook_delay_ms)
+            owed.append(Delivery(f"{message_id}/{number}", encode(message), due_ms, 0))
+        return owed
+
+
+def _told(payment: SandboxPayment, announcement: Announcement) -> SandboxPayment | dict[str, str]:
+    if not announcement.type:
+        return payment
+    if announcement.type == "payment.created":
+        return msgspec.structs.replace(payment, status="pending", reference=None)
+    return {}  # about something else than a payment
 
 
 async def _until_client_leaves(http: Request) -> None:
@@ -293,8 +236,16 @@ def _charge_request(body: bytes) -> ChargeRequest | None:
         request = decode_charge(body)
     except msgspec.MsgspecError:
         return None
-    sound = 0 < request.amount < 2**53 and len(request.currency) == 3 and 0 < len(request.payment_id) <= 64
+    sound = 0 < request.amount < MAX_AMOUNT and len(request.currency) == 3 and 0 < len(request.payment_id) <= 64
     return request if sound else None
+
+
+def _refund_order(body: bytes) -> RefundOrder | None:
+    try:
+        order = decode_refund_order(body)
+    except msgspec.MsgspecError:
+        return None
+    return order if 0 < order.amount < MAX_AMOUNT and 0 < len(order.id) <= 64 else None
 
 
 def create_sandbox(
@@ -350,11 +301,30 @@ def create_sandbox(
         return sandbox.look_up(payment_id)
 
     @app.get("/payments")
-    async def list_payments(http: Request, after: int = 0, limit: int = LIST_LIMIT) -> Response:
+    async def list_payments(
+        http: Request, after: int = 0, limit: int = LIST_LIMIT, since_ms: int = 0, until_ms: int = FOREVER_MS
+    ) -> Response:
         if not trusted(http):
             return _answer(401, {"code": "unauthenticated"})
         sandbox: Sandbox = http.app.state.sandbox
-        return sandbox.list(after, min(max(limit, 1), LIST_LIMIT))
+        return sandbox.list_payments(after, min(max(limit, 1), LIST_LIMIT), since_ms, until_ms)
+
+    @app.post("/refunds")
+    async def refund(http: Request) -> Response:
+        if not trusted(http):
+            return _answer(401, {"code": "unauthenticated"})
+        order = _refund_order(await http.body())
+        if order is None:
+            return _answer(422, {"code": "invalid_request"})
+        sandbox: Sandbox = http.app.state.sandbox
+        return await sandbox.refund(http, order)
+
+    @app.get("/refunds")
+    async def list_refunds(http: Request, after: int = 0, limit: int = LIST_LIMIT) -> Response:
+        if not trusted(http):
+            return _answer(401, {"code": "unauthenticated"})
+        sandbox: Sandbox = http.app.state.sandbox
+        return sandbox.list_refunds(after, min(max(limit, 1), LIST_LIMIT))
 
     return app
 

@@ -1,27 +1,35 @@
 """The client of the payment sandbox (`api/sandbox_server.py`), and the signature both ends agree on.
 
-An answer that is late, malformed or an error is `Unknown`, never a decline: the sandbox may have charged all the same.
+An answer that is late, malformed or an error is `Unknown`, never a decline or a refusal: the sandbox may have moved the
+money all the same.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import httpx
 import msgspec
 from msgspec import Struct
 
+from persistence.providers.connection import Connection
 from persistence.providers.provider import (
     CLIENT_TIMEOUT_SECONDS,
     Approved,
     BadSignature,
     ChargeRequest,
     Declined,
+    KnownPayment,
     Outcome,
+    PaymentRef,
+    ProviderUnavailable,
+    Refunded,
+    RefundOutcome,
+    RefundRequest,
+    Refused,
     Unknown,
     WebhookEvent,
 )
@@ -31,7 +39,7 @@ log = logging.getLogger(__name__)
 SIGNATURE_HEADER = "sandbox-signature"
 SIGNATURE_TOLERANCE_SECONDS = 300  # the industry's usual window: covers clock skew and a slow delivery, not a replay
 NEVER_SEEN = b'{"code":"payment_not_found"}'  # the body of the sandbox's 404
-MAX_CONNECTIONS = 32  # per process; the pool is searched at every call, so more would make every call slower
+PAGE = 1000  # payments asked for at once
 
 
 class SandboxPayment(Struct, frozen=True, kw_only=True):
@@ -39,21 +47,43 @@ class SandboxPayment(Struct, frozen=True, kw_only=True):
 
     id: str
     booking_id: str
-    status: str  # approved | declined
+    status: str  # approved | declined; pending only in a message that it was created
     amount: int
     currency: str
     created_ms: int
     reference: str | None = None
     reason: str | None = None
+    refunded: int = 0  # of the amount, given back
+
+
+class RefundOrder(Struct, frozen=True, kw_only=True):
+    """The body of a request to give money back."""
+
+    id: str  # the idempotency key
+    payment_id: str
+    amount: int
+    reason: str = ""
+
+
+class SandboxRefund(Struct, frozen=True, kw_only=True):
+    """A refund as the sandbox tells it."""
+
+    id: str
+    payment_id: str
+    amount: int
+    status: str  # refunded | refused
+    created_ms: int
+    reference: str | None = None
+    reason: str | None = None  # why it was refused
 
 
 class SandboxMessage(Struct, frozen=True, kw_only=True):
     """The body of a webhook."""
 
     id: str
-    type: str  # payment.approved | payment.declined
+    type: str  # payment.created | payment.approved | payment.declined, or anything else
     created_ms: int
-    data: SandboxPayment
+    data: SandboxPayment | dict[str, str]
 
 
 class _Envelope(Struct, frozen=True):
@@ -64,7 +94,14 @@ class _Envelope(Struct, frozen=True):
     data: dict[str, object] = {}
 
 
+class _Page(Struct, frozen=True):
+    items: list[SandboxPayment]
+    next_cursor: int | None
+
+
 decode_payment = msgspec.json.Decoder(SandboxPayment).decode
+decode_refund = msgspec.json.Decoder(SandboxRefund).decode
+_decode_page = msgspec.json.Decoder(_Page).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
@@ -109,7 +146,7 @@ def verify(keys: Sequence[bytes], header: str | None, raw_body: bytes, now_secon
 
 
 class SandboxProvider:
-    """`Provider` over the sandbox's HTTP API, on a pool of kept-alive connections."""
+    """`Provider` over the sandbox's HTTP API."""
 
     name = "sandbox"
 
@@ -119,28 +156,27 @@ class SandboxProvider:
         secret: str,
         now_ms: Callable[[], int],
         *,
+        previous_secret: str = "",
         timeout_seconds: float = CLIENT_TIMEOUT_SECONDS,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._keys = [webhook_key(secret)]
+        """`previous_secret`: after a change of the secret, webhooks signed with the former one are still accepted."""
+        self._keys = [webhook_key(each) for each in (secret, previous_secret) if each]
         self._now_ms = now_ms
-        self._timeout_seconds = timeout_seconds
-        self._client = httpx.AsyncClient(
-            base_url=url,
+        self._connection = Connection(
+            self.name,
+            url,
+            timeout_seconds,
             headers={"authorization": f"Bearer {api_key(secret)}"},
-            timeout=httpx.Timeout(timeout_seconds),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
             transport=transport,
-            trust_env=False,  # a proxy variable of the machine must not lead payments elsewhere
         )
-        self._lanes = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def charge(self, request: ChargeRequest) -> Outcome:
-        answer = await self._call("POST", "/payments", request.payment_id, msgspec.json.encode(request))
+        answer = await self._post("/payments", request.payment_id, msgspec.json.encode(request))
         return answer if isinstance(answer, Unknown) else _outcome(answer)
 
-    async def look_up(self, payment_id: str) -> Outcome | None:
-        answer = await self._call("GET", f"/payments/{payment_id}", payment_id)
+    async def look_up(self, payment: PaymentRef) -> Outcome | None:
+        answer = await self._connection.call("GET", f"/payments/{payment.payment_id}")
         if isinstance(answer, Unknown):
             return answer
         # Only the sandbox's own word counts: any server answers 404 to a path it doesn't have.
@@ -148,44 +184,98 @@ class SandboxProvider:
             return None
         return _outcome(answer)
 
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        order = RefundOrder(
+            id=request.refund_id,
+            payment_id=request.payment.payment_id,
+            amount=request.amount,
+            reason=request.reason,
+        )
+        answer = await self._post("/refunds", request.refund_id, msgspec.json.encode(order))
+        return answer if isinstance(answer, Unknown) else _refund_outcome(answer)
+
+    async def payments(self, since_ms: int, until_ms: int) -> AsyncIterator[KnownPayment]:
+        after: int | None = 0
+        while after is not None:
+            params = {"after": after, "limit": PAGE, "since_ms": since_ms, "until_ms": until_ms}
+            page = _page(await self._connection.call("GET", "/payments", params={k: str(v) for k, v in params.items()}))
+            for payment in page.items:
+                if payment.status == "approved" and payment.reference:
+                    yield KnownPayment(
+                        payment_id=payment.id,
+                        booking_id=payment.booking_id,
+                        reference=payment.reference,
+                        amount=payment.amount,
+                        refunded=payment.refunded,
+                        currency=payment.currency,
+                        created_ms=payment.created_ms,
+                    )
+            after = page.next_cursor
+
     def parse_webhook(self, headers: Mapping[str, str], raw_body: bytes) -> WebhookEvent:
         verify(self._keys, headers.get(SIGNATURE_HEADER), raw_body, self._now_ms() // 1000)
         try:
             envelope = _decode_envelope(raw_body)
         except msgspec.MsgspecError:  # signed, so from the sandbox; but nothing we understand
             return WebhookEvent(id="", type="unknown")
-        payment_id = envelope.data.get("id") if envelope.type.startswith("payment.") else None
-        return WebhookEvent(envelope.id, envelope.type, payment_id if isinstance(payment_id, str) else None)
+        if not envelope.type.startswith("payment."):
+            return WebhookEvent(envelope.id, envelope.type)
+        payment_id, booking_id = envelope.data.get("id"), envelope.data.get("booking_id")
+        return WebhookEvent(
+            envelope.id,
+            envelope.type,
+            payment_id if isinstance(payment_id, str) else None,
+            booking_id if isinstance(booking_id, str) else None,
+        )
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._connection.close()
 
-    async def _call(
-        self, method: str, path: str, payment_id: str, content: bytes | None = None
-    ) -> httpx.Response | Unknown:
-        headers = {"content-type": "application/json", "idempotency-key": payment_id} if content else {}
-        try:
-            # A call's time begins when it has a connection: a crowd waiting for one leaves no payment in doubt.
-            # httpx's timeouts are per read; the whole call must end too, even where bytes trickle in.
-            async with self._lanes, asyncio.timeout(self._timeout_seconds):
-                return await self._client.request(method, path, content=content, headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
-            log.warning("sandbox gave no answer for payment %s: %s", payment_id, type(error).__name__)
-            return Unknown(type(error).__name__)
+    async def _post(self, path: str, idempotency_key: str, content: bytes) -> httpx.Response | Unknown:
+        headers = {"content-type": "application/json", "idempotency-key": idempotency_key}
+        return await self._connection.call("POST", path, content=content, headers=headers)
 
 
 def _outcome(response: httpx.Response) -> Outcome:
     if response.status_code != httpx.codes.OK:
         # 4xx too: it says that this request was refused, not what became of an earlier one with the same id.
-        log.error("sandbox answered %s", response.status_code)
-        return Unknown(f"status {response.status_code}")
+        return _no_sense(f"status {response.status_code}")
     try:
         payment = decode_payment(response.content)
     except msgspec.MsgspecError:
-        log.exception("sandbox gave an answer that cannot be read")
-        return Unknown("unreadable answer")
+        return _no_sense("unreadable answer")
     if payment.status == "approved" and payment.reference:
         return Approved(payment.reference)
     if payment.status == "declined":
         return Declined(payment.reason or "declined")
     return Unknown(f"payment status {payment.status}")
+
+
+def _refund_outcome(response: httpx.Response) -> RefundOutcome:
+    if response.status_code != httpx.codes.OK:
+        return _no_sense(f"status {response.status_code}")
+    try:
+        refund = decode_refund(response.content)
+    except msgspec.MsgspecError:
+        return _no_sense("unreadable answer")
+    if refund.status == "refunded" and refund.reference:
+        return Refunded(refund.reference)
+    if refund.status == "refused":
+        return Refused(refund.reason or "refused")
+    return Unknown(f"refund status {refund.status}")
+
+
+def _page(answer: httpx.Response | Unknown) -> _Page:
+    if isinstance(answer, Unknown):
+        raise ProviderUnavailable(answer.cause)
+    if answer.status_code != httpx.codes.OK:
+        raise ProviderUnavailable(f"status {answer.status_code}")
+    try:
+        return _decode_page(answer.content)
+    except msgspec.MsgspecError as error:
+        raise ProviderUnavailable("unreadable answer") from error
+
+
+def _no_sense(cause: str) -> Unknown:
+    log.error("sandbox: %s", cause)
+    return Unknown(cause)

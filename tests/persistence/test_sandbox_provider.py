@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from actors.clock import SystemClock
-from api.sandbox_server import Ledger, create_sandbox
-from persistence.providers.provider import Approved, BadSignature, ChargeRequest, Declined, Unknown
+from api.sandbox_ledger import Ledger
+from api.sandbox_server import create_sandbox
+from persistence.providers.provider import (
+    Approved,
+    BadSignature,
+    ChargeRequest,
+    Declined,
+    KnownPayment,
+    PaymentRef,
+    ProviderUnavailable,
+    Refunded,
+    RefundRequest,
+    Refused,
+    Unknown,
+    WebhookEvent,
+)
 from persistence.providers.sandbox import SIGNATURE_HEADER, SandboxProvider, sign, verify, webhook_key
+from tests.persistence.serving import serve
+from tests.waiting import until
 
 SECRET = "a secret of this test"
 CLOCK = SystemClock()
-
-
-@contextlib.asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[str]:
-    """The app on a free port of its own; yields its base URL."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1, ws="none", loop="asyncio")
-    )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server._serve())  # `serve` would take the test run's signal handlers
-    try:
-        await until(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await serving
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_seconds: float = 10.0) -> None:
-    """Waits until the condition holds."""
-    async with asyncio.timeout(timeout_seconds):
-        while True:
-            holds = condition()
-            if await holds if isinstance(holds, Awaitable) else holds:
-                return
-            await asyncio.sleep(0.01)
 
 
 def charge_of(token: str, **changes: object) -> ChargeRequest:
@@ -59,6 +47,24 @@ def charge_of(token: str, **changes: object) -> ChargeRequest:
         valid_until_ms=CLOCK.now_ms() + 15_000,
     )
     return msgspec.structs.replace(request, **changes)
+
+
+def ref(request: ChargeRequest) -> PaymentRef:
+    return PaymentRef(
+        payment_id=request.payment_id,
+        booking_id=request.booking_id,
+        amount=request.amount,
+        currency=request.currency,
+        requested_ms=CLOCK.now_ms(),
+    )
+
+
+def refund_of(request: ChargeRequest, amount: int = 55_000) -> RefundRequest:
+    return RefundRequest(refund_id=CLOCK.new_id(), payment=ref(request), amount=amount, reason="a test")
+
+
+async def books(provider: SandboxProvider, since_ms: int = 0, until_ms: int = 2**62) -> list[KnownPayment]:
+    return [payment async for payment in provider.payments(since_ms, until_ms)]
 
 
 @pytest.fixture
@@ -74,7 +80,7 @@ async def test_approved_charge_is_found_again_with_its_reference(sandbox: Sandbo
     outcome = await sandbox.charge(request)
     assert isinstance(outcome, Approved)
     assert outcome.reference.startswith("sbx_")
-    assert await sandbox.look_up(request.payment_id) == outcome
+    assert await sandbox.look_up(ref(request)) == outcome
 
 
 @pytest.mark.parametrize(
@@ -88,7 +94,7 @@ async def test_approved_charge_is_found_again_with_its_reference(sandbox: Sandbo
 async def test_decline_names_its_reason(sandbox: SandboxProvider, token: str, reason: str) -> None:
     request = charge_of(token)
     assert await sandbox.charge(request) == Declined(reason)
-    assert await sandbox.look_up(request.payment_id) == Declined(reason)
+    assert await sandbox.look_up(ref(request)) == Declined(reason)
 
 
 async def test_same_payment_id_is_charged_once_whatever_the_second_token(sandbox: SandboxProvider) -> None:
@@ -112,7 +118,7 @@ async def test_charge_past_its_time_is_never_taken(sandbox: SandboxProvider) -> 
 
 
 async def test_payment_never_seen_is_none(sandbox: SandboxProvider) -> None:
-    assert await sandbox.look_up(CLOCK.new_id()) is None
+    assert await sandbox.look_up(ref(charge_of("tok_approve"))) is None
 
 
 @pytest.mark.parametrize(("token", "truth"), [("tok_timeout_charged", Approved), ("tok_timeout_uncharged", Declined)])
@@ -121,19 +127,19 @@ async def test_timeout_is_unknown_and_the_look_up_tells_the_truth(
 ) -> None:
     request = charge_of(token)
     assert isinstance(await sandbox.charge(request), Unknown)
-    assert isinstance(await sandbox.look_up(request.payment_id), truth)
+    assert isinstance(await sandbox.look_up(ref(request)), truth)
 
 
 async def test_slow_charge_is_recorded_before_it_is_answered(sandbox: SandboxProvider) -> None:
     request = charge_of("tok_slow")
     assert isinstance(await sandbox.charge(request), Unknown), "this client waits half a second only"
-    assert isinstance(await sandbox.look_up(request.payment_id), Approved)
+    assert isinstance(await sandbox.look_up(ref(request)), Approved)
 
 
 async def test_unreachable_sandbox_is_unknown_never_a_decline() -> None:
     provider = SandboxProvider("http://127.0.0.1:9", SECRET, CLOCK.now_ms)
     assert isinstance(await provider.charge(charge_of("tok_approve")), Unknown)
-    assert isinstance(await provider.look_up(CLOCK.new_id()), Unknown)
+    assert isinstance(await provider.look_up(ref(charge_of("tok_approve"))), Unknown)
     await provider.close()
 
 
@@ -145,7 +151,7 @@ async def test_senseless_answer_is_unknown(status: int, body: bytes) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(status, content=body))
     provider = SandboxProvider("http://sandbox", SECRET, CLOCK.now_ms, transport=transport)
     assert isinstance(await provider.charge(charge_of("tok_approve")), Unknown)
-    assert isinstance(await provider.look_up("any"), Unknown)
+    assert isinstance(await provider.look_up(ref(charge_of("tok_approve"))), Unknown)
     await provider.close()
 
 
@@ -178,10 +184,168 @@ async def test_list_pages_through_all_payments_in_order(sandbox: SandboxProvider
     seen: list[str] = []
     after: int | None = 0
     while after is not None:
-        page = (await sandbox._client.get("/payments", params={"after": after, "limit": 2})).json()
+        page = (await sandbox._connection._client.get("/payments", params={"after": after, "limit": 2})).json()
         seen += [item["id"] for item in page["items"]]
         after = page["next_cursor"]
     assert seen == [request.payment_id for request in requests]
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+async def test_refunded_money_stands_in_the_books(sandbox: SandboxProvider) -> None:
+    request = charge_of("tok_approve")
+    await sandbox.charge(request)
+    outcomes = [await sandbox.refund(refund_of(request, amount)) for amount in (5_000, 50_000)]
+    assert all(isinstance(outcome, Refunded) for outcome in outcomes)
+    assert len({outcome.reference for outcome in outcomes if isinstance(outcome, Refunded)}) == 2
+    [known] = await books(sandbox)
+    assert (known.payment_id, known.amount, known.refunded) == (request.payment_id, 55_000, 55_000)
+    listed = (await sandbox._connection._client.get("/refunds")).json()["items"]
+    assert [(item["payment_id"], item["amount"], item["status"]) for item in listed] == [
+        (request.payment_id, 5_000, "refunded"),
+        (request.payment_id, 50_000, "refunded"),
+    ]
+
+
+async def test_same_refund_id_gives_back_once(sandbox: SandboxProvider) -> None:
+    request = charge_of("tok_approve")
+    await sandbox.charge(request)
+    refund = refund_of(request, 20_000)
+    assert len(set(await asyncio.gather(*(sandbox.refund(refund) for _ in range(8))))) == 1
+    [known] = await books(sandbox)
+    assert known.refunded == 20_000
+    assert isinstance(await sandbox.refund(msgspec.structs.replace(refund, amount=1)), Unknown)
+
+
+async def test_never_more_is_given_back_than_was_taken(sandbox: SandboxProvider) -> None:
+    request = charge_of("tok_approve")
+    await sandbox.charge(request)
+    answers = await asyncio.gather(*(sandbox.refund(refund_of(request, 20_000)) for _ in range(5)))
+    assert sorted(type(answer).__name__ for answer in answers) == ["Refunded"] * 2 + ["Refused"] * 3
+    assert Refused("amount_exceeds_payment") in answers
+    [known] = await books(sandbox)
+    assert known.refunded == 40_000
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, "payment_not_found"),
+        ("tok_decline_lost_card", "payment_not_approved"),
+        ("tok_refund_refused", "card_closed"),
+    ],
+)
+async def test_refused_refund_gives_nothing_back_and_says_why(
+    sandbox: SandboxProvider, token: str | None, reason: str
+) -> None:
+    request = charge_of(token or "tok_approve")
+    if token is not None:
+        await sandbox.charge(request)
+    refund = refund_of(request)
+    assert await sandbox.refund(refund) == Refused(reason)
+    assert await sandbox.refund(refund) == Refused(reason)
+    assert sum(known.refunded for known in await books(sandbox)) == 0
+
+
+async def test_lost_answer_to_a_refund_is_found_by_asking_again(sandbox: SandboxProvider) -> None:
+    request = charge_of("tok_refund_timeout")
+    assert isinstance(await sandbox.charge(request), Approved)
+    refund = refund_of(request, 30_000)
+    assert isinstance(await sandbox.refund(refund), Unknown)
+    assert isinstance(await sandbox.refund(refund), Refunded)
+    [known] = await books(sandbox)
+    assert known.refunded == 30_000
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"id": "r", "payment_id": "p", "amount": 0}'])
+async def test_senseless_refund_is_turned_away(sandbox: SandboxProvider, body: bytes) -> None:
+    assert (await sandbox._connection._client.post("/refunds", content=body)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, b"{}"), (200, b"not json"), (200, b'{"id": "x"}'), (404, b"no such page"), (409, b"{}")],
+)
+async def test_senseless_answer_to_a_refund_is_unknown(status: int, body: bytes) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, content=body))
+    provider = SandboxProvider("http://sandbox", SECRET, CLOCK.now_ms, transport=transport)
+    assert isinstance(await provider.refund(refund_of(charge_of("tok_approve"))), Unknown)
+    with pytest.raises(ProviderUnavailable):
+        await books(provider)
+    await provider.close()
+
+
+async def test_books_have_each_payment_that_took_money_in_the_time(
+    sandbox: SandboxProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.providers.sandbox.PAGE", 2)
+    taken = [charge_of("tok_approve") for _ in range(5)]
+    for request in taken:
+        await sandbox.charge(request)
+        await sandbox.charge(charge_of("tok_decline_lost_card"))
+    known = await books(sandbox)
+    assert [each.payment_id for each in known] == [request.payment_id for request in taken]
+    assert [each.booking_id for each in known] == [request.booking_id for request in taken]
+    assert {(each.amount, each.currency, each.refunded) for each in known} == {(55_000, "KRW", 0)}
+    first_ms, last_ms = known[0].created_ms, known[-1].created_ms
+    assert await books(sandbox, last_ms + 1) == []
+    assert await books(sandbox, until_ms=first_ms) == []
+    assert known[-1] in await books(sandbox, last_ms, last_ms + 1)
+
+
+async def test_unreachable_books_are_no_empty_books() -> None:
+    provider = SandboxProvider("http://127.0.0.1:9", SECRET, CLOCK.now_ms)
+    with pytest.raises(ProviderUnavailable):
+        await books(provider)
+    assert isinstance(await provider.refund(refund_of(charge_of("tok_approve"))), Unknown)
+    await provider.close()
+
+
+YESTERDAY = """
+CREATE TABLE payments (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  booking_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  amount INTEGER NOT NULL,
+  currency TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  reference TEXT,
+  reason TEXT
+);
+CREATE TABLE deliveries (
+  id TEXT PRIMARY KEY,
+  body BLOB NOT NULL,
+  due_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX ix_deliveries_due_ms ON deliveries (due_ms);
+INSERT INTO deliveries (id, body, due_ms) VALUES ('whk_1', '{}', 4000000000000);
+"""
+
+
+async def test_ledger_of_the_previous_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.sqlite3"
+    request = charge_of("tok_approve")
+    connection = sqlite3.connect(path)
+    connection.executescript(YESTERDAY)
+    connection.execute(
+        "INSERT INTO payments VALUES (1, ?, ?, 'approved', 55000, 'KRW', 1790000000000, 'sbx_1', NULL)",
+        (request.payment_id, request.booking_id),
+    )
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        async with serve(create_sandbox(SECRET, path, "http://127.0.0.1:9/")) as url:
+            provider = SandboxProvider(url, SECRET, CLOCK.now_ms)
+            assert await provider.charge(request) == Approved("sbx_1")
+            await provider.refund(refund_of(request, 10_000))
+            await provider.close()
+    ledger = Ledger(path)
+    known = ledger.find(request.payment_id)
+    assert known is not None
+    assert known.refunded == 20_000
+    assert ledger.next_due_ms() == 4_000_000_000_000
+    ledger.close()
 
 
 # --- webhooks ---------------------------------------------------------------------------------------------------------
@@ -250,9 +414,62 @@ async def test_webhook_owed_before_a_restart_is_delivered_after_it(tmp_path: Pat
     assert owed() is None
 
 
+async def deliveries(tmp_path: Path, token: str, count: int, delay_seconds: float) -> tuple[str, list[WebhookEvent]]:
+    """The payment's id and the first webhooks that a charge with the token brings about."""
+    receiver = Receiver()
+    request = charge_of(token)
+    async with serve(receiver.app) as hooks:
+        app = create_sandbox(SECRET, tmp_path / "s.sqlite3", f"{hooks}/hook", webhook_delay_seconds=delay_seconds)
+        async with serve(app) as url:
+            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=0.2)
+            assert isinstance(await provider.charge(request), Unknown)
+            assert isinstance(await provider.look_up(ref(request)), Approved)
+            await until(lambda: len(receiver.received) >= count)
+            await provider.close()
+    assert len(receiver.received) == count
+    return request.payment_id, [provider.parse_webhook(headers, body) for headers, body in receiver.received]
+
+
+async def test_duplicate_webhook_comes_three_times_with_one_id(tmp_path: Path) -> None:
+    payment_id, events = await deliveries(tmp_path, "tok_webhook_duplicate", 3, 0.1)
+    assert {(event.payment_id, event.type) for event in events} == {(payment_id, "payment.approved")}
+    assert len({event.id for event in events}) == 1
+
+
+async def test_webhooks_out_of_order_tell_the_end_before_the_beginning(tmp_path: Path) -> None:
+    payment_id, events = await deliveries(tmp_path, "tok_webhook_out_of_order", 3, 0.4)
+    assert [(event.type, event.payment_id) for event in events] == [
+        ("payment.approved", payment_id),
+        ("payment.created", payment_id),
+        ("account.updated", None),
+    ]
+    assert len({event.id for event in events}) == 3
+
+
+async def test_late_webhook_comes_after_five_times_the_usual_delay(tmp_path: Path) -> None:
+    before_ms = CLOCK.now_ms()
+    payment_id, [event] = await deliveries(tmp_path, "tok_webhook_late", 1, 0.2)
+    assert event.payment_id == payment_id
+    assert CLOCK.now_ms() - before_ms >= 1_000
+
+
+async def test_webhook_signed_with_the_previous_secret_is_accepted_while_it_is_known(tmp_path: Path) -> None:
+    headers = {SIGNATURE_HEADER: sign(webhook_key("the former secret"), BODY, CLOCK.now_ms() // 1000)}
+    provider = SandboxProvider("http://sandbox", SECRET, CLOCK.now_ms, previous_secret="the former secret")
+    assert provider.parse_webhook(headers, BODY).payment_id == "p"
+    await provider.close()
+    provider = SandboxProvider("http://sandbox", SECRET, CLOCK.now_ms)
+    with pytest.raises(BadSignature):
+        provider.parse_webhook(headers, BODY)
+    # No previous secret is not a key of its own: anybody could sign with it.
+    with pytest.raises(BadSignature):
+        provider.parse_webhook({SIGNATURE_HEADER: sign(webhook_key(""), BODY, CLOCK.now_ms() // 1000)}, BODY)
+    await provider.close()
+
+
 # --- signatures -------------------------------------------------------------------------------------------------------
 KEY = webhook_key(SECRET)
-BODY = b'{"id": "whk_1", "type": "payment.approved", "data": {"id": "p"}}'
+BODY = b'{"id": "whk_1", "type": "payment.approved", "data": {"id": "p", "booking_id": "b"}}'
 NOW = 1_790_000_000
 
 

@@ -1,0 +1,391 @@
+"""Stripe, with its official SDK: one PaymentIntent per payment, made and confirmed in one call.
+
+The idempotency key of that call is the payment's id, and the intent carries it in its metadata, by which it is found
+again. Only our own calls confirm an intent, since its client secret goes to nobody. A card that asks for the customer's
+presence (3-D Secure) is a decline: no customer could be brought back within a hold that waits for a payment.
+
+A refund that Stripe accepted counts as given back, although a bank may still turn it down days later; then the money
+stays ours and the books say so (`KnownPayment.refunded`).
+
+The SDK writes whole requests, tokens included, to its log at DEBUG and to stderr where `STRIPE_LOG` is set; both are
+switched off here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import stripe
+from msgspec import Struct
+
+from persistence.providers.connection import Connection
+from persistence.providers.minor_units import exponent
+from persistence.providers.provider import (
+    CLIENT_TIMEOUT_SECONDS,
+    NEVER_CHARGED_AFTER_MS,
+    Approved,
+    BadSignature,
+    ChargeRequest,
+    Declined,
+    KnownPayment,
+    Outcome,
+    PaymentRef,
+    ProviderUnavailable,
+    Refunded,
+    RefundOutcome,
+    RefundRequest,
+    Refused,
+    Unknown,
+    WebhookEvent,
+)
+
+log = logging.getLogger(__name__)
+
+logging.getLogger("stripe").addFilter(lambda record: record.levelno > logging.DEBUG)
+stripe._util.STRIPE_LOG = None
+
+API_URL = "https://api.stripe.com"
+SIGNATURE_HEADER = "stripe-signature"
+SIGNATURE_TOLERANCE_SECONDS = 300
+CLOCK_SKEW_SECONDS = 60
+PAGE = 100  # the most that Stripe gives at once
+SEARCH_SECONDS = 30.0  # to page through the intents of a charge window; some 10,000 of them
+
+# Where Stripe's minor unit is not ISO 4217's: two decimals kept for compatibility (ISK, UGX), none (MGA).
+# docs.stripe.com/currencies#special-cases
+STRIPE_EXPONENTS = {"ISK": 2, "UGX": 2, "MGA": 0}
+_POWERS = (1, 10, 100)
+
+# What Stripe refuses before it asks the card, by parameter or code.
+UNUSABLE = frozenset({"payment_method", "payment_method_data", "allowed_payment_method_types", "currency"})
+UNUSABLE_CODES = frozenset({"amount_too_large", "amount_too_small", "resource_missing"})
+
+
+class _Charge(Struct, frozen=True):
+    amount_refunded: int
+    refunded: bool  # in full
+
+
+class _CardError(Struct, frozen=True):
+    code: str | None = None
+    decline_code: str | None = None
+
+
+class _Intent(Struct, frozen=True):
+    """As much of a PaymentIntent as we use; `latest_charge` is its id where it was not asked for in full."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    created: int
+    amount_received: int = 0
+    metadata: dict[str, str] = {}
+    latest_charge: _Charge | str | None = None
+    last_payment_error: _CardError | None = None
+
+
+class _Refund(Struct, frozen=True):
+    id: str
+    status: str | None
+    metadata: dict[str, str] | None = None
+    failure_reason: str | None = None
+
+
+Item = TypeVar("Item", _Intent, _Refund)
+
+
+class _Page(Struct, Generic[Item], frozen=True):
+    data: list[Item]
+    has_more: bool
+
+
+class _EventObject(Struct, frozen=True):
+    metadata: dict[str, str] = {}
+
+
+class _EventData(Struct, frozen=True):
+    object: _EventObject
+
+
+class _Event(Struct, frozen=True):
+    id: str
+    type: str
+    data: _EventData
+
+
+Read = TypeVar("Read", bound=Struct)
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class StripeProvider:
+    """`Provider` over Stripe."""
+
+    name = "stripe"
+
+    def __init__(
+        self,
+        key: str,
+        webhook_secrets: Sequence[str],
+        now_ms: Callable[[], int],
+        *,
+        url: str = API_URL,
+        timeout_seconds: float = CLIENT_TIMEOUT_SECONDS,
+    ) -> None:
+        """`webhook_secrets`: while one replaces another, both."""
+        self._webhook_secrets = tuple(webhook_secrets)
+        self._now_ms = now_ms
+        self._connection = Connection(self.name, url, timeout_seconds)
+        client = stripe.StripeClient(
+            key,
+            base_addresses={"api": url},
+            max_network_retries=0,  # what to do about silence is decided above, not in the SDK
+            http_client=_Http(self._connection),
+        )
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
+
+    async def charge(self, request: ChargeRequest) -> Outcome:
+        amount = to_stripe(request.amount, request.currency)
+        if amount is None:
+            return Declined("amount_not_chargeable")
+        payment = PaymentRef(
+            payment_id=request.payment_id,
+            booking_id=request.booking_id,
+            amount=request.amount,
+            currency=request.currency,
+            requested_ms=0,
+        )
+        try:
+            async with self._connection.lanes:
+                # Stripe knows no time limit, so it is ours to keep, also after a wait for a connection.
+                if self._now_ms() > request.valid_until_ms:
+                    return Unknown("too late to charge")
+                made = await self._intents.create_async(
+                    {
+                        "amount": amount,
+                        "currency": request.currency.lower(),
+                        "payment_method": request.token,
+                        "allowed_payment_method_types": ["card"],
+                        "confirm": True,
+                        "error_on_requires_action": True,
+                        "metadata": {"payment_id": request.payment_id, "booking_id": request.booking_id},
+                    },
+                    {"idempotency_key": request.payment_id},
+                )
+                intent = _read(made, _Intent)
+                return await self._conclude(intent, payment) or Unknown(f"intent status {intent.status}")
+        except stripe.CardError as error:
+            return Declined(_card_reason(error))
+        except stripe.InvalidRequestError as error:
+            if error.param in UNUSABLE or error.code in UNUSABLE_CODES:
+                return Declined(error.code or "invalid_token")
+            return _trouble(error)
+        except _TROUBLE as error:
+            return _trouble(error)
+
+    async def look_up(self, payment: PaymentRef) -> Outcome | None:
+        try:
+            async with self._connection.lanes:
+                if payment.reference:
+                    found = await self._intents.retrieve_async(payment.reference, {"expand": ["latest_charge"]})
+                    return await self._conclude(_read(found, _Intent), payment)
+                # The list shows an intent as soon as it is made; Stripe's search may take a minute.
+                since = payment.requested_ms // 1000 - CLOCK_SKEW_SECONDS
+                until = (payment.requested_ms + NEVER_CHARGED_AFTER_MS) // 1000
+                async with asyncio.timeout(SEARCH_SECONDS):
+                    async for intent in self._list(since, until):
+                        if intent.metadata.get("payment_id") == payment.payment_id:
+                            return await self._conclude(intent, payment)
+                return None
+        except _TROUBLE as error:
+            return _trouble(error)
+
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        amount = to_stripe(request.amount, request.payment.currency)
+        if amount is None:
+            return Refused("amount_not_refundable")
+        try:
+            async with self._connection.lanes:
+                # Stripe forgets an idempotency key after a day or more, its refunds never.
+                which = {"payment_intent": request.payment.reference, "limit": PAGE}
+                async for refund in _all(self._refunds.list_async, which, _Page[_Refund]):
+                    if (refund.metadata or {}).get("refund_id") == request.refund_id:
+                        return _refund_outcome(refund)
+                made = await self._refunds.create_async(
+                    {
+                        "payment_intent": request.payment.reference,
+                        "amount": amount,
+                        "metadata": {"refund_id": request.refund_id, "payment_id": request.payment.payment_id},
+                    },
+                    {"idempotency_key": request.refund_id},
+                )
+                return _refund_outcome(_read(made, _Refund))
+        except stripe.InvalidRequestError as error:
+            return Refused(error.code or f"invalid_{error.param or 'request'}")
+        except _TROUBLE as error:
+            return _trouble(error)
+
+    async def payments(self, since_ms: int, until_ms: int) -> AsyncIterator[KnownPayment]:
+        try:
+            # Stripe's times are whole seconds.
+            async for intent in self._list(since_ms // 1000, -(-until_ms // 1000)):
+                if intent.amount_received == 0:
+                    continue
+                charge = intent.latest_charge
+                if not isinstance(charge, _Charge):
+                    raise ProviderUnavailable("a payment without its charge")
+                currency = intent.currency.upper()
+                yield KnownPayment(
+                    payment_id=intent.metadata.get("payment_id"),
+                    booking_id=intent.metadata.get("booking_id"),
+                    reference=intent.id,
+                    amount=from_stripe(intent.amount_received, currency),
+                    refunded=from_stripe(charge.amount_refunded, currency),
+                    currency=currency,
+                    created_ms=intent.created * 1000,
+                )
+        except _TROUBLE as error:
+            raise ProviderUnavailable(_trouble(error).cause) from None
+
+    def parse_webhook(self, headers: Mapping[str, str], raw_body: bytes) -> WebhookEvent:
+        self._verify(headers.get(SIGNATURE_HEADER), raw_body)
+        try:
+            event = _decode_event(raw_body)
+        except msgspec.MsgspecError:  # signed, so from Stripe; but nothing we understand
+            return WebhookEvent(id="", type="unknown")
+        if not event.type.startswith(("payment_intent.", "charge.", "refund.")):
+            return WebhookEvent(event.id, event.type)
+        metadata = event.data.object.metadata
+        return WebhookEvent(event.id, event.type, metadata.get("payment_id"), metadata.get("booking_id"))
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def _verify(self, header: str | None, raw_body: bytes) -> None:
+        """The SDK checks the signature, in constant time, and that it isn't old; that it isn't early is ours."""
+        for secret in self._webhook_secrets:
+            try:
+                stripe.WebhookSignature.verify_header(raw_body, header, secret, SIGNATURE_TOLERANCE_SECONDS)
+                signed_seconds = int((header or "").partition("t=")[2].partition(",")[0])
+            except (stripe.SignatureVerificationError, ValueError, TypeError):  # the latter: not UTF-8, not ASCII
+                continue
+            if signed_seconds > self._now_ms() // 1000 + SIGNATURE_TOLERANCE_SECONDS:
+                raise BadSignature("timestamp out of tolerance")
+            return
+        raise BadSignature("signature does not match" if header else "no signature")
+
+    async def _conclude(self, intent: _Intent, payment: PaymentRef) -> Outcome | None:
+        """What an intent says of our payment; for callers that hold a lane."""
+        if intent.status == "succeeded":
+            charge = intent.latest_charge
+            if isinstance(charge, _Charge) and charge.refunded:
+                return Declined("cancelled_at_provider")
+            if (intent.amount_received, intent.currency) != (
+                to_stripe(payment.amount, payment.currency),
+                payment.currency.lower(),
+            ):
+                log.critical("stripe took another amount than asked for payment %s", payment.payment_id)
+                return Unknown("another amount")
+            return Approved(intent.id)
+        if intent.status == "canceled":
+            return Declined("cancelled_at_provider")
+        if intent.status == "requires_action":
+            cancelled = _read(await self._intents.cancel_async(intent.id), _Intent)
+            if cancelled.status == "canceled":
+                return Declined("authentication_required")
+            return Unknown(f"intent status {cancelled.status}")
+        if intent.status == "requires_payment_method" and intent.last_payment_error is not None:
+            error = intent.last_payment_error
+            return Declined(error.decline_code or error.code or "declined")
+        if intent.status in ("requires_payment_method", "requires_confirmation"):  # made, and nothing asked of a card
+            return None
+        return Unknown(f"intent status {intent.status}")
+
+    def _list(self, since_seconds: int, until_seconds: int) -> AsyncIterator[_Intent]:
+        """The intents made in the time, newest first."""
+        created = {"gte": since_seconds, "lt": until_seconds}
+        which = {"created": created, "limit": PAGE, "expand": ["data.latest_charge"]}
+        return _all(self._intents.list_async, which, _Page[_Intent])
+
+
+class _Http(stripe.HTTPClient):
+    """Lets the SDK speak over our connections: their number, their time limits, no proxy from the environment."""
+
+    name = "boxoffice"
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        content = post_data.encode() if isinstance(post_data, str) else post_data
+        answer = await self._connection.send(method.upper(), url, content=content, headers=headers)
+        if isinstance(answer, Unknown):
+            raise stripe.APIConnectionError(answer.cause)  # type: ignore[no-untyped-call]  # the SDK's own
+        return answer.content, answer.status_code, answer.headers
+
+
+# What says nothing about the money: Stripe's own trouble, ours with it, silence, and answers without sense.
+_TROUBLE = (stripe.StripeError, msgspec.ValidationError, TimeoutError)
+
+
+def _trouble(error: Exception) -> Unknown:
+    """Not the error's text, which may quote what was sent."""
+    code = getattr(error, "code", None)
+    cause = type(error).__name__ if code is None else f"{type(error).__name__} {code}"
+    log.warning("stripe gave no certain answer: %s", cause)
+    return Unknown(cause)
+
+
+def _read(value: object, type_: type[Read]) -> Read:
+    # Whatever JSON came is handed on by the SDK, an object or not.
+    return msgspec.convert(value.to_dict() if isinstance(value, stripe.StripeObject) else value, type_)
+
+
+async def _all(
+    list_page: Callable[[Any], Awaitable[object]], which: dict[str, Any], type_: type[_Page[Item]]
+) -> AsyncIterator[Item]:
+    """Every item of a list, page by page; not by the SDK's own paging, which goes where the answer tells it to."""
+    after: dict[str, str] = {}
+    while True:
+        page = _read(await list_page(which | after), type_)
+        for item in page.data:
+            yield item
+        if not page.has_more or not page.data:
+            return
+        after = {"starting_after": page.data[-1].id}
+
+
+def _card_reason(error: stripe.CardError) -> str:
+    details = error.error
+    return getattr(details, "decline_code", None) or error.code or "declined"
+
+
+def _refund_outcome(refund: _Refund) -> RefundOutcome:
+    if refund.status in ("succeeded", "pending"):
+        return Refunded(refund.id)
+    if refund.status in ("failed", "canceled"):
+        return Refused(refund.failure_reason or refund.status)
+    return Unknown(f"refund status {refund.status}")
+
+
+def to_stripe(amount: int, currency: str) -> int | None:
+    """An amount as Stripe counts it; None where Stripe has no such amount."""
+    shift = STRIPE_EXPONENTS.get(currency, exponent(currency)) - exponent(currency)
+    if shift >= 0:
+        return amount * _POWERS[shift]
+    whole, rest = divmod(amount, _POWERS[-shift])
+    return None if rest else whole
+
+
+def from_stripe(amount: int, currency: str) -> int:
+    """The inverse. What Stripe takes in ISK and UGX has no decimals, though it is written with two."""
+    shift = STRIPE_EXPONENTS.get(currency, exponent(currency)) - exponent(currency)
+    return amount // _POWERS[shift] if shift >= 0 else amount * _POWERS[-shift]

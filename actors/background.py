@@ -1,12 +1,14 @@
-"""The background process: wakes schedules that have something to do, and settles payments in doubt.
+"""The background process: what no customer asks for.
 
-It holds no state. Running none of it delays holds that expire and events that crashed owners left behind; running
-several does no harm.
+It wakes schedules that have something to do, settles payments in doubt, carries out refunds, ends the bookings of
+cancelled schedules, takes the audit log's head out of the database, and examines whether everything agrees. It holds
+no state: running none of it delays all that, running several does no harm.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from contextlib import AsyncExitStack
 
@@ -14,26 +16,34 @@ import asyncpg
 import uvloop
 
 from actors import telemetry
+from actors.audit_heads import FILE_NAME, AuditHeads, heads_key
 from actors.clock import SystemClock
 from actors.cluster import open_gateway
+from actors.endings import Endings
+from actors.reconciliation import Reconciler
+from actors.reconciling import Reconciling
+from actors.refunding import Refunding
 from actors.settings import Settings
 from actors.settlement import Settlement
 from actors.sweeper import Sweeper
 from persistence.database import create_engine
 from persistence.dsn import asyncpg_dsn
-from persistence.providers.sandbox import SandboxProvider
+from persistence.journal import PostgresJournal
+from persistence.providers.opening import open_providers
+from persistence.redis_seat_cache import RedisSeatCache
 
 
 async def run(settings: Settings) -> None:
     """Works until SIGINT or SIGTERM. A task that fails takes the process with it; the supervisor starts another."""
     assert settings.database_url is not None
+    assert settings.redis_url is not None
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
     async with (
         AsyncExitStack() as closing,
-        asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=2) as pool,
+        asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3) as pool,
         open_gateway(settings) as gateway,
         asyncio.TaskGroup() as work,
     ):
@@ -41,11 +51,22 @@ async def run(settings: Settings) -> None:
         closing.push_async_callback(database.dispose)
         publishing = settings.publish and settings.kafka_bootstrap_servers is not None
         work.create_task(Sweeper(pool, gateway, clock, publishing=publishing).run(stop))
-        if settings.sandbox_url is not None:
-            sandbox = SandboxProvider(settings.sandbox_url, settings.secret, clock.now_ms)
-            closing.push_async_callback(sandbox.close)
-            work.create_task(Settlement(database, gateway, sandbox, clock).run(stop))
-        telemetry.logger.info("watching deadlines, unpublished events and payments in doubt")
+        providers = open_providers(settings, clock.now_ms)
+        for provider in providers.values():
+            closing.push_async_callback(provider.close)
+            work.create_task(Settlement(database, gateway, provider, clock).run(stop))
+            work.create_task(Refunding(database, gateway, provider, clock).run(stop))
+        work.create_task(Endings(database, gateway, clock).run(stop))
+        heads = (settings.data_path / FILE_NAME, heads_key(settings.secret))
+        work.create_task(AuditHeads(database, *heads, clock).run(stop))
+        cache = RedisSeatCache(settings.redis_url)
+        closing.push_async_callback(cache.close)
+        reconciler = Reconciler(pool, PostgresJournal(pool), gateway, cache, clock, publishing=publishing)
+        reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)
+        work.create_task(reconciling.run(stop))
+        gc.collect()
+        gc.freeze()  # what is here now stays: a full collection need not walk through it while others wait
+        telemetry.logger.info("watching deadlines, unpublished events, money on its way, and whether everything agrees")
 
 
 if __name__ == "__main__":

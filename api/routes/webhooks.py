@@ -1,7 +1,8 @@
 """What payment providers tell us on their own.
 
 A webhook, however well signed, is only a hint: the payment is looked up at the provider, and that answer is recorded.
-So replays, reorderings and inventions change nothing.
+So replays, reorderings and inventions change nothing. The message's id is journaled with its effect, in one
+transaction.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import logging
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from actors.settlement import settle
+from actors.settlement import give_back, settle
 from api.dependencies import HouseOf
+from api.house import House
 from api.models import UUID_FORM
 from api.paging import json_answer
 from api.problems import Problem, responses
-from engine.booking import PaymentStatus
-from persistence.bookings import find_payment
-from persistence.providers.provider import BadSignature, Unknown
+from engine.payment import PaymentStatus
+from persistence.bookings import PaymentRow, find_payment, find_requested_payment
+from persistence.providers.provider import Approved, BadSignature, Unknown, WebhookEvent
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["webhooks"])
 
 RECEIVED = {"received": True}
+# A payment that has its money, or has given it back, is beyond what a message can change.
+OPEN = (PaymentStatus.REQUESTED, PaymentStatus.DECLINED)
 
 
 @router.post(
@@ -42,14 +46,27 @@ async def receive(provider: str, request: Request, house: HouseOf) -> Response:
     except BadSignature as error:
         logger.warning("a webhook of %s is refused: %s", provider, error)
         raise Problem("bad_signature") from error
-    if event.payment_id is None or UUID_FORM.fullmatch(event.payment_id) is None:
+    row = await _payment_of(house, sender.name, event)
+    if row is None or row.payment.provider != sender.name or row.payment.status not in OPEN:
         return json_answer(RECEIVED)
-    row = await find_payment(house.database, event.payment_id, None)
-    if row is None or row.payment.provider != sender.name or row.payment.status is not PaymentStatus.REQUESTED:
+    outcome = await sender.look_up(row.ref)
+    if row.payment.status is PaymentStatus.DECLINED:
+        if isinstance(outcome, Approved):  # given up, and now the money came after all
+            await give_back(house.gateway, row, outcome.reference)
         return json_answer(RECEIVED)
-    outcome = await sender.look_up(row.payment.id)
     if outcome is None or isinstance(outcome, Unknown):
         # It says that something happened, and we cannot see it yet.
         raise Problem("dependency_unavailable", retry_after=2)
-    await settle(house.database, house.gateway, row, outcome)
+    # A message that names no payment proves nothing of its id either: it must not stand in the way of a later one.
+    request_id = f"{sender.name}:{event.id}" if event.payment_id is not None else ""
+    await settle(house.database, house.gateway, row, outcome, request_id=request_id)
     return json_answer(RECEIVED)
+
+
+async def _payment_of(house: House, provider: str, event: WebhookEvent) -> PaymentRow | None:
+    """The payment of ours that the message is about. A provider that knows bookings only means the one under way."""
+    if event.payment_id is not None and UUID_FORM.fullmatch(event.payment_id) is not None:
+        return await find_payment(house.database, event.payment_id, None)
+    if event.booking_id is not None and UUID_FORM.fullmatch(event.booking_id) is not None:
+        return await find_requested_payment(house.database, event.booking_id, provider)
+    return None

@@ -7,6 +7,7 @@ else's booking is not found.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from starlette.requests import Request
 
@@ -19,7 +20,9 @@ from engine.booking import Booking, Status
 from engine.commands import AnyCommand
 from engine.refusals import Code, Refusal
 from engine.state import Done
-from persistence.bookings import BookingRow, Whereabouts, find_booking, whereabouts
+from persistence import refunds
+from persistence.bookings import BookingRow, CancellationRow, Whereabouts, find_booking, whereabouts
+from persistence.refunds import RefundRow
 
 KEPT = 50_000  # bookings whose schedule this process remembers: about 15 MB, and minutes of the hottest sale
 
@@ -27,7 +30,16 @@ KEPT = 50_000  # bookings whose schedule this process remembers: about 15 MB, an
 # (`free` only chooses which question is asked first).
 _known: OrderedDict[str, Whereabouts] = OrderedDict()
 
-REFUSED_BY_END = {Status.CANCELLED: Code.BOOKING_ALREADY_CANCELLED, Status.EXPIRED: Code.BOOKING_EXPIRED}
+REFUSED_BY_END = {
+    Status.CANCELLED: Code.BOOKING_ALREADY_CANCELLED,
+    Status.REFUNDED: Code.BOOKING_ALREADY_CANCELLED,
+    Status.EXPIRED: Code.BOOKING_EXPIRED,
+}
+
+
+def owner_of(account: Account) -> str | None:
+    """Whose bookings and payments the account may ask for: its own, or as an admin (None) anybody's."""
+    return None if account.role == "admin" else account.id
 
 
 def remember(booking: Booking, schedule_id: str) -> None:
@@ -62,11 +74,11 @@ async def send(
 async def refused(house: House, account: Account, booking_id: str, schedule_id: str, refusal: Refusal) -> Problem:
     """The refusal of a command about an existing booking, as a problem."""
     if refusal.code is Code.BOOKING_NOT_FOUND:
-        row = await find_booking(house.database, booking_id, account.id)
+        row = await find_booking(house.database, booking_id, owner_of(account))
         if row is not None:
             refusal = Refusal(REFUSED_BY_END.get(row.status, Code.BOOKING_NOT_FOUND))
     elif refusal.code is Code.BOOKING_PAID:
-        row = await find_booking(house.database, booking_id, account.id)
+        row = await find_booking(house.database, booking_id, owner_of(account))
         if row is not None and row.payment is not None:
             problem = problem_of(refusal)
             problem.facts["refund_url"] = f"/v1/payments/{row.payment.id}/refunds"
@@ -84,3 +96,13 @@ async def view_of(house: House, schedule_id: str, booking: Booking) -> BookingVi
 async def view_of_row(house: House, row: BookingRow) -> BookingView:
     plan = await house.plans.of_schedule(row.schedule_id)
     return booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, house.clock.now_ms())
+
+
+async def refunds_of(house: House, rows: Sequence[CancellationRow]) -> list[RefundRow | None]:
+    """For each cancellation the refund that the booking ended with, if it was a paid one: they have the same id."""
+    if not rows:
+        return []
+    async with house.database.connect() as connection:
+        found = await refunds.of_bookings(connection, [row.booking_id for row in rows])
+    by_id = {refund.id: refund for of_booking in found.values() for refund in of_booking}
+    return [by_id.get(row.id) for row in rows]

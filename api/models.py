@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
@@ -135,6 +135,13 @@ PerformanceId = Annotated[str, AfterValidator(found_by("performance_not_found"))
 ScheduleId = Annotated[str, AfterValidator(found_by("schedule_not_found")), UUID_SCHEMA]
 BookingId = Annotated[str, AfterValidator(found_by("booking_not_found")), UUID_SCHEMA]
 PaymentId = Annotated[str, AfterValidator(found_by("payment_not_found")), UUID_SCHEMA]
+RefundId = Annotated[str, AfterValidator(found_by("refund_not_found")), UUID_SCHEMA]
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+BookingState = Literal["held", "confirmed", "partially_refunded", "refunded", "cancelled", "expired"]
+PaymentState = Literal["pending", "approved", "declined", "partially_refunded", "refunded"]
+RefundState = Literal["pending", "completed"]
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -13,18 +13,14 @@ from api.house import House
 from api.problems import Problem, problem_of
 from engine.commands import ChangeTerms
 from engine.events import Terms
+from engine.refund_policy import RefundStep
 from engine.refusals import Refusal
 from persistence import catalogue
+from persistence.moments import milliseconds
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Clocks of different machines differ by less: within it a sale counts as open.
 CLOCKS_DIFFER = timedelta(minutes=1)
 ACTORS_AT_ONCE = 4
-
-
-def milliseconds(time: datetime) -> int:
-    """Since the Unix epoch."""
-    return (time - EPOCH) // timedelta(milliseconds=1)
 
 
 def closes_at(row: catalogue.ScheduleRow) -> datetime:
@@ -42,11 +38,14 @@ def terms_of(row: catalogue.ScheduleRow) -> Terms:
         sale_closes_at_ms=milliseconds(closes_at(row)),
         max_seats_per_customer=row.max_seats_per_customer or 0,
         hold_ms=row.hold_seconds * 1000,
+        refund_policy=tuple(RefundStep(**step) for step in row.refund_policy),
     )
 
 
 def sale_state(row: catalogue.ScheduleRow, now: datetime) -> str:
-    """`scheduled` → `on_sale` → `closed` → `ended`."""
+    """`scheduled` → `on_sale` → `closed` → `ended`; `cancelled` for good."""
+    if row.cancelled_at is not None:
+        return "cancelled"
     if now >= row.starts_at + timedelta(minutes=row.duration_minutes):
         return "ended"
     if now >= closes_at(row):
@@ -102,4 +101,4 @@ async def end_sales(house: House, rows: Sequence[catalogue.ScheduleRow], *, refu
 
 def _may_sell(row: catalogue.ScheduleRow, now: datetime) -> bool:
     opened = row.sale_opens_at is None or row.sale_opens_at <= now + CLOCKS_DIFFER
-    return opened and closes_at(row) > now - CLOCKS_DIFFER
+    return row.cancelled_at is None and opened and closes_at(row) > now - CLOCKS_DIFFER

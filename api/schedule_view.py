@@ -22,15 +22,25 @@ VIEWS_AT_ONCE = 8
 
 
 class Sale(Output):
-    """Where the sale stands: `scheduled`, `on_sale`, `closed`, or `ended` with the performance."""
+    """Where the sale stands: `scheduled`, `on_sale`, `closed`, `ended` with the performance; or `cancelled`."""
 
     state: str
     opens_at: Timestamp | None
     closes_at: Timestamp
 
 
+class RefundStepView(Output):
+    """Until so many days of 24 hours before the start, giving a seat up costs this much of its price."""
+
+    days_before: int
+    fee_percent: int
+
+
 class ScheduleView(Output):
-    """A schedule. `seats_left` counts free places per category; null while they cannot be counted."""
+    """A schedule. `seats_left` counts free places per category; null while they cannot be counted.
+
+    `refund_policy` holds for bookings made from now on, from its first step to its last; empty: paid seats are final.
+    """
 
     id: str
     performance_id: str
@@ -46,6 +56,9 @@ class ScheduleView(Output):
     max_seats_per_customer: int | None
     hold_seconds: int
     waiting_room: bool
+    refund_policy: list[RefundStepView]
+    cancelled_at: Timestamp | None
+    cancellation_reason: str | None
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -63,7 +76,8 @@ class SchedulePage(Output):
     next_cursor: str | None
 
 
-COPIED = tuple(name for name in ScheduleView.model_fields if name not in ("ends_at", "sale", "seats_left"))
+MADE = ("ends_at", "sale", "seats_left", "refund_policy")
+COPIED = tuple(name for name in ScheduleView.model_fields if name not in MADE)
 
 
 def schedule_view(row: catalogue.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
@@ -72,6 +86,7 @@ def schedule_view(row: catalogue.ScheduleRow, seats_left: dict[str, int] | None,
         ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
         sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=closes_at(row)),
         seats_left=seats_left,
+        refund_policy=[RefundStepView(**step) for step in row.refund_policy],
     )
 
 

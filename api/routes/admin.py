@@ -9,19 +9,15 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from api.dependencies import Admin, HouseOf
+from api.journal_view import FromVersion, entry, seats_of
 from api.models import ScheduleId, UuidText
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
 from api.problems import Problem, responses
-from engine.events import Record
-from engine.seating_plan import SeatingPlan
 from persistence.heads import list_heads, read_journal
-from persistence.journal import moment
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 REFUSALS = responses("unauthenticated", "forbidden")
-# Fields of an event that hold plan indexes.
-SEAT_FIELDS = ("seats",)
 SCAN_LIMIT = 2_000  # records read at a time while looking for a seat
 
 
@@ -54,7 +50,7 @@ async def get_journal(
     schedule_id: ScheduleId,
     account: Admin,
     house: HouseOf,
-    from_version: Annotated[int, Query(ge=1, le=2**62, description="The first version to answer.")] = 1,
+    from_version: FromVersion = 1,
     seat: Annotated[str | None, Query(max_length=200, description="Only what names this seat.")] = None,
     booking: Annotated[UuidText | None, Query(description="Only what concerns this booking.")] = None,
     limit: Limit = 100,
@@ -70,26 +66,9 @@ async def get_journal(
         )
         if records is None:
             raise Problem("schedule_not_found")
-        items += [_entry(record, plan) for record in records if index is None or index in _seats(record)]
+        items += [entry(record, plan) for record in records if index is None or index in seats_of(record)]
         if len(records) < wanted or seat is None:
             break
         from_version = records[-1].seq + 1
     following = items[limit]["version"] if len(items) > limit else None
     return json_answer({"items": items[:limit], "next_version": following})
-
-
-def _seats(record: Record) -> tuple[int, ...]:
-    return next((getattr(record.event, name) for name in SEAT_FIELDS if hasattr(record.event, name)), ())
-
-
-def _entry(record: Record, plan: SeatingPlan) -> dict[str, Any]:
-    data = msgspec.structs.asdict(record.event)
-    for name in SEAT_FIELDS:
-        if name in data:
-            data[name] = [plan.ids[index] for index in data[name]]
-    return {
-        "version": record.seq,
-        "at": moment(record.at_ms).isoformat(timespec="milliseconds"),
-        "type": record.event.type_name,
-        "data": data,
-    }

@@ -6,7 +6,7 @@ answer and for nothing else; reads come from the tables, which the owner writes 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
@@ -16,7 +16,8 @@ from api import booking_commands as commands
 from api.booking_view import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described
 from api.dependencies import CurrentAccount, Customer, HouseOf
 from api.idempotency import TAKES_KEY
-from api.models import BookingId, Input, RawText, ScheduleId, UuidText
+from api.journal_view import STORY, FromVersion, customer_entry, story_of
+from api.models import BookingId, BookingState, Input, RawText, ScheduleId, UuidText
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
 from api.problems import Problem, invalid, problem_of, responses
 from api.routes.cancellations import id_of
@@ -98,6 +99,7 @@ def _hold(wish: Wish, booking_id: str, customer_id: str) -> HoldSeats | HoldBest
         "not_enough_seats",
         "sale_not_open",
         "sale_closed",
+        "schedule_cancelled",
         "customer_limit_reached",
         "idempotency_in_progress",
         "validation_failed",
@@ -132,7 +134,7 @@ async def book(
 async def list_bookings(
     account: CurrentAccount,
     house: HouseOf,
-    status: Literal["held", "confirmed", "cancelled", "expired"] | None = None,
+    status: BookingState | None = None,
     performance_id: Annotated[UuidText | None, Query()] = None,
     schedule_id: Annotated[UuidText | None, Query()] = None,
     limit: Limit = 50,
@@ -168,6 +170,21 @@ async def get_booking(booking_id: BookingId, account: CurrentAccount, house: Hou
     return json_answer(await commands.view_of_row(house, row))
 
 
+@router.get(
+    "/v1/bookings/{booking_id}/history",
+    summary="What happened to my booking",
+    responses=STORY | responses("unauthenticated", "booking_not_found", "validation_failed"),
+)
+async def get_history(
+    booking_id: BookingId, account: CurrentAccount, house: HouseOf, from_version: FromVersion = 1, limit: Limit = 100
+) -> Response:
+    """All that was ever journaled of a booking of the caller's own: holding, paying, exchanging, giving back."""
+    row = await rows_of.find_booking(house.database, booking_id, account.id)
+    if row is None:
+        raise Problem("booking_not_found")
+    return json_answer(await story_of(house, row, customer_entry, from_version, limit))
+
+
 @router.patch(
     "/v1/bookings/{booking_id}",
     summary="Exchange seats",
@@ -179,6 +196,7 @@ async def get_booking(booking_id: BookingId, account: CurrentAccount, house: Hou
         "seats_unavailable",
         "customer_limit_reached",
         "sale_closed",
+        "schedule_cancelled",
         "booking_not_changeable",
         "booking_already_cancelled",
         "booking_expired",
@@ -230,6 +248,7 @@ async def exchange_seats(
         "booking_not_changeable",
         "booking_already_cancelled",
         "booking_expired",
+        "schedule_cancelled",
         "overloaded",
     ),
 )

@@ -103,7 +103,8 @@ async def get_cancellation(booking_id: BookingId, account: CurrentAccount, house
     row = await rows_of.find_cancellation(house.database, booking_id, account.id)
     if row is None:
         raise await _missing(house, booking_id, account)
-    return json_answer(cancellation_view(row))
+    (refund,) = await commands.refunds_of(house, [row])
+    return json_answer(cancellation_view(row, refund))
 
 
 @router.patch(
@@ -119,7 +120,8 @@ async def reword_cancellation(
     row = await rows_of.reword_cancellation(house.database, booking_id, account.id, change.reason)
     if row is None:
         raise await _missing(house, booking_id, account)
-    return json_answer(cancellation_view(row))
+    (refund,) = await commands.refunds_of(house, [row])
+    return json_answer(cancellation_view(row, refund))
 
 
 @router.get(
@@ -139,7 +141,8 @@ async def list_cancellations(
         before_id=None if after is None else id_of(after),
         limit=limit + 1,
     )
-    items = [cancellation_view(row) for row in rows[:limit]]
+    refunds = await commands.refunds_of(house, rows[:limit])
+    items = [cancellation_view(row, refund) for row, refund in zip(rows[:limit], refunds, strict=True)]
     return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
 
 

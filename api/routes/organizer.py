@@ -5,25 +5,26 @@ A schedule that is not the caller's is not found; admins may look into all of th
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from api.audit_trail import record
 from api.booking_commands import view_of_row
 from api.booking_view import CONFIRMED_EXAMPLE, Page, described
 from api.dependencies import HouseOf, Organizer
 from api.idempotency import TAKES_KEY, request_of
-from api.models import Input, RawText, ScheduleId, uuid_or_none
+from api.models import BookingState, Input, RawText, ScheduleId, uuid_or_none
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor, page_answer
 from api.problems import problem_of, responses
 from api.routes.performances import view
 from api.routes.schedules import own_schedule
 from engine.commands import AnyCommand, Block, Unblock
 from engine.refusals import Refusal
-from persistence import audit, catalogue
 from persistence import bookings as rows_of
+from persistence import catalogue
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -73,7 +74,7 @@ async def list_schedule_bookings(
     schedule_id: ScheduleId,
     account: Organizer,
     house: HouseOf,
-    status: Literal["held", "confirmed", "cancelled", "expired"] | None = None,
+    status: BookingState | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -149,15 +150,7 @@ async def _change(
     result = await house.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
     if isinstance(result, Refusal):
         raise problem_of(result, await house.plans.of_schedule(schedule_id))
-    async with house.database.begin() as connection:
-        await audit.write(
-            connection,
-            entry_id=house.clock.new_id(),
-            account_id=account.id,
-            action=action,
-            subject=f"schedule:{schedule_id}",
-            after=what,
-        )
+    await record(house, request, account, action, f"schedule:{schedule_id}", after=what)
     version: int = result.version
     return version
 

@@ -7,7 +7,6 @@ sent again, a webhook or settlement brings to its end. The card token goes to th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Annotated, Literal
 
@@ -36,13 +35,15 @@ from api.booking_view import (
 from api.dependencies import CurrentAccount, Customer, HouseOf
 from api.house import House
 from api.idempotency import TAKES_KEY
-from api.models import BookingId, Input, PaymentId, UuidText
+from api.models import BookingId, Input, PaymentId, PaymentState, UuidText
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
 from api.problems import Problem, responses
 from api.routes.cancellations import id_of
 from api.tokens import Account
-from engine.booking import Booking, PaymentStatus
+from api.under_way import finished
+from engine.booking import Booking
 from engine.commands import Confirm, RequestPayment
+from engine.payment import PaymentStatus
 from engine.refusals import Code
 from persistence import bookings as rows_of
 from persistence.bookings import PaymentRow
@@ -61,9 +62,6 @@ router = APIRouter(tags=["payments"])
 STATUSES = {name: status for status, name in STATUS_NAMES.items()}
 FREE = Approved("free")  # the outcome for a booking that costs nothing: no provider need be asked
 PENDING_RETRY_SECONDS = 2
-
-# Money under way, whether or not anybody is still waiting for it: the loop itself holds tasks only weakly.
-_under_way: set[asyncio.Task[Booking | PaymentRow]] = set()
 
 
 class Card(Input):
@@ -114,6 +112,7 @@ METHODS = Body(
         "booking_already_cancelled",
         "booking_already_paid",
         "payment_in_progress",
+        "schedule_cancelled",
         "validation_failed",
         "idempotency_key_reused",
         "overloaded",
@@ -145,11 +144,10 @@ async def pay(
         currency=requested.currency,
     )
     repeated = requested.payment.id != asked.payment_id
-    taking = asyncio.create_task(_take(house, provider, row, wish.method.token, repeated=repeated))
-    _under_way.add(taking)
-    taking.add_done_callback(_taken)
-    # A customer who hangs up must not stop what happens between the charge and its outcome's being recorded.
-    return await _answer(house, account, row, await asyncio.shield(taking))
+    # A customer who hangs up must not stop what happens between the charge and its outcome's being recorded; what a
+    # process that dies leaves undone is left to settlement.
+    result = await finished(_take(house, provider, row, wish.method.token, repeated=repeated))
+    return await _answer(house, account, row, result)
 
 
 async def _take(
@@ -177,7 +175,7 @@ async def _take(
         outcome = await provider.charge(charge)
     else:
         # Too late to charge: settlement may conclude soon that it never happened. What did happen can be asked.
-        outcome = await provider.look_up(payment.id)
+        outcome = await provider.look_up(row.ref)
     if outcome is None or isinstance(outcome, Unknown):
         return row
     try:
@@ -187,30 +185,24 @@ async def _take(
         return row
 
 
-def _taken(task: asyncio.Task[Booking | PaymentRow]) -> None:
-    _under_way.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        # Whoever waits gets it too; but perhaps nobody does any more.
-        logger.error("a payment is left to settlement", exc_info=error)
-
-
 async def _answer(house: House, account: Account, row: PaymentRow, result: Booking | PaymentRow) -> Response:
     """201, 402 or 202, by what is known of the payment."""
     if isinstance(result, Booking):
         assert result.payment is not None, "a settled payment is part of its booking"
         payment, booking = result.payment, await commands.view_of(house, row.schedule_id, result)
+        view = payment_view(payment, row.booking_id, row.currency, result.refunds)
     else:
-        payment = result.payment
+        payment, view = result.payment, payment_row_view(result)
         found = await rows_of.find_booking(house.database, row.booking_id, account.id)
         assert found is not None, "a booking with a payment is in the tables"
         booking = await commands.view_of_row(house, found)
-    if payment.status is PaymentStatus.DECLINED:
+    # Money that came after all for a payment given up goes back: to the customer it stays declined.
+    if payment.status is PaymentStatus.DECLINED or payment.reason:
         raise Problem("payment_declined", reason=payment.reason, payment_id=payment.id, expires_at=booking.expires_at)
-    view = paid_view(payment_view(payment, row.booking_id, row.currency), booking)
-    location = {"Location": f"/v1/payments/{payment.id}"}
-    if payment.status is PaymentStatus.APPROVED:
-        return json_answer(view, 201, location)
-    return json_answer(view, 202, location | {"Retry-After": str(PENDING_RETRY_SECONDS)})
+    paid, location = paid_view(view, booking), {"Location": f"/v1/payments/{payment.id}"}
+    if payment.status is PaymentStatus.REQUESTED:
+        return json_answer(paid, 202, location | {"Retry-After": str(PENDING_RETRY_SECONDS)})
+    return json_answer(paid, 201, location)  # also where it has been refunded since
 
 
 async def _free_of_charge(house: House, schedule_id: str, booking: Booking) -> Response:
@@ -226,12 +218,12 @@ async def _free_of_charge(house: House, schedule_id: str, booking: Booking) -> R
 async def list_payments(
     account: CurrentAccount,
     house: HouseOf,
-    status: Literal["pending", "approved", "declined"] | None = None,
+    status: PaymentState | None = None,
     booking_id: Annotated[UuidText | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """The caller's own payments, declined attempts included, newest first."""
+    """The caller's own payments, declined attempts included, newest first. What was refunded says how much."""
     after = decode_cursor(cursor, 1)
     rows = await rows_of.list_payments(
         house.database,

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,18 +19,7 @@ from starlette.responses import Response
 from api.dependencies import HouseOf, Organizer
 from api.house import House
 from api.idempotency import TAKES_KEY, once, request_of
-from api.models import (
-    Amount,
-    Currency,
-    Input,
-    PerformanceId,
-    RawText,
-    ScheduleId,
-    Time,
-    UuidText,
-    not_null,
-    uuid_or_none,
-)
+from api.models import PerformanceId, ScheduleId, rfc3339, uuid_or_none
 from api.paging import (
     Cursor,
     Fields,
@@ -47,81 +35,18 @@ from api.problems import Problem, invalid, responses
 from api.recurrence import occurrences
 from api.routes.performances import DateFrom, DateTo, own_performance
 from api.routes.venues import plan_capacities
-from api.sales import change_terms, end_sales, milliseconds, terms_of
+from api.sales import change_terms, end_sales, terms_of
+from api.schedule_input import CHANGEABLE, NewSchedule, ScheduleChange
 from api.schedule_view import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
 from api.tokens import Account
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from persistence import audit, catalogue
+from persistence.moments import milliseconds
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
 PAGES_SEARCHED = 5  # how far `available=true` looks for schedules with seats before it answers a short page
-Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount], Field(min_length=1, max_length=100)]
-MaxSeats = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
-HoldSeconds = Annotated[int, Field(strict=True, ge=30, le=3600)]
-CHANGEABLE = (
-    "starts_at",
-    "prices",
-    "sale_opens_at",
-    "sale_closes_at",
-    "max_seats_per_customer",
-    "hold_seconds",
-    "waiting_room",
-)
-
-
-class NewSchedule(Input):
-    """When, where and on what terms. With `recurrence` one request makes a schedule for every date."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "starts_at": "2027-12-24T19:30:00+09:00",
-                    "venue_id": "0197d0a0-0000-7000-8000-000000000000",
-                    "currency": "KRW",
-                    "prices": {"R": 150000, "S": 90000},
-                    "max_seats_per_customer": 4,
-                }
-            ]
-        }
-    )
-
-    starts_at: Time
-    venue_id: UuidText
-    currency: Currency
-    prices: Annotated[Prices, Field(description="Every category of the venue's plan, in minor units.")]
-    sale_opens_at: Annotated[Time | None, Field(description="At once unless set.")] = None
-    sale_closes_at: Annotated[Time | None, Field(description="At the start unless set.")] = None
-    max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
-    hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600
-    waiting_room: bool = False
-    recurrence: Annotated[
-        RawText | None,
-        Field(
-            max_length=200,
-            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, in the offset of `starts_at`. "
-            "The sale opens for all at once; `sale_closes_at` keeps its distance from each start.",
-            examples=["FREQ=DAILY;COUNT=5"],
-        ),
-    ] = None
-
-
-class ScheduleChange(Input):
-    """What is to be different; what is left out stays as it is. Bookings keep the price they were made at."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"prices": {"R": 160000, "S": 95000}}]})
-
-    starts_at: Annotated[Time | None, not_null] = None
-    prices: Annotated[Prices | None, not_null] = None
-    sale_opens_at: Time | None = None
-    sale_closes_at: Time | None = None
-    max_seats_per_customer: MaxSeats | None = None
-    hold_seconds: Annotated[HoldSeconds | None, not_null] = None
-    waiting_room: Annotated[bool | None, not_null] = None
-    venue_id: UuidText | None = None
-    currency: Currency | None = None
 
 
 # --- creating ---------------------------------------------------------------------------------------------------------
@@ -212,7 +137,15 @@ async def _open(
     now = house.now()
     terms = terms_of(
         catalogue.ScheduleRow(
-            id=schedule_id, organizer_id="", duration_minutes=0, seq=1, created_at=now, updated_at=now, **values
+            id=schedule_id,
+            organizer_id="",
+            duration_minutes=0,
+            seq=1,
+            cancelled_at=None,
+            cancellation_reason=None,
+            created_at=now,
+            updated_at=now,
+            **values,
         )
     )
     await catalogue.open_schedule(connection, schedule_id, milliseconds(now), Opened(plan.digest, terms))
@@ -307,18 +240,22 @@ async def own_schedule(connection: AsyncConnection, schedule_id: str, account: A
 @router.patch(
     "/schedules/{schedule_id}",
     summary="Change when and on what terms a schedule is sold",
-    responses=responses("unauthenticated", "forbidden", "schedule_not_found", "schedule_conflict", "overloaded"),
+    responses=responses(
+        "unauthenticated", "forbidden", "schedule_not_found", "schedule_conflict", "schedule_cancelled", "overloaded"
+    ),
     dependencies=[TAKES_KEY],
 )
 async def change_schedule(
     schedule_id: ScheduleId, change: ScheduleChange, request: Request, account: Organizer, house: HouseOf
 ) -> ScheduleView:
     request_id, fingerprint = await request_of(request, account)
-    wanted = {name: getattr(change, name) for name in change.model_fields_set}
+    wanted = change.model_dump(exclude_unset=True)
     async with house.database.begin() as connection:
         performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
         await own_performance(connection, performance_id, account)  # locked: two changes must not undo one another
         row = await own_schedule(connection, schedule_id, account)
+        if row.cancelled_at is not None:
+            raise Problem("schedule_cancelled", at=rfc3339(row.cancelled_at))
         new = await _changed(connection, house, row, wanted)
         if terms_of(new) != terms_of(row):
             # The actor's transaction writes the row, so this one must not have touched it yet.

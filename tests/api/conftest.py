@@ -15,7 +15,7 @@ from actors.clock import SystemClock
 from actors.gateway import Gateway
 from actors.schedule import Schedule
 from actors.settings import Settings
-from actors.wire import decode_requests, encode_replies
+from actors.wire import decode_requests, encode_inspection, encode_replies
 from api import house
 from api.app import create_app
 from persistence.dsn import asyncpg_dsn
@@ -37,7 +37,7 @@ class LocalOwner:
         return encode_replies(await self.schedule.submit(decode_requests(data)))
 
     async def inspect(self) -> bytes:
-        raise AssertionError("nobody asks")
+        return encode_inspection(await self.schedule.inspect())
 
 
 class LocalOwners:
@@ -55,8 +55,11 @@ class LocalOwners:
             self.owners[schedule_id] = LocalOwner(schedule)
         return self.owners[schedule_id]
 
+    async def current(self, schedule_id: str) -> LocalOwner | None:
+        return self.owners.get(schedule_id)
+
     async def replace(self, schedule_id: str, owner: LocalOwner) -> None:
-        raise AssertionError("the owner fell silent")
+        await self.owners.pop(schedule_id).schedule.stop()
 
 
 @asynccontextmanager

@@ -10,12 +10,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 
 from tests.waiting import until as until
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
 
 PASSWORD = "correct horse battery staple"
 PRICES = {"VIP": 150_000, "Standard": 55_000, "Standing": 33_000}
@@ -91,6 +94,14 @@ async def sign_up(http: httpx.AsyncClient, role: str = "customer") -> dict[str, 
     return {"Authorization": f"Bearer {session.json()['access_token']}"}
 
 
+async def log_in_admin(http: httpx.AsyncClient, stack: Stack) -> dict[str, str]:
+    """The stack's admin, logged in."""
+    credentials = {"email": stack.admin_email, "password": stack.admin_password}
+    session = await http.post("/v1/sessions", json=credentials)
+    assert session.status_code == 201, session.text
+    return {"Authorization": f"Bearer {session.json()['access_token']}"}
+
+
 async def open_sale(
     http: httpx.AsyncClient,
     *,
@@ -128,7 +139,7 @@ async def open_sale(
         seats=tuple(seat["seat_guid"] for zone in document["zones"] for row in zone["rows"] for seat in row["seats"]),
         areas=tuple(area["guid"] for zone in document["zones"] for area in zone.get("general_admission", ())),
         prices=prices,
-        starts_at=starts_at,
+        starts_at=datetime.fromisoformat(schedule.json()["starts_at"]),
     )
 
 
@@ -148,6 +159,33 @@ async def pay(
     """The answer to paying for the booking with a sandbox token."""
     body = {"method": {"type": "card", "token": token}}
     return await http.post(f"/v1/bookings/{booking['id']}/payments", json=body, headers=headers)
+
+
+async def paid_booking(
+    http: httpx.AsyncClient, sale: Sale, headers: Mapping[str, str], *seats: str, token: str = "tok_approve"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A booking of these seats, and the payment that confirmed it."""
+    answer = await pay(http, await hold(http, sale, headers, *seats), headers, token)
+    assert answer.status_code == 201, answer.text
+    payment: dict[str, Any] = answer.json()
+    booking: dict[str, Any] = payment.pop("booking")
+    return booking, payment
+
+
+async def refund(
+    http: httpx.AsyncClient, payment: Mapping[str, Any], headers: Mapping[str, str], *seats: str, **wish: Any
+) -> httpx.Response:
+    """The answer to giving these seats back, or all that are left."""
+    body = ({"seats": seats} if seats else {}) | wish
+    return await http.post(f"/v1/payments/{payment['id']}/refunds", json=body, headers=headers)
+
+
+async def read(http: httpx.AsyncClient, url: str, headers: Mapping[str, str], **query: Any) -> dict[str, Any]:
+    """What is at the address."""
+    answer = await http.get(url, params=query, headers=headers)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 async def free_seats(http: httpx.AsyncClient, sale: Sale) -> set[str]:

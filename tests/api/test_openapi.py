@@ -57,6 +57,26 @@ def test_every_route_of_the_contract_is_described(schema: dict[str, Any]) -> Non
         "/v1/cancellations": {"get"},
         "/v1/payments": {"get"},
         "/v1/payments/{payment_id}": {"get"},
+        "/v1/bookings/{booking_id}/history": {"get"},
+        "/v1/payments/{payment_id}/refunds": {"post", "get"},
+        "/v1/payments/{payment_id}/refund_quote": {"get"},
+        "/v1/refunds/{refund_id}": {"get"},
+        "/v1/organizer/performances": {"get"},
+        "/v1/organizer/schedules/{schedule_id}/bookings": {"get"},
+        "/v1/organizer/schedules/{schedule_id}/blocks": {"post", "delete"},
+        "/v1/organizer/schedules/{schedule_id}/cancellation": {"post", "get"},
+        "/v1/admin/bookings": {"get"},
+        "/v1/admin/bookings/{booking_id}": {"get", "patch", "delete"},
+        "/v1/admin/bookings/{booking_id}/cancellation": {"post"},
+        "/v1/admin/bookings/{booking_id}/history": {"get"},
+        "/v1/admin/payments": {"get"},
+        "/v1/admin/payments/{payment_id}": {"get"},
+        "/v1/admin/cancellations": {"get"},
+        "/v1/admin/refunds": {"get"},
+        "/v1/admin/refunds/{refund_id}/settlement": {"post"},
+        "/v1/admin/audit": {"get"},
+        "/v1/admin/actors": {"get"},
+        "/v1/admin/schedules/{schedule_id}/journal": {"get"},
         "/healthz": {"get"},
         "/readyz": {"get"},
         "/metrics": {"get"},
@@ -111,7 +131,15 @@ def test_authorize_works_by_token_and_by_password(schema: dict[str, Any]) -> Non
 
 
 def test_idempotency_key_is_described_where_it_is_taken(schema: dict[str, Any]) -> None:
-    for path in ("/v1/accounts", "/v1/venues", "/v1/performances", "/v1/performances/{performance_id}/schedules"):
+    for path in (
+        "/v1/accounts",
+        "/v1/venues",
+        "/v1/performances",
+        "/v1/performances/{performance_id}/schedules",
+        "/v1/payments/{payment_id}/refunds",
+        "/v1/admin/bookings/{booking_id}/cancellation",
+        "/v1/organizer/schedules/{schedule_id}/cancellation",
+    ):
         names = {parameter["name"] for parameter in schema["paths"][path]["post"]["parameters"]}
         assert "Idempotency-Key" in names, path
 

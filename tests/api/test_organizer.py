@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import httpx
 import pytest
 
-from tests.api.sale import Sale, free_seats, hold, open_sale, problem, seat_ids, sign_up, until
+from tests.api.sale import (
+    Sale,
+    free_seats,
+    hold,
+    log_in_admin,
+    open_sale,
+    problem,
+    read,
+    seat_ids,
+    sign_up,
+    until,
+)
+from tests.conftest import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -50,6 +64,28 @@ async def test_blocked_seats_are_not_for_sale_until_they_are_unblocked(http: htt
     answer = await http.request("DELETE", url, json={"seats": seats}, headers=sale.organizer)
     assert answer.status_code == 204, answer.text
     await hold(http, sale, customer, *seats)
+
+
+async def test_a_repeated_block_is_one_change_on_the_record(http: httpx.AsyncClient, sale: Sale, stack: Stack) -> None:
+    seats, headers = sale.fresh(1), sale.organizer | {"Idempotency-Key": uuid4().hex}
+    url = f"/v1/organizer/schedules/{sale.schedule_id}/blocks"
+    answers = [await http.post(url, json={"seats": seats, "reason": "camera"}, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    admin = await log_in_admin(http, stack)
+    query = {"subject": f"schedule:{sale.schedule_id}", "action": "seats.blocked"}
+    log = (await read(http, "/v1/admin/audit", admin, **query))["items"]
+    assert [entry["after"]["seats"] for entry in log].count(seats) == 1
+
+
+async def test_bookings_are_listed_by_their_status(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer = await sign_up(http)
+    booking = await hold(http, sale, customer, *sale.fresh(1))
+    url = f"/v1/organizer/schedules/{sale.schedule_id}/bookings"
+    for status, listed in (("held", True), ("partially_refunded", False), ("refunded", False), ("cancelled", False)):
+        items = (await read(http, url, sale.organizer, status=status))["items"]
+        assert (booking["id"] in [item["id"] for item in items]) == listed, status
+    problem(await http.get(url, params={"status": "gone"}, headers=sale.organizer), 422, "validation_failed")
 
 
 async def test_a_held_seat_cannot_be_blocked_and_a_stranger_blocks_nothing(http: httpx.AsyncClient, sale: Sale) -> None:

@@ -144,6 +144,48 @@ async def test_a_repeated_key_opens_once(worker: Worker) -> None:
     assert answers[0].content == answers[1].content
 
 
+# --- what giving seats back costs -------------------------------------------------------------------------------------
+def steps(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
+    return [{"days_before": days, "fee_percent": percent} for days, percent in pairs]
+
+
+async def test_a_schedule_has_the_usual_refund_policy_unless_it_has_its_own(worker: Worker) -> None:
+    sale = await open_sale(worker.http)
+    url = f"/v1/schedules/{sale.schedule_id}"
+    assert (await worker.http.get(url)).json()["refund_policy"] == steps((10, 0), (7, 10), (3, 20), (0, 30))
+    own, final = steps((14, 0), (13, 0), (1, 50)), steps()
+    made = (await create(worker, sale, refund_policy=own, recurrence="FREQ=DAILY;COUNT=2")).json()
+    assert [each["refund_policy"] for each in (made, *made["recurring"])] == [own, own]
+    for policy in (own, final):
+        assert (await change(worker, sale, refund_policy=policy)).json()["refund_policy"] == policy
+        read = (await worker.http.get(url)).json()
+        assert (read["refund_policy"], read["cancelled_at"], read["cancellation_reason"]) == (policy, None, None)
+    assert (await change(worker, sale, hold_seconds=60)).json()["refund_policy"] == final
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        (steps((7, 10), (10, 0)), "refund_policy"),
+        (steps((7, 10), (7, 20)), "refund_policy"),
+        (steps((7, 10), (3, 5)), "refund_policy"),
+        (steps(*((20 - day, 0) for day in range(11))), "refund_policy"),
+        (steps((367, 0)), "refund_policy.0.days_before"),
+        (steps((-1, 0)), "refund_policy.0.days_before"),
+        (steps((1.5, 0)), "refund_policy.0.days_before"),
+        (steps((1, 101)), "refund_policy.0.fee_percent"),
+        (steps((1, -1)), "refund_policy.0.fee_percent"),
+        ([{"days_before": 1}], "refund_policy.0.fee_percent"),
+        (None, "refund_policy"),
+        ("none", "refund_policy"),
+    ],
+)
+async def test_what_is_wrong_with_a_refund_policy_is_named(worker: Worker, policy: Any, field: str) -> None:
+    sale = await open_sale(worker.http)
+    assert fields(await create(worker, sale, refund_policy=policy)) == [field]
+    assert fields(await change(worker, sale, refund_policy=policy)) == [field]
+
+
 # --- conflicts --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("minutes", "conflicts"), [(0, True), (89, True), (-89, True), (90, False), (-90, False), (24 * 60, False)]
@@ -428,6 +470,40 @@ async def test_only_the_organizer_changes_a_schedule(worker: Worker) -> None:
         problem(await worker.http.request(method, url, json=body), 401, "unauthenticated")
         problem(await worker.http.request(method, url, json=body, headers=await worker.sign_up()), 403, "forbidden")
         problem(await worker.http.request(method, url, json=body, headers=stranger), 404, "schedule_not_found")
+
+
+async def test_a_cancelled_schedule_is_shown_as_such_and_neither_sold_nor_changed(worker: Worker) -> None:
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "A-1")
+    url = f"/v1/schedules/{sale.schedule_id}"
+    cancelled = await worker.http.post(
+        f"/v1/organizer/schedules/{sale.schedule_id}/cancellation", json={"reason": "flood"}, headers=sale.organizer
+    )
+    assert (cancelled.status_code, cancelled.json()["bookings_live"]) == (202, 1)
+    read = (await worker.http.get(url)).json()
+    assert (read["sale"]["state"], read["cancellation_reason"]) == ("cancelled", "flood")
+    assert read["cancelled_at"] == cancelled.json()["cancelled_at"]
+    listed = f"/v1/performances/{sale.performance_id}/schedules"
+    assert [item["id"] for item in (await worker.http.get(listed)).json()["items"]] == [sale.schedule_id]
+    assert (await worker.http.get(f"{listed}?available=true")).json()["items"] == []
+    for answer in (
+        await worker.http.post(sale.bookings_url, json={"seats": ["A-2"]}, headers=customer),
+        await worker.http.post(sale.bookings_url, json={"quantity": 1}, headers=customer),
+        await worker.http.patch(f"/v1/bookings/{booking['id']}", json={"seats": ["A-2"]}, headers=customer),
+        await worker.http.post(f"/v1/bookings/{booking['id']}/extension", headers=customer),
+        await worker.http.post(
+            f"/v1/bookings/{booking['id']}/payments",
+            json={"method": {"type": "card", "token": "tok_approve"}},
+            headers=customer,
+        ),
+        await change(worker, sale, hold_seconds=60),
+    ):
+        assert problem(answer, 409, "schedule_cancelled")["at"] == read["cancelled_at"]
+    # Its time is free for another, and it goes once nobody has seats any more.
+    assert (await create(worker, sale, starts_at=sale.starts_at.isoformat())).status_code == 201
+    problem(await worker.http.delete(url, headers=sale.organizer), 409, "schedule_has_bookings")
+    assert (await worker.http.delete(f"/v1/bookings/{booking['id']}", headers=customer)).status_code == 201
+    assert (await worker.http.delete(url, headers=sale.organizer)).status_code == 204
 
 
 # --- deleting ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,171 @@
+"""What admins see of payments and refunds, and the one thing they do about them by hand: pay out what a provider won't.
+
+Refunds outside the policy are `POST /v1/payments/{id}/refunds`, which is everybody's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID, uuid5
+
+from fastapi import APIRouter, Body, Query
+from fastapi.responses import Response
+from pydantic import Field
+
+from actors.refunding import complete
+from api.admin_view import (
+    WHERE_EXAMPLE,
+    AdminPaymentView,
+    AdminRefundView,
+    admin_payment_view,
+    admin_refund_view,
+)
+from api.booking_view import PAYMENT_EXAMPLE, PAYMENT_STATUS_NAMES, Page, described
+from api.dependencies import Admin, HouseOf
+from api.house import House
+from api.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.problems import Problem, responses
+from api.refund_view import REFUND_EXAMPLE, REFUND_STATUS_NAMES
+from api.routes.admin_bookings import Archived
+from api.routes.cancellations import id_of
+from api.tokens import Account
+from api.under_way import finished
+from engine.payment import RefundStatus
+from persistence import audit, refunds
+from persistence import bookings as rows_of
+from persistence.refunds import RefundRow
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+REFUSALS = responses("unauthenticated", "forbidden")
+PAYMENT = PAYMENT_EXAMPLE | WHERE_EXAMPLE
+REFUND = REFUND_EXAMPLE | WHERE_EXAMPLE | {"provider": "sandbox"}
+PAYMENT_STATUSES = {name: status for status, name in PAYMENT_STATUS_NAMES.items()}
+REFUND_STATUSES = {name: status for status, name in REFUND_STATUS_NAMES.items()}
+
+
+class Settlement(Input):
+    """How the customer got the money instead."""
+
+    reference: Annotated[Text, Field(min_length=1, max_length=200, description="Of the bank transfer, say.")]
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+
+
+@router.get(
+    "/payments",
+    summary="Everybody's payments",
+    responses=described(200, Page, {"items": [PAYMENT], "next_cursor": None}, "Newest first.")
+    | REFUSALS
+    | responses("validation_failed"),
+)
+async def list_all_payments(
+    account: Admin,
+    house: HouseOf,
+    status: PaymentState | None = None,
+    booking_id: Annotated[UuidText | None, Query()] = None,
+    schedule_id: Annotated[UuidText | None, Query()] = None,
+    archived: Archived = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """All payments, declined attempts included, newest first."""
+    after = decode_cursor(cursor, 1)
+    rows = await rows_of.list_payments(
+        house.database,
+        customer_id=None,
+        status=None if status is None else PAYMENT_STATUSES[status],
+        booking_id=booking_id,
+        schedule_id=schedule_id,
+        archived=archived,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    items = [admin_payment_view(row) for row in rows[:limit]]
+    return json_answer(Page(items, encode_cursor(rows[limit - 1].payment.id) if len(rows) > limit else None))
+
+
+@router.get(
+    "/payments/{payment_id}",
+    summary="Anybody's payment",
+    responses=described(200, AdminPaymentView, PAYMENT, "The payment as it is now.")
+    | REFUSALS
+    | responses("payment_not_found"),
+)
+async def get_any_payment(payment_id: PaymentId, account: Admin, house: HouseOf) -> Response:
+    row = await rows_of.find_payment(house.database, payment_id, None)
+    if row is None:
+        raise Problem("payment_not_found")
+    return json_answer(admin_payment_view(row))
+
+
+@router.get(
+    "/refunds",
+    summary="Everybody's refunds",
+    responses=described(200, Page, {"items": [REFUND], "next_cursor": None}, "Newest first.")
+    | REFUSALS
+    | responses("validation_failed"),
+)
+async def list_all_refunds(
+    account: Admin,
+    house: HouseOf,
+    status: RefundState | None = None,
+    schedule_id: Annotated[UuidText | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """What was given back, and with `status=pending` what is owed, newest first."""
+    after = decode_cursor(cursor, 1)
+    rows = await refunds.list_refunds(
+        house.database,
+        status=None if status is None else REFUND_STATUSES[status],
+        schedule_id=schedule_id,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    items = [admin_refund_view(row) for row in rows[:limit]]
+    return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))
+
+
+@router.post(
+    "/refunds/{refund_id}/settlement",
+    status_code=201,
+    summary="Record that a refund was paid out by hand",
+    responses=described(201, AdminRefundView, REFUND | {"reference": "manual:T-2026-0815"}, "The refund, completed.")
+    | REFUSALS
+    | responses("refund_not_found", "already_refunded", "validation_failed", "overloaded"),
+)
+async def settle_refund(
+    refund_id: RefundId,
+    wish: Annotated[Settlement, Body(examples=[{"reference": "T-2026-0815", "reason": "the card was closed"}])],
+    account: Admin,
+    house: HouseOf,
+) -> Response:
+    """For a refund that its provider refuses: the customer has the money by other means, and nobody asks the provider
+    any more. With the same reference again it answers the same."""
+    row = await refunds.find(house.database, refund_id)
+    if row is None:
+        raise Problem("refund_not_found")
+    return await finished(_settle(house, account, row, wish))
+
+
+async def _settle(house: House, account: Account, row: RefundRow, wish: Settlement) -> Response:
+    """The command and its record."""
+    reference = f"manual:{wish.reference}"
+    if row.status is not RefundStatus.COMPLETED:
+        await complete(house.gateway, row, reference)
+    now = await refunds.find(house.database, row.id)
+    assert now is not None, "refunds are never deleted"
+    if now.reference != reference:
+        raise Problem("already_refunded")
+    async with house.database.begin() as connection:
+        await audit.write(
+            connection,
+            entry_id=str(uuid5(UUID(row.id), "settlement")),  # one refund is completed once
+            account_id=account.id,
+            action="refund.settled",
+            subject=f"booking:{row.booking_id}",
+            before={"refund_id": row.id, "status": "pending"},
+            after={"refund_id": row.id, "status": "completed", "reference": reference, "reason": wish.reason},
+        )
+    return json_answer(admin_refund_view(now), 201)

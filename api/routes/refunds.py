@@ -1,0 +1,228 @@
+"""Refunds: give seats of a paid booking back for money, see what that would come to, and read what became of it.
+
+The schedule's owner decides by the refund policy the booking was made under, frees the seats and journals what is owed,
+all at once; only then the provider is asked, with the refund's id as the idempotency key. If it does not answer, the
+refund is `pending` and the background process goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from api import booking_commands as commands
+from api.audit_trail import record
+from api.booking_view import REFUNDED_EXAMPLE, Page, RefundedView, described, refunded_view
+from api.dependencies import Caller, CurrentAccount, HouseOf
+from api.giving_back import pay_out
+from api.house import House
+from api.idempotency import TAKES_KEY
+from api.models import Input, PaymentId, RefundId
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.problems import Problem, invalid, problem_of, responses
+from api.refund_quote import quote
+from api.refund_view import QUOTE_EXAMPLE, REFUND_EXAMPLE, QuoteView, RefundView, refund_row_view
+from api.routes.bookings import SeatId, SeatIds
+from api.routes.cancellations import Reason, id_of
+from api.tokens import Account
+from api.under_way import finished
+from engine.commands import Refund
+from engine.decide import MAX_PLACES_PER_BOOKING
+from engine.payment import PaymentStatus
+from engine.refusals import Code, Refusal
+from persistence import bookings as rows_of
+from persistence import refunds
+from persistence.bookings import PaymentRow
+
+router = APIRouter(tags=["refunds"])
+
+Payer = Annotated[Account, Depends(Caller("customer", "admin"))]
+
+
+class RefundWish(Input):
+    """What to give back, and why. Without `seats`, all that are left."""
+
+    seats: SeatIds | None = None
+    reason: Reason = ""
+    fee_percent: Annotated[
+        int | None,
+        Field(strict=True, ge=0, le=100, description="Only for admins, who are not bound by the policy; 0 unless set."),
+    ] = None
+
+
+WISHES = Body(
+    openapi_examples={
+        "everything": {"summary": "All seats", "value": {"reason": "cannot come"}},
+        "seats": {"summary": "One of the seats", "value": {"seats": ["1F-A-13"]}},
+        "admin": {"summary": "As an admin", "value": {"reason": "row A was flooded", "fee_percent": 0}},
+    }
+)
+
+
+def _command(wish: RefundWish, row: PaymentRow, account: Account, refund_id: str) -> Refund:
+    seats = tuple(wish.seats or ())
+    ids = (row.booking_id, account.id, refund_id, row.payment.id)
+    if account.role != "admin":
+        if wish.fee_percent is not None:
+            raise Problem("forbidden")
+        return Refund(*ids, seats, wish.reason, "customer")
+    if not wish.reason:
+        raise invalid("reason", "an admin must give a reason", "관리자는 사유를 입력해야 합니다")
+    return Refund(row.booking_id, "", refund_id, row.payment.id, seats, wish.reason, "admin", wish.fee_percent or 0)
+
+
+@router.post(
+    "/v1/payments/{payment_id}/refunds",
+    status_code=201,
+    summary="Give seats back",
+    dependencies=[TAKES_KEY],
+    responses=described(
+        201,
+        RefundedView,
+        REFUNDED_EXAMPLE,
+        "The seats are free again. `pending`: the provider has not confirmed yet; the money is owed all the same.",
+    )
+    | responses(
+        "unauthenticated",
+        "forbidden",
+        "payment_not_found",
+        "not_refundable",
+        "already_refunded",
+        "validation_failed",
+        "unknown_seat",
+        "duplicate_seat",
+        "idempotency_key_reused",
+        "overloaded",
+    ),
+)
+async def refund_payment(
+    payment_id: PaymentId,
+    request: Request,
+    account: Payer,
+    house: HouseOf,
+    wish: Annotated[RefundWish | None, WISHES] = None,
+) -> Response:
+    """Gives back all seats or some, for their price less the fee of the refund policy they were booked under.
+
+    An admin may refund any payment, at any time, for any fee, and says why.
+    """
+    row = await _payment(house, payment_id, account)
+    command = _command(wish or RefundWish(), row, account, house.clock.new_id())
+    return await finished(_refund(house, request, account, row, command))
+
+
+async def _refund(house: House, request: Request, account: Account, row: PaymentRow, command: Refund) -> Response:
+    """From the command to the provider's answer. If this process dies, `actors.refunding` goes on."""
+    booking = await commands.send(house, row.schedule_id, command, request, account)
+    if isinstance(booking, Refusal):
+        raise await _refused(house, row, booking)
+    made = booking.refunds[-1]  # of the moment of the command, also where the request is repeated
+    if account.role == "admin":
+        facts = {"refund_id": made.id, "amount": made.amount, "fee": made.fee, "reason": made.reason}
+        plan = await house.plans.of_schedule(row.schedule_id)
+        await record(
+            house,
+            request,
+            account,
+            "booking.refunded",
+            f"booking:{row.booking_id}",
+            before={"payment_id": row.payment.id, "refunded": row.refunded},
+            after=facts | {"seats": [plan.ids[index] for index in made.seats]},
+        )
+    await pay_out(house, made.id)
+    refund = await refunds.find(house.database, made.id)
+    now = await rows_of.find_booking(house.database, row.booking_id, None)
+    assert refund is not None, "what was answered is in the tables"
+    assert now is not None, "what was answered is in the tables"
+    view = refunded_view(refund, await commands.view_of_row(house, now))
+    return json_answer(view, 201, {"Location": f"/v1/refunds/{refund.id}"})
+
+
+async def _payment(house: House, payment_id: str, account: Account) -> PaymentRow:
+    row = await rows_of.find_payment(house.database, payment_id, commands.owner_of(account))
+    if row is None:
+        raise Problem("payment_not_found")
+    return row
+
+
+async def _refused(house: House, row: PaymentRow, refusal: Refusal) -> Problem:
+    """The refusal as a problem; it is about the payment, whose booking the owner may have forgotten."""
+    if refusal.code in (Code.BOOKING_NOT_FOUND, Code.NOT_REFUNDABLE) and not refusal.seats:
+        now = await rows_of.find_payment(house.database, row.payment.id, None)
+        whole = now is not None and now.payment.status is PaymentStatus.REFUNDED
+        refusal = Refusal(Code.ALREADY_REFUNDED if whole else Code.NOT_REFUNDABLE, at_ms=refusal.at_ms)
+    return problem_of(refusal, await house.plans.of_schedule(row.schedule_id) if refusal.seats else None)
+
+
+@router.get(
+    "/v1/payments/{payment_id}/refund_quote",
+    summary="What I would get back",
+    responses=described(200, QuoteView, QUOTE_EXAMPLE, "What a refund would come to if it were asked for now.")
+    | responses(
+        "unauthenticated",
+        "payment_not_found",
+        "not_refundable",
+        "already_refunded",
+        "validation_failed",
+        "unknown_seat",
+        "duplicate_seat",
+    ),
+)
+async def quote_refund(
+    payment_id: PaymentId,
+    account: CurrentAccount,
+    house: HouseOf,
+    seats: Annotated[
+        list[SeatId] | None,
+        Query(max_length=MAX_PLACES_PER_BOOKING, description="As in the refund: repeated once per place."),
+    ] = None,
+) -> Response:
+    """Changes nothing; refused where the refund would be. An admin is told what the customer would get."""
+    row = await _payment(house, payment_id, account)
+    plan = await house.plans.of_schedule(row.schedule_id)
+    story = await refunds.story(house.database, row.schedule_id, row.booking_id)
+    what = (row.booking_id, payment_id, tuple(seats or ()), house.clock.now_ms())
+    quoted = await asyncio.to_thread(quote, plan, story, *what)
+    if isinstance(quoted, Refusal):
+        raise await _refused(house, row, quoted)
+    return json_answer(quoted)
+
+
+@router.get(
+    "/v1/payments/{payment_id}/refunds",
+    summary="The refunds of a payment",
+    responses=described(200, Page, {"items": [REFUND_EXAMPLE], "next_cursor": None}, "Newest first.")
+    | responses("unauthenticated", "payment_not_found", "validation_failed"),
+)
+async def list_refunds(
+    payment_id: PaymentId, account: CurrentAccount, house: HouseOf, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """What was given back of a payment of one's own, newest first."""
+    await _payment(house, payment_id, account)
+    after = decode_cursor(cursor, 1)
+    rows = await refunds.list_refunds(
+        house.database,
+        payment_id=payment_id,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    items: list[Any] = [refund_row_view(row) for row in rows[:limit]]
+    return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))
+
+
+@router.get(
+    "/v1/refunds/{refund_id}",
+    summary="One of my refunds",
+    responses=described(200, RefundView, REFUND_EXAMPLE, "The refund as it is now.")
+    | responses("unauthenticated", "refund_not_found"),
+)
+async def get_refund(refund_id: RefundId, account: CurrentAccount, house: HouseOf) -> Response:
+    """A refund of the caller's own; anybody else's is not found."""
+    row = await refunds.find(house.database, refund_id)
+    if row is None or commands.owner_of(account) not in (None, row.customer_id):
+        raise Problem("refund_not_found")
+    return json_answer(refund_row_view(row))

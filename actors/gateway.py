@@ -64,8 +64,11 @@ class Owners(Protocol[OwnerT]):
     async def find(self, schedule_id: str) -> OwnerT:
         """The schedule's owner, brought up if need be. Raises `OwnerLost`."""
 
+    async def current(self, schedule_id: str) -> OwnerT | None:
+        """The schedule's owner if there is one; brings none up."""
+
     async def replace(self, schedule_id: str, owner: OwnerT) -> None:
-        """Does away with an owner that has fallen silent."""
+        """Does away with an owner that has fallen silent, or no longer tells the truth."""
 
 
 class _Waiting:
@@ -127,6 +130,23 @@ class Gateway(Generic[OwnerT]):
                     return decode_inspection(await (await lane.owner()).inspect())
         except (TimeoutError, OwnerLost) as error:
             raise Unavailable("the schedule's owner does not answer") from error
+
+    async def peek(self, schedule_id: str) -> Inspection | None:
+        """What the schedule's owner holds in memory, if there is one. Raises `Unavailable` if it does not answer."""
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                owner = await self._owners.current(schedule_id)
+                return None if owner is None else decode_inspection(await owner.inspect())
+        except OwnerLost:
+            return None
+        except TimeoutError as error:
+            raise Unavailable("the schedule's owner does not answer") from error
+
+    async def retire(self, schedule_id: str) -> None:
+        """Ends the schedule's owner, if there is one; whoever asks next gets a new one, fresh from the journal."""
+        owner = await self._owners.current(schedule_id)
+        if owner is not None:
+            await self._owners.replace(schedule_id, owner)
 
     async def close(self) -> None:
         """Fails what is waiting, and stops."""

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.clock import Clock, SystemClock
 from actors.cluster import open_gateway
 from actors.gateway import Gateway
+from actors.reconciliation import Reconciler
 from actors.seat_views import SeatViews
 from actors.settings import Settings
 from api.limits import Limits
@@ -37,8 +38,8 @@ from persistence.database import create_engine, current_revision, head_revision,
 from persistence.dsn import asyncpg_dsn
 from persistence.history import load_view
 from persistence.journal import PostgresJournal, UnknownSchedule
+from persistence.providers.opening import NotConfigured, open_providers
 from persistence.providers.provider import Provider
-from persistence.providers.sandbox import SandboxProvider
 from persistence.redis_seat_cache import RedisSeatCache
 from persistence.seat_cache import SeatView
 from persistence.sessions import Revocations
@@ -121,6 +122,8 @@ class House:
     revocations: Revocations
     limits: Limits
     providers: Mapping[str, Provider]  # by name; the first one is charged
+    pool: asyncpg.Pool[Any]
+    reconciler: Reconciler
 
     def now(self) -> datetime:
         """The clock's time, to the millisecond."""
@@ -147,7 +150,10 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         stack.push_async_callback(redis.aclose)
 
         plans = PlanCache(database)
-        seat_views = await _open_seat_views(stack, database_url, redis_url, plans)
+        pool = await stack.enter_async_context(asyncpg.create_pool(asyncpg_dsn(database_url), min_size=0, max_size=3))
+        cache = RedisSeatCache(redis_url)
+        stack.push_async_callback(cache.close)
+        seat_views = await _open_seat_views(stack, pool, cache, plans)
 
         worker = str(os.getpid())
         revocations = Revocations(database, redis_url, now_ms=clock.now_ms, token_seconds=ACCESS_SECONDS, worker=worker)
@@ -177,6 +183,16 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             revocations=revocations,
             limits=limits,
             providers=providers,
+            pool=pool,
+            reconciler=Reconciler(
+                pool,
+                PostgresJournal(pool),
+                gateway,
+                cache,
+                clock,
+                publishing=settings.publish and settings.kafka_bootstrap_servers is not None,
+                mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
+            ),
         )
 
 
@@ -212,15 +228,14 @@ async def _forget_old_answers(database: AsyncEngine, clock: Clock) -> None:
         await idempotency.forget_before(connection, before)
 
 
-async def _open_seat_views(stack: AsyncExitStack, database_url: str, redis_url: str, plans: PlanCache) -> SeatViews:
-    pool = await stack.enter_async_context(asyncpg.create_pool(asyncpg_dsn(database_url), min_size=0, max_size=2))
+async def _open_seat_views(
+    stack: AsyncExitStack, pool: asyncpg.Pool[Any], cache: RedisSeatCache, plans: PlanCache
+) -> SeatViews:
     journal = PostgresJournal(pool)
 
     async def load(schedule_id: str) -> SeatView | None:
         return await load_view(journal, schedule_id)
 
-    cache = RedisSeatCache(redis_url)
-    stack.push_async_callback(cache.close)
     seat_views = SeatViews(cache, load, plans.of_schedule)
     await seat_views.start()
     stack.push_async_callback(seat_views.stop)
@@ -228,8 +243,10 @@ async def _open_seat_views(stack: AsyncExitStack, database_url: str, redis_url: 
 
 
 async def _open_providers(stack: AsyncExitStack, settings: Settings) -> Mapping[str, Provider]:
-    if settings.sandbox_url is None:
-        raise CannotOpen("BOXOFFICE_SANDBOX_URL is not set: `boxoffice up` starts the payment sandbox and sets it")
-    sandbox = SandboxProvider(settings.sandbox_url, settings.secret, SystemClock().now_ms)
-    stack.push_async_callback(sandbox.close)
-    return {sandbox.name: sandbox}
+    try:
+        providers = open_providers(settings, SystemClock().now_ms)
+    except NotConfigured as error:
+        raise CannotOpen(str(error)) from error
+    for provider in providers.values():
+        stack.push_async_callback(provider.close)
+    return providers

@@ -6,6 +6,7 @@ outside services' variables set, it listens by itself. SIGTERM lets requests und
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -63,6 +64,8 @@ class Worker(uvicorn.Server):
         await super().startup(sockets)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)  # Ray, joined by the application, had put a stack trace in front
+        gc.collect()
+        gc.freeze()  # what the start has made stays: a full collection need not walk through it while others wait
         if self.started and self._ready_file is not None:
             self._ready_file.touch()
 

@@ -96,8 +96,7 @@ class OwnerProcess:
         pool = asyncpg.create_pool(
             asyncpg_dsn(settings.database_url), min_size=0, max_size=3, command_timeout=30, reset=_leave_as_it_is
         )
-        servers = settings.kafka_bootstrap_servers
-        log = KafkaEventLog(servers, settings.topic) if settings.publish and servers else None
+        log = KafkaEventLog(settings.kafka) if settings.publish and settings.kafka else None
         self._schedule = Schedule(
             self._id,
             journal=PostgresJournal(pool),
@@ -183,8 +182,15 @@ class RayOwners:
             raise OwnerLost("did not start") from error
         return RayOwner(handle)
 
+    async def current(self, schedule_id: str) -> RayOwner | None:
+        """The schedule's owner if its process is there."""
+        try:
+            return RayOwner(await asyncio.to_thread(ray.get_actor, _name(schedule_id), namespace=NAMESPACE))
+        except (RayError, ValueError):
+            return None
+
     async def replace(self, schedule_id: str, owner: RayOwner) -> None:
-        """Kills a silent owner, unless somebody else has replaced it already."""
+        """Kills an owner, unless somebody else has replaced it already."""
         await asyncio.to_thread(self._kill_if_current, schedule_id, owner.handle)
 
     def _get_or_create(self, schedule_id: str) -> Any:

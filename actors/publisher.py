@@ -21,6 +21,7 @@ from persistence.journal import Claim, Journal, JournalUnavailable
 
 QUEUE_LIMIT = 20_000  # steps kept for publishing, about 20 MB
 CHUNK = 500  # events sent at a time
+RENDERED_AT_ONCE = 50  # events, in 0.8 ms: nothing else happens in the owner's process meanwhile
 LINGER_SECONDS = 0.02  # so that under load one message carries the events of several commits
 SAVE_SECONDS = 0.5  # how long the watermark waits for a group commit to take it along, before it is saved by itself
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -70,6 +71,8 @@ class Publisher:
                     await self._drain()
                 else:
                     await self._save()
+                if failures:
+                    logger.info("publishing of schedule %s goes on", self._claim.schedule_id)
                 failures = 0
             except (LogUnavailable, JournalUnavailable) as error:
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
@@ -105,6 +108,7 @@ class Publisher:
 
     async def _catch_up(self) -> None:
         """Publishes from the journal what is no longer (or was never) in memory, up to where memory goes on."""
+        await self._log.start()  # reading the journal costs bookings time: not for a log that is away
         until = self._queue[0].record.seq - 1 if self._queue else self._offered_seq
         schedule_id = self._claim.schedule_id
         state: ScheduleState = await history.state_at(self._journal, schedule_id, self._plan, self.published_seq)
@@ -115,5 +119,10 @@ class Publisher:
 
     async def _publish(self, steps: list[Step]) -> None:
         schedule_id, plan = self._claim.schedule_id, self._plan
-        await self._log.publish(schedule_id, [render(schedule_id, step.record, step.booking, plan) for step in steps])
+        values: list[bytes] = []
+        for start in range(0, len(steps), RENDERED_AT_ONCE):
+            part = steps[start : start + RENDERED_AT_ONCE]
+            values += [render(schedule_id, step.record, step.booking, plan) for step in part]
+            await asyncio.sleep(0)
+        await self._log.publish(schedule_id, values)
         self.published_seq = steps[-1].record.seq

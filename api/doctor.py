@@ -1,8 +1,7 @@
 """`boxoffice doctor`: looks at everything the system stands on, and says of what is wrong what to do about it.
 
 Looks at the services of the system that runs on the data directory, or at the outside ones the environment names; where
-nothing runs, at what a start would find. It changes nothing, except that it makes a missing Kafka topic, as a publisher
-does.
+nothing runs, at what a start would find. It changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +29,9 @@ from persistence.embedded.instance import RunNote
 from persistence.embedded.kafka import broker
 from persistence.embedded.postgres import installation
 from persistence.embedded.redis import server
-from persistence.event_log import KafkaEventLog, LogUnavailable
+from persistence.event_log import KafkaEventLog, LogRefused, LogUnavailable
+from persistence.kafka_options import KafkaOptions
+from persistence.kafka_topic import EVENT_BYTES, HOUR_MS, TopicFacts
 
 GIB = 1024**3
 LOW_DISK_BYTES = 5 * GIB
@@ -38,6 +39,7 @@ NO_DISK_BYTES = 1 * GIB  # less than the journal's own write-ahead log may take
 ENOUGH_FILES = 4096  # a connection is a file: two workers with a crowd of 1,500 each, and what they need themselves
 FEW_FILES = 1024
 DURABLE_COMMITS = ("on", "local", "remote_write", "remote_apply")  # each waits for this server's own disk
+ACCESS_ADVICE = "correct BOXOFFICE_KAFKA_SECURITY_PROTOCOL, BOXOFFICE_KAFKA_SASL_… or BOXOFFICE_KAFKA_SSL_CAFILE"
 SECONDS = 30.0  # `ray status` alone starts a Python with Ray in it
 
 
@@ -148,17 +150,67 @@ async def kafka(settings: Settings, run: RunNote | None) -> list[Finding]:
         return [Finding("Kafka", State.NOTE, "publishing is switched off", "unset BOXOFFICE_PUBLISH to publish events")]
     if settings.kafka_bootstrap_servers is None:
         return [await startable("Kafka", broker(settings.data_path), "KAFKA_BOOTSTRAP_SERVERS")]
-    events = KafkaEventLog(settings.kafka_bootstrap_servers, settings.topic)
+    assert settings.kafka is not None
+    events = KafkaEventLog(settings.kafka)
     try:
         await outside.reach_kafka(settings.kafka_bootstrap_servers)
-        await events.start()
+        topic, idempotent = await events.describe()
+    except LogRefused as error:
+        return [Finding("Kafka", State.WRONG, str(error), ACCESS_ADVICE)]
     except (outside.UnreachableError, LogUnavailable) as error:
         return [Finding("Kafka", State.WRONG, str(error), "start it; events wait in the journal until it is back")]
-    else:
-        seen = f"topic {settings.topic}, idempotent producers " + ("on" if events.idempotent else "not supported")
-        return [Finding("Kafka", State.FINE, seen)]
     finally:
         await events.close()
+    has = "idempotent producers" if idempotent else "no idempotent producers, so retries can repeat events"
+    seen = f"{settings.kafka_bootstrap_servers}, {settings.kafka_security_protocol}, {has}"
+    return [Finding("Kafka", State.FINE, seen), *topic_findings(settings.kafka, topic, running=run is not None)]
+
+
+def topic_findings(wanted: KafkaOptions, topic: TopicFacts | None, *, running: bool) -> list[Finding]:
+    """What there is to say of the topic. What a broker does not tell is taken to be right."""
+    name = "Kafka topic"
+    if topic is None:
+        made = f"kafka-topics.sh --create --topic {wanted.topic} --partitions {wanted.partitions}"
+        advice = f"{made} --config max.message.bytes={EVENT_BYTES}" if running else "made at the start, if it may be"
+        return [Finding(name, State.WRONG if running else State.NOTE, f"topic {wanted.topic} is missing", advice)]
+    findings = []
+    copies, kept = topic.replicas, topic.min_insync_replicas
+    partitions = f"topic {wanted.topic}: {topic.partitions} partitions, {copies} " + (
+        "copy" if copies == 1 else "copies"
+    )
+    if topic.partitions < wanted.partitions:
+        advice = f"at most {topic.partitions} processes of a service share the work; more only by a new topic"
+        findings.append(Finding(name, State.NOTE, f"{partitions}, wanted {wanted.partitions}", advice))
+    else:
+        findings.append(Finding(name, State.FINE, partitions))
+    if topic.cleanup_policy is not None and "compact" in topic.cleanup_policy:
+        advice = "all but the last event of each schedule is thrown away: set cleanup.policy=delete"
+        findings.append(Finding(name, State.WRONG, f"cleanup.policy={topic.cleanup_policy}", advice))
+    if topic.max_message_bytes is not None and topic.max_message_bytes < EVENT_BYTES:
+        advice = f"an event that is bigger holds up its schedule's: set max.message.bytes={EVENT_BYTES}"
+        findings.append(Finding(name, State.NOTE, f"max.message.bytes={topic.max_message_bytes}", advice))
+    if kept is not None and kept > copies:
+        advice = f"nothing is acknowledged: more copies, or min.insync.replicas={copies}"
+        findings.append(Finding(name, State.WRONG, f"min.insync.replicas={kept} of {copies}", advice))
+    elif kept is not None and copies > 1 and kept in (1, copies):
+        risk = "an acknowledged event can be lost with one broker" if kept == 1 else "one broker away stops publishing"
+        findings.append(
+            Finding(name, State.NOTE, f"min.insync.replicas={kept} of {copies}", f"{risk}: 2 of 3 is usual")
+        )
+    findings += retention_findings(wanted, topic.retention_ms)
+    return findings
+
+
+def retention_findings(wanted: KafkaOptions, retention_ms: int | None) -> list[Finding]:
+    """How long events stay; the journal keeps them for ever."""
+    if retention_ms is None:
+        return []
+    hours = -1 if retention_ms < 0 else retention_ms // HOUR_MS
+    seen = "events stay for ever" if hours < 0 else f"events stay for {hours} hours"
+    if wanted.retention_hours in (None, hours):
+        return [Finding("Kafka retention", State.FINE, seen)]
+    advice = f"BOXOFFICE_TOPIC_RETENTION_HOURS={wanted.retention_hours} counts when a topic is made: set retention.ms"
+    return [Finding("Kafka retention", State.NOTE, seen, advice)]
 
 
 async def ray(settings: Settings, run: RunNote | None) -> list[Finding]:

@@ -22,6 +22,7 @@ from actors.settings import VARIABLES, Settings
 from loadtest.http_client import Client
 from persistence.embedded.instance import read_note, remove_run_directory
 from persistence.embedded.process import Program, child_environment, free_port, running
+from persistence.kafka_options import KafkaOptions
 
 ADMIN_EMAIL = "admin@loadtest.example"
 STOP_SECONDS = 30.0
@@ -38,8 +39,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     admin_email: str
     admin_password: str
     database_url: str
-    kafka_servers: str
-    topic: str
+    kafka: KafkaOptions
     environment: dict[str, str] = {}  # what a process needs to join the embedded services
 
     async def admin(self) -> Client:
@@ -122,13 +122,12 @@ def running_stack(url: str, settings: Settings) -> Stack:
 
 
 def _stack(url: str, email: str, password: str, settings: Settings) -> Stack:
-    if settings.database_url is None or settings.kafka_bootstrap_servers is None:
+    if settings.database_url is None or settings.kafka is None:
         raise StackError("DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS must name the services of the running system")
     return Stack(
         url=url.rstrip("/"),
         admin_email=email,
         admin_password=password,
         database_url=settings.database_url,
-        kafka_servers=settings.kafka_bootstrap_servers,
-        topic=settings.topic,
+        kafka=settings.kafka,
     )

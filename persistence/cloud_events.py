@@ -15,15 +15,18 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from engine import events
-from engine.booking import Booking, PaymentStatus, Status
+from engine.booking import Booking, Status
 from engine.events import Record
+from engine.payment import PaymentStatus, RefundStatus
 from engine.seating_plan import SeatingPlan
-from persistence.journal import moment
+from persistence.moments import rfc3339
 
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC, milliseconds
 BookingStatus = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in Status]})]
+RefundState = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in RefundStatus]})]
 PaymentState = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in PaymentStatus]})]
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -46,6 +49,12 @@ class PricedPlace(Place, frozen=True, kw_only=True):
     """A place with what it was sold for, in minor units."""
 
     price: int
+
+
+class RefundedPlace(PricedPlace, frozen=True, kw_only=True):
+    """A place given back, with what of its price is kept."""
+
+    fee: int
 
 
 class BookingFacts(Struct, frozen=True, kw_only=True):
@@ -79,6 +88,29 @@ class CancellationFacts(Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class RefundFacts(Struct, frozen=True, kw_only=True):
+    """Money given back, as it was after the event."""
+
+    id: str
+    payment_id: str
+    booking_id: str
+    status: RefundState
+    amount: int  # what the customer gets, minor units
+    currency: str
+    fee: int | UnsetType = UNSET  # what is kept; said when the refund is requested
+    seats: list[RefundedPlace] | UnsetType = UNSET  # free again; none where money came that could not have its seats
+    by: str | UnsetType = UNSET  # customer | organizer | admin | system
+    reason: str | UnsetType | None = UNSET
+    reference: str | UnsetType = UNSET  # the provider's own id, once it has confirmed
+
+
+class RefundStepFacts(Struct, frozen=True, kw_only=True):
+    """Until so many days before the start, so much of a seat's price is kept."""
+
+    days_before: int
+    fee_percent: int
+
+
 class TermsFacts(Struct, frozen=True, kw_only=True):
     """On what terms the schedule is sold from this event on."""
 
@@ -89,6 +121,7 @@ class TermsFacts(Struct, frozen=True, kw_only=True):
     sale_closes_at: Moment
     max_seats_per_customer: int | None  # null: no limit
     hold_seconds: float
+    refund_policy: list[RefundStepFacts] | UnsetType = UNSET  # events from before there were refunds lack it
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -111,6 +144,19 @@ class PaymentData(BookingData, frozen=True, kw_only=True):
 class CancellationData(BookingData, frozen=True, kw_only=True):
     cancellation: CancellationFacts
     reason: str | UnsetType = UNSET  # as it was given
+
+
+class RefundData(Data, frozen=True, kw_only=True):
+    refund: RefundFacts
+    booking: BookingFacts | UnsetType = UNSET  # left out where it ended so long ago that it need not be told again
+    reason: str | UnsetType = UNSET  # as it was given
+
+
+class EndData(Data, frozen=True, kw_only=True):
+    """The performance will not take place."""
+
+    by: str
+    reason: str | UnsetType = UNSET
 
 
 class SeatsData(Data, frozen=True, kw_only=True):
@@ -156,8 +202,8 @@ def render(
         id=f"{schedule_id}:{record.seq}",
         source=f"/v1/schedules/{schedule_id}",
         type=record.event.type_name,
-        subject=UNSET if booking is None else booking.id,
-        time=_moment(record.at_ms),
+        subject=getattr(record.event, "booking_id", UNSET),
+        time=rfc3339(record.at_ms),
         datacontenttype="application/json",
         data=_KINDS[type(record.event)].make(facts, record.event),
     )
@@ -216,8 +262,8 @@ class _Facts(Struct, frozen=True):
             ],
             amount=booking.amount,
             currency=booking.currency,
-            created_at=_moment(booking.created_ms),
-            expires_at=_moment(booking.expires_ms) if booking.expires_ms else None,
+            created_at=rfc3339(booking.created_ms),
+            expires_at=rfc3339(booking.expires_ms) if booking.expires_ms else None,
         )
 
     def payment(self) -> PaymentFacts:
@@ -255,6 +301,35 @@ def _cancellation_data(facts: _Facts, event: events.Cancelled) -> Data:
     )
 
 
+def _refund_data(facts: _Facts, event: events.RefundRequested | events.Refunded | events.PaymentLate) -> Data:
+    requested = not isinstance(event, events.Refunded)
+    refund = RefundFacts(
+        id=event.refund_id,
+        payment_id=event.payment_id,
+        booking_id=event.booking_id,
+        status=(RefundStatus.REQUESTED if requested else RefundStatus.COMPLETED).name.lower(),
+        amount=event.amount,
+        currency=event.currency,
+    )
+    if isinstance(event, events.RefundRequested):
+        given = zip(event.seats, event.prices, event.fees, strict=True)
+        seats = [
+            RefundedPlace(**msgspec.structs.asdict(facts.place(index)), price=price, fee=fee)
+            for index, price, fee in given
+        ]
+        refund = replace(refund, fee=event.fee, seats=seats, by=event.by, reason=event.reason or None)
+    elif isinstance(event, events.PaymentLate):
+        refund = replace(refund, fee=0, seats=[], by="system", reason="late")
+    else:
+        refund = replace(refund, reference=event.reference)
+    booking = UNSET if facts.about is None else facts.booking()
+    return RefundData(**facts.common(), refund=refund, booking=booking, reason=refund.reason or UNSET)
+
+
+def _end_data(facts: _Facts, event: events.ScheduleCancelled) -> Data:
+    return EndData(**facts.common(), by=event.by, reason=event.reason or UNSET)
+
+
 def _seats_data(facts: _Facts, event: events.Blocked | events.Unblocked) -> Data:
     reason = event.reason if isinstance(event, events.Blocked) else ""
     seats = [facts.place(index) for index in event.seats]
@@ -268,17 +343,17 @@ def _terms_data(facts: _Facts, event: events.Opened | events.TermsChanged) -> Da
         terms=TermsFacts(
             currency=terms.currency,
             prices=terms.prices,
-            starts_at=_moment(terms.starts_at_ms),
-            sale_opens_at=_moment(terms.sale_opens_at_ms) if terms.sale_opens_at_ms else None,
-            sale_closes_at=_moment(terms.sale_closes_at_ms),
+            starts_at=rfc3339(terms.starts_at_ms),
+            sale_opens_at=rfc3339(terms.sale_opens_at_ms) if terms.sale_opens_at_ms else None,
+            sale_closes_at=rfc3339(terms.sale_closes_at_ms),
             max_seats_per_customer=terms.max_seats_per_customer or None,
             hold_seconds=terms.hold_ms / 1000,
+            refund_policy=[
+                RefundStepFacts(days_before=step.days_before, fee_percent=step.fee_percent)
+                for step in terms.refund_policy
+            ],
         ),
     )
-
-
-def _moment(ms: int) -> str:
-    return moment(ms).isoformat(timespec="milliseconds")
 
 
 class _Kind(Struct, frozen=True):
@@ -307,6 +382,16 @@ _KINDS: dict[type[events.Event], _Kind] = {
     events.PaymentRequested: _Kind(PaymentData, _payment_data, "Money is about to be asked for."),
     events.PaymentApproved: _Kind(PaymentData, _payment_data, "The provider has the money."),
     events.PaymentDeclined: _Kind(PaymentData, _payment_data, "The provider did not take the money."),
+    events.PaymentLate: _Kind(
+        RefundData, _refund_data, "Money came for a payment that can no longer have its seats; it goes back whole."
+    ),
+    events.RefundRequested: _Kind(
+        RefundData, _refund_data, "Seats were given back: they are free again, and their money is owed."
+    ),
+    events.Refunded: _Kind(RefundData, _refund_data, "The provider gives the money back."),
+    events.ScheduleCancelled: _Kind(
+        EndData, _end_data, "The performance will not take place: nothing is sold, every booking is being ended."
+    ),
     events.Blocked: _Kind(SeatsData, _seats_data, "Places were taken out of the sale."),
     events.Unblocked: _Kind(SeatsData, _seats_data, "Blocked places are on sale again."),
 }

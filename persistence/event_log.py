@@ -16,37 +16,37 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import math
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
-    NoError,
-    TopicAlreadyExistsError,
-    for_code,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
 )
 from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 from msgspec import Struct
 
+from persistence import kafka_topic
+from persistence.kafka_options import PARTITIONS, KafkaOptions
+from persistence.kafka_topic import TopicFacts
+
 logger = logging.getLogger(__name__)
 
-PARTITIONS = 12  # of a topic made here: divides evenly among 2, 3, 4, 6 or 12 consumers
-REPLICAS = 3  # as many of them as there are brokers
 # One event is 0.6–1.5 kB. A broker takes 1 MiB per batch unless it is configured otherwise; a quarter of it is past the
 # point where bigger batches are faster.
 BATCH_BYTES = 256 * 1024
-# A single event may be bigger: tens of thousands of seats blocked at once. A topic made here takes that.
-EVENT_BYTES = 16 * 1024 * 1024
-REQUEST_TIMEOUT_SECONDS = 5.0
 TIMEOUT_SECONDS = 10.0  # of one batch, retries included
 RETRY_BACKOFF_MS = 250
 STOP_TIMEOUT_SECONDS = 2.0
@@ -54,6 +54,28 @@ STOP_TIMEOUT_SECONDS = 2.0
 
 class LogUnavailable(Exception):
     """The log cannot be reached, or did not acknowledge in time."""
+
+
+class LogRefused(LogUnavailable):
+    """The broker does not let us in: log-in, certificate or permission."""
+
+
+REFUSALS = (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+    ssl.SSLError,
+)
+
+
+def unavailable(what: str, error: Exception) -> LogUnavailable:
+    """How a broker failed, in our words."""
+    kind = LogRefused if isinstance(error, REFUSALS) else LogUnavailable
+    return kind(f"{what}: {str(error) or type(error).__name__}")
 
 
 class Message(Struct, frozen=True):
@@ -117,28 +139,16 @@ class KafkaEventLog:
     """The log on any broker that speaks Kafka's protocol.
 
     A missing topic is made. Where the broker has idempotent producers they are used, so that the producer's own retries
-    do not duplicate; the embedded broker refuses them. `compression` is None or "gzip", at 16 µs an event.
+    do not duplicate; the embedded broker refuses them.
     """
 
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        topic: str,
-        *,
-        partitions: int = PARTITIONS,
-        compression: str | None = None,
-        request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-    ) -> None:
-        self._servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
-        self._topic = topic
-        self._partitions = partitions
-        self._compression = compression
-        self._request_timeout_ms = math.ceil(request_timeout_seconds * 1000)
+    def __init__(self, options: KafkaOptions, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._options = options
+        self._topic = options.topic
         self._timeout_seconds = timeout_seconds
         self._partition_of = DefaultPartitioner()
         self._producer: AIOKafkaProducer | None = None
-        self._idempotent = False
+        self._idempotent: bool | None = None
         self._offsets: dict[int, int] = {}  # partition → the last offset this producer was given
         self._turn = asyncio.Lock()
         self._closed = False
@@ -156,7 +166,14 @@ class KafkaEventLog:
         """Makes the topic if it is missing. Raises `LogUnavailable`; a broker that forbids it is left to its own."""
         with self._reported("make the topic"):
             async with asyncio.timeout(self._timeout_seconds):
-                await self._ensure_topic()
+                await kafka_topic.ensure_topic(self._options)
+
+    async def describe(self) -> tuple[TopicFacts | None, bool]:
+        """The topic, if there is one, and whether there are idempotent producers. Raises `LogUnavailable`."""
+        with self._reported("look at the topic"):
+            async with asyncio.timeout(self._timeout_seconds):
+                idempotent = await kafka_topic.has_idempotent_producers(self._options)
+                return await kafka_topic.describe_topic(self._options), idempotent
 
     async def publish(self, key: str, values: Sequence[bytes]) -> None:
         if not values:
@@ -223,61 +240,31 @@ class KafkaEventLog:
         try:
             yield
         except (KafkaError, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise LogUnavailable(f"cannot {what} on {','.join(self._servers)}: {reason}") from error
+            raise unavailable(f"cannot {what} on {self._options.servers}", error) from error
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
-            self._idempotent = await self._prepare()
+            await self._probe()
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._servers,
+                **self._options.client(),
                 acks="all",
                 enable_idempotence=self._idempotent,
-                compression_type=self._compression,
+                compression_type=None if self._options.compression == "none" else self._options.compression,
                 max_batch_size=BATCH_BYTES,
-                request_timeout_ms=self._request_timeout_ms,
                 retry_backoff_ms=RETRY_BACKOFF_MS,
             )
             self._producer = producer  # before it is started: a failure must find it to take it down
             await producer.start()
         return self._producer
 
-    async def _prepare(self) -> bool:
-        """Makes the topic if it is missing; answers whether the broker has idempotent producers."""
-        await self._ensure_topic()
-        client = AIOKafkaClient(bootstrap_servers=self._servers, request_timeout_ms=self._request_timeout_ms)
-        try:
-            await client.bootstrap()
-            request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=2**31 - 1)
-            answer = await client.send(client.get_random_node(), request)
-        except KafkaError as error:
-            logger.debug("no idempotent producers: %r", error)
-            return False
-        finally:
-            await client.close()
-        return for_code(answer.error_code) is NoError
-
-    async def _ensure_topic(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=self._request_timeout_ms)
-        try:
-            await admin.start()
-            brokers = len((await admin.describe_cluster())["brokers"])
-            topic = NewTopic(
-                self._topic,
-                self._partitions,
-                min(REPLICAS, max(1, brokers)),
-                topic_configs={"max.message.bytes": str(EVENT_BYTES)},
-            )
-            answer = await admin.create_topics([topic])
-        finally:
-            await admin.close()
-        for name, code, *_ in answer.topic_errors:
-            error = for_code(code)
-            if error is NoError:
-                logger.info("made topic %s with %d partitions", name, self._partitions)
-            elif error is not TopicAlreadyExistsError:
-                # An operator may forbid this and make the topic himself; if nobody did, publishing says so.
-                logger.warning("could not make topic %s: %s", name, error.__name__)
+    async def _probe(self) -> None:
+        """Makes the topic if it is missing, and sees what the broker has."""
+        idempotent = await kafka_topic.has_idempotent_producers(self._options)
+        await kafka_topic.ensure_topic(self._options)
+        if idempotent is not self._idempotent:
+            self._idempotent = idempotent
+            has = "with idempotent producers" if idempotent else "which has no idempotent producers"
+            logger.info("events go to topic %s on %s, %s", self._topic, self._options.servers, has)
 
     async def _discard(self) -> None:
         """Takes the producer down with all that it holds, in bounded time."""
@@ -301,18 +288,17 @@ class KafkaEventLog:
         """What stands between the beginning and where the log ended when this was called."""
         consumer = AIOKafkaConsumer(
             self._topic,
-            bootstrap_servers=self._servers,
+            **self._options.client(),
             group_id=None,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
-            request_timeout_ms=self._request_timeout_ms,
         )
         found: list[Message] = []
         # The end comes with what is fetched: asked for it alone, the embedded broker forgets the last batch's tail.
         ends: dict[TopicPartition, int] = {}
         try:
             async with asyncio.timeout(self._timeout_seconds) as patience:
-                await self._ensure_topic()
+                await kafka_topic.ensure_topic(self._options)
                 await consumer.start()
                 left = consumer.assignment()
                 while left:
@@ -324,7 +310,7 @@ class KafkaEventLog:
                             ends.setdefault(partition, end)
                     for record in itertools.chain.from_iterable(batches.values()):
                         if key in (None, record.key):
-                            found.append(_message(record))
+                            found.append(kafka_message(record))
                     left = {
                         partition
                         for partition in left
@@ -336,5 +322,6 @@ class KafkaEventLog:
         return found
 
 
-def _message(record: ConsumerRecord[bytes | None, bytes | None]) -> Message:
+def kafka_message(record: ConsumerRecord[bytes | None, bytes | None]) -> Message:
+    """A record as it is told here."""
     return Message(record.partition, record.offset, (record.key or b"").decode(), record.value or b"")

@@ -23,6 +23,7 @@ import pytest
 
 from actors.ray_head import client_environment, ray_head
 from actors.settings import VARIABLES
+from loadtest.apache_kafka import CannotFetch, apache_kafka, check_java, fetch, java
 from persistence.database import migrate
 from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory
 from persistence.embedded.kafka import kafka
@@ -101,6 +102,40 @@ async def redis_url(services_dir: Path) -> AsyncIterator[str]:
 async def kafka_servers(services_dir: Path) -> AsyncIterator[str]:
     """A Kafka-protocol broker, shared by the session's tests: use topics of your own."""
     program = kafka(services_dir)
+    async with running(program):
+        yield program.address
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def servers(request: pytest.FixtureRequest) -> str:
+    """Each broker in turn: the embedded one always, Apache Kafka where it can be had."""
+    fixture = {"embedded": "kafka_servers", "apache": "apache_kafka_servers"}[request.param]
+    found: str = request.getfixturevalue(fixture)
+    return found
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def own_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
+    """A broker of the test's own, to be started, stopped and started again. Apache Kafka keeps what it has."""
+    if request.param == "embedded":
+        return kafka(tmp_path)
+    return apache_kafka(request.getfixturevalue("apache_kafka_jars"), tmp_path)
+
+
+@pytest.fixture(scope="session")
+async def apache_kafka_jars() -> Path:
+    """Apache Kafka's own programs. Where there is no Java, or they cannot be fetched, the test is skipped."""
+    try:
+        await check_java(java())
+        return await fetch()
+    except CannotFetch as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+async def apache_kafka_servers(apache_kafka_jars: Path, services_dir: Path) -> AsyncIterator[str]:
+    """Apache Kafka, shared by the session's tests like `kafka_servers`."""
+    program = apache_kafka(apache_kafka_jars, services_dir)
     async with running(program):
         yield program.address
 

@@ -1,18 +1,23 @@
-"""One contract for every event log, and what only a real broker can do: go away, and forget."""
+"""One contract for every event log and every broker, and what only a real broker can do: go away, and forget."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from loadtest.apache_kafka import apache_kafka
 from persistence.embedded.kafka import kafka
-from persistence.embedded.process import running
+from persistence.embedded.process import Program, running
 from persistence.event_log import BATCH_BYTES, EventLog, KafkaEventLog, LogUnavailable, MemoryEventLog
+from persistence.kafka_options import Compression, KafkaOptions
 
 TOPICS = (f"event-log-test-{number}" for number in itertools.count(1))
 
@@ -25,9 +30,21 @@ async def written(log: EventLog, key: str | None = None) -> list[bytes]:
     return [message.value for message in await log.read_all(key)]
 
 
-@pytest.fixture(params=["memory", "kafka"])
-async def log(request: pytest.FixtureRequest, kafka_servers: str) -> AsyncIterator[EventLog]:
-    made: EventLog = MemoryEventLog() if request.param == "memory" else KafkaEventLog(kafka_servers, next(TOPICS))
+def options(servers: str, *, compression: Compression = "zstd", partitions: int = 12) -> KafkaOptions:
+    return KafkaOptions(servers=servers, topic=next(TOPICS), compression=compression, partitions=partitions)
+
+
+def kafka_log(request: pytest.FixtureRequest, fixture: str) -> EventLog:
+    return KafkaEventLog(options(request.getfixturevalue(fixture)))
+
+
+@pytest.fixture(params=["memory", "kafka_servers", "apache_kafka_servers"])
+def made(request: pytest.FixtureRequest) -> EventLog:
+    return MemoryEventLog() if request.param == "memory" else kafka_log(request, request.param)
+
+
+@pytest.fixture
+async def log(made: EventLog) -> AsyncIterator[EventLog]:
     yield made
     await made.close()
 
@@ -112,9 +129,8 @@ async def test_the_twin_can_be_away_and_come_back() -> None:
     assert await written(log) == [b"one"]
 
 
-async def test_a_missing_topic_is_made_with_its_partitions(kafka_servers: str) -> None:
-    topic = next(TOPICS)
-    log = KafkaEventLog(kafka_servers, topic, partitions=3)
+async def test_a_missing_topic_is_made_with_its_partitions(servers: str) -> None:
+    log = KafkaEventLog(options(servers, partitions=3))
     await log.ensure_topic()
     await log.ensure_topic()
     for number in range(30):
@@ -123,24 +139,62 @@ async def test_a_missing_topic_is_made_with_its_partitions(kafka_servers: str) -
     await log.close()
 
 
-async def test_compressed_events_are_read_back(kafka_servers: str) -> None:
-    log = KafkaEventLog(kafka_servers, next(TOPICS), compression="gzip")
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+async def test_events_are_read_back_however_they_are_compressed(servers: str, compression: Compression) -> None:
+    log = KafkaEventLog(options(servers, compression=compression))
     await log.publish("a", values(500, size=1_000))
     assert await written(log) == values(500, size=1_000)
     await log.close()
 
 
-async def test_the_embedded_broker_is_used_without_idempotence(kafka_servers: str) -> None:
-    log = KafkaEventLog(kafka_servers, next(TOPICS))
+async def test_the_embedded_broker_is_used_without_idempotence(
+    kafka_servers: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await idempotence(kafka_servers, caplog) == (False, 1)
+    assert "no idempotent producers" in caplog.text
+
+
+async def test_apache_kafka_is_used_with_idempotence(
+    apache_kafka_servers: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await idempotence(apache_kafka_servers, caplog) == (True, 1)
+    assert "with idempotent producers" in caplog.text
+
+
+async def idempotence(servers: str, caplog: pytest.LogCaptureFixture) -> tuple[bool | None, int]:
+    """Whether it is used, and how often that is logged although the log connects twice."""
+    log = KafkaEventLog(options(servers))
     assert log.idempotent is None
-    await log.start()
-    assert log.idempotent is False
-    await log.close()
+    with caplog.at_level(logging.INFO, "persistence.event_log"):
+        await log.start()
+        used = log.idempotent
+        await log._discard()
+        await log.start()
+        await log.close()
+    lines = [record for record in caplog.records if record.name == "persistence.event_log"]
+    return used, len([line for line in lines if "idempotent producers" in line.getMessage()])
+
+
+async def test_apache_kafka_drops_what_the_producer_sends_again_by_itself(
+    apache_kafka_jars: Path, tmp_path: Path
+) -> None:
+    """An acknowledgement is lost on its way; the producer cannot know and sends the batch again."""
+    async with forgetful_proxy() as proxy:
+        program = apache_kafka(apache_kafka_jars, tmp_path, advertised=proxy.address)
+        proxy.target = program.address
+        async with running(program):
+            log = KafkaEventLog(options(proxy.address))
+            await log.publish("a", [b"one"])
+            proxy.swallow_next_answer()
+            await log.publish("a", [b"two", b"three"])
+            assert proxy.swallowed == 1
+            assert await written(log) == [b"one", b"two", b"three"]
+            await log.close()
 
 
 async def test_nobody_listening_is_reported_at_once(services_dir: Path) -> None:
-    log = KafkaEventLog(kafka(services_dir).address, next(TOPICS))
-    for use in (log.start, log.ensure_topic, log.read_all, lambda: log.publish("a", [b"one"])):
+    log = KafkaEventLog(options(kafka(services_dir).address))
+    for use in (log.start, log.ensure_topic, log.read_all, log.describe, lambda: log.publish("a", [b"one"])):
         with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1"):
             await use()
     await log.close()
@@ -148,30 +202,32 @@ async def test_nobody_listening_is_reported_at_once(services_dir: Path) -> None:
 
 async def test_a_silent_broker_is_reported_in_bounded_time() -> None:
     async with silent_server() as address:
-        log = KafkaEventLog(address, next(TOPICS), request_timeout_seconds=0.2, timeout_seconds=0.5)
+        impatient = msgspec.structs.replace(options(address), request_timeout_seconds=0.2)
+        log = KafkaEventLog(impatient, timeout_seconds=0.5)
         async with asyncio.timeout(5):
             with pytest.raises(LogUnavailable):
                 await log.publish("a", [b"one"])
             await log.close()
 
 
-async def test_publishing_goes_on_when_the_broker_is_back(services_dir: Path) -> None:
-    program = kafka(services_dir)
-    log = KafkaEventLog(program.address, next(TOPICS), request_timeout_seconds=0.5)
-    async with running(program):
-        await log.publish("a", [b"one"])
+async def test_publishing_goes_on_when_the_broker_is_back(own_broker: Program) -> None:
+    impatient = msgspec.structs.replace(options(own_broker.address), request_timeout_seconds=0.5)
+    log = KafkaEventLog(impatient, timeout_seconds=3)
+    async with running(own_broker):
+        await until_published(log, "a", [b"one"])
     with pytest.raises(LogUnavailable):
         await log.publish("a", [b"two"])
-    async with running(program):
-        await log.publish("a", [b"two"])
-        assert await written(log) == [b"two"]  # the embedded broker begins empty
+    async with running(own_broker):
+        await until_published(log, "a", [b"two"])
+        kept = [b"one"] if own_broker.name == "apache-kafka" else []  # the embedded broker begins empty
+        assert list(dict.fromkeys(await written(log))) == [*kept, b"two"]
         await log.close()
 
 
 async def test_a_broker_that_forgot_everything_is_noticed_and_served_again(services_dir: Path) -> None:
     """The embedded broker acknowledges events for a topic it does not have, and shows them to nobody."""
     program = kafka(services_dir)
-    log = KafkaEventLog(program.address, next(TOPICS))
+    log = KafkaEventLog(options(program.address))
     async with running(program):
         await log.publish("a", [b"one", b"two"])
     async with running(program):
@@ -182,8 +238,8 @@ async def test_a_broker_that_forgot_everything_is_noticed_and_served_again(servi
         await log.close()
 
 
-async def test_a_cancelled_publish_leaves_the_log_usable(kafka_servers: str) -> None:
-    log = KafkaEventLog(kafka_servers, next(TOPICS))
+async def test_a_cancelled_publish_leaves_the_log_usable(servers: str) -> None:
+    log = KafkaEventLog(options(servers))
     await log.start()
     task = asyncio.create_task(log.publish("a", values(5_000, size=1_000)))
     await asyncio.sleep(0)
@@ -215,3 +271,47 @@ async def silent_server() -> AsyncIterator[str]:
         yield f"{host}:{port}"
         for writer in writers:
             writer.close()
+
+
+class ForgetfulProxy:
+    """Passes everything on, and once, when asked, swallows an answer and breaks the connection."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.target = ""
+        self.swallowed = 0
+        self._armed = False
+
+    def swallow_next_answer(self) -> None:
+        self._armed = True
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = self.target.rpartition(":")
+        try:
+            from_broker, to_broker = await asyncio.open_connection(host, int(port))
+        except OSError:
+            writer.close()
+            return
+        asked = asyncio.create_task(self._pass_on(reader, to_broker))
+        await self._pass_on(from_broker, writer, answers=True)
+        await asked
+
+    async def _pass_on(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(1 << 16):
+                if answers and self._armed:
+                    self._armed = False
+                    self.swallowed += 1
+                    break
+                to.write(data)
+                await to.drain()
+        to.close()
+
+
+@asynccontextmanager
+async def forgetful_proxy() -> AsyncIterator[ForgetfulProxy]:
+    proxy = ForgetfulProxy()
+    async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        proxy.address = f"{host}:{port}"
+        yield proxy

@@ -109,6 +109,11 @@ def background() -> Program:
     )
 
 
+def receiver(name: str) -> Program:
+    """A service that keeps data of its own from the events: `actors/<name>.py`."""
+    return Program(name=name, argv=(sys.executable, "-m", f"actors.{name}"), address="")
+
+
 def sandbox(url: str) -> Program:
     """The payment provider for trying things out."""
 

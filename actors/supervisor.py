@@ -23,7 +23,7 @@ import httpx
 import msgspec
 
 from actors import ray_head
-from actors.entries import AddressError, background, listening, local_url, sandbox, worker
+from actors.entries import AddressError, background, listening, local_url, receiver, sandbox, worker
 from actors.keeper import Keeper
 from actors.settings import VARIABLES, Settings
 from actors.telemetry import METRICS_VARIABLE
@@ -46,6 +46,7 @@ from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
 from persistence.embedded.process import ProcessError, Program, child_environment, free_port
 from persistence.embedded.redis import redis
+from persistence.event_log import KafkaEventLog, LogUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,12 @@ SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaita
     "kafka_bootstrap_servers": ("kafka", kafka, outside.reach_kafka),
     "ray_address": ("ray", ray_head.ray_head, outside.reach_ray),
 }
-STOP_ORDER: tuple[tuple[str, ...], ...] = (("worker", "background", "sandbox"), ("ray",), ("kafka", "redis"))
+RECEIVERS = ("sales", "notifications")  # services that live on what is published
+STOP_ORDER: tuple[tuple[str, ...], ...] = (
+    ("worker", "background", "sandbox", *RECEIVERS),
+    ("ray",),
+    ("kafka", "redis"),
+)
 RAY_DRIVERS = ("worker", "background")  # they cannot join another head than the one they started with
 
 
@@ -163,9 +169,12 @@ class Supervisor:
             self._open_database(),
             *(self._reach(setting) for setting in self._outside if setting != "database_url"),
         )
+        await self._open_topic()
         ours[METRICS_VARIABLE] = str(metrics)
         programs = [worker(number, listener, self.data_dir) for number in range(1, self.settings.workers + 1)]
         programs.append(background())
+        if self.settings.publish:
+            programs += [receiver(name) for name in RECEIVERS]
         if self._sandbox_is_ours:
             assert self.settings.sandbox_url is not None
             programs.append(sandbox(self.settings.sandbox_url))
@@ -182,6 +191,9 @@ class Supervisor:
     def _settle_addresses(self) -> list[Program]:
         """Decides what is started here; from now on the settings name every service's address."""
         self._outside = [setting for setting in SERVICES if getattr(self.settings, setting) is not None]
+        if "kafka_bootstrap_servers" not in self._outside and self.settings.kafka_security_protocol != "PLAINTEXT":
+            asked = f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.settings.kafka_security_protocol}"
+            raise StartError(f"{asked}, which the embedded broker has not: set KAFKA_BOOTSTRAP_SERVERS, or unset it")
         programs = {
             setting: start(self.data_dir) for setting, (_, start, _) in SERVICES.items() if setting not in self._outside
         }
@@ -254,7 +266,21 @@ class Supervisor:
                 await asyncio.sleep(PROBE_SECONDS)
         raise StartError(f"{self.url}/readyz is not ready after {READY_SECONDS:g} s: {answer}")
 
+    async def _open_topic(self) -> None:
+        """Makes the topic and says where events go, so that nobody has to wait for the first one to be published."""
+        if not self.settings.publish or self.settings.kafka is None:
+            return
+        events = KafkaEventLog(self.settings.kafka)
+        try:
+            await events.start()
+        except LogUnavailable as error:
+            log.warning("events wait in the journal: %s", error)
+        finally:
+            await events.close()
+
     async def _restarted(self, keeper: Keeper) -> None:
+        if keeper.name == "kafka":  # the embedded broker comes back empty
+            await self._open_topic()
         if keeper.name == "ray":
             drivers = self._named(RAY_DRIVERS)
             log.warning(

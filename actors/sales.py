@@ -1,0 +1,119 @@
+"""The receiving service that keeps the sales figures organizers look at.
+
+Each event adds to the figures of the hour it happened in; nothing is ever counted anew, so that a figure is right for
+every moment of the past. `python -m actors.sales` is its process; it needs the database and the topic, and no Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import uvloop
+
+from actors import telemetry
+from actors.receiver import run_service
+from actors.settings import Settings
+from persistence import sales
+from persistence.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
+from persistence.mirror import Connection
+from persistence.sales import Figures, LiveBooking, SalesRow
+
+NAME = "sales"
+
+
+class Sales:
+    """Turns events into figures."""
+
+    name = NAME
+
+    async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
+        about = {event.subject for event in events if isinstance(event.subject, str)}
+        tally = Tally(await sales.live_bookings(connection, about))
+        for event in events:
+            tally.count(event)
+        schedule_id = events[0].data.schedule_id
+        await sales.add(connection, schedule_id, tally.rows())
+        await sales.keep_bookings(connection, schedule_id, tally.live, tally.ended)
+
+    async def forget(self, connection: Connection, schedule_id: str) -> None:
+        await sales.forget(connection, schedule_id)
+
+
+class Tally:
+    """What some events of one schedule, in order, add to its figures."""
+
+    def __init__(self, live: dict[str, LiveBooking]) -> None:
+        self.live = live
+        self.ended: set[str] = set()
+        self._figures: dict[tuple[str, datetime], Figures] = {}
+
+    def count(self, event: EventEnvelope) -> None:
+        """Takes the next event in."""
+        hour = datetime.fromisoformat(event.time).replace(minute=0, second=0, microsecond=0)
+        data = event.data
+        if event.type == "refund.requested":
+            assert isinstance(data, RefundData)
+            self._give_back(data, hour)
+        elif isinstance(data, BookingData):
+            self._change(event.type, data, hour)
+
+    def rows(self) -> list[SalesRow]:
+        return [SalesRow(category, hour, figures) for (category, hour), figures in sorted(self._figures.items())]
+
+    def _change(self, kind: str, data: BookingData, hour: datetime) -> None:
+        booking_id = data.booking.id
+        places = [(place.id, place.category, place.price) for place in data.booking.seats]
+        if kind == "reservation.held":
+            self.live[booking_id] = LiveBooking(False, places)
+            self._add(places, hour, held=1)
+        elif kind == "reservation.changed":
+            before = self.live[booking_id]
+            if before.sold:
+                self._add(before.places, hour, sold=-1, price=-1)
+                self._add(places, hour, sold=1, price=1)
+            else:
+                self._add(before.places, hour, held=-1)
+                self._add(places, hour, held=1)
+            before.places = places
+        elif kind == "reservation.confirmed":
+            self.live[booking_id].sold = True
+            self._add(places, hour, sold=1, price=1)
+        elif kind == "reservation.expired":
+            self._add(places, hour, expired=1)
+            self._end(booking_id)
+        elif kind == "cancellation.completed":
+            if self.live[booking_id].sold:  # it cost nothing, or it would have been refunded
+                self._add(places, hour, refunded=1, price=-1)
+            else:
+                self._add(places, hour, cancelled=1)
+            self._end(booking_id)
+
+    def _give_back(self, data: RefundData, hour: datetime) -> None:
+        booking = self.live[data.refund.booking_id]
+        given = data.refund.seats
+        assert isinstance(given, list), "a refund that was requested says for which places"
+        for place in given:
+            self._refund(booking, place, hour)
+        if not booking.places:
+            self._end(data.refund.booking_id)
+
+    def _refund(self, booking: LiveBooking, place: RefundedPlace, hour: datetime) -> None:
+        booking.places.remove((place.id, place.category, place.price))
+        added = Figures(refunded=1, revenue=-place.price, fees=place.fee)
+        self._figures[place.category, hour] = self._figures.get((place.category, hour), Figures()) + added
+
+    def _add(self, places: Sequence[tuple[str, str, int]], hour: datetime, price: int = 0, **counts: int) -> None:
+        for _, category, each in places:
+            added = Figures(**counts, revenue=price * each)
+            self._figures[category, hour] = self._figures.get((category, hour), Figures()) + added
+
+    def _end(self, booking_id: str) -> None:
+        del self.live[booking_id]
+        self.ended.add(booking_id)
+
+
+if __name__ == "__main__":
+    own_settings = Settings.from_environment()
+    telemetry.configure(own_settings, NAME)
+    uvloop.run(run_service(Sales(), own_settings))

@@ -1,0 +1,85 @@
+"""Events that a receiving service could not digest, for admins: look at them, and have them tried again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from actors.receiver import Retried, retry
+from actors.services import SERVICES
+from api.audit_trail import record
+from api.dependencies import Admin, HouseOf
+from api.models import ScheduleId, uuid_or_none
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.problems import Problem, responses
+from persistence import consumer_positions
+from persistence.consumer_positions import ParkedEvent
+
+router = APIRouter(prefix="/v1/admin/parked-events", tags=["admin"])
+
+REFUSALS = responses("unauthenticated", "forbidden")
+
+
+@router.get("", summary="Events that a receiving service could not digest", responses=REFUSALS)
+async def list_parked(
+    account: Admin,
+    house: HouseOf,
+    service: Annotated[str | None, Query(max_length=50)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """By service, schedule and version, each with the error and the event itself."""
+    key = decode_cursor(cursor, 3)
+    if key is not None and (uuid_or_none(key[1]) is None or not key[2].isdecimal()):
+        raise malformed_cursor()
+    after = None if key is None else (key[0], key[1], int(key[2]))
+    rows = await consumer_positions.parked(house.pool, consumer=service, after=after, limit=limit + 1)
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = None if last is None else encode_cursor(last.consumer, last.schedule_id, str(last.version))
+    return json_answer({"items": [_view(row) for row in rows[:limit]], "next_cursor": following})
+
+
+@router.post(
+    "/{service}/{schedule_id}/{version}/retry",
+    summary="Try a parked event again",
+    responses=REFUSALS | responses("parked_event_not_found", "validation_failed"),
+)
+async def retry_parked(
+    service: Annotated[str, Path(max_length=50)],
+    schedule_id: ScheduleId,
+    version: Annotated[int, Path(ge=1, le=2**62)],
+    request: Request,
+    account: Admin,
+    house: HouseOf,
+) -> Response:
+    """Gives the event to its service once more. What followed it has been taken meanwhile; where that matters,
+    `boxoffice events replay` makes the service's data anew."""
+    if service not in SERVICES:
+        raise Problem("parked_event_not_found")
+    result = await retry(house.pool, SERVICES[service], schedule_id, version)
+    if result is None:
+        raise Problem("parked_event_not_found")
+    subject = f"parked-event:{service}/{schedule_id}:{version}"
+    after = {"taken": result.taken, "error": result.error}
+    await record(house, request, account, "event.retried", subject, after=after)
+    return json_answer(_result(service, schedule_id, version, result))
+
+
+def _view(row: ParkedEvent) -> dict[str, Any]:
+    return {
+        "service": row.consumer,
+        "schedule_id": row.schedule_id,
+        "version": row.version,
+        "error": row.error,
+        "attempts": row.attempts,
+        "parked_at": row.parked_at,
+        "event": msgspec.Raw(row.value),
+    }
+
+
+def _result(service: str, schedule_id: str, version: int, result: Retried) -> dict[str, Any]:
+    which = {"service": service, "schedule_id": schedule_id, "version": version}
+    return {**which, "taken": result.taken, "error": result.error}

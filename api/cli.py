@@ -6,6 +6,8 @@ What a single command needs is imported by that command: all of it together take
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import resource
 import signal
@@ -18,6 +20,7 @@ from typing import Annotated, NoReturn
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from actors import telemetry
@@ -34,6 +37,10 @@ app = typer.Typer(
 )
 admin = typer.Typer(help="Administrators.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
+events = typer.Typer(help="What happened, and the services that live on it.", no_args_is_help=True)
+app.add_typer(events, name="events")
+audit_log = typer.Typer(help="The audit log.", no_args_is_help=True)
+app.add_typer(audit_log, name="audit")
 
 OPEN_FILES = 65_536  # a connection is a file; the usual soft limit of 1,024 is gone with the first crowd
 WIDTH_OF_FILES = 160  # columns where the output isn't a terminal: nothing is cut there
@@ -121,6 +128,93 @@ def doctor(data_dir: DataDir = None) -> None:
         raise typer.Exit(1)
 
 
+@events.command("tail")
+def tail_events(
+    schedule: Annotated[str | None, typer.Option(help="A schedule's id.", show_default="all")] = None,
+    first: Annotated[
+        int | None,
+        typer.Option("--from", min=1, help="The first version, of one schedule.", show_default="the last 20"),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what happens next.")] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what happens, one event a line, until Ctrl-C."""
+    from api.events_report import EventsError, tail
+
+    async def show() -> None:
+        async for text in tail(settings, schedule, first, follow=follow):
+            typer.echo(text)
+
+    settings = connected(data_dir)
+    if first is not None and schedule is None:
+        fail("--from needs --schedule: versions count per schedule")
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(show())
+    except EventsError as error:
+        fail(str(error))
+
+
+@events.command("replay")
+def replay_events(
+    service: Annotated[str, typer.Argument(help="The receiving service whose data is made again.")] = "sales",
+    schedule: Annotated[str | None, typer.Option(help="A schedule's id.", show_default="all")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a receiving service's data again from the journal; broken off, it goes on where it stopped."""
+    from actors.services import SERVICES
+    from api.events_report import EventsError, replay
+
+    settings = connected(data_dir)
+    if service not in SERVICES:
+        fail(f"there is no service {service}: {', '.join(SERVICES)}")
+    screen = console()
+    columns = (TextColumn("{task.description}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+            task = bar.add_task("events", total=None)
+            result = asyncio.run(
+                replay(
+                    settings,
+                    service,
+                    schedule,
+                    lambda total: bar.update(task, total=total),
+                    lambda taken: bar.advance(task, taken),
+                )
+            )
+    except EventsError as error:
+        fail(str(error))
+    same = "the same as before" if result.before == result.after else f"before: {result.before}"
+    screen.print(f"{result.events} events taken; checksum {result.after}, {same}", highlight=False)
+
+
+@app.command()
+def reconcile(
+    schedule: Annotated[str | None, typer.Argument(help="A schedule's id.", show_default="every schedule")] = None,
+    repair: Annotated[bool, typer.Option("--repair/--dry-run", help="Mend what can be mended.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Also read the events on Kafka, all of them.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare everything that knows about a schedule with its journal; fails if something does not agree.
+
+    Without a schedule: every one, the audit log and the payment providers' books.
+    """
+    settings = connected(data_dir)
+    note = read_note(settings.data_path)
+    if note is not None:
+        os.environ.update(note.environment)  # Ray reads how it is joined when it is imported
+    from api.reconcile import ReconcileError, print_findings, run
+
+    logging.getLogger("actors.repair").setLevel(logging.ERROR)  # what it did is printed below
+    try:
+        findings = asyncio.run(run(settings, schedule, dry_run=not repair, events=events))
+    except ReconcileError as error:
+        fail(str(error))
+    print_findings(console(), findings, dry_run=not repair)
+    if not findings.holds:
+        raise typer.Exit(1)
+
+
 @admin.command("create")
 def create_admin(
     email: Annotated[str, typer.Option(help="The administrator's e-mail.")], data_dir: DataDir = None
@@ -139,6 +233,56 @@ def create_admin(
     except (administrators.AdministratorError, DatabaseUnavailable) as error:
         fail(str(error))
     console().print(f"Administrator {email} created.")
+
+
+@audit_log.command("verify")
+def verify_audit(
+    data_dir: DataDir = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="Exported heads.", show_default="audit-heads.jsonl in the data directory")
+    ] = None,
+) -> None:
+    """Check that the audit log is as it was written; fails and names every entry that is not."""
+    from api.audit_report import AuditReportError, verify
+
+    settings = connected(data_dir)
+    try:
+        verification, notes = asyncio.run(verify(settings, heads))
+    except AuditReportError as error:
+        fail(str(error))
+    screen = console()
+    head = verification.head
+    screen.print(f"{verification.entries} entries, {verification.heads} exported heads compared", highlight=False)
+    screen.print(f"head {head.seq} {head.hash.hex()} of {head.at.isoformat()}" if head else "no head", highlight=False)
+    for note in notes:
+        screen.print(f"[yellow]{note}[/yellow]", highlight=False)
+    if not verification.findings:
+        screen.print("[green]The audit log is whole.[/green]" if not notes else "[green]The chain is whole.[/green]")
+        return
+    table = Table(title="The audit log is not as it was written", title_justify="left")
+    for heading in ("what", "where", "seen"):
+        table.add_column(heading, overflow="fold")
+    for finding in verification.findings:
+        table.add_row(f"[red]{finding.kind}[/red]", finding.where, finding.detail)
+    screen.print(table)
+    raise typer.Exit(1)
+
+
+@audit_log.command("export")
+def export_audit(
+    data_dir: DataDir = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write.", show_default="standard output")] = None,
+) -> None:
+    """Write every entry as a line of JSON, oldest first, and then the head."""
+    from api.audit_report import AuditReportError, export
+
+    settings = connected(data_dir)
+    try:
+        count = asyncio.run(export(settings, output))
+    except AuditReportError as error:
+        fail(str(error))
+    if output is not None:
+        console().print(f"{count} entries written to {output}", markup=False, highlight=False)
 
 
 async def prepare_admin(settings: Settings) -> None:
@@ -173,10 +317,18 @@ def settings_for(data_dir: Path | None, environ: Mapping[str, str] = os.environ)
 
 
 def found_running(data_dir: Path | None) -> tuple[Settings, RunNote | None]:
-    """Settings that name the services running on the data directory, and the note they come from, if anything runs."""
+    """Settings that name the services running on the data directory, and the note they come from, if anything runs.
+
+    The secret is the one that `up` keeps there, unless the environment has another.
+    """
     settings = settings_for(data_dir)
     run = read_note(settings.data_path)
-    return (settings_for(data_dir, {**os.environ, **run.environment}), run) if run is not None else (settings, None)
+    if run is not None:
+        settings = settings_for(data_dir, {**os.environ, **run.environment})
+    kept = settings.data_path / "secret"
+    if not settings.secret and kept.exists():
+        settings = msgspec.structs.replace(settings, secret=kept.read_text().strip())
+    return settings, run
 
 
 def connected(data_dir: Path | None) -> Settings:

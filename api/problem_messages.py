@@ -216,6 +216,20 @@ PROBLEMS: Mapping[str, Kind] = {
         "예매가 있는 회차",
         "유효한 예매가 있는 회차입니다. 먼저 취소하거나 환불해 주세요.",
     ),
+    "schedule_cancelled": _kind(
+        409,
+        "Schedule cancelled",
+        "This schedule has been cancelled; see at. What was paid is given back.",
+        "취소된 회차",
+        "취소된 회차입니다. at을 확인하세요. 결제하신 금액은 환불됩니다.",
+    ),
+    "schedule_not_cancelled": _kind(
+        409,
+        "Schedule not cancelled",
+        "This schedule has not been cancelled.",
+        "취소되지 않은 회차",
+        "취소되지 않은 회차입니다.",
+    ),
     # --- seats and bookings
     "seats_unavailable": _kind(
         409,
@@ -307,6 +321,13 @@ PROBLEMS: Mapping[str, Kind] = {
         "변경할 수 없는 예매",
         "더 이상 변경할 수 없는 예매입니다.",
     ),
+    "booking_live": _kind(
+        409,
+        "Booking still live",
+        "This booking owns seats: cancel it first.",
+        "유효한 예매",
+        "좌석을 보유하고 있는 예매입니다. 먼저 취소해 주세요.",
+    ),
     "cancellation_not_found": _kind(
         404,
         "No such cancellation",
@@ -343,10 +364,35 @@ PROBLEMS: Mapping[str, Kind] = {
         "이미 결과가 확정된 결제입니다.",
     ),
     "not_refundable": _kind(
-        409, "Not refundable", "This payment cannot be refunded.", "환불 불가", "환불할 수 없는 결제입니다."
+        409,
+        "Not refundable",
+        "This payment cannot be refunded; where it was too late, at is the last moment when it could have been.",
+        "환불 불가",
+        "환불할 수 없는 결제입니다. 환불 기한이 지난 경우 at에 그 기한이 표시됩니다.",
     ),
     "already_refunded": _kind(
         409, "Already refunded", "This payment was refunded already.", "이미 환불됨", "이미 환불된 결제입니다."
+    ),
+    "notification_not_found": _kind(
+        404,
+        "No such notification",
+        "There is no notification with this id.",
+        "없는 알림",
+        "이 id의 알림을 찾을 수 없습니다.",
+    ),
+    "notification_not_retryable": _kind(
+        409,
+        "Notification not retryable",
+        "Only a notification that failed, or of which nobody knows whether it arrived, can be sent again.",
+        "다시 보낼 수 없는 알림",
+        "실패했거나 도착 여부를 알 수 없는 알림만 다시 보낼 수 있습니다.",
+    ),
+    "parked_event_not_found": _kind(
+        404,
+        "No such parked event",
+        "This event is not parked for this service.",
+        "보류된 이벤트 없음",
+        "이 서비스에 보류된 이벤트가 아닙니다.",
     ),
     "refund_not_found": _kind(
         404, "No such refund", "There is no refund with this id.", "없는 환불", "해당 환불을 찾을 수 없습니다."
@@ -400,5 +446,7 @@ FIELD_MESSAGES_KO: Mapping[str, str] = {
     "unknown_field": "없는 필드입니다: {name}. 사용할 수 있는 필드: {known}",
     "not_null": "null일 수 없습니다",
     "nothing_to_change": "변경할 항목이 없습니다",
+    "policy_days": "공연까지 남은 일수는 단계마다 줄어들어야 합니다",
+    "policy_fees": "수수료율은 단계가 지날수록 낮아질 수 없습니다",
     "malformed_key": "보이는 ASCII 문자 1~255자여야 합니다",
 }

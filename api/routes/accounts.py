@@ -17,7 +17,7 @@ from api.dependencies import CurrentAccount, HouseOf
 from api.house import House
 from api.idempotency import TAKES_KEY, once, stranger
 from api.models import Email, Input, Output, Password, Timestamp, Word, not_null
-from api.problems import Problem, invalid, responses
+from api.problems import Problem, invalid, language_of, responses
 from persistence import accounts, sessions
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
@@ -39,6 +39,9 @@ class NewAccount(Input):
     password: Password
     name: Word | None = None
     role: Literal["customer", "organizer"] = "customer"
+    language: Annotated[
+        Literal["ko", "en"] | None, Field(description="Of the mails to you; by `Accept-Language` if left out.")
+    ] = None
 
 
 class AccountChange(Input):
@@ -49,6 +52,7 @@ class AccountChange(Input):
     email: Annotated[Email | None, not_null] = None
     password: Annotated[Password | None, not_null] = None
     name: Word | None = None
+    language: Annotated[Literal["ko", "en"] | None, not_null] = None
     current_password: Annotated[str, Field(max_length=1000)] | None = None
 
 
@@ -59,6 +63,7 @@ class AccountView(Output):
     email: str
     name: str | None
     role: str
+    language: str
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -69,6 +74,7 @@ def _view(row: accounts.AccountRow) -> AccountView:
         email=row.email,
         name=row.name,
         role=row.role,
+        language=row.language,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -97,6 +103,7 @@ async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response
                 password_hash=password_hash,
                 name=new.name,
                 role=new.role,
+                language=new.language or language_of(request.headers.get("accept-language", "")),
             )
         except accounts.EmailTaken:
             raise Problem("email_taken") from None
@@ -136,6 +143,8 @@ async def _values(change: AccountChange, account_id: str, house: House) -> dict[
     values: dict[str, object] = {}
     if "name" in change.model_fields_set:
         values["name"] = change.name
+    if change.language is not None:
+        values["language"] = change.language
     if change.email is not None:
         values["email"] = change.email
     if change.password is not None or change.email is not None:

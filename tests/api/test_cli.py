@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api.sale import open_sale
 from tests.conftest import Stack, inherited_environment
 
 
@@ -32,11 +33,20 @@ async def boxoffice(*arguments: str, answer: str = "", **environment: str) -> tu
 async def test_help_names_every_command() -> None:
     code, output = await boxoffice("--help")
     assert code == 0
-    for command in ("up", "migrate", "demo", "admin", "doctor"):
+    for command in ("up", "migrate", "demo", "admin", "doctor", "reconcile", "audit"):
         assert command in output
 
 
-@pytest.mark.parametrize("command", [("migrate",), ("admin", "create", "--email", "a@tests.example")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("migrate",),
+        ("admin", "create", "--email", "a@tests.example"),
+        ("audit", "verify"),
+        ("audit", "export"),
+        ("reconcile",),
+    ],
+)
 async def test_a_command_that_needs_a_running_system_says_so(command: tuple[str, ...], tmp_path: Path) -> None:
     code, output = await boxoffice(*command, "--data-dir", str(tmp_path))
     assert code == 1
@@ -62,6 +72,15 @@ async def test_doctor_fails_when_a_service_is_away_and_says_what_to_do(tmp_path:
     )
     assert code == 1
     assert "DATABASE_URL" in output
+    assert "hush" not in output
+
+
+async def test_reconcile_needs_all_that_it_compares(tmp_path: Path) -> None:
+    code, output = await boxoffice(
+        "reconcile", "--data-dir", str(tmp_path), DATABASE_URL="postgresql://u:hush@127.0.0.1:1/x"
+    )
+    assert code == 1
+    assert "REDIS_URL and RAY_ADDRESS must be set, or `boxoffice up` must be running" in output
     assert "hush" not in output
 
 
@@ -95,6 +114,30 @@ class TestBesideARunningSystem:
 
     async def test_migrate_finds_the_running_database(self, stack: Stack) -> None:
         assert await boxoffice("migrate", "--data-dir", str(stack.data_dir)) == (0, "The database is up to date.\n")
+
+    @pytest.mark.parametrize(
+        ("schedule_id", "complaint"),
+        [
+            ("0199f3a0-0000-7000-8000-000000000000", "there is no schedule 0199f3a0-0000-7000-8000-000000000000"),
+            ("carmen", "carmen is no id of a schedule"),
+        ],
+    )
+    async def test_reconcile_says_that_it_does_not_know_a_schedule(
+        self, stack: Stack, schedule_id: str, complaint: str
+    ) -> None:
+        code, output = await boxoffice("reconcile", schedule_id, "--data-dir", str(stack.data_dir))
+        assert code == 1
+        assert complaint in output
+        assert "Traceback" not in output
+
+    async def test_reconcile_shows_every_check_of_one_schedule(self, stack: Stack, http: httpx.AsyncClient) -> None:
+        sale = await open_sale(http)
+        code, output = await boxoffice("reconcile", sale.schedule_id, "--data-dir", str(stack.data_dir))
+        assert code == 0, output
+        assert f"Schedule {sale.schedule_id} at version 1" in output
+        for name in ("journal_is_whole", "money_is_conserved", "provider_books_agree", "published_equals_head"):
+            assert name in output
+        assert "1 schedule examined: everything agrees." in output
 
     async def test_an_admin_is_created_once_and_can_log_in(self, stack: Stack, http: httpx.AsyncClient) -> None:
         command = ("admin", "create", "--email", "second@tests.example", "--data-dir", str(stack.data_dir))

@@ -17,10 +17,11 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
-from engine.booking import Booking, Status
+from engine.booking import LIVE, Booking
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import state_hash
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply
+from loadtest.buyers import SOLD as PAID
 from loadtest.buyers import Ledger
 from loadtest.http_client import Client
 from persistence import history
@@ -33,6 +34,9 @@ REST_SECONDS = 30.0  # within which everything that follows the journal must hav
 OFFENDERS_KEPT = 10
 AREA_NAMES = {FREE: "left", HELD: "held", SOLD: "sold", BLOCKED: "blocked"}
 STATE_NAMES = {FREE: "free", HELD: "held", SOLD: "sold", BLOCKED: "blocked"}
+
+
+TAKEN = ("approved", "partially_refunded", "refunded")  # payments whose money has come
 
 
 class AuditError(RuntimeError):
@@ -67,7 +71,7 @@ class Replay(Struct):
         """Seat id → the live bookings that own it."""
         owners: dict[str, list[str]] = {}
         for booking in self.bookings.values():
-            if booking.status in (Status.HELD, Status.CONFIRMED):
+            if booking.status in LIVE:
                 for index in booking.seats:
                     owners.setdefault(self.plan.ids[index], []).append(booking.id)
         return owners
@@ -101,6 +105,7 @@ async def audit(sources: Sources, ledger: Ledger, *, sold_out: bool) -> list[Che
         Check("the owner's memory is at the journal's head", str(replay.state.seq), str(owner["version"])),
         Check("the owner's memory agrees with the replay", state_hash(replay.state), str(owner["state_hash"])),
         await check_seat_map(sources, replay),
+        await check_reconciliation(sources),
         *check_events(replay, await sources.log.read_all(sources.schedule_id)),
     ]
 
@@ -120,8 +125,8 @@ async def replayed(journal: PostgresJournal, schedule_id: str) -> Replay:
 
 
 def check_sold_out(replay: Replay) -> Check:
-    """Every place of the house belongs to a confirmed booking."""
-    sold = sum(len(booking.seats) for booking in replay.bookings.values() if booking.status is Status.CONFIRMED)
+    """Every place of the house belongs to a paid booking."""
+    sold = sum(len(booking.seats) for booking in replay.bookings.values() if booking.sold)
     return Check("places sold", str(replay.plan.capacity), str(sold))
 
 
@@ -129,7 +134,7 @@ def check_ownership(replay: Replay, bookings: Iterable[Mapping[str, Any]]) -> li
     """No seat has two owners, in the journal or in the tables; standing room is not overfull."""
     by_table: dict[str, list[str]] = {}
     for row in bookings:
-        if row["status"] in ("held", "confirmed"):
+        if row["status"] in ("held", "confirmed", "partially_refunded"):
             for seat in row["seats"]:
                 by_table.setdefault(seat, []).append(str(row["id"]))
     capacity = {area.id: area.capacity for area in replay.plan.areas}
@@ -143,46 +148,55 @@ def check_ownership(replay: Replay, bookings: Iterable[Mapping[str, Any]]) -> li
 def check_promises(ledger: Ledger, tables: Mapping[str, list[Any]]) -> list[Check]:
     """Whatever was acknowledged to a buyer is so, and nobody owns what nobody was promised."""
     rows = {str(row["id"]): row for row in tables["bookings"]}
-    approved = {str(row["booking_id"]): str(row["id"]) for row in tables["payments"] if row["status"] == "approved"}
-    lost, changed, unpaid, revived = [], [], [], []
+    paid = {str(row["booking_id"]): str(row["id"]) for row in tables["payments"] if row["status"] in TAKEN}
+    back: Counter[str] = Counter()
+    for refund in tables["refunds"]:
+        back[str(refund["booking_id"])] += refund["amount"]
+    lost, changed, unpaid, revived, kept = [], [], [], [], []
     for promise in ledger.promises.values():
         row = rows.get(promise.booking_id)
         if row is None:
             lost.append(promise.booking_id)
         elif (Counter(row["seats"]), row["amount"]) != (Counter(promise.seats), promise.amount):
             changed.append(promise.booking_id)
-        elif promise.status == "confirmed" and (row["status"] != "confirmed"):
+        elif promise.status in PAID and row["status"] != promise.status:
             unpaid.append(f"{promise.booking_id} is {row['status']}")
-        elif promise.status == "confirmed" and promise.payment_id not in (None, approved.get(promise.booking_id)):
+        elif promise.status in PAID and promise.payment_id not in (None, paid.get(promise.booking_id)):
             unpaid.append(f"{promise.booking_id} without its payment")
-        elif promise.status == "cancelled" and row["status"] != "cancelled":
+        elif promise.status in ("cancelled", "refunded") and row["status"] != promise.status:
             revived.append(f"{promise.booking_id} is {row['status']}")
+        if back[promise.booking_id] != promise.refunded:
+            kept.append(f"{promise.booking_id}: {back[promise.booking_id]} of {promise.refunded}")
     nobodys = [booking_id for booking_id in rows if booking_id not in ledger.promises]
     return [
         _none("acknowledged holds lost", lost),
         _none("bookings with other seats or another amount than acknowledged", changed),
         _none("paid bookings without their seats", unpaid),
-        _none("cancelled bookings that live on", revived),
+        _none("cancelled or refunded bookings that live on", revived),
+        _none("refunds of another amount than acknowledged", kept),
         _none("bookings nobody was told of", nobodys),
     ]
 
 
 def check_money(tables: Mapping[str, list[Any]]) -> list[Check]:
-    """Each confirmed booking is paid once, in full, and nothing else is."""
-    confirmed = {str(row["id"]): row["amount"] for row in tables["bookings"] if row["status"] == "confirmed"}
-    paid: Counter[str] = Counter()
+    """Each paid booking is paid once; what was taken is in seats that are owned, was given back, or is a fee."""
+    value = {str(row["id"]): row["amount"] for row in tables["bookings"] if row["status"] in PAID}
+    rest: Counter[str] = Counter()
     times: Counter[str] = Counter()
     for row in tables["payments"]:
-        if row["status"] == "approved":
-            paid[str(row["booking_id"])] += row["amount"]
+        if row["status"] in TAKEN:
+            rest[str(row["booking_id"])] += row["amount"]
             times[str(row["booking_id"])] += 1
-    wrong = [f"{each}: {paid[each]} of {amount}" for each, amount in confirmed.items() if paid[each] != amount]
-    doubt = [str(row["id"]) for row in tables["payments"] if row["status"] == "requested"]
+    for row in tables["refunds"]:
+        rest[str(row["booking_id"])] -= row["amount"] + row["fee"]
+    wrong = [f"{each}: {rest[each]} of {amount}" for each, amount in value.items() if rest[each] != amount]
+    stray = [f"{each}: {rest[each]}" for each in rest if each not in value and rest[each]]
+    doubt = [str(row["id"]) for row in (*tables["payments"], *tables["refunds"]) if row["status"] == "requested"]
     return [
-        _none("confirmed bookings not paid in full", wrong),
+        _none("paid bookings whose money is not what their seats cost", wrong),
         _none("bookings paid more than once", [booking_id for booking_id, count in times.items() if count > 1]),
-        _none("payments for bookings that are not confirmed", [each for each in paid if each not in confirmed]),
-        _none("payments without an outcome", doubt),
+        _none("money kept for bookings without seats", stray),
+        _none("payments and refunds without an outcome", doubt),
     ]
 
 
@@ -221,6 +235,15 @@ async def check_seat_map(sources: Sources, replay: Replay) -> Check:
     )
 
 
+async def check_reconciliation(sources: Sources) -> Check:
+    """The system's own reconciliation, which an operator would look at, says the same."""
+    report = await _get(sources, f"/v1/admin/schedules/{sources.schedule_id}/reconciliation")
+    failing = [check["name"] for check in report["checks"] if not check["holds"]]
+    every = len(report["checks"])
+    actual = f"{every - len(failing)} checks hold"
+    return Check("the system's own reconciliation", f"{every} checks hold", actual, _some(failing))
+
+
 def check_events(replay: Replay, messages: Iterable[Message]) -> list[Check]:
     """What arrived on Kafka, without duplicates, is the journal: every version once, in order, saying the same."""
     first: dict[int, bytes] = {}
@@ -254,15 +277,17 @@ def check_events(replay: Replay, messages: Iterable[Message]) -> list[Check]:
 async def _rows(sources: Sources) -> dict[str, list[Any]]:
     return {
         table: await sources.pool.fetch(f"SELECT * FROM {table} WHERE schedule_id = $1", sources.schedule_id)  # noqa: S608
-        for table in ("bookings", "payments")
+        for table in ("bookings", "payments", "refunds")
     }
 
 
 async def _at_rest(sources: Sources) -> bool:
-    """Whether the schedule is at rest: all it journaled is published, and no payment is without an outcome."""
+    """Whether the schedule is at rest: all it journaled is published, no payment or refund is without an outcome."""
     return bool(
         await sources.pool.fetchval(
-            "SELECT published_seq = seq AND oldest_payment_ms IS NULL FROM schedule_heads WHERE schedule_id = $1",
+            "SELECT published_seq = seq AND oldest_payment_ms IS NULL AND NOT EXISTS"
+            " (SELECT FROM refunds WHERE schedule_id = $1 AND status = 'requested')"
+            " FROM schedule_heads WHERE schedule_id = $1",
             sources.schedule_id,
         )
     )

@@ -1,8 +1,9 @@
 """A crowd that buys a house out through the HTTP API, and a ledger of everything it was promised.
 
-Buyers want the same front seats at the same moment, change their minds, pay with cards that are declined and pay
-again. What the server acknowledged goes into the ledger at once, and nothing else does: the audit holds the system
-to exactly that. A request without an answer is sent again with its idempotency key, as a careful client would.
+Buyers want the same front seats at the same moment, change their minds, pay with cards that are declined, pay again and
+give some of what they bought back. What the server acknowledged goes into the ledger at once, and nothing else does:
+the audit holds the system to exactly that. A request without an answer is sent again with its idempotency key, as a
+careful client would.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ EXPECTED = {
 }
 
 
+SOLD = ("confirmed", "partially_refunded")
+
+
 @dataclass
 class Promise:
     """What the server last acknowledged about one booking."""
@@ -46,8 +50,9 @@ class Promise:
     booking_id: str
     seats: tuple[str, ...]
     amount: int
-    status: str  # held | confirmed | cancelled
+    status: str  # held | confirmed | cancelled | partially_refunded | refunded
     payment_id: str | None = None
+    refunded: int = 0  # money given back
 
 
 @dataclass
@@ -72,8 +77,8 @@ class Ledger:
     def count(self, status: str) -> int:
         return sum(promise.status == status for promise in self.promises.values())
 
-    def seats(self, status: str) -> int:
-        return sum(len(promise.seats) for promise in self.promises.values() if promise.status == status)
+    def seats_sold(self) -> int:
+        return sum(len(promise.seats) for promise in self.promises.values() if promise.status in SOLD)
 
 
 class SeatSeen(Struct):
@@ -105,6 +110,7 @@ class Habits:
     best_available: float = 0.4
     cancel: float = 0.06
     bad_card: float = 0.06
+    refund: float = 0.03  # of those that paid
     front: float = 0.15  # the part of the free seats that everybody looks at first
 
 
@@ -205,6 +211,13 @@ class Buyer:
         for _ in range(PAY_RETRIES):
             if await self._pay(booking, GOOD_CARD):
                 break
+        # Towards the end nobody does: the others are leaving, and a seat that comes back then stays unsold.
+        if (
+            booking.status == "confirmed"
+            and len(self._free) > MANY_LEFT
+            and self._random.random() < self._habits.refund
+        ):
+            await self._give_back(booking)
 
     async def _pay(self, booking: Promise, card: str) -> bool:
         """One attempt; whether the booking is settled by it, one way or the other."""
@@ -223,6 +236,21 @@ class Buyer:
         booking.status, booking.payment_id = "confirmed", payment["id"]
         self._ledger.paid_at.append((time.perf_counter(), len(booking.seats)))
         return True
+
+    async def _give_back(self, booking: Promise) -> None:
+        """Gives one seat of several back, or all of them."""
+        one = len(booking.seats) > 1 and self._random.random() < 0.5
+        body = {"seats": [booking.seats[0]]} if one else {}
+        key = {"Idempotency-Key": str(uuid.UUID(int=self._random.getrandbits(128), version=4))}
+        answer = await self._ask("refund", "POST", f"/v1/payments/{booking.payment_id}/refunds", body, key)
+        if answer.status != 201:
+            return
+        refund = answer.json()
+        booking.refunded += refund["amount"]
+        booking.status = refund["booking"]["status"]
+        if one:
+            booking.seats = tuple(seat["id"] for seat in refund["booking"]["seats"])
+            booking.amount = refund["booking"]["amount"]
 
     def _forget(self, seats: Sequence[str]) -> None:
         gone = set(seats)

@@ -89,7 +89,7 @@ async def run(stack: Stack, venue: DemoVenue, size: int, console: Console) -> Ou
 
 async def inspect(stack: Stack, sale: Sale, ledger: Ledger) -> list[Check]:
     """Opens every source of truth and compares them."""
-    log = KafkaEventLog(stack.kafka_servers, stack.topic)
+    log = KafkaEventLog(stack.kafka)
     client = await stack.admin()
     try:
         async with asyncpg.create_pool(asyncpg_dsn(stack.database_url), min_size=1, max_size=2) as pool:
@@ -138,7 +138,7 @@ class Stage:
                 show(start)
 
         def show(start: float) -> None:
-            sold = ledger.seats("confirmed")
+            sold = ledger.seats_sold()
             taken = ledger.answers["hold seats_unavailable"]
             note = f"{ledger.count('confirmed')} bookings, {ledger.count('cancelled')} cancelled, {taken} collisions"
             bar.update(task, completed=sold, note=note)
@@ -154,15 +154,16 @@ def report(outcome: Outcome, console: Console) -> None:
     ledger = outcome.ledger
     console.print()
     console.print(f"{outcome.sale.title}: {outcome.sale.capacity} places, {outcome.buyers} buyers", style="bold")
-    bookings, seats = ledger.count("confirmed"), ledger.seats("confirmed")
-    console.print(f"sold out in {outcome.seconds:.1f} s: {bookings} paid bookings, {seats} places")
+    bookings, seats = len(ledger.paid_at), ledger.seats_sold()
+    console.print(f"sold out in {outcome.seconds:.1f} s: {bookings} bookings paid, {seats} places sold")
     rush_seconds, rush_bookings = outcome.rush
     rate = rush_bookings / rush_seconds
     console.print(
         f"the first {RUSH_SHARE:.0%} in {rush_seconds:.1f} s: {rush_bookings} paid bookings, {rate:.0f} a second"
     )
+    back = ledger.count("refunded") + ledger.count("partially_refunded")
     console.print(
-        f"{ledger.count('cancelled')} cancelled, {ledger.count('held')} left unpaid,"
+        f"{ledger.count('cancelled')} cancelled, {ledger.count('held')} left unpaid, {back} given back or partly so,"
         f" {ledger.answers['pay payment_declined']} cards declined, {ledger.resent} requests sent again"
     )
     speed = Table("request", "answered", "p50 ms", "p95 ms", "p99 ms", "max ms", title="Latency")

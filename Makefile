@@ -18,7 +18,7 @@ run: $(STAMP) ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
 	@exec $(BIN)/boxoffice up --demo $(ARGS)
 
 test: $(STAMP) ## Run the whole test suite, integration included
-	@exec $(BIN)/pytest $(ARGS)
+	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
 	@exec $(BIN)/boxoffice demo $(ARGS)

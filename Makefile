@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Extra arguments for the program behind a target: make run ARGS="--port 9000"
 ARGS ?=
 
-.PHONY: help install run test demo check bench clean
+.PHONY: help install run test test-long demo check bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ run: $(STAMP) ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
 	@exec $(BIN)/boxoffice up --demo $(ARGS)
 
 test: $(STAMP) ## Run the whole test suite, integration included
-	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(BIN)/pytest -n 2 --dist loadfile -m "not long" $(ARGS)
+
+test-long: $(STAMP) ## Run the few tests that take long for what quicker ones show in the small
+	@exec $(BIN)/pytest -m long $(ARGS)
 
 demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
 	@exec $(BIN)/boxoffice demo $(ARGS)

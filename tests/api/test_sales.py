@@ -104,9 +104,7 @@ async def test_events_replay_makes_the_same_data_again(http: httpx.AsyncClient, 
     ("arguments", "says"),
     [
         (("replay", "nobody"), "there is no service nobody: "),
-        (("replay", "--schedule", "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011"), "there is no schedule"),
         (("tail", "--schedule", "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011", "--no-follow"), "there is no schedule"),
-        (("tail", "--schedule", "tonight", "--no-follow"), "that is no id of a schedule"),
         (("tail", "--from", "3", "--no-follow"), "--from needs --schedule"),
     ],
 )

@@ -176,6 +176,7 @@ async def test_every_version_is_taken_once_in_order_and_the_figures_are_right(
     assert len([line for line in said if line.startswith("waiting for the journal")]) == 1
 
 
+@pytest.mark.long
 async def test_the_python_program_goes_on_where_it_was_killed(
     world: World, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -186,6 +187,9 @@ async def test_the_python_program_goes_on_where_it_was_killed(
     assert story(WHOLE, said)[:5] == [1, 2, 3, 4, 5]
     await world.publish(WHOLE, (3, last))
     said = await world.run_until(program, f"schedule {WHOLE} version {last}: {confirmed} confirmed")
-    assert story(WHOLE, said) == list(range(1, last + 1))
+    told = story(WHOLE, said)
+    # What it took in the moment before it was killed it may not have said; it is not taken again.
+    assert told == sorted({*told})
+    assert (told[0], told[-1]) == (1, last)
     with sqlite3.connect(world.database) as database:
         assert [*database.execute("SELECT * FROM schedules")] == [(WHOLE, last, confirmed)]

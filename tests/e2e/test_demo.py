@@ -59,7 +59,7 @@ async def test_a_crowd_buys_a_house_out_and_everything_agrees(outcome: Outcome) 
     assert [check for check in outcome.checks if not check.holds] == []
     assert outcome.ledger.unexpected == []
     assert outcome.holds
-    assert outcome.ledger.seats("confirmed") == 150
+    assert outcome.ledger.seats_sold() == 150
 
 
 async def test_the_report_says_what_happened_and_that_it_holds(outcome: Outcome) -> None:

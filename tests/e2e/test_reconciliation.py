@@ -190,6 +190,7 @@ async def test_a_seat_changed_in_redis_is_named_and_shown_anew(system: System, s
     await redis.aclose()
 
 
+@pytest.mark.long
 async def test_an_owner_that_is_paused_is_found_silent_and_replaced(system: System, sold: Sold) -> None:
     sale, customer, *_ = sold
     pid = (await system.owner(sale))["pid"]
@@ -203,6 +204,7 @@ async def test_an_owner_that_is_paused_is_found_silent_and_replaced(system: Syst
     await hold(system.http, sale, customer, "D-1")
 
 
+@pytest.mark.long
 async def test_a_snapshot_that_stops_a_sale_is_named_and_dropped(system: System, sold: Sold) -> None:
     sale, customer, *_ = sold
     pid = (await system.owner(sale))["pid"]
@@ -245,6 +247,7 @@ async def test_events_that_a_broker_has_lost_are_published_anew(system: System, 
     assert action["action"] == "the watermark is set back, and a new owner publishes from version 1 on"
 
 
+@pytest.mark.long
 async def test_the_background_process_finds_it_too_and_counts_it(system: System, sold: Sold) -> None:
     sale, _, booking, _ = sold
 

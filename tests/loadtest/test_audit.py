@@ -43,10 +43,10 @@ def sale() -> Replay:
         events.Held(CANCELLED, CUSTOMER, (3,), (1_000,), "KRW", 600),
         events.Cancelled(CANCELLED, PAYMENT, "", "customer"),
         *bought(REFUNDED, PAYMENT_2, (4,)),
-        events.RefundRequested(REFUNDED, REFUND, PAYMENT_2, (4,), 900, 100, "KRW", "", "customer"),
+        events.RefundRequested(REFUNDED, REFUND, PAYMENT_2, (4,), 900, 100, "KRW", "", "customer", (1_000,), (100,)),
         events.Refunded(REFUNDED, REFUND, PAYMENT_2, 900, "KRW", "back-1"),
         *bought(PARTLY, PAYMENT_3, (5, 6)),
-        events.RefundRequested(PARTLY, REFUND_2, PAYMENT_3, (5,), 1_000, 0, "KRW", "", "customer"),
+        events.RefundRequested(PARTLY, REFUND_2, PAYMENT_3, (5,), 1_000, 0, "KRW", "", "customer", (1_000,), (0,)),
         events.Refunded(PARTLY, REFUND_2, PAYMENT_3, 1_000, "KRW", "back-2"),
     ]
     replay = Replay(ScheduleState(PLAN), {}, [])

@@ -117,6 +117,7 @@ async def test_a_feed_that_has_told_all_is_silent(world: World) -> None:
     assert [await feed.next(QUIET_SECONDS) for _ in range(4)] == [[]] * 4
 
 
+@pytest.mark.long
 async def test_what_was_done_is_not_told_again(world: World) -> None:
     feed = world.feed()
     await world.log.publish("a", [b"one", b"two"])
@@ -127,6 +128,7 @@ async def test_what_was_done_is_not_told_again(world: World) -> None:
     assert await hear(world.feed(), 1) == [b"three"]
 
 
+@pytest.mark.long
 async def test_what_was_not_done_is_told_again_to_the_next(world: World) -> None:
     feed = world.feed()
     await world.log.publish("a", [b"one"])
@@ -138,6 +140,7 @@ async def test_what_was_not_done_is_told_again_to_the_next(world: World) -> None
     assert await hear(world.feed(), 1) == [b"two"]
 
 
+@pytest.mark.long
 async def test_a_feed_that_was_closed_begins_again_where_it_was_done(world: World) -> None:
     feed = world.feed()
     await world.log.publish("a", [b"one"])
@@ -162,6 +165,7 @@ async def test_done_before_anything_was_told_is_nothing(world: World) -> None:
     assert await hear(feed, 1) == [b"one"]
 
 
+@pytest.mark.long
 async def test_two_processes_of_a_service_share_its_work_and_one_takes_over(shared: World) -> None:
     one, other = shared.feed(), shared.feed()
     keys = [f"schedule-{number}" for number in range(40)]  # more than there are partitions
@@ -207,6 +211,7 @@ async def done(feed: EventFeed) -> None:
         return
 
 
+@pytest.mark.long
 async def test_a_feed_goes_on_when_the_broker_is_back(own_broker: Program) -> None:
     world = on_kafka(own_broker.address)
     feed = world.feed()

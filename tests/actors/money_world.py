@@ -1,6 +1,7 @@
 """What `test_money_machine` plays in: a schedule's real owners, the workers around them, and time that only jumps.
 
-Nothing waits: the event loop's time goes to the next timer, so a story takes milliseconds and repeats exactly.
+Nothing waits: the event loop's time goes to the next timer, so a story takes milliseconds and repeats exactly. A
+`sleep` here, and in the stories, lets that time go on; no clock of the machine is involved.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class World:
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         try:
             return self.loop.run_until_complete(work)
-        except BaseException:
+        except BaseException:  # raised again: the story has failed, and its end need not be examined
             self.failed = True
             raise
 

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from actors.settings import Settings
 from api.dependencies import SCHEME
 from api.door import BodyGuard, Watch
+from api.express import Express
 from api.house import open_house
 from api.problems import Problem, ProblemDocument, answer, of_http_exception, of_validation, responses
 from api.routes import (
@@ -110,19 +111,23 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # served by routes/system.py from this machine
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request; see door.py
         generate_unique_id_function=_operation_id,
         responses=responses("validation_failed"),
     )
-    for noun in ROUTERS:
+    nouns = (*ROUTERS, noop) if settings.bench else ROUTERS
+    for noun in nouns:
         app.include_router(noun.router)
-    if settings.bench:
-        app.include_router(noop.router)
     app.mount("/docs/assets", system.assets)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_problem)
+    # The last one added is the outermost.
     app.add_middleware(BodyGuard)
-    app.add_middleware(Watch)  # added last, so the outermost
+    app.add_middleware(
+        Express, routes=[each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
+    )
+    app.add_middleware(Watch)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 

@@ -115,10 +115,11 @@ def status_of(booking: Booking, now_ms: int) -> str:
 def booking_view(
     booking: Booking, schedule_id: str, performance_id: str, plan: SeatingPlan, now_ms: int
 ) -> BookingView:
-    seats = []
-    for index, price in zip(booking.seats, booking.prices, strict=True):
-        label = plan.describe(index)
-        seats.append(SeatView(label.id, label.zone, label.row, label.number, label.category, price))
+    labels = map(plan.describe, booking.seats)
+    seats = [
+        SeatView(label.id, label.zone, label.row, label.number, label.category, price)
+        for label, price in zip(labels, booking.prices, strict=True)
+    ]
     payment, status = booking.payment, status_of(booking, now_ms)
     unpaid = booking.expires_ms and booking.status in (Status.HELD, Status.EXPIRED)
     return BookingView(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
@@ -75,9 +76,14 @@ class Watch:
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
     # The route's template: a label per booking id would never stop growing.
-    route = getattr(scope.get("route"), "path", "none")
-    REQUESTS.labels(scope["method"], route, status).inc()
-    SECONDS.labels(scope["method"], route).observe(seconds)
+    requests, taken = _counters(scope["method"], getattr(scope.get("route"), "path", "none"), status)
+    requests.inc()
+    taken.observe(seconds)
+
+
+@lru_cache(maxsize=1024)  # as many as there are routes, methods and statuses; looking them up costs more than counting
+def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 
 
 def problem_of_error(error: Exception) -> Problem:

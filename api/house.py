@@ -77,7 +77,7 @@ class PlanCache:
         while len(self._plans) > PLANS_KEPT:
             self._plans.popitem(last=False)
         # One who stops waiting must not take the others' answer along.
-        return await asyncio.shield(task)
+        return task.result() if task.done() else await asyncio.shield(task)
 
     async def place_of(self, schedule_id: str) -> catalogue.Place:
         """The schedule's performance and venue, deleted or not. Raises `UnknownSchedule`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -10,7 +11,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 def moment(ms: int) -> datetime:
     """Milliseconds since the epoch as an aware UTC datetime, exactly."""
-    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+    return EPOCH + timedelta(milliseconds=ms)
 
 
 def milliseconds(time: datetime | None) -> int:
@@ -20,4 +21,9 @@ def milliseconds(time: datetime | None) -> int:
 
 def rfc3339(ms: int) -> str:
     """RFC 3339, in UTC, to the millisecond."""
-    return moment(ms).isoformat(timespec="milliseconds")
+    return f"{_second(ms // 1000)}.{ms % 1000:03}+00:00"
+
+
+@lru_cache(maxsize=4096)  # what is written at once was made, and ends, within the same few seconds
+def _second(seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -28,9 +28,12 @@ from persistence import history
 from persistence.cloud_events import EventError, decode, render
 from persistence.event_log import EventLog, Message
 from persistence.journal import PostgresJournal
+from persistence.providers.provider import NEVER_CHARGED_AFTER_MS
 
 CHUNK = 5_000  # journal records read at a time
-REST_SECONDS = 30.0  # within which everything that follows the journal must have caught up
+# Within which everything that follows the journal must have caught up. The slowest is a payment that never got as far
+# as the provider: it is given up only when no charge can come any more.
+REST_SECONDS = NEVER_CHARGED_AFTER_MS / 1000 + 30.0
 OFFENDERS_KEPT = 10
 AREA_NAMES = {FREE: "left", HELD: "held", SOLD: "sold", BLOCKED: "blocked"}
 STATE_NAMES = {FREE: "free", HELD: "held", SOLD: "sold", BLOCKED: "blocked"}

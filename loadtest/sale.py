@@ -60,9 +60,15 @@ async def newcomer(url: str, role: str) -> Client:
 
 
 async def open_schedule(
-    client: Client, performance_id: str, venue_id: str, prices: Mapping[str, int], *, days: int
+    client: Client,
+    performance_id: str,
+    venue_id: str,
+    prices: Mapping[str, int],
+    *,
+    days: int,
+    sale_opens_at: datetime | None = None,
 ) -> str:
-    """A schedule that starts in so many days and is on sale now; returns its id."""
+    """A schedule that starts in so many days and is on sale now, or from the time given; returns its id."""
     starts_at = datetime.now(UTC) + timedelta(days=days)
     terms = {
         "starts_at": starts_at.isoformat(timespec="seconds"),
@@ -70,6 +76,8 @@ async def open_schedule(
         "currency": "KRW",
         "prices": dict(prices),
     }
+    if sale_opens_at is not None:
+        terms["sale_opens_at"] = sale_opens_at.isoformat(timespec="milliseconds")
     return str((await created(client, f"/v1/performances/{performance_id}/schedules", terms))["id"])
 
 

@@ -38,7 +38,7 @@ from actors.clock import Clock, SystemClock
 from actors.mail import Postmark
 from actors.mail_transport import open_transport
 from actors.mailer import LANES, Mailer
-from actors.receiver import Receiver
+from actors.receiver import NICENESS, Receiver
 from actors.settings import Settings
 from actors.tickets import ticket_key
 from engine.events import Opened, TermsChanged, decode_event
@@ -56,7 +56,6 @@ LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is sti
 SOLD = ("confirmed", "partially_refunded")
 ENDINGS = ("cancellation.completed", "refund.requested")
 TOLD = (*ENDINGS, "reservation.confirmed", "reservation.changed", "payment.late", "schedule.terms_changed")
-NICENESS = 10  # mails can wait, bookings cannot
 
 log = logging.getLogger(__name__)
 

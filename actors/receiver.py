@@ -35,6 +35,10 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 REPAIR_SECONDS = 5.0  # how often what the feed has left out is looked for
 BEHIND_SECONDS = 10.0  # a schedule published for so long and not heard of is read from the journal
 CHUNK = 500  # events per transaction
+# After few events more are waited for: a transaction and a commit of offsets cost as much for one as for hundreds, and
+# nobody who looks at figures or mails sees the difference.
+GATHER_SECONDS = 0.25
+NICENESS = 10  # figures and mails can wait, bookings cannot
 
 TAKEN = Counter("boxoffice_events_taken_total", "Events a receiving service has taken", ("service", "source"))
 PARKED = Counter("boxoffice_events_parked_total", "Events a receiving service could not digest", ("service",))
@@ -115,6 +119,8 @@ class Receiver:
                 await self.receive(messages)
                 if messages:
                     await self._feed.done()
+                    if len(messages) < CHUNK:
+                        await _pause(stop, GATHER_SECONDS)
                 failures = 0
             except (LogUnavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 if not failures:
@@ -122,10 +128,9 @@ class Receiver:
                 await self._feed.close()  # what was handed over and not taken is told again
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause)
+                await _pause(stop, pause)
 
-    async def receive(self, messages: Sequence[Message]) -> int:
+    async def receive(self, messages: Sequence[Message], source: str = "feed") -> int:
         """Takes what the feed has told. Returns how many events were new."""
         by_schedule: dict[str, list[EventEnvelope]] = {}
         for message in messages:
@@ -139,7 +144,7 @@ class Receiver:
         taken = 0
         for schedule_id, events in by_schedule.items():
             for start in range(0, len(events), CHUNK):
-                taken += await self._take(schedule_id, events[start : start + CHUNK], "feed")
+                taken += await self._take(schedule_id, events[start : start + CHUNK], source)
         return taken
 
     async def repair(self) -> int:
@@ -198,6 +203,11 @@ class Receiver:
         """The events with what is missing before and between them, from the journal."""
         until = fresh[-1].data.version
         return [event async for events in self._journal.events(schedule_id, position, until) for event in events]
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 def _fresh(events: Sequence[EventEnvelope], position: int) -> list[EventEnvelope]:

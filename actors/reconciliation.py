@@ -1,9 +1,10 @@
 """Whether everything that knows about a schedule agrees with its journal, check by check.
 
-The journal is replayed from its first record; owner's memory, snapshot, current tables, readers' seat map and
-publishing are held against it at the very version they claim, so that a sale need not pause to be examined. Nothing
-here changes anything (see `repair`), and no owner is woken. A reconciler that is kept goes on from where it was: what
-it replays is what has happened since. What takes longer than others on the loop should wait is done in a thread.
+The journal is replayed from its first record; owner's memory, snapshot, current tables, readers' seat map, publishing
+and what receiving services have written are held against it at the very version they claim, so that a sale need not
+pause to be examined. Nothing here changes anything (see `repair`), and no owner is woken. A reconciler that is kept
+goes on from where it was: what it replays is what has happened since. What takes longer than others on the loop should
+wait is done in a thread.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from msgspec import Struct
 from actors.checks import Check, Report, checked
 from actors.clock import Clock
 from actors.gateway import Gateway, Unavailable
+from actors.projection_checks import check_received, compare_sales, received
 from actors.table_checks import Head, against_journal, by_themselves
 from actors.wire import Inspection
 from engine.events import Record, decode_event
@@ -31,6 +33,7 @@ from persistence.history import view_of
 from persistence.journal import Journal, UnknownSchedule
 from persistence.mirror import Connection, Mirror
 from persistence.moments import moment
+from persistence.sales_mirror import SalesMirror
 from persistence.seat_cache import CacheUnavailable, SeatCache, SeatView
 
 __all__ = ["BrokenJournal", "Check", "Reconciler", "Report", "checked"]
@@ -65,10 +68,11 @@ class _Copies(Struct, frozen=True):
 
 
 class _Followed:
-    """A schedule's mirror, and what has been made sure of on the way."""
+    """A schedule's mirror, its sales beside it, and what has been made sure of on the way."""
 
     def __init__(self, mirror: Mirror, since_ms: int) -> None:
         self.mirror = mirror
+        self.sales = SalesMirror(mirror.state.plan)
         self.since_ms = since_ms
         self.snapshot = (0, b"")  # position and digest of the newest one that was compared and found right
 
@@ -147,7 +151,8 @@ class Reconciler:
             head = await _head(connection, schedule_id)
             if head.seq < followed.mirror.seq:  # an older database was restored
                 fresh = await self._start(schedule_id)
-                followed.mirror, followed.since_ms, followed.snapshot = fresh.mirror, fresh.since_ms, fresh.snapshot
+                followed.mirror, followed.sales = fresh.mirror, fresh.sales
+                followed.since_ms, followed.snapshot = fresh.since_ms, fresh.snapshot
             checks = await self._examine(connection, schedule_id, followed, head, copies)
         return Report(schedule_id=schedule_id, version=head.seq, checked_ms=self.now_ms(), checks=tuple(checks))
 
@@ -208,6 +213,7 @@ async def _compare(
     """Replays up to the head, and on the way compares each copy at its own version. The journal's own check is first;
     where it does not hold, nothing can be compared from there on."""
     mirror, memory, view = followed.mirror, copies.memory, copies.view
+    taken = await received(connection, schedule_id)
     snapshot = await connection.fetchrow(
         "SELECT seq, payload FROM snapshots WHERE schedule_id = $1 ORDER BY seq DESC LIMIT 1", schedule_id
     )
@@ -223,12 +229,11 @@ async def _compare(
     if snapshot is not None and snapshot["seq"] < mirror.seq:
         checks.append(await _check_snapshot(connection, schedule_id, followed, *snapshot))
 
-    versions = [
-        each for each in (memory and memory.version, view and view.version, snapshot and snapshot["seq"]) if each
-    ]
+    claimed = (memory and memory.version, view and view.version, snapshot and snapshot["seq"], taken.sales_version)
+    versions = [each for each in claimed if each]
     broken = await _count(connection, schedule_id, head)
     for mark in sorted({each for each in versions if mirror.seq <= each < head.seq} | {head.seq}):
-        broken = broken or await _advance(connection, schedule_id, mirror, mark)
+        broken = broken or await _advance(connection, schedule_id, mirror, mark, followed.sales)
         if broken:
             break
         if memory is not None and memory.version == mark and copies.durable:
@@ -240,8 +245,11 @@ async def _compare(
             checks.append(await _check_view(connection, mirror, view, head, now_ms))
         if snapshot is not None and snapshot["seq"] == mark:
             checks.append(await _check_snapshot(connection, schedule_id, followed, *snapshot))
+        if taken.sales_version == mark:
+            await compare_sales(connection, schedule_id, followed.sales, taken)
     if broken:
         return [_journal(head, f"{broken}; nothing can be compared with it", (broken.partition(":")[0],))]
+    checks += await check_received(connection, schedule_id, taken, (head.seq, head.published_seq), now_ms)
     return [_journal(head, f"versions 1 to {head.seq}"), *checks]
 
 
@@ -268,17 +276,19 @@ async def _count(connection: Connection, schedule_id: str, head: Head) -> str:
     return f"version {version}: missing" if missing else f"version {found[2]}: beyond the head"
 
 
-async def _advance(connection: Connection, schedule_id: str, mirror: Mirror, until: int) -> str:
+async def _advance(
+    connection: Connection, schedule_id: str, mirror: Mirror, until: int, sales: SalesMirror | None = None
+) -> str:
     """Replays up to a version; says what is wrong with the journal, if it cannot be replayed."""
     while mirror.seq < until:
         rows = await connection.fetch(READ, schedule_id, mirror.seq, min(CHUNK, until - mirror.seq))
-        broken = await asyncio.to_thread(_take_in, mirror, rows)
+        broken = await asyncio.to_thread(_take_in, mirror, rows, sales)
         if broken:
             return broken
     return ""
 
 
-def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record]) -> str:
+def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record], sales: SalesMirror | None) -> str:
     """Follows the records; what is wrong with them, if they cannot be followed."""
     records: list[Record] = []
     for seq, at_ms, payload, request_id, fingerprint, type_name, booking_id in rows:
@@ -296,6 +306,8 @@ def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record]) -> str:
         return f"version {mirror.seq + len(records) + 1}: missing"
     try:
         mirror.follow(records)
+        if sales is not None:
+            sales.follow(records)
     except UNFIT as error:
         return f"version {mirror.seq}: cannot follow on what was before ({error!r})"
     return ""

@@ -32,6 +32,7 @@ from persistence.moments import moment
 from persistence.providers.provider import Provider, ProviderUnavailable
 
 INTERVAL_SECONDS = 10.0
+SHARE = 0.03  # of the time, at most: for a large house in the middle of its sale an examination takes a second
 AT_ONCE = 8  # schedules examined per round, so that a round is short and the other jobs keep their turn
 # One that has not changed is examined all the same from time to time: rows may be changed behind the journal's back.
 AGAIN_MS = 600_000
@@ -82,7 +83,7 @@ class Reconciling:
     async def run(self, stop: asyncio.Event) -> None:
         """Examines until `stop` is set."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(every(INTERVAL_SECONDS, stop, self.run_once, "reconciliation"))
+            group.create_task(every(INTERVAL_SECONDS, stop, self.run_once, "reconciliation", share=SHARE))
             group.create_task(every(OVERALL_SECONDS, stop, self.examine_the_whole, "overall reconciliation"))
 
     async def run_once(self) -> list[Report]:

@@ -18,13 +18,15 @@ import asyncpg
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors import event_check, provider_books
+from actors import event_check, projection_checks, provider_books
 from actors.checks import OFFENDERS_SHOWN, Report
 from actors.event_check import compare_events
 from actors.gateway import Gateway, Unavailable
 from actors.provider_books import Stray, examine_books, is_id
 from actors.reconciliation import BrokenJournal, Reconciler
 from actors.refunding import pay_out
+from actors.replaying import Replay
+from actors.sales import Sales
 from actors.settlement import NOT_CHARGED, give_back, settle
 from actors.table_checks import OUTCOME_WITHIN_MS
 from engine.commands import Expire
@@ -34,7 +36,8 @@ from engine.refusals import Refusal
 from engine.turn import Step
 from persistence import refunds
 from persistence.bookings import PaymentRow, find_booking, find_payment
-from persistence.event_log import EventLog, LogUnavailable
+from persistence.event_feed import MemoryEventFeed
+from persistence.event_log import EventLog, LogUnavailable, MemoryEventLog
 from persistence.journal_rows import Rows
 from persistence.mirror import TABLES, Mirror, Table, differing, rewrite
 from persistence.providers.provider import (
@@ -104,6 +107,7 @@ class Repair:
             "payments_have_an_outcome": self._settle,
             "refunds_are_paid_out": self._pay_out,
             provider_books.NAME: self._give_back,
+            projection_checks.NAME: self._count_again,
         }
 
     async def mend(self, report: Report, *, dry_run: bool) -> list[Mended]:
@@ -185,6 +189,12 @@ class Repair:
         if not dry_run:
             await self._send_nothing(schedule_id)
         return [("its owner is woken to end them", not dry_run)]
+
+    async def _count_again(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        if not dry_run:
+            feed = MemoryEventFeed(MemoryEventLog())  # nothing comes of it: everything is read from the journal
+            await Replay(self._pool, self._reconciler.journal, Sales(), feed).again(schedule_id)
+        return [("its sales figures are made again from the journal", not dry_run)]
 
     async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:

@@ -6,13 +6,14 @@ every moment of the past. `python -m actors.sales` is its process; it needs the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 
 import uvloop
 
 from actors import telemetry
-from actors.receiver import run_service
+from actors.receiver import NICENESS, run_service
 from actors.settings import Settings
 from persistence import sales
 from persistence.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
@@ -116,4 +117,5 @@ class Tally:
 if __name__ == "__main__":
     own_settings = Settings.from_environment()
     telemetry.configure(own_settings, NAME)
+    os.nice(NICENESS)
     uvloop.run(run_service(Sales(), own_settings))

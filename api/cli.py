@@ -159,6 +159,7 @@ def tail_events(
 def replay_events(
     service: Annotated[str, typer.Argument(help="The receiving service whose data is made again.")] = "sales",
     schedule: Annotated[str | None, typer.Option(help="A schedule's id.", show_default="all")] = None,
+    from_kafka: Annotated[bool, typer.Option("--from-kafka", help="From the topic, if it has every event.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Make a receiving service's data again from the journal; broken off, it goes on where it stopped."""
@@ -180,6 +181,7 @@ def replay_events(
                     schedule,
                     lambda total: bar.update(task, total=total),
                     lambda taken: bar.advance(task, taken),
+                    from_kafka=from_kafka,
                 )
             )
     except EventsError as error:

@@ -21,7 +21,8 @@ import httpx
 from redis.asyncio import Redis
 
 from actors.entries import AddressError, listening
-from actors.settings import Settings
+from actors.mail_transport import OUTBOX, MailAway, SmtpServer, SmtpTransport, sender_of
+from actors.settings import Settings, SettingsError
 from persistence.database import current_revision, head_revision
 from persistence.dsn import asyncpg_dsn
 from persistence.embedded import outside
@@ -40,6 +41,7 @@ ENOUGH_FILES = 4096  # a connection is a file: two workers with a crowd of 1,500
 FEW_FILES = 1024
 DURABLE_COMMITS = ("on", "local", "remote_write", "remote_apply")  # each waits for this server's own disk
 ACCESS_ADVICE = "correct BOXOFFICE_KAFKA_SECURITY_PROTOCOL, BOXOFFICE_KAFKA_SASL_… or BOXOFFICE_KAFKA_SSL_CAFILE"
+SMTP_SECONDS = 8.0  # of each step of a conversation
 SECONDS = 30.0  # `ray status` alone starts a Python with Ray in it
 
 
@@ -68,6 +70,7 @@ async def examine(settings: Settings, run: RunNote | None) -> list[Finding]:
         ("Redis", redis),
         ("Kafka", kafka),
         ("Ray", ray),
+        ("mail", mail),
         ("API", api),
         ("machine", machine),
     )
@@ -228,6 +231,29 @@ async def ray(settings: Settings, run: RunNote | None) -> list[Finding]:
         last = output.strip().rpartition("\n")[2] or f"exit code {code}"
         return [Finding("Ray", State.WRONG, last, "see logs/ray in the data directory; is RAY_AUTH_TOKEN_PATH right?")]
     return [Finding("Ray", State.FINE, f"{settings.ray_address}, in use: {', '.join(resources) or 'nothing'}")]
+
+
+async def mail(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether mails can be handed over: connects, says EHLO, begins TLS and logs in as it is set; sends nothing."""
+    if not settings.smtp_url:
+        advice = "set BOXOFFICE_SMTP_URL and BOXOFFICE_MAIL_FROM to send them"
+        return [Finding("mail", State.NOTE, f"mails go to {settings.data_path / OUTBOX}", advice)]
+    try:
+        server = SmtpServer.parse(settings.smtp_url)
+        if not settings.mail_from:
+            raise SettingsError("BOXOFFICE_MAIL_FROM is not set: it says from whom mails are")
+        sender = sender_of(settings.mail_from)
+    except SettingsError as error:
+        return [Finding("mail", State.WRONG, str(error), "correct it, and start again")]
+    transport = SmtpTransport(server, sender, timeout_seconds=SMTP_SECONDS)
+    try:
+        async with transport.opened():
+            pass
+    except MailAway as error:
+        advice = "start it, or correct BOXOFFICE_SMTP_URL; mails wait until it answers"
+        return [Finding("mail", State.WRONG, str(error), advice)]
+    logged_in = "without log-in" if server.username is None else "log-in accepted"
+    return [Finding("mail", State.FINE, f"{transport.name}, {logged_in}, from {sender}")]
 
 
 async def api(settings: Settings, run: RunNote | None) -> list[Finding]:

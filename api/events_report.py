@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
-from actors.replaying import Replay
+from actors.replaying import Replay, TopicIncomplete
 from actors.services import SERVICES
 from actors.settings import Settings
 from persistence import sales
@@ -18,9 +18,11 @@ from persistence.cloud_events import BookingData, EventEnvelope, PaymentData, Re
 from persistence.database import is_unavailable
 from persistence.dsn import asyncpg_dsn
 from persistence.event_feed import MemoryEventFeed
-from persistence.event_log import MemoryEventLog
+from persistence.event_log import LogUnavailable, MemoryEventLog
 from persistence.journal import PostgresJournal
 from persistence.journal_feed import JournalFeed
+from persistence.kafka_options import KafkaOptions
+from persistence.topic_reader import read_through
 
 FOLLOW_SECONDS = 0.5
 LAST = 20  # events shown of a schedule whose beginning nobody asked for
@@ -68,20 +70,37 @@ async def replay(
     schedule_id: str | None,
     started: Callable[[int], None],
     done: Callable[[int], None],
+    *,
+    from_kafka: bool = False,
 ) -> Replayed:
-    """Makes a service's data again. `started` is told how many events there are, `done` how many were just taken.
+    """Makes a service's data again, from the journal or from the topic. `started` is told how many events there are,
+    `done` how many were just taken.
 
     Raises `EventsError`.
     """
+    options = settings.kafka
+    if from_kafka and options is None:
+        raise EventsError("there is no topic to replay: KAFKA_BOOTSTRAP_SERVERS is not set")
     async with _pool(settings) as pool:
         work = Replay(pool, PostgresJournal(pool), SERVICES[service], MemoryEventFeed(MemoryEventLog()))
-        left = await work.left(schedule_id)
+        left = await work.published(schedule_id) if from_kafka else dict(await work.left(schedule_id))
         if schedule_id is not None and not left:
             raise EventsError(f"there is no schedule {schedule_id}")
-        started(sum(head for _, head in left))
+        started(sum(left.values()))
         before = await sales.checksum(pool, schedule_id)
-        events = await work.run(schedule_id, done)
+        if from_kafka:
+            assert options is not None
+            events = await _from_topic(work, options, schedule_id, done)
+        else:
+            events = await work.run(schedule_id, done)
         return Replayed(events, before, await sales.checksum(pool, schedule_id))
+
+
+async def _from_topic(work: Replay, options: KafkaOptions, schedule_id: str | None, done: Callable[[int], None]) -> int:
+    try:
+        return await work.run_from_topic(schedule_id, lambda: read_through(options), done)
+    except (TopicIncomplete, LogUnavailable) as error:
+        raise EventsError(str(error)) from error
 
 
 def line(event: EventEnvelope, *, with_schedule: bool) -> str:

@@ -32,6 +32,16 @@ class ParkedEvent(Struct, frozen=True, kw_only=True):
     parked_at: Any
 
 
+class Standing(Struct, frozen=True, kw_only=True):
+    """How far a service has come with a schedule."""
+
+    consumer: str
+    version: int
+    moved_ms: int
+    parked: int  # events of the schedule that it could not digest
+    first_parked: int | None
+
+
 async def lock(connection: Connection, consumer: str, schedule_id: str) -> int:
     """The service's position on a schedule, kept to this transaction until it ends."""
     await connection.execute(
@@ -61,6 +71,18 @@ async def of(connection: Connection, consumer: str, schedule_id: str) -> int:
     """The service's position on a schedule; 0 where it has taken nothing."""
     query = "SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2"
     return await connection.fetchval(query, consumer, schedule_id) or 0
+
+
+async def standings(connection: Connection, schedule_id: str) -> list[Standing]:
+    """How far each service has come that ever took an event of the schedule, by name."""
+    rows = await connection.fetch(
+        "SELECT consumer, p.version, (extract(epoch FROM p.updated_at) * 1000)::bigint AS moved_ms,"
+        " count(e.version) AS parked, min(e.version) AS first_parked"
+        " FROM consumer_positions p LEFT JOIN parked_events e USING (consumer, schedule_id)"
+        " WHERE schedule_id = $1 AND consumer NOT LIKE '%/%' GROUP BY 1, 2, 3 ORDER BY 1",
+        schedule_id,
+    )
+    return [Standing(**dict(row)) for row in rows]
 
 
 async def behind(connection: Connection, consumer: str, *, older_than_seconds: float, limit: int = 20) -> list[Gap]:

@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 # Extra arguments for the program behind a target: make run ARGS="--port 9000"
 ARGS ?=
 
-.PHONY: help install run test test-long demo check bench clean
+.PHONY: help install run test test-long demo check bench bench-engine clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Set up .venv with the locked dependencies
 
@@ -28,6 +28,10 @@ demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
 
 bench: $(STAMP) ## Measure durable holds per second on this machine
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
+
+bench-engine: $(STAMP) ## Measure the engine alone, piece by piece, in CPU time
+	@exec $(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-timer=time.process_time --benchmark-sort=name \
+		--benchmark-columns=median,iqr,rounds $(ARGS)
 
 check: $(STAMP) ## Lint, format, types, layers, compose file
 	$(BIN)/ruff check .

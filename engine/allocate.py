@@ -19,12 +19,13 @@ from __future__ import annotations
 import math
 from array import array
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain
+from operator import sub
 
-from engine.seating_plan import SeatingPlan
+from engine.seating_plan import Run, SeatingPlan
 
 # One seat to the side costs as much as one and a half towards the back: sight lines suffer faster at the edge of the
 # stage than with distance, so in a hall of usual width the tenth row's middle beats the first row's end.
@@ -36,6 +37,7 @@ LONE_SEAT_PITCHES = 3
 BOARD_BUDGET = 200_000  # runs held on all boards together, some 40 MB; the board not asked for longest goes first
 ORDER_BUDGET = 4_000_000  # starting places held in all orders together, some 40 MB; then they are found anew
 
+Choice = tuple[int | None, int | None]  # a category and a zone; None: any
 Block = tuple[int, int, int]  # cost, first seat, number of seats; the smaller the better, ties go to the lower index
 
 
@@ -50,19 +52,15 @@ def seat_scores(plan: SeatingPlan) -> array[int]:
     stage = plan.stage
     middle = (stage.left + stage.right) / 2
     unit = SCORE_UNIT / _pitch(plan)
-    scores = array("q")
-    for x, y in zip(plan.x, plan.y, strict=True):
-        depth = max(stage.top - y, y - stage.bottom, 0.0)
-        scores.append(round(unit * math.hypot(depth, SIDEWAYS_WEIGHT * (x - middle))))
-    return scores
+    depths = {y: max(stage.top - y, y - stage.bottom, 0.0) for y in set(plan.y)}
+    places = zip(plan.x, plan.y, strict=True)
+    return array("q", [round(unit * math.hypot(depths[y], SIDEWAYS_WEIGHT * (x - middle))) for x, y in places])
 
 
 def _pitch(plan: SeatingPlan) -> float:
-    gaps = sorted(
-        math.hypot(plan.x[b] - plan.x[a], plan.y[b] - plan.y[a])
-        for run in plan.runs
-        for a, b in pairwise(range(run.first, run.first + run.count))
-    )
+    x, y = plan.x, plan.y
+    steps = list(map(math.hypot, map(sub, x[1:], x), map(sub, y[1:], y)))  # from each seat to the one after it
+    gaps = sorted(chain.from_iterable(steps[run.first : run.first + run.count - 1] for run in plan.runs))
     usual = gaps[len(gaps) // 2] if gaps else 0.0
     return usual or 1.0
 
@@ -73,19 +71,20 @@ def block_cost(score: int, lone_seats: int, quantity: int) -> int:
 
 
 class FreeSeats:
-    """The free seats of one schedule. `take` and `give` cost O(1); standing room is counted elsewhere."""
+    """The free seats of one schedule. `take` and `give` turn a bit and note where, and whatever follows from it is
+    brought up to date when somebody asks; standing room is counted elsewhere."""
 
     def __init__(self, plan: SeatingPlan) -> None:
         self.plan = plan
         self.geometry = _Geometry(plan)
         self.free = [(1 << run.count) - 1 for run in plan.runs]  # bit k: the run's k-th seat is free
-        self.changes = [0] * len(plan.runs)  # how often each run changed
-        self._first = [run.first for run in plan.runs]
-        self._runs_with_free = (1 << len(plan.runs)) - 1  # bit r: run r has a free seat
-        self._counts = {
-            choice: sum(mask.bit_count() for mask in selection.masks.values())
-            for choice, selection in self.geometry.selections.items()
-        }
+        self._run_of = plan.run_of
+        self._first = self.geometry.first
+        # By `_counted` changes, whose outcome for each run is in `_counted_free`:
+        self._counts = dict.fromkeys(self.geometry.selections, 0)
+        self._runs_with_free = 0  # bit r: run r has a free seat
+        self._counted_free = [0] * len(plan.runs)
+        self._counted = -1
         self._log: list[int] = []  # the runs that changed, oldest first
         self._log_start = 0  # how many changes were forgotten before the first in the log
         self._log_limit = 4 * len(plan.runs) + 1_000  # a board this far behind is built anew as fast
@@ -93,21 +92,38 @@ class FreeSeats:
         self._on_boards = 0
 
     def is_free(self, index: int) -> bool:
-        run = self.plan.run_of[index]
+        run = self._run_of[index]
         return bool(self.free[run] >> (index - self._first[run]) & 1)
 
     def take(self, index: int) -> None:
         """The seat is no longer free. It must have been."""
-        assert self.is_free(index), f"seat {index} is taken already"
-        self._flip(index, -1)
+        run = self._run_of[index]
+        bit = 1 << (index - self._first[run])
+        assert self.free[run] & bit, f"seat {index} is taken already"
+        self.free[run] ^= bit
+        self._log.append(run)
+        if len(self._log) > self._log_limit:
+            self._forget()
 
     def give(self, index: int) -> None:
         """The seat is free again. It must not have been."""
-        assert not self.is_free(index), f"seat {index} is free already"
-        self._flip(index, 1)
+        run = self._run_of[index]
+        bit = 1 << (index - self._first[run])
+        assert not self.free[run] & bit, f"seat {index} is free already"
+        self.free[run] ^= bit
+        self._log.append(run)
+        if len(self._log) > self._log_limit:
+            self._forget()
+
+    def restore(self, states: bytes) -> None:
+        """Exactly the seats whose state is 0 are free."""
+        bits = states.translate(b"1" + 255 * b"0")
+        self.free[:] = [int(bits[run.first : run.first + run.count][::-1], 2) for run in self.plan.runs]
+        self._forget()
 
     def count(self, category: int | None = None, zone: int | None = None) -> int:
         """How many seats are free, of this category and in this zone where one is given."""
+        self._recount()
         return self._counts.get((category, zone), 0)
 
     def longest_run(self, category: int | None = None, zone: int | None = None) -> int:
@@ -130,36 +146,42 @@ class FreeSeats:
         assert quantity > 0, f"quantity {quantity} is not positive"
         if self.count(category, zone) < quantity:
             return None
-        together = min(quantity, self.longest_run(category, zone))
-        if together < quantity and adjacent:
+        if block := self._board(quantity, category, zone).best(self):
+            return tuple(range(block[1], block[1] + quantity))
+        if adjacent:
             return None
+        together = self.longest_run(category, zone)
         block = self._board(together, category, zone).best(self)
         assert block is not None, "the longest run holds a block of its own length"
-        seats = list(range(block[1], block[1] + together))
-        if together < quantity:
-            seats += self._nearby(block, quantity - together, self.geometry.selections[category, zone])
-        return tuple(sorted(seats))
+        rest = self._nearby(block, quantity - together, self.geometry.selections[category, zone])
+        return tuple(sorted([*range(block[1], block[1] + together), *rest]))
 
-    def changed_since(self, seen: int) -> tuple[set[int] | None, int]:
+    def changed_since(self, seen: int) -> tuple[Collection[int] | None, int]:
         """The runs changed after the first `seen` changes (None: too long ago to tell), and the changes so far."""
         behind = seen - self._log_start
         return (set(self._log[behind:]) if behind >= 0 else None), self._log_start + len(self._log)
 
-    def _flip(self, index: int, difference: int) -> None:
-        plan = self.plan
-        run = plan.run_of[index]
-        before = self.free[run]
-        self.free[run] = after = before ^ 1 << (index - self._first[run])
-        if not (before and after):
-            self._runs_with_free ^= 1 << run
-        self.changes[run] += 1
-        if len(self._log) >= self._log_limit:
-            self._log_start += len(self._log)
-            self._log.clear()
-        self._log.append(run)
-        category, zone = plan.category_of[index], plan.zone_of[index]
-        for choice in ((None, None), (category, None), (None, zone), (category, zone)):
-            self._counts[choice] += difference
+    def _forget(self) -> None:
+        """Empties the log: whoever has not read it yet has to look at every run."""
+        self._log_start += len(self._log) + 1
+        self._log.clear()
+
+    def _recount(self) -> None:
+        if self._counted == self._log_start + len(self._log):
+            return
+        changed, self._counted = self.changed_since(self._counted)
+        counts, shares = self._counts, self.geometry.shares
+        for run in range(len(self.free)) if changed is None else changed:
+            free, before = self.free[run], self._counted_free[run]
+            if free == before:
+                continue
+            if not (free and before):
+                self._runs_with_free ^= 1 << run
+            for mask, choices in shares[run]:
+                difference = (free & mask).bit_count() - (before & mask).bit_count()
+                for choice in choices:
+                    counts[choice] += difference
+            self._counted_free[run] = free
 
     def _board(self, quantity: int, category: int | None, zone: int | None) -> _Board:
         key = (quantity, category, zone)
@@ -224,46 +246,40 @@ class _Board:
         self.selection = selection
         self.size = len(selection.masks)
         self._seen = -1  # how many changes the entries take into account
-        # (cost, first seat, run, the run's number of changes then: stale if it has changed since); or, still to be
-        # looked at, (least cost, -1, run, 0), which comes before all blocks of that cost
+        # (cost, first seat, run, the run's free seats), or, still to be looked at, (least cost, -1, run, its free
+        # seats), which comes before all blocks of that cost; stale where other seats of the run are free by now
         self._entries: list[tuple[int, int, int, int]] = []
-        self._unseen: set[int] = set()  # the runs still to be looked at
 
     def best(self, seats: FreeSeats) -> Block | None:
         self._catch_up(seats)
         entries = self._entries
         while entries:
-            cost, seat, run, changes = entries[0]
-            if seat >= 0 and changes == seats.changes[run]:
+            cost, seat, run, free = entries[0]
+            if free != seats.free[run]:
+                heappop(entries)
+            elif seat >= 0:
                 return cost, seat, self.quantity or -cost
-            if seat < 0:
-                self._unseen.remove(run)
-                if block := self._look(seats, run):
-                    heapreplace(entries, (block[0], block[1], run, seats.changes[run]))
-                    continue
-            heappop(entries)
+            elif block := self._look(seats, run):
+                heapreplace(entries, (block[0], block[1], run, free))
+            else:
+                heappop(entries)
         return None
 
     def _catch_up(self, seats: FreeSeats) -> None:
         changed, self._seen = seats.changed_since(self._seen)
-        masks, unseen, free = self.selection.masks, self._unseen, seats.free
-        least = max(self.quantity, 1)
         if changed is None:
             self._entries.clear()
-            unseen.clear()
-            changed = set(masks)
+            changed = self.selection.masks.keys()
+        masks, entries, everywhere = self.selection.masks, self._entries, seats.free
         for run in changed:
-            if run in masks and run not in unseen and (free[run] & masks[run]).bit_count() >= least:
-                heappush(self._entries, (self._bound(seats, run), -1, run, 0))
-                unseen.add(run)
-        if len(self._entries) > 3 * self.size + 16:
-            self._entries = [entry for entry in self._entries if entry[1] < 0 or entry[3] == seats.changes[entry[2]]]
+            free = everywhere[run]
+            count = (free & masks.get(run, 0)).bit_count()
+            if count and count >= self.quantity:
+                least = self.quantity * seats.geometry.floors[run] if self.quantity else -count
+                heappush(entries, (least, -1, run, free))
+        if len(entries) > 3 * self.size + 16:
+            self._entries = list({entry for entry in entries if entry[3] == everywhere[entry[2]]})
             heapify(self._entries)
-
-    def _bound(self, seats: FreeSeats, run: int) -> int:
-        if self.quantity == _LONGEST:
-            return -self.selection.masks[run].bit_count()
-        return self.quantity * seats.geometry.floors[run]
 
     def _look(self, seats: FreeSeats, run: int) -> Block | None:
         free, mask = seats.free[run], self.selection.masks[run]
@@ -287,21 +303,35 @@ class _Geometry:
     def __init__(self, plan: SeatingPlan) -> None:
         self._plan = plan
         scores = seat_scores(plan)
+        self.first = [run.first for run in plan.runs]
         self._sums = array("q", accumulate(scores, initial=0))  # of the scores of all seats before this one
         self.floors = [min(scores[run.first : run.first + run.count]) for run in plan.runs]  # no seat scores better
         self._orders: dict[tuple[int, int], array[int]] = {}
         self._in_orders = 0
         self.runs_in_zone = [0] * len(plan.zones)
-        self.selections: dict[tuple[int | None, int | None], _Selection] = defaultdict(_Selection)
+        self.selections: dict[Choice, _Selection] = defaultdict(_Selection)
+        # Per run: some of its seats, and the choices that mean just these of them: what `FreeSeats` counts.
+        self.shares: list[list[tuple[int, tuple[Choice, ...]]]] = []
         for number, run in enumerate(plan.runs):
             self.runs_in_zone[run.zone] |= 1 << number
-            categories = plan.category_of[run.first : run.first + run.count]
-            for category in set(categories):
-                mask = sum(1 << k for k, other in enumerate(categories) if other == category)
-                for choice in ((None, None), (category, None), (None, run.zone), (category, run.zone)):
+            shares = self._shares_of(run)
+            self.shares.append(shares)
+            for mask, choices in shares:
+                for choice in choices:
                     selection = self.selections[choice]
-                    selection.masks[number] = selection.masks.get(number, 0) | mask
+                    selection.masks[number] = mask
                     selection.runs |= 1 << number
+
+    def _shares_of(self, run: Run) -> list[tuple[int, tuple[Choice, ...]]]:
+        categories = self._plan.category_of[run.first : run.first + run.count]
+        whole, here = (1 << run.count) - 1, ((None, None), (None, run.zone))
+        if len(set(categories)) == 1:  # as a rule
+            return [(whole, (*here, (categories[0], None), (categories[0], run.zone)))]
+        shares: list[tuple[int, tuple[Choice, ...]]] = [(whole, here)]
+        for category in set(categories):
+            mask = sum(1 << k for k, other in enumerate(categories) if other == category)
+            shares.append((mask, ((category, None), (category, run.zone))))
+        return shares
 
     def best_block(self, run: int, free: int, mask: int, size: int) -> Block | None:
         """The cheapest place in a run where `size` of the seats in `mask` are free (all its free ones: `free`)."""
@@ -317,7 +347,8 @@ class _Geometry:
         lone_before = (free << 1) & ~(free << 2)  # bit k: a block from k on would leave the seat before it single
         lone_after = (free >> size) & ~(free >> (size + 1))
         best: Block | None = None
-        for k in self._order(run, size):
+        # In a house that is nearly full there is just one, as a rule.
+        for k in self._order(run, size) if starts & (starts - 1) else (starts.bit_length() - 1,):
             if not starts >> k & 1:
                 continue
             seat = first + k
@@ -353,4 +384,6 @@ def _bits(start: int, count: int) -> int:
 
 def _longest(bits: int) -> int:
     """The length of the longest stretch of ones."""
+    if not bits & bits >> 1:
+        return int(bits > 0)
     return max(map(len, f"{bits:b}".split("0")))

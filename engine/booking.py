@@ -2,6 +2,9 @@
 
 Seats are plan indexes (see `seating_plan.SeatingPlan`); an index at or past `plan.size` is one place in a standing area
 and may occur several times.
+
+Bookings, events and commands are frozen and made of values, so no cycle can run through them, and `gc=False` tells the
+garbage collector to leave them alone: a house full of them would otherwise stop its owner at every full collection.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ class Status(IntEnum):
 LIVE = frozenset({Status.HELD, Status.CONFIRMED, Status.PARTIALLY_REFUNDED})
 
 
-class Ending(Struct, frozen=True, array_like=True):
+class Ending(Struct, frozen=True, gc=False, array_like=True):
     """How a booking came to its end."""
 
     id: str  # the cancellation's id, or that of the refund that took its last seats; empty for an expiry
@@ -36,7 +39,7 @@ class Ending(Struct, frozen=True, array_like=True):
     by: str = ""  # customer | organizer | admin | system
 
 
-class Booking(Struct, frozen=True, array_like=True, tag="booking"):
+class Booking(Struct, frozen=True, gc=False, array_like=True, tag="booking"):
     """A customer's seats on one schedule."""
 
     id: str

@@ -7,7 +7,7 @@ from msgspec import Struct
 from engine.events import Terms
 
 
-class Command(Struct, frozen=True, array_like=True):
+class Command(Struct, frozen=True, gc=False, array_like=True):
     """A request to change the schedule."""
 
 

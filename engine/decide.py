@@ -44,8 +44,7 @@ def _sale_window(state: ScheduleState, now_ms: int) -> Refusal | None:
 
 def _customer_limit(state: ScheduleState, customer_id: str, more: int) -> Refusal | None:
     limit = state.on.max_seats_per_customer
-    owned = state.places_of.get(customer_id, 0)
-    if limit and owned + more > limit:
+    if limit and (owned := state.places_of.get(customer_id, 0)) + more > limit:
         return Refusal(Code.CUSTOMER_LIMIT_REACHED, limit=limit, available=max(limit - owned, 0))
     return None
 
@@ -55,12 +54,13 @@ def _indexes(state: ScheduleState, seats: tuple[str, ...]) -> tuple[int, ...] | 
     if not 1 <= len(seats) <= MAX_PLACES_PER_BOOKING:
         return Refusal(Code.INVALID_QUANTITY, limit=MAX_PLACES_PER_BOOKING)
     index_of = state.plan.index
-    unknown = tuple(seat for seat in seats if seat not in index_of)
-    if unknown:
-        return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
-    places = tuple(index_of[seat] for seat in seats)
-    if len(set(places)) != len(places):
-        twice = [index for index, times in Counter(places).items() if times > 1 and index < state.plan.size]
+    try:
+        places = tuple(map(index_of.__getitem__, seats))
+    except KeyError:
+        return Refusal(Code.UNKNOWN_SEAT, seats=tuple(seat for seat in seats if seat not in index_of))
+    if len(places) > 1 and len(set(places)) != len(places):
+        size = state.plan.size
+        twice = [index for index in dict.fromkeys(places) if index < size and places.count(index) > 1]
         if twice:
             return Refusal(Code.DUPLICATE_SEAT, seats=tuple(state.plan.ids[index] for index in twice))
     return places
@@ -68,18 +68,26 @@ def _indexes(state: ScheduleState, seats: tuple[str, ...]) -> tuple[int, ...] | 
 
 def _not_in_state(state: ScheduleState, places: tuple[int, ...], wanted: int) -> tuple[str, ...]:
     """The ids of those places that are not in the wanted state; a standing area counts as one place too many."""
-    size, seats, ids = state.plan.size, state.seats, state.plan.ids
+    size, seats = state.plan.size, state.seats
+    for index in places:
+        if index >= size or seats[index] != wanted:
+            break
+    else:
+        return ()  # as a rule: numbered seats, and all is well
+    ids = state.plan.ids
     wrong = [ids[index] for index in places if index < size and seats[index] != wanted]
-    standing = Counter(index for index in places if index >= size)
-    wrong += [ids[index] for index, times in standing.items() if state.areas[index - size][wanted] < times]
+    standing = [index for index in dict.fromkeys(places) if index >= size]
+    wrong += [ids[index] for index in standing if state.areas[index - size][wanted] < places.count(index)]
     return tuple(wrong)
 
 
 def _hold(state: ScheduleState, booking_id: str, customer_id: str, places: tuple[int, ...], now_ms: int) -> Decision:
-    terms = state.on
-    prices = tuple(state.price_of(index) for index in places)
-    # The performance's start ends a hold as well: nobody pays for a seat in a house that is already playing.
-    expires_ms = min(now_ms + terms.hold_ms, max(terms.starts_at_ms, now_ms + 1))
+    terms, plan = state.on, state.plan
+    price, name, category_of = terms.prices, plan.categories, plan.category_of
+    prices = tuple([price[name[category_of[index]]] for index in places])
+    expires_ms = now_ms + terms.hold_ms
+    if expires_ms > terms.starts_at_ms:  # nobody pays for a seat in a house that is already playing
+        expires_ms = min(expires_ms, max(terms.starts_at_ms, now_ms + 1))
     return (events.Held(booking_id, customer_id, places, prices, terms.currency, expires_ms),)
 
 
@@ -185,7 +193,9 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
     places = _indexes(state, command.seats)
     if isinstance(places, Refusal):
         return places
-    wanted = tuple((Counter(places) - Counter(booking.seats)).elements())  # those not the customer's already
+    wanted = places  # those not the customer's already
+    if not set(places).isdisjoint(booking.seats):
+        wanted = tuple((Counter(places) - Counter(booking.seats)).elements())
     if taken := _not_in_state(state, wanted, FREE):
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
     if (refusal := _customer_limit(state, booking.customer_id, len(places) - len(booking.seats))) is not None:

@@ -26,7 +26,7 @@ class Terms(Struct, frozen=True, array_like=True):
     refund_policy: RefundPolicy = DEFAULT_POLICY  # of the bookings made from here on
 
 
-class Event(Struct, frozen=True, array_like=True):
+class Event(Struct, frozen=True, gc=False, array_like=True):
     """A fact. `type_name` is its public name."""
 
     @property
@@ -182,7 +182,7 @@ AnyEvent = (
 )
 
 
-class Record(Struct, frozen=True, array_like=True):
+class Record(Struct, frozen=True, gc=False, array_like=True):
     """One line of the journal: an event with its place, its time and the request that caused it."""
 
     seq: int  # 1, 2, 3 … per schedule, without gaps

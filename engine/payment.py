@@ -49,7 +49,7 @@ MOVES: Mapping[PaymentStatus, Mapping[Move, PaymentStatus]] = {
 }
 
 
-class Payment(Struct, frozen=True, array_like=True):
+class Payment(Struct, frozen=True, gc=False, array_like=True):
     """One attempt to pay for a booking."""
 
     id: str
@@ -69,7 +69,7 @@ class RefundStatus(IntEnum):
     COMPLETED = 1
 
 
-class Refund(Struct, frozen=True, array_like=True):
+class Refund(Struct, frozen=True, gc=False, array_like=True):
     """Money given back for some or all of a booking's seats."""
 
     id: str

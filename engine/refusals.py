@@ -39,7 +39,7 @@ class Code(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
 
 
-class Refusal(Struct, frozen=True, array_like=True, tag="refusal"):
+class Refusal(Struct, frozen=True, gc=False, array_like=True, tag="refusal"):
     """A command that changed nothing, with the facts its sender needs to go on."""
 
     code: Code

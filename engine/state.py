@@ -7,7 +7,7 @@ gives the same state on every machine, for ever. It never refuses: what is in th
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +19,7 @@ from engine.allocate import FreeSeats
 from engine.booking import Booking, Ending, Status
 from engine.events import Record, Terms
 from engine.payment import MOVES, Move, Payment, PaymentStatus, Refund, RefundStatus
+from engine.recent import Recent
 from engine.refund_policy import RefundPolicy
 from engine.seating_plan import SeatingPlan
 
@@ -31,7 +32,7 @@ REQUESTS_REMEMBERED = 65_536
 ENDED_REMEMBERED = 16_384
 
 
-class Done(Struct, frozen=True, array_like=True, tag="done"):
+class Done(Struct, frozen=True, gc=False, array_like=True, tag="done"):
     """The answer to a command that concerns no single booking."""
 
     version: int
@@ -40,7 +41,7 @@ class Done(Struct, frozen=True, array_like=True, tag="done"):
 Answer = Booking | Done
 
 
-class Remembered(Struct, frozen=True, array_like=True):
+class Remembered(Struct, frozen=True, gc=False, array_like=True):
     """What an accepted request was answered, and the fingerprint that tells a repeat from a reused key."""
 
     fingerprint: str
@@ -80,8 +81,8 @@ class ScheduleState:
         # Places per standing area, counted by the same four states: areas[k][FREE] are left.
         self.areas: list[list[int]] = [[area.capacity, 0, 0, 0] for area in plan.areas]
         self.bookings: dict[str, Booking] = {}  # those that own seats
-        self.ended: OrderedDict[str, Booking] = OrderedDict()
-        self.requests: OrderedDict[str, Remembered] = OrderedDict()
+        self.ended: Recent[Booking] = Recent()
+        self.requests: Recent[Remembered] = Recent()
         self.pending_refunds: dict[str, str] = {}  # refund not yet confirmed → its booking
         # Derived from the above, never stored:
         self.free = FreeSeats(plan)
@@ -145,10 +146,10 @@ class ScheduleState:
                 free.take(index)
 
     def watch(self, booking: Booking) -> None:
-        """Enters a live booking into what is derived from it."""
+        """Enters a live booking into what is derived from it; `deadlines` becomes a heap only when all are in."""
         self.places_of[booking.customer_id] = self.places_of.get(booking.customer_id, 0) + len(booking.seats)
         if can_expire(booking):
-            heapq.heappush(self.deadlines, (booking.expires_ms, booking.id))
+            self.deadlines.append((booking.expires_ms, booking.id))
         if booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED:
             self.pending_payments[booking.id] = booking.payment.requested_ms
 
@@ -175,9 +176,7 @@ def apply(state: ScheduleState, record: Record) -> Booking | None:
         state.touched.add(booking.id)
     if record.request_id:
         answer = record.seq if booking is None else booking
-        state.requests[record.request_id] = Remembered(record.fingerprint, answer)
-        if len(state.requests) > REQUESTS_REMEMBERED:
-            state.requests.popitem(last=False)
+        state.requests.remember(record.request_id, Remembered(record.fingerprint, answer), REQUESTS_REMEMBERED)
     return booking
 
 
@@ -214,7 +213,8 @@ def _held(state: ScheduleState, record: Record, event: events.Held) -> Booking:
     )
     state.mark(event.seats, FREE, HELD)
     state.bookings[booking.id] = booking
-    state.watch(booking)
+    state.places_of[booking.customer_id] = state.places_of.get(booking.customer_id, 0) + len(event.seats)
+    heapq.heappush(state.deadlines, (booking.expires_ms, booking.id))
     return booking
 
 
@@ -248,9 +248,7 @@ def _end(state: ScheduleState, before: Booking, status: Status, ending: Ending, 
     state.mark(before.seats, HELD if before.status is Status.HELD else SOLD, FREE)
     state._count(before.customer_id, -len(before.seats))
     booking = replace(before, status=status, ending=ending, version=seq)
-    state.ended[booking.id] = booking
-    if len(state.ended) > ENDED_REMEMBERED:
-        state.ended.popitem(last=False)
+    state.ended.remember(booking.id, booking, ENDED_REMEMBERED)
     return booking
 
 

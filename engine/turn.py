@@ -15,7 +15,7 @@ from engine.refusals import Code, Refusal
 from engine.state import Answer, Done, ScheduleState, apply
 
 
-class Request(Struct, frozen=True, array_like=True):
+class Request(Struct, frozen=True, gc=False, array_like=True):
     """A command with what makes it safe to send twice."""
 
     id: str  # unique per customer and wish; empty for the system's own
@@ -24,14 +24,14 @@ class Request(Struct, frozen=True, array_like=True):
     again: bool = False  # sent before by the same sender, whose answer got lost: wait for the first rather than refuse
 
 
-class Step(Struct, frozen=True, array_like=True):
+class Step(Struct, frozen=True, gc=False, array_like=True):
     """One record with the booking it made or changed, as it was right after."""
 
     record: Record
     booking: Booking | None
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, gc=False):
     """What a request led to: its answer or refusal, and the steps to be made durable before an answer may go out."""
 
     result: Answer | Refusal
@@ -39,12 +39,15 @@ class Turn(Struct, frozen=True):
     repeated: bool = False  # the request was accepted before, this is its first answer
 
 
+EXPIRE = Request("", Expire())
+
+
 def execute(state: ScheduleState, request: Request, now_ms: int) -> Turn:
     """Decides the request and applies what it led to; holds whose time is up are expired first."""
     steps: list[Step] = []
-    deadline_ms = state.next_deadline_ms()
-    if deadline_ms is not None and deadline_ms <= now_ms:
-        _take_effect(state, Request("", Expire()), now_ms, steps)
+    if state.deadlines and state.deadlines[0][0] <= now_ms:  # it may be outdated, but no deadline comes before it
+        _take_effect(state, EXPIRE, now_ms, steps)
+        state.next_deadline_ms()  # drops what is outdated, so that the next turn need not look at it again
     remembered = state.requests.get(request.id) if request.id else None
     if remembered is None:
         return Turn(_take_effect(state, request, now_ms, steps), tuple(steps))
@@ -58,9 +61,10 @@ def _take_effect(state: ScheduleState, request: Request, now_ms: int, steps: lis
     decision = decide(state, request.command, now_ms)
     if isinstance(decision, Refusal):
         return decision
+    request_id, fingerprint = request.id, request.fingerprint
     booking: Booking | None = None
     for event in decision:
-        record = Record(state.seq + 1, now_ms, event, request.id, request.fingerprint)
+        record = Record(state.seq + 1, now_ms, event, request_id, fingerprint)
         booking = apply(state, record)
         steps.append(Step(record, booking))
     return Done(state.seq) if booking is None else booking

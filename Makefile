@@ -26,7 +26,7 @@ test-long: $(STAMP) ## Run the few tests that take long for what quicker ones sh
 demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
 	@exec $(BIN)/boxoffice demo $(ARGS)
 
-bench: $(STAMP) ## Measure durable holds per second on this machine
+bench: $(STAMP) ## Measure bookings beside what one would have built instead
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
 bench-engine: $(STAMP) ## Measure the engine alone, piece by piece, in CPU time

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
+from prometheus_client import Counter
 
 from actors.wire import Inspection, Reply, decode_inspection, decode_replies, encode_requests
 from engine.commands import AnyCommand
@@ -29,6 +30,9 @@ CALLS_IN_FLIGHT = 2  # one being decided while one waits for its commit
 TICK_SECONDS = 0.002  # gathering time while a call is under way; none when idle
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
 LANES_LIMIT = 10_000  # schedules remembered as existing
+
+CALLS = Counter("boxoffice_gateway_calls_total", "Calls to owners of schedules")
+CARRIED = Counter("boxoffice_gateway_requests_total", "Requests those calls have carried, repeats included")
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +111,7 @@ class Gateway(Generic[OwnerT]):
         self._call_timeout = call_timeout_seconds
         self._deadline = deadline_seconds
         self._lanes: OrderedDict[str, _Lane[OwnerT]] = OrderedDict()
-        self.calls = 0  # calls made and requests carried, for telemetry
-        self.carried = 0
+        self.calls = 0  # made so far
 
     async def send(
         self, schedule_id: str, command: AnyCommand, *, request_id: str, fingerprint: str = ""
@@ -238,7 +241,8 @@ class _Lane(Generic[OwnerT]):
         for waiting in batch:
             waiting.sent()
         self._gateway.calls += 1
-        self._gateway.carried += len(batch)
+        CALLS.inc()
+        CARRIED.inc(len(batch))
         try:
             async with asyncio.timeout(self._gateway._call_timeout):
                 return decode_replies(await owner.submit(data))

@@ -1,0 +1,165 @@
+"""Our own system as a contender: all of it, started as a user starts it, with a crowd of customers signed up."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from loadtest.bench.contenders import CATEGORY, PRICE, seating_plan
+from loadtest.bench.processes import Groups, tree
+from loadtest.bench.verification import Stored
+from loadtest.buyers import Ledger
+from loadtest.http_client import Client
+from loadtest.sale import created, gather_crowd, newcomer
+from loadtest.stack import Stack, StackError, own_stack
+from persistence.dsn import asyncpg_dsn
+from persistence.embedded.instance import remove_run_directory
+from persistence.embedded.kafka import kafka
+from persistence.embedded.process import Child, running
+
+CUSTOMERS = 20
+HOLD_SECONDS = 3600  # the longest there is: no hold of an early round expires in the middle of a later one
+# What a program of ours is called in its command line, and in the figures. Everything else in the tree is "other".
+PARTS = {
+    "api.worker": "API",
+    "postgres": "PostgreSQL",
+    "redis": "Redis",
+    "tansu": "Kafka",
+    "actors.background": "background",
+    "actors.sales": "sales figures",
+    "actors.notifications": "mails",
+    "ray": "Ray",
+    "api.sandbox_server": "sandbox",
+}
+OWNER = "ray::OwnerProcess"  # the title Ray gives to a schedule's process
+
+
+class Ours:
+    """A `Contender`: the running system, reached over HTTP."""
+
+    def __init__(self, stack: Stack, organizer: Client, tokens: tuple[str, ...], broker: Child | None = None) -> None:
+        self.url = stack.url
+        self.tokens = tokens
+        self.stack = stack
+        self._organizer = organizer
+        self._broker = broker
+        self._venues: dict[int, tuple[str, str]] = {}
+        self._days = count(7)  # a house has one performance a day
+
+    async def put_on_sale(self, schedules: int, seats: int) -> list[str]:
+        if seats not in self._venues:
+            body = {"name": f"Bench {seats}", "seating_plan": seating_plan(seats)}
+            venue = await created(self._organizer, "/v1/venues", body)
+            performance = await created(
+                self._organizer, "/v1/performances", {"title": f"Bench {seats}", "venue_id": venue["id"]}
+            )
+            self._venues[seats] = venue["id"], performance["id"]
+        venue_id, performance_id = self._venues[seats]
+        made = []
+        for _ in range(schedules):
+            starts_at = datetime.now(UTC) + timedelta(days=next(self._days))
+            terms = {
+                "starts_at": starts_at.isoformat(timespec="seconds"),
+                "venue_id": venue_id,
+                "currency": "KRW",
+                "prices": {CATEGORY: PRICE},
+                "hold_seconds": HOLD_SECONDS,
+            }
+            schedule = await created(self._organizer, f"/v1/performances/{performance_id}/schedules", terms)
+            made.append(str(schedule["id"]))
+        return made
+
+    async def booked(self, schedule_ids: list[str]) -> dict[str, Stored]:
+        query = """
+            SELECT id::text, status, array(SELECT schedule_id || '/' || seat FROM unnest(seats) AS seat) AS seats
+              FROM bookings WHERE schedule_id = ANY ($1::uuid[]) AND status IN ('held', 'confirmed')
+        """
+        rows = await self.query(query, schedule_ids)
+        return {row["id"]: Stored(row["seats"], row["status"]) for row in rows}
+
+    async def query(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Looks into the system's own database."""
+        connection = await asyncpg.connect(asyncpg_dsn(self.stack.database_url))
+        try:
+            return list(await connection.fetch(query, *arguments))
+        finally:
+            await connection.close()
+
+    def processes(self) -> Groups:
+        groups: dict[str, list[psutil.Process]] = {}
+        for name, process in self._parts():
+            groups.setdefault(name, []).append(process)
+        if self._broker is not None and self._broker.alive:
+            groups.setdefault("Kafka", []).extend(tree(psutil.Process(self._broker.pid)))
+        return groups
+
+    def _parts(self) -> Iterator[tuple[str, psutil.Process]]:
+        supervisor = self._supervisor()
+        yield "supervisor", supervisor
+        for child in supervisor.children():
+            name = part_of(words_of(child))
+            for process in tree(child):
+                yield ("owner" if words_of(process).startswith(OWNER) else name), process
+
+    def _supervisor(self) -> psutil.Process:
+        port = self.url.rpartition(":")[2]
+        for process in psutil.Process().children():
+            words = words_of(process)
+            if "api.cli up" in words and f"--port {port} " in f"{words} ":
+                return process
+        raise StackError("the system's supervisor has gone")
+
+    async def lose_broker(self) -> None:
+        """From now on there is no Kafka; events wait in the journal."""
+        assert self._broker is not None, "the system's own broker would be started again"
+        await self._broker.kill()
+
+
+def words_of(process: psutil.Process) -> str:
+    """A process's command line; empty if it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def part_of(words: str) -> str:
+    """Which part of the system a child of the supervisor is."""
+    return next((name for mark, name in PARTS.items() if mark in words), "other")
+
+
+@contextlib.asynccontextmanager
+async def open_ours(extra: Mapping[str, str] | None = None, broker: Child | None = None) -> AsyncIterator[Ours]:
+    """A system of our own with the routes that benchmarks need; `extra` goes into its environment."""
+    async with own_stack({"BOXOFFICE_BENCH": "on", **(extra or {})}) as stack:
+        organizer = await newcomer(stack.url, "organizer")
+        try:
+            crowd = await gather_crowd(stack.url, "", CUSTOMERS, Ledger(), lambda: None)
+            yield Ours(stack, organizer, tuple(buyer.token for buyer in crowd), broker)
+            for buyer in crowd:
+                buyer.close()
+        finally:
+            organizer.close()
+
+
+@contextlib.asynccontextmanager
+async def open_with_own_broker() -> AsyncIterator[Ours]:
+    """The same, publishing to an outside broker that can be taken away for good."""
+    directory = Path(tempfile.mkdtemp(prefix="boxoffice-broker-"))
+    try:
+        async with (
+            running(kafka(directory)) as broker,
+            open_ours({"KAFKA_BOOTSTRAP_SERVERS": broker.program.address}, broker) as ours,
+        ):
+            yield ours
+    finally:
+        remove_run_directory(directory)
+        shutil.rmtree(directory, ignore_errors=True)

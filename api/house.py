@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import Response
 
 from actors.clock import Clock, SystemClock
 from actors.cluster import open_gateway
@@ -31,7 +32,9 @@ from actors.seat_views import SeatViews
 from actors.settings import Settings
 from api.limits import Limits
 from api.passwords import Passwords
+from api.together import Together
 from api.tokens import ACCESS_SECONDS, Tokens
+from api.under_way import shared
 from engine.seating_plan import SeatingPlan
 from persistence import catalogue, idempotency
 from persistence.database import create_engine, current_revision, head_revision, is_unavailable
@@ -76,8 +79,7 @@ class PlanCache:
         self._plans.move_to_end(venue_id)
         while len(self._plans) > PLANS_KEPT:
             self._plans.popitem(last=False)
-        # One who stops waiting must not take the others' answer along.
-        return task.result() if task.done() else await asyncio.shield(task)
+        return await shared(task)
 
     async def place_of(self, schedule_id: str) -> catalogue.Place:
         """The schedule's performance and venue, deleted or not. Raises `UnknownSchedule`."""
@@ -124,6 +126,7 @@ class House:
     providers: Mapping[str, Provider]  # by name; the first one is charged
     pool: asyncpg.Pool[Any]
     reconciler: Reconciler
+    catalogue_pages: Together[Response]
 
     def now(self) -> datetime:
         """The clock's time, to the millisecond."""
@@ -193,6 +196,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 publishing=settings.publish and settings.kafka_bootstrap_servers is not None,
                 mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
             ),
+            catalogue_pages=Together(),
         )
 
 

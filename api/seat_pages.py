@@ -28,6 +28,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from actors.seat_views import Changes, SeatViews
 from api.problems import Problem
+from api.under_way import shared
 from engine.seating_plan import SeatingPlan
 from engine.state import BLOCKED, FREE, HELD, SOLD
 from persistence.database import is_unavailable
@@ -151,7 +152,7 @@ class Page:
         """The body in gzip format, made once."""
         if self._compressing is None:
             self._compressing = asyncio.create_task(self._compress())
-        return await asyncio.shield(self._compressing)
+        return await shared(self._compressing)
 
     async def _compress(self) -> bytes:
         started = time.monotonic()
@@ -200,6 +201,7 @@ class SeatPages:
         self._offers: Kept[tuple[asyncio.Task[Offer], float]] = Kept(SCHEDULES_KEPT)
         self._sheets: Kept[asyncio.Task[Sheet]] = Kept(SHEETS_KEPT)
         self._pages: Kept[Page] = Kept(PAGES_BYTES)
+        self._counts: Kept[Page] = Kept(SCHEDULES_KEPT)
         self._frames: Kept[bytes] = Kept(FRAMES_BYTES)
         self._handlers: dict[int, Callable[[int, FrameType | None], object]] = {}  # those that were there before ours
 
@@ -207,7 +209,7 @@ class SeatPages:
         """The whole house, or its ETag for a client that has it already."""
         offer, view = await self._offer(schedule_id), await self.views.view(schedule_id)
         etag = _etag(view.version, offer)
-        if _matches(known, etag):
+        if known and _matches(known, etag):
             return etag
         page = self._pages.get(schedule_id)
         if page is None or (page.etag != etag and time.monotonic() >= page.not_before):
@@ -215,20 +217,24 @@ class SeatPages:
             started = time.monotonic()
             page = Page(etag, sheet.page(view), started)
             self._pages.put(schedule_id, page, size=len(page.body))
-        return page.etag if _matches(known, page.etag) else page
+        return page.etag if known and _matches(known, page.etag) else page
 
     async def availability(self, schedule_id: str, known: str) -> Page | str:
-        """The counts, or their ETag. Cheap enough to be written out for every answer."""
+        """The counts, or their ETag."""
         offer, availability = await self._offer(schedule_id), await self.views.availability(schedule_id)
         etag = _etag(availability.version, offer)
-        if _matches(known, etag):
+        if known and _matches(known, etag):
             return etag
+        page = self._counts.get(schedule_id)
+        if page is not None and page.etag == etag:
+            return page
         categories = [
             {"category": name, "price": offer.prices.get(name), **msgspec.structs.asdict(count)}
             for name, count in availability.by_category.items()
         ]
         counts = {"schedule_id": schedule_id, "version": availability.version, "currency": offer.currency}
-        return Page(etag, msgspec.json.encode({**counts, "categories": categories}), time.monotonic())
+        body = msgspec.json.encode({**counts, "categories": categories})
+        return self._counts.put(schedule_id, Page(etag, body, time.monotonic()))
 
     async def stream(self, schedule_id: str, after: int | None) -> Stream:
         """The schedule's changes. What can be refused is refused here, before anything is sent."""
@@ -289,7 +295,7 @@ class SeatPages:
             task = asyncio.create_task(self._renewed(schedule_id, None if kept is None else kept[0]))
             task.add_done_callback(_seen)
             kept = self._offers.put(schedule_id, (task, now + TERMS_SECONDS))
-        return await asyncio.shield(kept[0])
+        return await shared(kept[0])
 
     async def _renewed(self, schedule_id: str, before: asyncio.Task[Offer] | None) -> Offer:
         try:
@@ -305,7 +311,7 @@ class SeatPages:
         if task is None:
             # In a thread: 50,000 seats take a tenth of a second.
             task = self._sheets.put(offer.tag, asyncio.create_task(asyncio.to_thread(Sheet, offer)))
-        return await asyncio.shield(task)
+        return await shared(task)
 
 
 class Stream(StreamingResponse):

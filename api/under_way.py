@@ -1,4 +1,4 @@
-"""Work that goes on to its end although the client who asked for it may hang up: money that is moving, and its record.
+"""Work that goes on to its end although a client who waits for it may hang up: money that is moving, and its record.
 
 Not durable: a process that dies takes it along, and whoever starts such work says what brings it to its end then.
 """
@@ -24,6 +24,11 @@ async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     _tasks.add(task)
     task.add_done_callback(_done)
     return await asyncio.shield(task)
+
+
+async def shared(task: asyncio.Task[ResultT]) -> ResultT:
+    """What a task comes to that several wait for: one who stops waiting does not take the others' answer along."""
+    return task.result() if task.done() else await asyncio.shield(task)
 
 
 def _done(task: asyncio.Task[Any]) -> None:

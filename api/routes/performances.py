@@ -200,20 +200,26 @@ async def list_performances(
     after = decode_cursor(cursor, 1)
     if after is not None and uuid_or_none(after[0]) is None:
         raise malformed_cursor()
-    async with house.database.connect() as connection:
-        rows = await catalogue.list_performances(
-            connection,
-            search=q,
-            category=category,
-            starts_from=None if date_from is None else datetime.fromisoformat(date_from),
-            starts_before=None if date_to is None else datetime.fromisoformat(date_to),
-            before_id=None if after is None else after[0],
-            limit=limit + 1,
-        )
-        if not rows and not await catalogue.any_performance(connection):
-            raise Problem("catalogue_empty")
-    next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return page_answer([view(row) for row in rows[:limit]], next_cursor, names)
+
+    async def read() -> Response:
+        async with house.database.connect() as connection:
+            rows = await catalogue.list_performances(
+                connection,
+                search=q,
+                category=category,
+                starts_from=None if date_from is None else datetime.fromisoformat(date_from),
+                starts_before=None if date_to is None else datetime.fromisoformat(date_to),
+                before_id=None if after is None else after[0],
+                limit=limit + 1,
+            )
+            if not rows and not await catalogue.any_performance(connection):
+                raise Problem("catalogue_empty")
+        next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+        return page_answer([view(row) for row in rows[:limit]], next_cursor, names)
+
+    question = (q, category, date_from, date_to, fields, limit, cursor)
+    page = await house.catalogue_pages.ask(question, read)
+    return Response(page.body, media_type=page.media_type)
 
 
 @router.get(

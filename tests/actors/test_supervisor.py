@@ -271,6 +271,7 @@ class TestStack:
                 assert (await client.get("/healthz", headers={"Connection": "close"})).status_code == httpx.codes.OK
             await own.replaced("worker-2", former)
 
+    @pytest.mark.long
     async def test_when_ray_is_killed_everything_connected_to_it_is_started_anew(self, own: Stack) -> None:
         former = own.run.processes
         await own.kill("ray")
@@ -288,6 +289,7 @@ class TestStack:
         async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
             assert (await client.post("/v1/sessions", json=account)).status_code == httpx.codes.CREATED
 
+    @pytest.mark.long
     async def test_kill_9_of_the_supervisor_leaves_no_process_and_a_start_works(self, own: Stack) -> None:
         await own.kill_supervisor()
         async with asyncio.timeout(15):

@@ -120,6 +120,7 @@ async def test_the_command_ends_with_2_when_it_cannot_be_run(stack: Stack) -> No
     assert b"Traceback" not in out
 
 
+@pytest.mark.long
 async def test_the_season_is_loaded_into_an_empty_store_once(make_stack: MakeStack) -> None:
     async with make_stack("--demo", workers=1) as stack:
         environment = {**stack.run.environment, "BOXOFFICE_PORT": str(stack.port)}

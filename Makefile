@@ -18,7 +18,7 @@ run: $(STAMP) ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
 	@exec $(BIN)/boxoffice up --demo $(ARGS)
 
 test: $(STAMP) ## Run the whole test suite, integration included
-	@exec $(BIN)/pytest -n 3 --dist loadfile -m "not long" $(ARGS)
+	@exec $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-long: $(STAMP) ## Run the few tests that take long for what quicker ones show in the small
 	@exec $(BIN)/pytest -m long $(ARGS)

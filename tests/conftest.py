@@ -25,7 +25,7 @@ from actors.ray_head import client_environment, ray_head
 from actors.settings import VARIABLES
 from loadtest.apache_kafka import CannotFetch, apache_kafka, check_java, fetch, java
 from persistence.database import migrate
-from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory
+from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory, run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program, child_environment, free_port, running
@@ -36,7 +36,8 @@ ADMIN_EMAIL = "admin@tests.example"
 ADMIN_PASSWORD = "correct horse battery"
 START_SECONDS = 120.0  # a cold start takes 8 s on two idle cores; other tests may be using them
 STOP_SECONDS = 45.0
-
+TESTS = Path(__file__).parent
+SLOWEST_FIRST = ("e2e", "loadtest", "actors", "docs", "api", "persistence")  # then the rest
 
 # This session's data directory; not pytest's own, which PostgreSQL's user could not pass. Made this early because Ray
 # reads how to join its head when it is imported, and what tests import may import Ray.
@@ -47,6 +48,12 @@ os.environ.update(client_environment(SERVICES))
 def pytest_configure() -> None:
     """Takes SIGTERM (a time limit, a CI job called off) for Ctrl-C, so that fixtures still put everything away."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts with the files that take longest, so that the last of them does not run alone at the end."""
+    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session")
@@ -222,9 +229,12 @@ class Stack:
         return pid
 
     async def replaced(self, part: str, former_pid: int) -> int:
-        """Waits until the part runs in another process; returns its pid."""
+        """Waits until the part runs in another process, and if it is a worker, serves; returns its pid."""
+        ready_file = run_directory(self.data_dir) / f"{part}.ready"  # gone before the next worker is started
         async with asyncio.timeout(START_SECONDS):
             while (pid := self.run.processes.get(part)) in (None, former_pid):
+                await asyncio.sleep(0.02)
+            while part.startswith("worker-") and not ready_file.exists():
                 await asyncio.sleep(0.02)
         assert pid is not None
         return pid

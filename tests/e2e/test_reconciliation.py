@@ -250,7 +250,8 @@ async def test_events_that_a_broker_has_lost_are_published_anew(system: System, 
     repair = await system.mended(sale, events=True)
     assert repair["after"]["holds"], repair
     (action,) = repair["actions"]
-    assert action["action"] == "the watermark is set back, and a new owner publishes from version 1 on"
+    told = "the watermark is set back, and a new owner publishes from version 1 on"
+    assert action["action"].removesuffix(", which is still going on") == told  # on a busy machine it may be
 
 
 @pytest.mark.long

@@ -58,6 +58,9 @@ class Owner(Protocol):
 
     async def inspect(self) -> bytes: ...
 
+    def close(self) -> None:
+        """Lets go of what reaches it; calls under way go on."""
+
 
 OwnerT = TypeVar("OwnerT", bound=Owner)
 
@@ -78,17 +81,20 @@ class Owners(Protocol[OwnerT]):
 class _Waiting:
     """One request on its way."""
 
-    __slots__ = ("answer", "deadline", "request")
+    __slots__ = ("answer", "deadline", "request", "sent")
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
         self.deadline = deadline  # on the loop's clock
+        self.sent = False
         self.answer: asyncio.Future[Answer | Refusal] = asyncio.get_running_loop().create_future()
 
-    def sent(self) -> None:
-        """From now on a repeat is the gateway's own doing."""
-        if not self.request.again:
-            self.request = msgspec.structs.replace(self.request, again=True)
+    def taken(self) -> Request:
+        """The request, to be sent now. Sent once already, it says so: the repeat is the gateway's own doing."""
+        if not self.sent:
+            self.sent = True
+            return self.request
+        return msgspec.structs.replace(self.request, again=True)
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
@@ -169,7 +175,7 @@ class Gateway(Generic[OwnerT]):
     def _drop_idle_lane(self) -> None:
         idle = next((key for key, lane in self._lanes.items() if lane.idle), None)
         if idle is not None:
-            del self._lanes[idle]
+            self._lanes.pop(idle).forget()
 
 
 class _Lane(Generic[OwnerT]):
@@ -237,9 +243,7 @@ class _Lane(Generic[OwnerT]):
                 owner = await self.owner()
         except TimeoutError as error:
             raise OwnerLost("not found in time") from error
-        data = encode_requests([waiting.request for waiting in batch])
-        for waiting in batch:
-            waiting.sent()
+        data = encode_requests([waiting.taken() for waiting in batch])
         self._gateway.calls += 1
         CALLS.inc()
         CARRIED.inc(len(batch))
@@ -270,8 +274,11 @@ class _Lane(Generic[OwnerT]):
                 self._owner = await self._gateway._owners.find(self._id)
             return self._owner
 
-    def forget(self, owner: OwnerT) -> None:
-        """Looks for another owner next time, unless somebody has found one already."""
+    def forget(self, owner: OwnerT | None = None) -> None:
+        """Looks for another owner next time, unless somebody has found one already; without argument, in any case."""
+        owner = owner or self._owner
+        if owner is not None:
+            owner.close()
         if self._owner is owner:
             self._owner = None
 
@@ -279,6 +286,7 @@ class _Lane(Generic[OwnerT]):
         for call in list(self._calls):
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+        self.forget()
         while self._queue:
             self._queue.popleft().fail(Unavailable("the server is stopping"))
 

@@ -149,6 +149,9 @@ class LocalOwner:
         await self._alive()
         return encode_inspection(await self.schedule.inspect())
 
+    def close(self) -> None:
+        """Nothing reaches it but this object."""
+
 
 class LocalOwners:
     """Brings the one owner up on first use."""

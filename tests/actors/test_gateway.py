@@ -28,6 +28,7 @@ class FakeOwner:
         self.gate.set()
         self.behaviour: Callable[[Request], Reply] = lambda request: len(self.calls)
         self.lost = False
+        self.closed = False
 
     async def submit(self, data: bytes) -> bytes:
         if self.lost:
@@ -41,6 +42,9 @@ class FakeOwner:
 
     async def inspect(self) -> bytes:
         raise OwnerLost("not in this test")
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class FakeOwners:
@@ -141,6 +145,8 @@ async def test_a_dead_owner_is_found_anew_and_asked_again_with_the_same_id(open_
     assert await answer == Done(1)
     assert fresh.calls[0][0].id == "r1"
     assert fresh.calls[0][0].again
+    assert dead.closed
+    assert not fresh.closed
 
 
 async def test_a_silent_owner_is_replaced_and_the_request_succeeds_late(open_gateway: Open) -> None:
@@ -191,3 +197,4 @@ async def test_closing_fails_what_is_waiting(open_gateway: Open) -> None:
     await gateway.close()
     with pytest.raises(Unavailable):
         await answer
+    assert owner.closed

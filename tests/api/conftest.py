@@ -39,6 +39,9 @@ class LocalOwner:
     async def inspect(self) -> bytes:
         return encode_inspection(await self.schedule.inspect())
 
+    def close(self) -> None:
+        """Nothing reaches it but this object."""
+
 
 class LocalOwners:
     """Brings owners up on first use."""

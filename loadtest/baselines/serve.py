@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from actors.entries import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE
+from api.corked import Protocol
 from loadtest.baselines.app import create_app
 from loadtest.baselines.coalescer import UNDER_WAY, Coalescer
 from loadtest.baselines.conditional_update import ConditionalUpdate
@@ -31,7 +32,7 @@ STORE_VARIABLE = "BASELINE_STORE"  # the URL of its database
 
 SERVER: dict[str, Any] = {
     "loop": "uvloop",
-    "http": "httptools",
+    "http": Protocol,
     "ws": "none",
     "lifespan": "on",
     "log_config": None,

@@ -83,6 +83,7 @@ def _drive(
         tokens=sale.contender.tokens,
         seats=sale.seats[sale.first :],
         rate=rate,
+        repeats=noun != "bookings",
     )
 
 

@@ -75,6 +75,7 @@ class Ours:
             }
             schedule = await created(self._organizer, f"/v1/performances/{performance_id}/schedules", terms)
             made.append(str(schedule["id"]))
+        self._organizer.close()  # until next time, which may be longer than a server keeps an idle connection
         return made
 
     async def booked(self, schedule_ids: list[str]) -> dict[str, Stored]:

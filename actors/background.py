@@ -8,14 +8,14 @@ no state: running none of it delays all that, running several does no harm.
 from __future__ import annotations
 
 import asyncio
-import gc
+import os
 import signal
 from contextlib import AsyncExitStack
 
 import asyncpg
 import uvloop
 
-from actors import telemetry
+from actors import garbage, telemetry
 from actors.audit_heads import FILE_NAME, AuditHeads, heads_key
 from actors.clock import SystemClock
 from actors.cluster import open_gateway
@@ -31,6 +31,8 @@ from persistence.dsn import asyncpg_dsn
 from persistence.journal import PostgresJournal
 from persistence.providers.opening import open_providers
 from persistence.redis_seat_cache import RedisSeatCache
+
+NICENESS = 10  # from when it has started: examining a large house takes seconds of CPU, which customers need more
 
 
 async def run(settings: Settings) -> None:
@@ -64,8 +66,8 @@ async def run(settings: Settings) -> None:
         reconciler = Reconciler(pool, PostgresJournal(pool), gateway, cache, clock, publishing=publishing)
         reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)
         work.create_task(reconciling.run(stop))
-        gc.collect()
-        gc.freeze()  # what is here now stays: a full collection need not walk through it while others wait
+        garbage.spare_what_is_here()
+        os.nice(NICENESS)
         telemetry.logger.info("watching deadlines, unpublished events, money on its way, and whether everything agrees")
 
 

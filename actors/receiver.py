@@ -38,7 +38,7 @@ CHUNK = 500  # events per transaction
 # After few events more are waited for: a transaction and a commit of offsets cost as much for one as for hundreds, and
 # nobody who looks at figures or mails sees the difference.
 GATHER_SECONDS = 0.25
-NICENESS = 10  # figures and mails can wait, bookings cannot
+NICENESS = 19  # the lowest: figures and mails can wait, bookings cannot
 
 TAKEN = Counter("boxoffice_events_taken_total", "Events a receiving service has taken", ("service", "source"))
 PARKED = Counter("boxoffice_events_parked_total", "Events a receiving service could not digest", ("service",))

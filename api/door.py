@@ -26,6 +26,7 @@ from persistence.journal import JournalUnavailable, UnknownSchedule
 from persistence.seat_cache import CacheUnavailable
 
 MIB = 1024 * 1024
+SERVER_ERROR = 500
 BODY_LIMIT = 1 * MIB
 BODY_LIMITS = {"/v1/venues": 8 * MIB}  # a seating plan of 50,000 seats
 # A client that is still sending does not read an answer, so a body too large is read and dropped, within reason.
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class Watch:
-    """The outermost layer: counts what was answered, and answers what nobody else did."""
+    """The outermost layer: counts what was answered, and logs a line for what is our own fault."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,23 +56,37 @@ class Watch:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 0
 
         async def watched(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                _count(scope, status, time.perf_counter() - started)
+                _count(scope, message["status"], time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, watched)
+
+
+class Rescue:
+    """Answers whatever goes wrong further in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal begun
+            begun = True
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, noticed)
         except ClientDisconnect:
             pass  # nobody is left to answer
         except Exception as error:
-            if status:
-                raise  # the answer has begun; only the connection's end can tell the client
-            await answer(problem_of_error(error), Request(scope))(scope, receive, watched)
+            if begun or scope["type"] != "http":
+                raise  # only the connection's end can tell the client
+            await answer(problem_of_error(error), Request(scope))(scope, receive, send)
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
@@ -79,6 +94,8 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
     requests, taken = _counters(scope["method"], getattr(scope.get("route"), "path", "none"), status)
     requests.inc()
     taken.observe(seconds)
+    if status >= SERVER_ERROR:
+        logger.warning("%s %s → %d after %.0f ms", scope["method"], scope["path"], status, seconds * 1000)
 
 
 @lru_cache(maxsize=1024)  # as many as there are routes, methods and statuses; looking them up costs more than counting

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dependencies import authenticated
+from api.door import problem_of_error
 from api.problems import Problem, answer
 from api.routes import bookings, noop, seats
 from api.tokens import Account
@@ -107,6 +108,8 @@ class Express:
             response = await shortcut(request, matched[1], body)
         except Problem as problem:
             response = answer(problem, request)
+        except Exception as error:  # noqa: BLE001  # whatever it is has an answer
+            response = answer(problem_of_error(error), request)
         if response is None:
             await self._app(scope, receive, send)
             return

@@ -6,51 +6,22 @@ outside services' variables set, it listens by itself. SIGTERM lets requests und
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors import telemetry
+from actors import garbage, telemetry
 from actors.entries import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, listening
 from actors.settings import Settings
 from api.app import create_app
+from api.corked import Protocol
 from persistence.embedded.instance import ROLE_VARIABLE
 
 GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s after which common load balancers drop an idle connection themselves
-SERVER_ERROR = 500
-
-
-class ErrorLine:
-    """Logs one line for each answer that is our own fault; all others are counted, not logged."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.monotonic()
-
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= SERVER_ERROR:
-                telemetry.logger.warning(
-                    "%s %s → %d after %.0f ms",
-                    scope["method"],
-                    scope["path"],
-                    message["status"],
-                    (time.monotonic() - started) * 1000,
-                )
-            await send(message)
-
-        await self._app(scope, receive, watched)
 
 
 class Worker(uvicorn.Server):
@@ -64,8 +35,7 @@ class Worker(uvicorn.Server):
         await super().startup(sockets)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)  # Ray, joined by the application, had put a stack trace in front
-        gc.collect()
-        gc.freeze()  # what the start has made stays: a full collection need not walk through it while others wait
+        garbage.spare_what_is_here()
         if self.started and self._ready_file is not None:
             self._ready_file.touch()
 
@@ -73,9 +43,9 @@ class Worker(uvicorn.Server):
 def serve(settings: Settings, listener: socket.socket, ready_file: Path | None) -> None:
     """Serves the API on `listener` until SIGTERM or SIGINT."""
     config = uvicorn.Config(
-        ErrorLine(create_app(settings)),
+        create_app(settings),
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -25,7 +25,7 @@ from starlette.types import Lifespan
 
 from actors.seat_views import SeatViews
 from api import seat_pages
-from api.door import Watch
+from api.door import Rescue
 from api.problems import Problem, answer
 from api.routes.seats import Counts, Seats, closing_pages, router
 from api.seat_pages import Offer, SeatPages, Stream
@@ -128,7 +128,7 @@ class World:
 def application(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     app = FastAPI(lifespan=lifespan)
     app.add_exception_handler(Problem, lambda request, problem: answer(problem, request))
-    app.add_middleware(Watch)
+    app.add_middleware(Rescue)
     app.include_router(router)
     return app
 

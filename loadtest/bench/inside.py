@@ -99,9 +99,9 @@ async def _bench_table(connection: asyncpg.Connection[asyncpg.Record]) -> AsyncI
 
 
 async def saturated(table: Table, contender: Contender) -> Round:
-    """A round of holds, and how many commits and Ray calls each of them took.
+    """A round of holds, and how many commits and calls to owners each of them took.
 
-    A commit is counted by the transaction that its journal records carry; Ray calls are counted by the gateway.
+    A commit is counted by the transaction that its journal records carry; calls are counted by the gateway.
     """
     assert isinstance(contender, Ours)
     since = (await contender.query("SELECT now()"))[0][0]
@@ -120,7 +120,7 @@ async def saturated(table: Table, contender: Contender) -> Round:
 
 
 async def gateway_counters(contender: Ours) -> tuple[float, float]:
-    """Ray calls made and requests carried, of all processes; zeros where they are not shown."""
+    """Calls made and requests carried, of all processes; zeros where they are not shown."""
     client = Client(contender.url)
     try:
         page = (await client.request("GET", "/metrics")).body.decode()

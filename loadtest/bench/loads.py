@@ -7,6 +7,7 @@ import statistics
 from loadtest.bench.contenders import LARGE, WARM_UP, Contender, OnSale
 from loadtest.bench.measuring import FASTEST, Measure, Table
 from loadtest.bench.ours import Ours
+from loadtest.bench.processes import megabytes
 from loadtest.bench.results import Round
 from loadtest.bench.wrk import Drive
 from loadtest.http_client import Client
@@ -19,15 +20,22 @@ READ_SEATS = 3_000  # a grand theatre
 READ_SECONDS = 2  # reads vary little, and there are many of them
 SINGLE_FILE = 64  # connections where each has a thread of wrk to itself
 PACED_SHARE = 0.7  # of the peak
+PEAK_SECONDS = 3  # are enough to know it, and the no-op's latency
+SPARE_SECONDS = 3  # for which there are seats beyond those of a paced round
 PER_BOOKING = 100  # seats, at most
 
 
-def spread(*, schedules: int = 1, connections: int | None = None, threads: int | None = None) -> Measure:
-    """One named seat a request, each another one, over one large house or several."""
+def spread(
+    *, schedules: int = 1, connections: int | None = None, threads: int | None = None, at_most: int | None = None
+) -> Measure:
+    """One named seat a request, each another one, over one large house or several; for `at_most` so many seconds."""
 
     async def measure(table: Table, contender: Contender) -> Round:
-        sale = await _large_house(table, contender, schedules)
-        return await table.drive(contender, _drive(table, sale, connections=connections, threads=threads), sale)
+        seconds = min(table.seconds, at_most or table.seconds)
+        sale = await _large_house(table, contender, schedules, seconds)
+        return await table.drive(
+            contender, _drive(table, sale, seconds, connections=connections, threads=threads), sale
+        )
 
     return measure
 
@@ -36,35 +44,48 @@ def nothing(noun: str, *, connections: int | None = None, threads: int | None = 
     """The same requests to a route that books nothing."""
 
     async def measure(table: Table, contender: Contender) -> Round:
-        sale = await _large_house(table, contender, 1)
-        return await table.drive(contender, _drive(table, sale, noun, connections=connections, threads=threads))
+        sale = await _large_house(table, contender, 1, table.seconds)
+        drive = _drive(table, sale, table.seconds, noun, connections=connections, threads=threads)
+        return await table.drive(contender, drive)
 
     return measure
 
 
-def paced(peak: str, noun: str = "bookings") -> Measure:
-    """One seat a request at a fixed rate: 70 % of what the line called `peak` has reached so far."""
+def paced(peak: str, noun: str = "bookings", *, at_most: int | None = None) -> Measure:
+    """One seat a request at a fixed rate: 70 % of what the line called `peak` has reached so far.
+
+    However long that goes on: as many large houses are sold, one after the other, as it takes.
+    """
 
     async def measure(table: Table, contender: Contender) -> Round:
         known = [each.created / each.seconds for each in table.history.get(peak, [])]
         if not known and not table.warming:
             raise StackError(f"the peak is not known: {peak} has no figure")
         rate = PACED_SHARE * statistics.median(known) if known else 100.0
-        sale = await _large_house(table, contender, 1)
-        drive = _drive(table, sale, noun, connections=SINGLE_FILE, threads=SINGLE_FILE, rate=rate)
-        return await table.drive(contender, drive, sale if noun == "bookings" else None)
+        seconds = min(table.seconds, at_most or table.seconds)
+        wishes = int(rate * (seconds + SPARE_SECONDS))
+        if noun != "bookings" or wishes <= LARGE - HOT_SEATS:
+            sale = await _large_house(table, contender, 1, seconds)
+        else:
+            sale = await OnSale.opened(contender, -(-wishes // (LARGE - HOT_SEATS)), LARGE)
+        drive = _drive(table, sale, seconds, noun, connections=SINGLE_FILE, threads=SINGLE_FILE, rate=rate)
+        before = megabytes(contender.processes().get("API", ()))
+        measured = await table.drive(contender, drive, sale if noun == "bookings" else None)
+        measured.extra["grown_mb"] = megabytes(contender.processes().get("API", ())) - before
+        return measured
 
     return measure
 
 
-async def _large_house(table: Table, contender: Contender, schedules: int) -> OnSale:
-    needed = min(table.seconds * FASTEST, LARGE - HOT_SEATS)
+async def _large_house(table: Table, contender: Contender, schedules: int, seconds: int) -> OnSale:
+    needed = min(seconds * FASTEST, LARGE - HOT_SEATS)
     return await table.on_sale(contender, schedules, LARGE // schedules, needed=needed)
 
 
 def _drive(
     table: Table,
     sale: OnSale,
+    seconds: int,
     noun: str = "bookings",
     *,
     connections: int | None = None,
@@ -76,7 +97,7 @@ def _drive(
         mode="spread",
         url=sale.contender.url,
         paths=sale.paths(noun),
-        seconds=table.seconds,
+        seconds=seconds,
         connections=connections,
         threads=threads or min(table.options.threads, connections),
         expected=frozenset({"201"}),
@@ -154,7 +175,7 @@ def _random(table: Table, sale: OnSale, noun: str, expected: str) -> Drive:
 
 async def purchases(table: Table, contender: Contender) -> Round:
     """Hold one seat, pay it, and only then the next: a booking counts once it is confirmed."""
-    sale = await _large_house(table, contender, 1)
+    sale = await _large_house(table, contender, 1, table.seconds)
     drive = Drive(
         mode="purchase",
         url=contender.url,

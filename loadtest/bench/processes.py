@@ -7,6 +7,7 @@ parent's account, so nothing is lost or counted twice. wrk is nobody's process a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -40,6 +41,15 @@ def _used(process: psutil.Process) -> float:
         return 0.0
     ended_children = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
     return float(times.user + times.system + ended_children)
+
+
+def megabytes(processes: Sequence[psutil.Process]) -> float:
+    """The memory that is these processes' own, in MB (10⁶ bytes)."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_full_info().uss / 1e6
+    return total
 
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

@@ -88,7 +88,10 @@ def write_inputs(load: Drive, directory: Path) -> None:
     """The script's files. Every thread gets wishes of its own, so that no seat is asked for twice."""
     files = {"tokens": load.tokens, "paths": load.paths, "seats": load.seats}
     if load.mode in ("spread", "purchase"):
-        wishes = [f"{path} {seat}" for seat in load.seats for path in range(1, len(load.paths) + 1)]
+        paths = range(1, len(load.paths) + 1)
+        wishes = [f"{path} {seat}" for path in paths for seat in load.seats]
+        if not load.rate:  # paced, one house is sold after the other; otherwise all at the same time
+            wishes = [f"{path} {seat}" for seat in load.seats for path in paths]
         files |= {f"wishes-{number}": tuple(wishes[number :: load.threads]) for number in range(load.threads)}
     for name, lines in files.items():
         (directory / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))

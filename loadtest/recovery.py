@@ -3,6 +3,10 @@
 In interleaved rounds a bare actor (no state, no imports) and a schedule's owner, with a sale's history to recover, are
 killed; each round measures until the next call, or the next durable hold over HTTP, is answered. Medians with the
 lowest and the highest round, and their ratio.
+
+With `--past N` the schedule has N bookings behind it that were made and cancelled: two journal records each, written
+by the engine and the journal's own code, with snapshots as often as an owner makes them. Events stay unpublished then,
+since millions of them would take the machine for minutes.
 """
 
 from __future__ import annotations
@@ -18,13 +22,23 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 from rich.console import Console
 
+from actors.clock import SystemClock
+from actors.schedule import ENTRIES_PER_RECORD, SNAPSHOT_EVERY
+from engine.commands import Cancel, HoldSeats
+from engine.snapshot import capture, encode
+from engine.turn import Request, Step, execute
 from loadtest.http_client import Client
 from loadtest.sale import newcomer, open_sale, venue_named
 from loadtest.stack import Stack, StackError, own_stack
+from persistence import history
+from persistence.dsn import asyncpg_dsn
 from persistence.embedded.process import ProcessError
+from persistence.journal import Batch, PostgresJournal
 
+PAST_AT_ONCE = 1_000  # past bookings per transaction
 HISTORY = 300  # bookings made before the first kill
 MARK = "seconds"
 PAUSE_SECONDS = 4.0  # between two kills: Ray fills its pool of idle processes meanwhile, for both alike
@@ -84,10 +98,39 @@ async def hold(buyer: Client, schedule_id: str) -> None:
         raise StackError(f"a hold was answered {answer.status}: {answer.body[:200].decode(errors='replace')}")
 
 
-async def measure(rounds: int, console: Console) -> tuple[list[float], list[float]]:
+async def write_past(stack: Stack, schedule_id: str, count: int) -> None:
+    """Gives the schedule so many bookings that were made and cancelled."""
+    async with asyncpg.create_pool(asyncpg_dsn(stack.database_url), min_size=1, max_size=2) as pool:
+        journal, clock = PostgresJournal(pool), SystemClock()
+        claim = await journal.claim(schedule_id)
+        plan = await journal.plan(schedule_id)
+        state = await history.state_at(journal, schedule_id, plan, claim.seq)
+        customer, saved = clock.new_id(), claim.snapshot_seq
+        for first in range(0, count, PAST_AT_ONCE):
+            steps: list[Step] = []
+            for number in range(first, min(first + PAST_AT_ONCE, count)):
+                booking_id, cancellation_id = clock.new_id(), clock.new_id()
+                seat = plan.ids[number % plan.size]
+                for command in (
+                    HoldSeats(booking_id, customer, (seat,)),
+                    Cancel(booking_id, cancellation_id, customer),
+                ):
+                    steps += execute(state, Request(clock.new_id(), command), clock.now_ms()).steps
+            await journal.append(claim, plan, Batch(steps))
+            entries = len(state.bookings) + len(state.requests) + len(state.ended)
+            if state.seq - saved >= max(SNAPSHOT_EVERY, entries // ENTRIES_PER_RECORD):
+                saved = state.seq
+                await journal.save_snapshot(claim, saved, encode(capture(state)))
+
+
+async def measure(rounds: int, past: int, console: Console) -> tuple[list[float], list[float]]:
     """Interleaved rounds; seconds of the bare actor and of the owner."""
-    async with own_stack() as stack:
+    async with own_stack({"BOXOFFICE_PUBLISH": "off"} if past else {}) as stack:
         sale = await open_sale(stack.url, venue_named("sejong"))
+        if past:
+            started = time.perf_counter()
+            await write_past(stack, sale.schedule_id, past)
+            console.print(f"{past:,} past bookings written in {time.perf_counter() - started:.0f} s")
         buyer, admin = await newcomer(stack.url, "customer"), await stack.admin()
         for _ in range(HISTORY):
             await hold(buyer, sale.schedule_id)
@@ -117,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. 0: measured; 2: it could not be."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.recovery")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--past", type=int, default=0, metavar="N", help="bookings made and cancelled before")
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.bare:
@@ -124,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     console = Console(highlight=False, soft_wrap=True)
     try:
-        bare_seconds, owner_seconds = asyncio.run(measure(options.rounds, console))
+        bare_seconds, owner_seconds = asyncio.run(measure(options.rounds, options.past, console))
     except (StackError, ProcessError) as error:
         console.print(f"the measurement could not be made: {error}", markup=False)
         return 2

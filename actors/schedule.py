@@ -25,6 +25,7 @@ from engine.snapshot import Fingerprint, capture, encode
 from engine.state import Answer, ScheduleState
 from engine.turn import Request, Step, execute
 from persistence import history
+from persistence.endless import end
 from persistence.event_log import EventLog
 from persistence.journal import Batch, Claim, Deposed, Journal, JournalUnavailable
 
@@ -114,10 +115,7 @@ class Schedule:
     async def stop(self) -> None:
         """Ends the tasks without finishing anything: what is not durable was not answered."""
         self._ready.clear()
-        tasks = [*self._tasks, *([self._publishing] if self._publishing else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._tasks, *([self._publishing] if self._publishing else [])])
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from msgspec import Struct
 
 from engine.seating_plan import SeatingPlan
+from persistence.endless import end
 from persistence.journal import UnknownSchedule
 from persistence.seat_cache import AreaCounts, CacheUnavailable, SeatCache, SeatDelta, SeatView, merge
 
@@ -130,11 +131,7 @@ class SeatViews:
         """Ends every subscription and lets go of everything."""
         for copy in self._copies.values():
             copy.end()
-        tasks: list[asyncio.Task[None] | asyncio.Task[_Copy]] = [*self._tasks]
-        tasks.extend(flight.task for flight in self._flights.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._tasks, *(flight.task for flight in self._flights.values())])
         self._copies.clear()
 
     # --- reading ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ its own memory again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections import OrderedDict
@@ -28,6 +27,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.database import is_unavailable
+from persistence.endless import end
 from persistence.tables import accounts, sessions
 
 CHANNEL = "boxoffice:sessions:revoked"
@@ -148,9 +148,7 @@ class Revocations:
     async def stop(self) -> None:
         """Stops listening and lets go of connections."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
         await self._redis.aclose()
 
     async def is_revoked(self, session_id: str) -> bool:

@@ -8,7 +8,6 @@ no state: running none of it delays all that, running several does no harm.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from contextlib import AsyncExitStack
 
@@ -31,8 +30,6 @@ from persistence.dsn import asyncpg_dsn
 from persistence.journal import PostgresJournal
 from persistence.providers.opening import open_providers
 from persistence.redis_seat_cache import RedisSeatCache
-
-NICENESS = 10  # from when it has started: examining a large house takes seconds of CPU, which customers need more
 
 
 async def run(settings: Settings) -> None:
@@ -67,7 +64,6 @@ async def run(settings: Settings) -> None:
         reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)
         work.create_task(reconciling.run(stop))
         garbage.spare_what_is_here()
-        os.nice(NICENESS)
         telemetry.logger.info("watching deadlines, unpublished events, money on its way, and whether everything agrees")
 
 

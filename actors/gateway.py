@@ -156,6 +156,9 @@ class Gateway(Generic[OwnerT]):
         owner = await self._owners.current(schedule_id)
         if owner is not None:
             await self._owners.replace(schedule_id, owner)
+        lane = self._lanes.get(schedule_id)
+        if lane is not None:
+            lane.forget()  # its last moments could otherwise still answer the next call
 
     async def close(self) -> None:
         """Fails what is waiting, and stops."""

@@ -61,6 +61,9 @@ class FakeOwners:
             self.line.pop(0)
         return self.line[0]
 
+    async def current(self, schedule_id: str) -> FakeOwner | None:
+        return self.line[0] if self.line else None
+
     async def replace(self, schedule_id: str, owner: FakeOwner) -> None:
         self.replaced.append(owner)
         self.line.remove(owner)
@@ -155,6 +158,16 @@ async def test_a_silent_owner_is_replaced_and_the_request_succeeds_late(open_gat
     owners = FakeOwners(silent, fresh)
     assert await wish(open_gateway(owners), 1) == Done(1)
     assert owners.replaced == [silent]
+
+
+async def test_a_retired_owner_is_asked_nothing_any_more_though_it_still_answers(open_gateway: Open) -> None:
+    retired, fresh = FakeOwner(), FakeOwner()
+    gateway = open_gateway(FakeOwners(retired, fresh))
+    await wish(gateway, 1)
+    await gateway.retire(SCHEDULE)
+    await wish(gateway, 2)
+    assert [len(owner.calls) for owner in (retired, fresh)] == [1, 1]
+    assert retired.closed
 
 
 async def test_past_its_deadline_a_request_fails_and_says_when_to_come_again(open_gateway: Open) -> None:

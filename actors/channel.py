@@ -31,7 +31,7 @@ async def serve(path: Path, answer: Callable[[bytes], Awaitable[bytes]]) -> asyn
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the caller has gone
-        except Exception:
+        except Exception:  # whatever `answer` raises: this caller is told by the end of its connection
             logger.exception("a call on %s failed", path.name)
         finally:
             writer.close()
@@ -55,7 +55,7 @@ class Channel:
             _, line = await loop.create_unix_connection(lambda: _Line(self._idle), str(self._path))
         try:
             answer = await line.call(data)
-        except BaseException:
+        except BaseException:  # raised again: also of a call given up, the answer must not reach the next one
             line.close()
             raise
         if self._closed:

@@ -57,9 +57,8 @@ def connect(settings: Settings) -> None:
         ignore_reinit_error=True,
         **own_address,
     )
-    ray.put(
-        None
-    )  # has it import what its first call would: a third of a second, better now than in a customer's booking
+    # Imports what the first call would otherwise: a third of a second, better now than in a customer's booking.
+    ray.put(None)
 
 
 class RedisLater:
@@ -95,14 +94,24 @@ class OwnerProcess:
         self._running: asyncio.Task[None] | None = None
         self._schedule: Schedule | None = None
         self._socket: Path | None = None
+        self._starting = asyncio.Lock()  # several processes look for an owner at once when a sale begins
 
     async def start(self) -> str:
         """Begins to activate; answers at once, as a sign of life, with the path of the socket it is called on."""
-        if self._socket is not None:
+        async with self._starting:
+            if self._socket is None:
+                self._socket = await self._begin()
             return str(self._socket)
+
+    async def _begin(self) -> Path:
         settings = self._settings
         assert settings.database_url is not None
         assert settings.redis_url is not None
+        directory = run_directory(settings.data_path) / "owners"
+        directory.mkdir(mode=0o700, exist_ok=True)  # for nobody else, even where others may pass through its parent
+        # A name that occurs nowhere else: on another machine it finds nobody rather than somebody else.
+        socket = directory / secrets.token_hex(8)
+        self._server = await channel.serve(socket, self.submit)  # nobody knows of it yet
         # One connection for the group commit, one for what goes on beside it (snapshots, watermark, catching up).
         # They carry no session state, so there is nothing to reset when one goes back: a round trip saved per commit.
         pool = asyncpg.create_pool(
@@ -118,12 +127,7 @@ class OwnerProcess:
             idle_seconds=settings.actor_idle_seconds,
         )
         self._running = asyncio.create_task(self._run(pool))
-        directory = run_directory(settings.data_path) / "owners"
-        directory.mkdir(mode=0o700, exist_ok=True)  # for nobody else, even where others may pass through its parent
-        # A name that occurs nowhere else: on another machine it finds nobody rather than somebody else.
-        self._socket = directory / secrets.token_hex(8)
-        self._server = await channel.serve(self._socket, self.submit)
-        return str(self._socket)
+        return socket
 
     async def _run(self, pool: asyncpg.Pool[Any]) -> None:
         """The owner's life; the process ends with it, whichever way."""

@@ -41,5 +41,5 @@ class Corked:
 class Protocol(HttpToolsProtocol):
     """The server's HTTP protocol, its transport corked."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a server's is one
         super().connection_made(cast(asyncio.Transport, Corked(transport)))

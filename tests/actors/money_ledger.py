@@ -281,7 +281,12 @@ class Ledger:
             case Code.PAYMENT_ALREADY_SETTLED:
                 return charge is not None and charge.standing != "asked"
             case Code.ALREADY_REFUNDED:
-                return charge is not None and charge.id in self.owed_once
+                if charge is not None:
+                    return charge.id in self.owed_once
+                # Asked before it was paid for, it names no payment: then the refusal is about the booking.
+                return account is not None and any(
+                    self.charges[paid].booking_id == account.id for paid in self.owed_once
+                )
             case Code.REFUND_NOT_FOUND:
                 return not up_to_date or getattr(request.command, "refund_id", "") in self.refunded
             case Code.SCHEDULE_CANCELLED:

@@ -64,6 +64,7 @@ class Notifications:
     """Turns events into mails to be."""
 
     name = NAME
+    wanted = TOLD
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()

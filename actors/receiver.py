@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -58,6 +58,10 @@ class Service(Protocol):
     @property
     def name(self) -> str:
         """Names its position; never change it."""
+
+    @property
+    def wanted(self) -> Container[str]:
+        """The types of events it looks into; of others it is told the version and no more."""
 
     async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
         """Writes what follows from the next events of one schedule, in the caller's transaction.
@@ -135,7 +139,7 @@ class Receiver:
         by_schedule: dict[str, list[EventEnvelope]] = {}
         for message in messages:
             try:
-                event = decode(message.value)
+                event = decode(message.value, self._service.wanted)
             except EventError as error:
                 # Not from us, or damaged: nothing can be done with it, and its version will be missed and repaired.
                 logger.error("%s cannot read what is at %d/%d: %s", *_place(self._service, message), error)

@@ -7,6 +7,7 @@ every moment of the past. `python -m actors.sales` is its process; it needs the 
 from __future__ import annotations
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -21,17 +22,31 @@ from persistence.mirror import Connection
 from persistence.sales import Figures, LiveBooking, SalesRow
 
 NAME = "sales"
+COUNTED = (
+    "reservation.held",
+    "reservation.changed",
+    "reservation.confirmed",
+    "reservation.expired",
+    "cancellation.completed",
+    "refund.requested",
+)
+HOUR = len("2026-11-22T14")  # of an event's time, which is UTC
 
 
 class Sales:
     """Turns events into figures."""
 
     name = NAME
+    wanted = COUNTED
 
     async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
-        about = {event.subject for event in events if isinstance(event.subject, str)}
-        tally = Tally(await sales.live_bookings(connection, about))
-        for event in events:
+        counted = [event for event in events if event.type in COUNTED]
+        if not counted:
+            return
+        about = {str(event.subject) for event in counted}
+        begun = {str(event.subject) for event in counted if event.type == "reservation.held"}
+        tally = Tally(await sales.live_bookings(connection, about - begun))
+        for event in counted:
             tally.count(event)
         schedule_id = events[0].data.schedule_id
         await sales.add(connection, schedule_id, tally.rows())
@@ -47,11 +62,11 @@ class Tally:
     def __init__(self, live: dict[str, LiveBooking]) -> None:
         self.live = live
         self.ended: set[str] = set()
-        self._figures: dict[tuple[str, datetime], Figures] = {}
+        self._figures: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # of (category, hour)
 
     def count(self, event: EventEnvelope) -> None:
         """Takes the next event in."""
-        hour = datetime.fromisoformat(event.time).replace(minute=0, second=0, microsecond=0)
+        hour = event.time[:HOUR]
         data = event.data
         if event.type == "refund.requested":
             assert isinstance(data, RefundData)
@@ -60,37 +75,40 @@ class Tally:
             self._change(event.type, data, hour)
 
     def rows(self) -> list[SalesRow]:
-        return [SalesRow(category, hour, figures) for (category, hour), figures in sorted(self._figures.items())]
+        return [
+            SalesRow(category, datetime.fromisoformat(f"{hour}:00:00+00:00"), Figures(**figures))
+            for (category, hour), figures in sorted(self._figures.items())
+        ]
 
-    def _change(self, kind: str, data: BookingData, hour: datetime) -> None:
+    def _change(self, kind: str, data: BookingData, hour: str) -> None:
         booking_id = data.booking.id
         places = [(place.id, place.category, place.price) for place in data.booking.seats]
         if kind == "reservation.held":
             self.live[booking_id] = LiveBooking(False, places)
-            self._add(places, hour, held=1)
+            self._add(places, hour, "held", 1)
         elif kind == "reservation.changed":
             before = self.live[booking_id]
             if before.sold:
-                self._add(before.places, hour, sold=-1, price=-1)
-                self._add(places, hour, sold=1, price=1)
+                self._add(before.places, hour, "sold", -1, money=-1)
+                self._add(places, hour, "sold", 1, money=1)
             else:
-                self._add(before.places, hour, held=-1)
-                self._add(places, hour, held=1)
+                self._add(before.places, hour, "held", -1)
+                self._add(places, hour, "held", 1)
             before.places = places
         elif kind == "reservation.confirmed":
             self.live[booking_id].sold = True
-            self._add(places, hour, sold=1, price=1)
+            self._add(places, hour, "sold", 1, money=1)
         elif kind == "reservation.expired":
-            self._add(places, hour, expired=1)
+            self._add(places, hour, "expired", 1)
             self._end(booking_id)
         elif kind == "cancellation.completed":
             if self.live[booking_id].sold:  # it cost nothing, or it would have been refunded
-                self._add(places, hour, refunded=1, price=-1)
+                self._add(places, hour, "refunded", 1, money=-1)
             else:
-                self._add(places, hour, cancelled=1)
+                self._add(places, hour, "cancelled", 1)
             self._end(booking_id)
 
-    def _give_back(self, data: RefundData, hour: datetime) -> None:
+    def _give_back(self, data: RefundData, hour: str) -> None:
         booking = self.live[data.refund.booking_id]
         given = data.refund.seats
         assert isinstance(given, list), "a refund that was requested says for which places"
@@ -99,15 +117,20 @@ class Tally:
         if not booking.places:
             self._end(data.refund.booking_id)
 
-    def _refund(self, booking: LiveBooking, place: RefundedPlace, hour: datetime) -> None:
-        booking.places.remove((place.id, place.category, place.price))
-        added = Figures(refunded=1, revenue=-place.price, fees=place.fee)
-        self._figures[place.category, hour] = self._figures.get((place.category, hour), Figures()) + added
+    def _refund(self, booking: LiveBooking, place: RefundedPlace, hour: str) -> None:
+        given = (place.id, place.category, place.price)
+        booking.places.remove(given)
+        self._add([given], hour, "refunded", 1, money=-1)
+        self._figures[place.category, hour]["fees"] += place.fee
 
-    def _add(self, places: Sequence[tuple[str, str, int]], hour: datetime, price: int = 0, **counts: int) -> None:
-        for _, category, each in places:
-            added = Figures(**counts, revenue=price * each)
-            self._figures[category, hour] = self._figures.get((category, hour), Figures()) + added
+    def _add(
+        self, places: Sequence[tuple[str, str, int]], hour: str, figure: str, number: int, *, money: int = 0
+    ) -> None:
+        """Adds so much for each place to a figure, and its price so many times to the revenue."""
+        for _, category, price in places:
+            figures = self._figures[category, hour]
+            figures[figure] += number
+            figures["revenue"] += money * price
 
     def _end(self, booking_id: str) -> None:
         del self.live[booking_id]

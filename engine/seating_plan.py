@@ -12,6 +12,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 MAX_PROBLEMS = 50  # more than anybody reads; reading stops there
 
 
@@ -72,8 +74,7 @@ class Box:
     bottom: float
 
 
-@dataclass(frozen=True, slots=True)
-class SeatLabel:
+class SeatLabel(Struct, frozen=True):
     """A place in words. A standing area has no row, and its name as its number."""
 
     id: str

@@ -10,8 +10,8 @@ Sources: CloudEvents 1.0.2 with its JSON format and Kafka protocol binding; Asyn
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Container
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -184,12 +184,14 @@ class EventEnvelope(Struct, frozen=True, kw_only=True):
     data: Data  # of the type's own kind
 
 
-class _Received(EventEnvelope, frozen=True, kw_only=True):
-    data: msgspec.Raw  # type: ignore[assignment]  # read once the type is known
+class _Typed(Struct, frozen=True):
+    """What of an event tells how to read the rest."""
+
+    type: str
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_envelope = msgspec.json.Decoder(_Received).decode
+_decode_type = msgspec.json.Decoder(_Typed).decode
 
 
 def render(
@@ -210,15 +212,17 @@ def render(
     return _encode(envelope)
 
 
-def decode(value: bytes) -> EventEnvelope:
-    """The event. Its `data` is a plain `Data` if the type is one that is not known here. Raises `EventError`."""
+def decode(value: bytes, wanted: Container[str] | None = None) -> EventEnvelope:
+    """The event. Its `data` is a plain `Data` if the type is none of those wanted, or is not known here.
+
+    Raises `EventError`.
+    """
     try:
-        received = _decode_envelope(value)
-        data = _DECODE_DATA.get(received.type, _decode_unknown)(received.data)
+        type_name = _decode_type(value).type
+        unwanted = wanted is not None and type_name not in wanted
+        return (_read_unknown if unwanted else _READ.get(type_name, _read_unknown))(value)
     except msgspec.DecodeError as error:
         raise EventError(str(error)) from error
-    fields = {name: getattr(received, name) for name in EventEnvelope.__struct_fields__ if name != "data"}
-    return EventEnvelope(**fields, data=data)
 
 
 class _Facts(Struct, frozen=True):
@@ -396,8 +400,18 @@ _KINDS: dict[type[events.Event], _Kind] = {
     events.Unblocked: _Kind(SeatsData, _seats_data, "Blocked places are on sale again."),
 }
 _TYPES = {str(event.__struct_config__.tag): kind for event, kind in _KINDS.items()}
-_DECODE_DATA = {name: msgspec.json.Decoder(kind.data).decode for name, kind in _TYPES.items()}
-_decode_unknown = msgspec.json.Decoder(Data).decode
+
+
+def _reader(data: type[Data]) -> Callable[[bytes], EventEnvelope]:
+    """Reads events whose data is of this kind."""
+    envelope = msgspec.defstruct(
+        EventEnvelope.__name__, [("data", data)], bases=(EventEnvelope,), frozen=True, kw_only=True
+    )
+    return cast(Callable[[bytes], EventEnvelope], msgspec.json.Decoder(envelope).decode)
+
+
+_READ = {name: _reader(kind.data) for name, kind in _TYPES.items()}
+_read_unknown = _reader(Data)
 
 
 def asyncapi_document(topic: str) -> dict[str, Any]:

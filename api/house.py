@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
-import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -36,6 +35,7 @@ from api.together import Together
 from api.tokens import ACCESS_SECONDS, Tokens
 from api.under_way import shared
 from engine.seating_plan import SeatingPlan
+from engine.stored_plan import plan_of
 from persistence import catalogue, idempotency
 from persistence.database import create_engine, current_revision, head_revision, is_unavailable
 from persistence.dsn import asyncpg_dsn
@@ -100,11 +100,11 @@ class PlanCache:
 
     async def _load(self, venue_id: str) -> SeatingPlan:
         async with self._database.connect() as connection:
-            document = await catalogue.seating_plan(connection, venue_id)
-        if document is None:
+            packed = await catalogue.packed_plan(connection, venue_id)
+            document = await catalogue.seating_plan(connection, venue_id) if packed is None else None
+        if packed is None and document is None:
             raise UnknownVenue(venue_id)
-        # Takes up to half a second for a large house: not on the loop.
-        return await asyncio.to_thread(lambda: SeatingPlan.parse(msgspec.json.decode(document)))
+        return await asyncio.to_thread(plan_of, packed, document)  # a document of a large house takes half a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

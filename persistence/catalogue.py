@@ -47,10 +47,11 @@ async def create_venue(
     organizer_id: str,
     name: str,
     seating_plan: str,
+    packed_plan: bytes,
     plan_digest: str,
     capacity: int,
 ) -> VenueRow:
-    """A new venue, its plan as JSON text. The plan never changes: schedules are sold by it."""
+    """A new venue, its plan as JSON text and as it is stored. The plan never changes: schedules are sold by it."""
     created = await connection.execute(
         venues.insert()
         .values(
@@ -58,6 +59,7 @@ async def create_venue(
             organizer_id=organizer_id,
             name=name,
             seating_plan=sa.cast(sa.literal(seating_plan, sa.Text), JSONB),
+            packed_plan=packed_plan,
             plan_digest=plan_digest,
             capacity=capacity,
         )
@@ -89,6 +91,13 @@ async def seating_plan(connection: AsyncConnection, venue_id: str) -> str | None
     query = sa.select(sa.cast(venues.c.seating_plan, sa.Text)).where(venues.c.id == venue_id)
     document: str | None = (await connection.execute(query)).scalar_one_or_none()
     return document
+
+
+async def packed_plan(connection: AsyncConnection, venue_id: str) -> bytes | None:
+    """The venue's seating plan in its stored form, where it has one."""
+    query = sa.select(venues.c.packed_plan).where(venues.c.id == venue_id)
+    packed: bytes | None = (await connection.execute(query)).scalar_one_or_none()
+    return packed
 
 
 async def lock_venue(connection: AsyncConnection, venue_id: str) -> bool:

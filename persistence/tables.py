@@ -73,6 +73,7 @@ venues = Table(
     Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("seating_plan", JSONB, nullable=False),  # the pretix document as it was sent; never changed
+    Column("packed_plan", LargeBinary),  # the same, read already (engine/stored_plan.py); NULL: not made yet
     Column("plan_digest", Text, nullable=False),
     Column("capacity", Integer, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),

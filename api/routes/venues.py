@@ -31,6 +31,7 @@ from api.paging import (
 )
 from api.problems import Problem, responses
 from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
+from engine.stored_plan import pack
 from persistence import audit, catalogue
 
 router = APIRouter(prefix="/v1/venues", tags=["venues"])
@@ -138,14 +139,15 @@ def plan_capacities(plan: SeatingPlan) -> dict[str, int]:
     return dict(zip(plan.categories, counts, strict=True))
 
 
-def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str]:
-    """The plan and its JSON text, checked to be storable. Takes up to half a second for a large house."""
+def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
+    """The plan, its JSON text, checked to be storable, and its stored form. A large house takes half a second."""
     for value in _values(document):
         if isinstance(value, float) and not math.isfinite(value):
             raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
         if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
             raise PlanError([PlanProblem("", "must not hold NUL characters or halves of surrogate pairs")])
-    return SeatingPlan.parse(document), json.dumps(document, ensure_ascii=False)
+    plan = SeatingPlan.parse(document)
+    return plan, json.dumps(document, ensure_ascii=False), pack(plan)
 
 
 def _values(document: object) -> Iterator[object]:
@@ -180,7 +182,7 @@ def _is_encodable(text: str) -> bool:
 )
 async def create_venue(new: NewVenue, request: Request, account: Organizer, house: HouseOf) -> Response:
     try:
-        plan, text = await asyncio.to_thread(_parse, new.seating_plan)
+        plan, text, packed = await asyncio.to_thread(_parse, new.seating_plan)
     except PlanError as error:
         errors = [
             {"field": ".".join(filter(None, ("seating_plan", problem.path))), "message": problem.message}
@@ -195,6 +197,7 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
             organizer_id=account.id,
             name=new.name,
             seating_plan=text,
+            packed_plan=packed,
             plan_digest=plan.digest,
             capacity=plan.capacity,
         )

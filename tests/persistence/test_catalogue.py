@@ -61,6 +61,7 @@ async def venue(connection: AsyncConnection, owner: str) -> str:
         organizer_id=owner,
         name="Hall",
         seating_plan='{"name": "Hall", "글": "자"}',
+        packed_plan=b"packed",
         plan_digest="digest",
         capacity=8,
     )
@@ -94,7 +95,9 @@ async def test_a_plan_is_given_back_as_it_was_sent(connection: AsyncConnection) 
     kept = await catalogue.seating_plan(connection, made)
     assert kept is not None
     assert json.loads(kept) == {"name": "Hall", "글": "자"}
+    assert await catalogue.packed_plan(connection, made) == b"packed"
     assert await catalogue.seating_plan(connection, new_id()) is None
+    assert await catalogue.packed_plan(connection, new_id()) is None
     assert await catalogue.lock_venue(connection, made)
     assert not await catalogue.lock_venue(connection, new_id())
 

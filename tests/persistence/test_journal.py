@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import capture, encode, state_hash
 from engine.state import ScheduleState
+from engine.stored_plan import pack
 from engine.turn import Request, Step, execute
 from persistence import history
 from persistence.catalogue import open_schedule
@@ -239,3 +241,13 @@ async def test_changed_terms_reach_the_schedule_row(postgres_journal: PostgresJo
     (row,) = await fetch("SELECT prices, max_seats_per_customer, hold_seconds FROM schedules")
     assert msgspec.json.decode(row["prices"]) == {"VIP": 1, "R": 2}
     assert (row["max_seats_per_customer"], row["hold_seconds"]) == (4, 600)
+
+
+async def test_a_stored_plan_is_taken_for_the_document(postgres_journal: PostgresJournal, database_url: str) -> None:
+    assert (await postgres_journal.plan(SCHEDULE)).name == PLAN.name
+    stored = pack(replace(PLAN, name="as it was stored"))
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE venues SET packed_plan = $2 WHERE id = $1", VENUE, stored)
+    await connection.close()
+    plan = await postgres_journal.plan(SCHEDULE)
+    assert (plan.name, plan.digest) == ("as it was stored", PLAN.digest)

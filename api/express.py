@@ -20,14 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.dependencies import authenticated
 from api.door import problem_of_error
 from api.problems import Problem, answer
-from api.routes import bookings, noop, seats
+from api.routes import bookings, noop, performances, seats
 from api.tokens import Account
 
 PATH = re.compile(r"/v1/schedules/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/([a-z]+)", re.ASCII)
+CATALOGUE = performances.router.prefix
 BODY_LIMIT = 64 * 1024  # bytes announced: several times a wish for as many seats as a booking may have
 PIECES_LIMIT = 8  # that a body may come in
 
-# Gives None where the long way has to be taken; nothing has happened yet then.
+# Takes the request, the schedule's id if the path has one, and the body. Gives None where the long way has to be taken;
+# nothing has happened yet then.
 Shortcut = Callable[[Request, str, bytes], Awaitable[Response | None]]
 
 
@@ -62,6 +64,10 @@ async def _get_seats(request: Request, schedule_id: str, _: bytes) -> Response:
     return await seats.get_seats(request, schedule_id, await seats.seat_pages(request), _known(request))
 
 
+async def _list_performances(request: Request, _: str, __: bytes) -> Response:
+    return await performances.list_performances(request.app.state.house)
+
+
 def _known(request: Request) -> list[str]:
     return request.headers.getlist("if-none-match")
 
@@ -71,6 +77,7 @@ SHORTCUTS: Mapping[tuple[str, str], tuple[Callable[..., object], Shortcut]] = {
     ("POST", "noop"): (noop.do_nothing, _do_nothing),
     ("GET", "availability"): (seats.get_availability, _get_availability),
     ("GET", "seats"): (seats.get_seats, _get_seats),
+    ("GET", CATALOGUE): (performances.list_performances, _list_performances),
 }
 
 
@@ -87,9 +94,14 @@ class Express:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        matched = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and not scope["query_string"] else None
-        found = self._shortcuts.get((scope["method"], matched[2])) if matched is not None else None
-        if matched is None or found is None or not _plain(scope):
+        if scope["type"] != "http" or scope["query_string"]:
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        matched = PATH.fullmatch(path)
+        schedule_id, noun = (matched[1], matched[2]) if matched is not None else ("", path)
+        found = self._shortcuts.get((scope["method"], noun))
+        if found is None or not _plain(scope):
             await self._app(scope, receive, send)
             return
         body = b""
@@ -105,7 +117,7 @@ class Express:
         route, shortcut = found
         request = Request(scope, receive)
         try:
-            response = await shortcut(request, matched[1], body)
+            response = await shortcut(request, schedule_id, body)
         except Problem as problem:
             response = answer(problem, request)
         except Exception as error:  # noqa: BLE001  # whatever it is has an answer

@@ -13,7 +13,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from api.express import BODY_LIMIT, Express
+from api.express import BODY_LIMIT, CATALOGUE, Express
 from api.routes import bookings, seats
 from tests.api.conftest import Worker
 from tests.api.sale import Sale, open_sale, small_plan
@@ -187,6 +187,14 @@ async def test_reads_are_answered_alike_and_unchanged_ones_with_304(worker: Work
     assert short.status_code == 304
 
 
+async def test_the_catalogue_reads_the_same_either_way(worker: Worker, sale: Sale) -> None:
+    short, long = await worker.http.get(CATALOGUE), await worker.http.get(CATALOGUE + LONG_WAY)
+    assert (short.status_code, short.content, short.headers) == (200, long.content, long.headers)
+    for path in (CATALOGUE + "/", CATALOGUE.upper(), "/v1"):
+        short, long = await worker.http.get(path), await worker.http.get(path + LONG_WAY)
+        assert told(short) == told(long)
+
+
 @pytest.mark.usefixtures("only_short_way")
 async def test_what_is_well_formed_goes_the_short_way(worker: Worker, sale: Sale, customer: dict[str, str]) -> None:
     (seat,) = sale.fresh()
@@ -195,6 +203,7 @@ async def test_what_is_well_formed_goes_the_short_way(worker: Worker, sale: Sale
     assert (taken.status_code, taken.json()["seats"]) == (409, [seat])
     for noun in ("availability", "seats"):
         assert (await worker.http.get(f"/v1/schedules/{sale.schedule_id}/{noun}")).status_code == 200
+    assert (await worker.http.get(CATALOGUE)).status_code == 200
 
 
 def test_shortcuts_to_routes_that_are_not_there_are_closed() -> None:

@@ -26,8 +26,10 @@ from persistence.journal import UnknownSchedule
 
 QUEUE_LIMIT = 5_000  # requests waiting per schedule and process; at 3,000/s that is the deadline's order of magnitude
 CALL_LIMIT = 512  # requests per call: past it a call no longer gets cheaper
-CALLS_IN_FLIGHT = 2  # one being decided while one waits for its commit
-TICK_SECONDS = 0.002  # gathering time while a call is under way; none when idle
+# After a call that carried several requests the next one waits for this share of the time it took: those who were just
+# answered come again and go with it. Calls and commits cost the same for one as for many, and where there are many
+# schedules, each has few at a time.
+PAUSE_SHARE, PAUSE_LIMIT_SECONDS = 0.25, 0.02
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
 LANES_LIMIT = 10_000  # schedules remembered as existing
 
@@ -188,14 +190,15 @@ class _Lane(Generic[OwnerT]):
         self._gateway = gateway
         self._id = schedule_id
         self._queue: deque[_Waiting] = deque()
-        self._calls: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._call: asyncio.Task[None] | None = None  # under way; one at a time
+        self._timer: asyncio.TimerHandle | None = None
+        self._not_before = 0.0  # on the loop's clock: when the next call may leave
         self._owner: OwnerT | None = None
         self._finding: asyncio.Lock = asyncio.Lock()
 
     @property
     def idle(self) -> bool:
-        return not self._queue and not self._calls
+        return not self._queue and self._call is None
 
     async def send(self, request: Request) -> Answer | Refusal:
         if len(self._queue) >= QUEUE_LIMIT:
@@ -203,26 +206,32 @@ class _Lane(Generic[OwnerT]):
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.time() + self._gateway._deadline)
         self._queue.append(waiting)
-        if self._timer is None and len(self._calls) < CALLS_IN_FLIGHT:
-            # When idle, the end of this turn of the loop: it gathers what arrived in the same instant.
-            self._timer = loop.call_later(TICK_SECONDS, self._pump) if self._calls else loop.call_soon(self._pump)
+        self._arrange()
         return await waiting.answer
 
-    def _pump(self) -> None:
-        self._timer = None
-        if not self._queue or len(self._calls) >= CALLS_IN_FLIGHT:
-            return
-        batch = [self._queue.popleft() for _ in range(min(CALL_LIMIT, len(self._queue)))]
-        call = asyncio.create_task(self._deliver(batch))
-        self._calls.add(call)
-        call.add_done_callback(self._returned)
+    def _arrange(self) -> None:
+        """Sees to it that what is queued goes with the next call."""
+        if self._queue and self._call is None and self._timer is None:
+            # At the earliest at the end of this turn of the loop: it gathers what arrived in the same instant.
+            self._timer = asyncio.get_running_loop().call_at(self._not_before, self._leave)
 
-    def _returned(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
-        if not call.cancelled() and (error := call.exception()) is not None:
+    def _leave(self) -> None:
+        self._timer = None
+        batch = [self._queue.popleft() for _ in range(min(CALL_LIMIT, len(self._queue)))]
+        left = asyncio.get_running_loop().time()
+        self._call = asyncio.create_task(self._deliver(batch))
+        self._call.add_done_callback(lambda call: self._returned(call, len(batch), left))
+
+    def _returned(self, call: asyncio.Task[None], carried: int, left: float) -> None:
+        self._call = None
+        if call.cancelled():
+            return
+        if (error := call.exception()) is not None:
             logger.error("a call to schedule %s failed", self._id, exc_info=error)
-        if self._timer is None:
-            self._pump()
+        now = asyncio.get_running_loop().time()
+        if carried > 1:
+            self._not_before = now + min(PAUSE_SHARE * (now - left), PAUSE_LIMIT_SECONDS)
+        self._arrange()
 
     async def _deliver(self, batch: list[_Waiting]) -> None:
         """Asks until every request of the batch is answered or past its deadline."""
@@ -286,9 +295,11 @@ class _Lane(Generic[OwnerT]):
             self._owner = None
 
     async def close(self) -> None:
-        for call in list(self._calls):
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._call is not None:
+            self._call.cancel()
+            await asyncio.gather(self._call, return_exceptions=True)
         self.forget()
         while self._queue:
             self._queue.popleft().fail(Unavailable("the server is stopping"))

@@ -116,18 +116,44 @@ async def test_requests_of_one_instant_travel_in_one_call(open_gateway: Open) ->
     assert [len(call) for call in owner.calls] == [100]
 
 
-async def test_requests_during_calls_are_gathered_for_the_next(open_gateway: Open) -> None:
+async def test_requests_during_a_call_are_gathered_for_the_next(open_gateway: Open) -> None:
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner))
     owner.gate.clear()
-    waves = []
-    for wave in range(5):
-        waves += [wish(gateway, 10 * wave + n) for n in range(10)]
-        calls = min(wave + 1, 2)  # two under way, the rest is gathered
-        await until(lambda calls=calls: len(owner.calls) == calls)
+    waves = [wish(gateway, n) for n in range(10)]
+    await until(lambda: len(owner.calls) == 1)
+    waves += [wish(gateway, n) for n in range(10, 50)]
     owner.gate.set()
     await asyncio.gather(*waves)
-    assert [len(call) for call in owner.calls] == [10, 10, 30]
+    assert [len(call) for call in owner.calls] == [10, 40]
+
+
+async def test_those_who_were_answered_together_go_together_again(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.PAUSE_SHARE", 1e9)  # of any time at all, so that the limit decides
+    monkeypatch.setattr("actors.gateway.PAUSE_LIMIT_SECONDS", 0.2)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+
+    async def client(number: int) -> None:
+        for _ in range(4):
+            await wish(gateway, number)
+            await asyncio.sleep(0.001 * number)  # they do not come at the same moment
+
+    await asyncio.gather(*(client(number) for number in range(3)))
+    assert [len(call) for call in owner.calls] == [3, 3, 3, 3]
+
+
+async def test_whoever_is_alone_does_not_wait_for_others(open_gateway: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.gateway.PAUSE_SHARE", 1e9)
+    monkeypatch.setattr("actors.gateway.PAUSE_LIMIT_SECONDS", 1e9)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    async with asyncio.timeout(5):
+        for number in range(10):
+            await wish(gateway, number)
+    assert [len(call) for call in owner.calls] == [1] * 10
 
 
 async def test_not_durable_yet_is_asked_again_and_marked_so(open_gateway: Open) -> None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -35,10 +34,11 @@ from msgspec.structs import replace
 
 from actors import telemetry
 from actors.clock import Clock, SystemClock
+from actors.courtesy import give_way
 from actors.mail import Postmark
 from actors.mail_transport import open_transport
 from actors.mailer import LANES, Mailer
-from actors.receiver import NICENESS, Receiver
+from actors.receiver import Receiver
 from actors.settings import Settings
 from actors.tickets import ticket_key
 from engine.events import Opened, TermsChanged, decode_event
@@ -215,5 +215,5 @@ async def run(settings: Settings) -> None:
 if __name__ == "__main__":
     own_settings = Settings.from_environment()
     telemetry.configure(own_settings, NAME)
-    os.nice(NICENESS)
+    give_way()
     uvloop.run(run(own_settings))

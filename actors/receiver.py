@@ -34,11 +34,10 @@ POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 REPAIR_SECONDS = 5.0  # how often what the feed has left out is looked for
 BEHIND_SECONDS = 10.0  # a schedule published for so long and not heard of is read from the journal
-CHUNK = 500  # events per transaction
+CHUNK = 2_000  # events per transaction
 # After few events more are waited for: a transaction and a commit of offsets cost as much for one as for hundreds, and
 # nobody who looks at figures or mails sees the difference.
-GATHER_SECONDS = 0.25
-NICENESS = 19  # the lowest: figures and mails can wait, bookings cannot
+GATHER_SECONDS = 1.0
 
 TAKEN = Counter("boxoffice_events_taken_total", "Events a receiving service has taken", ("service", "source"))
 PARKED = Counter("boxoffice_events_parked_total", "Events a receiving service could not digest", ("service",))

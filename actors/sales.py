@@ -6,7 +6,6 @@ every moment of the past. `python -m actors.sales` is its process; it needs the 
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +13,8 @@ from datetime import datetime
 import uvloop
 
 from actors import telemetry
-from actors.receiver import NICENESS, run_service
+from actors.courtesy import give_way
+from actors.receiver import run_service
 from actors.settings import Settings
 from persistence import sales
 from persistence.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
@@ -140,5 +140,5 @@ class Tally:
 if __name__ == "__main__":
     own_settings = Settings.from_environment()
     telemetry.configure(own_settings, NAME)
-    os.nice(NICENESS)
+    give_way()
     uvloop.run(run_service(Sales(), own_settings))

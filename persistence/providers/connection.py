@@ -10,12 +10,16 @@ import logging
 from collections.abc import Mapping
 
 import httpx
+from aiohttp import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
 
 from persistence.providers.provider import Unknown
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 32  # per process; the pool is searched at every call, so more would make every call slower
+MAX_CONNECTIONS = 100  # per process
+LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
 
 
 class Connection:
@@ -38,8 +42,8 @@ class Connection:
             headers=headers,
             auth=auth,
             timeout=httpx.Timeout(timeout_seconds),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            transport=transport,
+            # httpx's own connections are all looked through at every call: most of what a payment cost.
+            transport=transport or AiohttpTransport(limits=LIMITS, trust_env=False),
             trust_env=False,  # a proxy variable of the machine must not lead payments elsewhere
         )
         # Whoever sends holds a lane, so that a call's time begins when it has a connection: a crowd waiting for one
@@ -73,7 +77,7 @@ class Connection:
             # httpx's timeouts are per read; the whole call must end too, even where bytes trickle in.
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._client.request(method, path, content=content, headers=headers, params=params)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ClientError, HttpProcessingError, TimeoutError) as error:
             log.warning("%s gave no answer: %s", self._name, type(error).__name__)
             return Unknown(type(error).__name__)
 

@@ -34,7 +34,7 @@ POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 REPAIR_SECONDS = 5.0  # how often what the feed has left out is looked for
 BEHIND_SECONDS = 10.0  # a schedule published for so long and not heard of is read from the journal
-CHUNK = 2_000  # events per transaction
+CHUNK = 500  # events per transaction
 # After few events more are waited for: a transaction and a commit of offsets cost as much for one as for hundreds, and
 # nobody who looks at figures or mails sees the difference.
 GATHER_SECONDS = 1.0

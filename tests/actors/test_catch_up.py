@@ -63,7 +63,7 @@ class Backlog(Past):
 
         try:
             await until(moves, LIFE_SECONDS)
-        except BaseException:
+        except BaseException:  # raised again: nobody else could end a child that was not handed over
             await child.kill()
             raise
         return child

@@ -56,6 +56,12 @@ OWN_FACTS = frozenset(
 logger = logging.getLogger(__name__)
 
 
+def snapshot_due(state: ScheduleState, records: int) -> bool:
+    """Whether another snapshot pays, so many records after the last one."""
+    entries = len(state.bookings) + len(state.requests) + len(state.ended)
+    return records >= max(SNAPSHOT_EVERY, entries // ENTRIES_PER_RECORD)
+
+
 class Rewound(Exception):
     """The batch was lost or its fate is unknown; memory has been read anew from the journal."""
 
@@ -260,8 +266,7 @@ class Schedule:
                 publisher.saved(published_seq)
                 publisher.offer(batch.steps)
             self._fingerprint.refresh(FINGERPRINTED_AT_ONCE)  # so that it has little to do when it is asked for
-            entries = len(state.bookings) + len(state.requests) + len(state.ended)
-            if self._durable_seq - self._snapshot_seq >= max(SNAPSHOT_EVERY, entries // ENTRIES_PER_RECORD):
+            if snapshot_due(state, self._durable_seq - self._snapshot_seq):
                 self._snapshot_seq = self._durable_seq
                 self._start_snapshot()
 

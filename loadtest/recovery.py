@@ -26,7 +26,7 @@ import asyncpg
 from rich.console import Console
 
 from actors.clock import SystemClock
-from actors.schedule import ENTRIES_PER_RECORD, SNAPSHOT_EVERY
+from actors.schedule import snapshot_due
 from engine.commands import Cancel, HoldSeats
 from engine.snapshot import capture, encode
 from engine.turn import Request, Step, execute
@@ -117,8 +117,7 @@ async def write_past(stack: Stack, schedule_id: str, count: int) -> None:
                 ):
                     steps += execute(state, Request(clock.new_id(), command), clock.now_ms()).steps
             await journal.append(claim, plan, Batch(steps))
-            entries = len(state.bookings) + len(state.requests) + len(state.ended)
-            if state.seq - saved >= max(SNAPSHOT_EVERY, entries // ENTRIES_PER_RECORD):
+            if snapshot_due(state, state.seq - saved):
                 saved = state.seq
                 await journal.save_snapshot(claim, saved, encode(capture(state)))
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from actors.courtesy import AUTOGROUP, NICENESS
+from actors.courtesy import AUTOGROUP, LOWEST
 
 GIVE_WAY = f"""
 import os
@@ -23,10 +23,10 @@ def after_giving_way(own_session: bool) -> str:
 
 
 def test_it_has_the_lowest_priority() -> None:
-    assert after_giving_way(own_session=True).split()[0] == str(NICENESS)
+    assert after_giving_way(own_session=True).split()[0] == str(LOWEST)
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share itself out among sessions")
 def test_its_session_has_too_but_not_one_that_others_lead() -> None:
-    assert f"nice {NICENESS}" in after_giving_way(own_session=True)
-    assert f"nice {NICENESS}" not in after_giving_way(own_session=False)
+    assert f"nice {LOWEST}" in after_giving_way(own_session=True)
+    assert f"nice {LOWEST}" not in after_giving_way(own_session=False)

@@ -32,8 +32,8 @@ from persistence.journal import PostgresJournal
 from persistence.providers.opening import open_providers
 from persistence.redis_seat_cache import RedisSeatCache
 
-# Reconciliation replays whole sales, and need not do it at the expense of those that go on. Money in doubt waits for this
-# process too, so it gives way by less than figures and mails: it has a third of what others have, where they want it all.
+# Reconciliation replays whole sales, and need not do it at the expense of those that go on. Money in doubt waits for
+# this process too, so it gives way by less than figures and mails: to a third of what others have.
 NICENESS = 5
 
 

@@ -30,6 +30,8 @@ CALL_LIMIT = 512  # requests per call: past it a call no longer gets cheaper
 # answered come again and go with it. Calls and commits cost the same for one as for many, and where there are many
 # schedules, each has few at a time.
 PAUSE_SHARE, PAUSE_LIMIT_SECONDS = 0.25, 0.02
+# Behind a call that takes longer than this another one may leave, so that a commit that hangs holds up no refusal.
+PATIENCE_SECONDS, CALLS_IN_FLIGHT = 0.1, 2
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
 LANES_LIMIT = 10_000  # schedules remembered as existing
 
@@ -190,15 +192,16 @@ class _Lane(Generic[OwnerT]):
         self._gateway = gateway
         self._id = schedule_id
         self._queue: deque[_Waiting] = deque()
-        self._call: asyncio.Task[None] | None = None  # under way; one at a time
+        self._calls: set[asyncio.Task[None]] = set()  # under way
         self._timer: asyncio.TimerHandle | None = None
-        self._not_before = 0.0  # on the loop's clock: when the next call may leave
+        # On the loop's clock: when the newest call has left, and when the next one may.
+        self._left = self._not_before = 0.0
         self._owner: OwnerT | None = None
         self._finding: asyncio.Lock = asyncio.Lock()
 
     @property
     def idle(self) -> bool:
-        return not self._queue and self._call is None
+        return not self._queue and not self._calls
 
     async def send(self, request: Request) -> Answer | Refusal:
         if len(self._queue) >= QUEUE_LIMIT:
@@ -211,19 +214,24 @@ class _Lane(Generic[OwnerT]):
 
     def _arrange(self) -> None:
         """Sees to it that what is queued goes with the next call."""
-        if self._queue and self._call is None and self._timer is None:
+        if self._queue and self._timer is None and len(self._calls) < CALLS_IN_FLIGHT:
             # At the earliest at the end of this turn of the loop: it gathers what arrived in the same instant.
-            self._timer = asyncio.get_running_loop().call_at(self._not_before, self._leave)
+            at = self._left + PATIENCE_SECONDS if self._calls else self._not_before
+            self._timer = asyncio.get_running_loop().call_at(at, self._leave)
 
     def _leave(self) -> None:
         self._timer = None
         batch = [self._queue.popleft() for _ in range(min(CALL_LIMIT, len(self._queue)))]
-        left = asyncio.get_running_loop().time()
-        self._call = asyncio.create_task(self._deliver(batch))
-        self._call.add_done_callback(lambda call: self._returned(call, len(batch), left))
+        left = self._left = asyncio.get_running_loop().time()
+        call = asyncio.create_task(self._deliver(batch))
+        self._calls.add(call)
+        call.add_done_callback(lambda call: self._returned(call, len(batch), left))
 
     def _returned(self, call: asyncio.Task[None], carried: int, left: float) -> None:
-        self._call = None
+        self._calls.discard(call)
+        if self._timer is not None:  # it may have waited for this
+            self._timer.cancel()
+            self._timer = None
         if call.cancelled():
             return
         if (error := call.exception()) is not None:
@@ -297,9 +305,9 @@ class _Lane(Generic[OwnerT]):
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._call is not None:
-            self._call.cancel()
-            await asyncio.gather(self._call, return_exceptions=True)
+        for call in list(self._calls):
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
         self.forget()
         while self._queue:
             self._queue.popleft().fail(Unavailable("the server is stopping"))

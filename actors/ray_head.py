@@ -48,7 +48,6 @@ def ray_head(data_dir: Path) -> Program:
             *("--num-cpus", str(os.cpu_count() or 1)),
             *("--object-store-memory", str(OBJECT_STORE_BYTES)),
             *("--include-dashboard", "false", "--include-log-monitor", "false", "--disable-usage-stats"),
-            "--no-monitor",  # of the autoscaler, which has nothing to scale here
             *("--temp-dir", str(directory)),
         ),
         address=f"{HOST}:{port}",

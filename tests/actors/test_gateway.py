@@ -128,6 +128,22 @@ async def test_requests_during_a_call_are_gathered_for_the_next(open_gateway: Op
     assert [len(call) for call in owner.calls] == [10, 40]
 
 
+async def test_a_call_that_hangs_does_not_hold_up_the_others(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.PATIENCE_SECONDS", 0.01)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner, FakeOwner()))
+    owner.gate.clear()
+    hanging = wish(gateway, 1)
+    await until(lambda: len(owner.calls) == 1)
+    others = [wish(gateway, number) for number in (2, 3)]
+    await until(lambda: len(owner.calls) == 2)
+    owner.gate.set()
+    await asyncio.gather(hanging, *others)
+    assert [len(call) for call in owner.calls] == [1, 2]
+
+
 async def test_those_who_were_answered_together_go_together_again(
     open_gateway: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

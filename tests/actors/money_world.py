@@ -268,7 +268,7 @@ class World:
             inspection = await owner.inspect()
             if inspection.version == inspection.durable_version:
                 break
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # of the story's time: the commit under way ends
         self.catch_up()
         if not owner.left.is_set():
             assert (inspection.version, inspection.state_hash) == (self.replayed.seq, state_hash(self.replayed))

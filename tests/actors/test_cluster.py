@@ -78,7 +78,7 @@ async def test_killed_in_the_middle_of_a_crowd_it_loses_and_doubles_nothing(gate
     pid = await owner_pid(gateway)
     seats = [f"{row}-{number}" for row in "ABC" for number in range(1, 7)]
     crowd = [asyncio.create_task(hold(gateway, n, seat, customer=BOB)) for n, seat in enumerate(seats, start=1)]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the turn in which they reach the gateway
     os.kill(pid, signal.SIGKILL)
     answers = await asyncio.gather(*crowd)
     assert all(isinstance(answer, Booking) for answer in answers)

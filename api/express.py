@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
@@ -19,39 +20,49 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dependencies import authenticated
 from api.door import problem_of_error
+from api.models import UUID_FORM, Input
 from api.problems import Problem, answer
-from api.routes import bookings, noop, performances, seats
+from api.routes import bookings, noop, payments, performances, seats
 from api.tokens import Account
 
-PATH = re.compile(r"/v1/schedules/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/([a-z]+)", re.ASCII)
+PATH = re.compile(rf"/v1/(schedules|bookings)/({UUID_FORM.pattern})/([a-z]+)", re.ASCII)
 CATALOGUE = performances.router.prefix
 BODY_LIMIT = 64 * 1024  # bytes announced: several times a wish for as many seats as a booking may have
 PIECES_LIMIT = 8  # that a body may come in
 
-# Takes the request, the schedule's id if the path has one, and the body. Gives None where the long way has to be taken;
-# nothing has happened yet then.
+WishT = TypeVar("WishT", bound=Input)
+
+# Takes the request, the schedule's or booking's id if the path has one, and the body. Gives None where the long way has
+# to be taken; nothing has happened yet then.
 Shortcut = Callable[[Request, str, bytes], Awaitable[Response | None]]
 
 
 async def _book(request: Request, schedule_id: str, body: bytes) -> Response | None:
-    match await _wish(request, body):
+    match await _wish(request, body, bookings.Wish):
         case wish, account:
             return await bookings.book(schedule_id, wish, request, account, request.app.state.house)
     return None
 
 
+async def _pay(request: Request, booking_id: str, body: bytes) -> Response | None:
+    match await _wish(request, body, payments.Wish):
+        case wish, account:
+            return await payments.pay(booking_id, wish, request, account, request.app.state.house)
+    return None
+
+
 async def _do_nothing(request: Request, schedule_id: str, body: bytes) -> Response | None:
-    match await _wish(request, body):
+    match await _wish(request, body, bookings.Wish):
         case wish, account:
             return await noop.do_nothing(schedule_id, wish, account)
     return None
 
 
-async def _wish(request: Request, body: bytes) -> tuple[bookings.Wish, Account] | None:
+async def _wish(request: Request, body: bytes, model: type[WishT]) -> tuple[WishT, Account] | None:
     """A well-formed wish, and the customer whose it is."""
     try:
         account = await authenticated(request)
-        return (bookings.Wish.model_validate_json(body), account) if account.role == "customer" else None
+        return (model.model_validate_json(body), account) if account.role == "customer" else None
     except (Problem, ValidationError):
         return None
 
@@ -72,12 +83,13 @@ def _known(request: Request) -> list[str]:
     return request.headers.getlist("if-none-match")
 
 
-SHORTCUTS: Mapping[tuple[str, str], tuple[Callable[..., object], Shortcut]] = {
-    ("POST", "bookings"): (bookings.book, _book),
-    ("POST", "noop"): (noop.do_nothing, _do_nothing),
-    ("GET", "availability"): (seats.get_availability, _get_availability),
-    ("GET", "seats"): (seats.get_seats, _get_seats),
-    ("GET", CATALOGUE): (performances.list_performances, _list_performances),
+SHORTCUTS: Mapping[tuple[str, str, str], tuple[Callable[..., object], Shortcut]] = {
+    ("POST", "schedules", "bookings"): (bookings.book, _book),
+    ("POST", "schedules", "noop"): (noop.do_nothing, _do_nothing),
+    ("POST", "bookings", "payments"): (payments.pay, _pay),
+    ("GET", "schedules", "availability"): (seats.get_availability, _get_availability),
+    ("GET", "schedules", "seats"): (seats.get_seats, _get_seats),
+    ("GET", "", CATALOGUE): (performances.list_performances, _list_performances),
 }
 
 
@@ -99,8 +111,8 @@ class Express:
             return
         path: str = scope["path"]
         matched = PATH.fullmatch(path)
-        schedule_id, noun = (matched[1], matched[2]) if matched is not None else ("", path)
-        found = self._shortcuts.get((scope["method"], noun))
+        whose, its_id, noun = matched.groups() if matched is not None else ("", "", path)
+        found = self._shortcuts.get((scope["method"], whose, noun))
         if found is None or not _plain(scope):
             await self._app(scope, receive, send)
             return
@@ -117,7 +129,7 @@ class Express:
         route, shortcut = found
         request = Request(scope, receive)
         try:
-            response = await shortcut(request, schedule_id, body)
+            response = await shortcut(request, its_id, body)
         except Problem as problem:
             response = answer(problem, request)
         except Exception as error:  # noqa: BLE001  # whatever it is has an answer

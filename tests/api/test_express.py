@@ -20,6 +20,7 @@ from tests.api.sale import Sale, open_sale, small_plan
 
 LONG_WAY = "?the=long+way"
 OWN = {"id", "created_at", "expires_at", "version", "seats"}  # what differs between one booking and the next
+VARYING = {"payment_id", "booking_id", "requested_at", "settled_at", "row", "number", "instance"}
 NO_ID = "0199f3a0-0000-7000-8000-000000000000"
 
 
@@ -51,6 +52,19 @@ def told(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
         headers["location"] = headers["location"].replace(body["id"], "{id}")
         body = {name: value for name, value in body.items() if name not in OWN} | {"seats": len(body["seats"])}
     return answer.status_code, headers, body
+
+
+async def to_pay(worker: Worker, sale: Sale, customer: dict[str, str]) -> str:
+    """Where a booking of one place is paid for."""
+    booking = await worker.http.post(sale.bookings_url, json={"quantity": 1}, headers=customer)
+    return f"/v1/bookings/{booking.json()['id']}/payments"
+
+
+def shape(value: Any) -> Any:
+    """A document without what makes every booking different: names all the way down, and texts that are no ids."""
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items() if name not in OWN | VARYING}
+    return [shape(each) for each in value] if isinstance(value, list) else value
 
 
 WISHES = {
@@ -94,6 +108,64 @@ async def test_a_wish_is_answered_alike(worker: Worker, sale: Sale, customer: di
     short = await worker.http.post(sale.bookings_url, content=body, headers=headers)
     long = await worker.http.post(sale.bookings_url + LONG_WAY, content=body, headers=headers)
     assert told(short) == told(long)
+
+
+PAYMENTS = {
+    "a card": b'{"method": {"type": "card", "token": "tok_approve"}}',
+    "members nobody knows": b'{"method": {"type": "card", "token": "tok_approve", "name": "Kim"}, "tip": 1}',
+    "an empty token": b'{"method": {"type": "card", "token": ""}}',
+    "a token too long": b'{"method": {"type": "card", "token": "' + b"x" * 501 + b'"}}',
+    "a token that is a number": b'{"method": {"type": "card", "token": 4242}}',
+    "cash": b'{"method": {"type": "cash", "token": "tok_approve"}}',
+    "no method": b"{}",
+    "no body": b"",
+    "half a document": b'{"method": {',
+}
+
+
+@pytest.fixture(scope="module")
+async def free_sale(worker: Worker) -> Sale:
+    """A house that costs nothing, so that it is paid for without a provider, of which this worker has none."""
+    return await open_sale(worker.http, plan=small_plan(), prices={"VIP": 0, "Standard": 0})
+
+
+@pytest.mark.parametrize("body", PAYMENTS.values(), ids=PAYMENTS)
+@pytest.mark.parametrize("free", [False, True])
+async def test_a_payment_is_answered_alike(
+    worker: Worker, sale: Sale, free_sale: Sale, *, body: bytes, free: bool
+) -> None:
+    customer = await worker.sign_up()
+    short, long = [
+        await worker.http.post(
+            await to_pay(worker, free_sale if free else sale, customer) + way,
+            content=body,
+            headers=customer | {"Content-Type": "application/json"},
+        )
+        for way in ("", LONG_WAY)
+    ]
+    assert (short.status_code, shape(short.json())) == (long.status_code, shape(long.json()))
+    assert short.status_code in ({201} if free else {202}) | {400, 422}
+
+
+async def test_what_cannot_be_paid_is_refused_either_way(worker: Worker, free_sale: Sale) -> None:
+    customer = await worker.sign_up()
+    path = await to_pay(worker, free_sale, customer)
+    card = {"method": {"type": "card", "token": "tok_approve"}}
+    for headers, where, code in (
+        ({}, path, "unauthenticated"),
+        (free_sale.organizer, path, "forbidden"),
+        (await worker.sign_up(), path, "booking_not_found"),
+        (customer, f"/v1/bookings/{NO_ID}/payments", "booking_not_found"),
+        (customer, "/v1/bookings/none/payments", "booking_not_found"),
+    ):
+        short = await worker.http.post(where, json=card, headers=headers)
+        long = await worker.http.post(where + LONG_WAY, json=card, headers=headers)
+        assert told(short) == told(long)
+        assert short.json()["code"] == code
+    assert (await worker.http.post(path, json=card, headers=customer)).status_code == 201
+    short, long = [await worker.http.post(path + way, json=card, headers=customer) for way in ("", LONG_WAY)]
+    assert told(short) == told(long)
+    assert short.json()["code"] == "booking_already_paid"
 
 
 HEADERS = {
@@ -196,11 +268,16 @@ async def test_the_catalogue_reads_the_same_either_way(worker: Worker, sale: Sal
 
 
 @pytest.mark.usefixtures("only_short_way")
-async def test_what_is_well_formed_goes_the_short_way(worker: Worker, sale: Sale, customer: dict[str, str]) -> None:
+async def test_what_is_well_formed_goes_the_short_way(
+    worker: Worker, sale: Sale, free_sale: Sale, customer: dict[str, str]
+) -> None:
     (seat,) = sale.fresh()
     assert (await worker.http.post(sale.bookings_url, json={"seats": [seat]}, headers=customer)).status_code == 201
     taken = await worker.http.post(sale.bookings_url, json={"seats": [seat]}, headers=customer)
     assert (taken.status_code, taken.json()["seats"]) == (409, [seat])
+    card = {"method": {"type": "card", "token": "tok_approve"}}
+    paid = await worker.http.post(await to_pay(worker, free_sale, customer), json=card, headers=customer)
+    assert (paid.status_code, paid.json()["booking"]["status"]) == (201, "confirmed")
     for noun in ("availability", "seats"):
         assert (await worker.http.get(f"/v1/schedules/{sale.schedule_id}/{noun}")).status_code == 200
     assert (await worker.http.get(CATALOGUE)).status_code == 200
@@ -210,5 +287,5 @@ def test_shortcuts_to_routes_that_are_not_there_are_closed() -> None:
     async def nowhere(scope: Scope, receive: Receive, send: Send) -> None: ...
 
     routes = [route for noun in (bookings, seats) for route in noun.router.routes if isinstance(route, APIRoute)]
-    assert {noun for _, noun in Express(nowhere, routes)._shortcuts} == {"bookings", "availability", "seats"}
+    assert {noun for *_, noun in Express(nowhere, routes)._shortcuts} == {"bookings", "availability", "seats"}
     assert not Express(nowhere, [])._shortcuts

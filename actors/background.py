@@ -21,7 +21,7 @@ from actors.cluster import open_gateway
 from actors.courtesy import give_way
 from actors.endings import Endings
 from actors.reconciliation import Reconciler
-from actors.reconciling import Reconciling
+from actors.reconciling import WORKING_SHARE, Reconciling
 from actors.refunding import Refunding
 from actors.settings import Settings
 from actors.settlement import Settlement
@@ -65,7 +65,8 @@ async def run(settings: Settings) -> None:
         work.create_task(AuditHeads(database, *heads, clock).run(stop))
         cache = RedisSeatCache(settings.redis_url)
         closing.push_async_callback(cache.close)
-        reconciler = Reconciler(pool, PostgresJournal(pool), gateway, cache, clock, publishing=publishing)
+        journal = PostgresJournal(pool)
+        reconciler = Reconciler(pool, journal, gateway, cache, clock, publishing=publishing, share=WORKING_SHARE)
         reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)
         work.create_task(reconciling.run(stop))
         garbage.spare_what_is_here()

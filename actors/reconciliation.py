@@ -10,6 +10,7 @@ wait is done in a thread.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -23,6 +24,7 @@ from actors.checks import Check, Report, checked
 from actors.clock import Clock
 from actors.gateway import Gateway, Unavailable
 from actors.projection_checks import check_received, compare_sales, received
+from actors.rounds import pause_after
 from actors.table_checks import Head, against_journal, by_themselves
 from actors.wire import Inspection
 from engine.events import Record, decode_event
@@ -90,7 +92,9 @@ class Reconciler:
         *,
         publishing: bool,
         mirrors_kept: int = MIRRORS_KEPT,
+        share: float = 1.0,
     ) -> None:
+        """`share`: how much of the time replaying may take while an examination is under way."""
         self._pool = pool
         self.journal = journal
         self._gateway = gateway
@@ -98,6 +102,7 @@ class Reconciler:
         self._clock = clock
         self._publishing = publishing
         self._mirrors_kept = mirrors_kept
+        self._share = share
         self._followed: OrderedDict[str, _Followed] = OrderedDict()
 
     async def examine(self, schedule_id: str) -> Report:
@@ -164,7 +169,7 @@ class Reconciler:
         rest = await by_themselves(
             connection, schedule_id, mirror.state.plan, head, now_ms, publishing=self._publishing
         )
-        checks = await _compare(connection, schedule_id, followed, head, copies, now_ms)
+        checks = await _compare(connection, schedule_id, followed, head, copies, now_ms, self._share)
         if checks[0].holds:
             checks += await against_journal(connection, schedule_id, mirror)
         return [*checks, *rest]
@@ -208,7 +213,13 @@ async def _head(connection: Connection, schedule_id: str) -> Head:
 
 # --- the journal against its copies -----------------------------------------------------------------------------------
 async def _compare(
-    connection: Connection, schedule_id: str, followed: _Followed, head: Head, copies: _Copies, now_ms: int
+    connection: Connection,
+    schedule_id: str,
+    followed: _Followed,
+    head: Head,
+    copies: _Copies,
+    now_ms: int,
+    share: float,
 ) -> list[Check]:
     """Replays up to the head, and on the way compares each copy at its own version. The journal's own check is first;
     where it does not hold, nothing can be compared from there on."""
@@ -233,7 +244,7 @@ async def _compare(
     versions = [each for each in claimed if each]
     broken = await _count(connection, schedule_id, head)
     for mark in sorted({each for each in versions if mirror.seq <= each < head.seq} | {head.seq}):
-        broken = broken or await _advance(connection, schedule_id, mirror, mark, followed.sales)
+        broken = broken or await _advance(connection, schedule_id, mirror, mark, followed.sales, share)
         if broken:
             break
         if memory is not None and memory.version == mark and copies.durable:
@@ -277,14 +288,22 @@ async def _count(connection: Connection, schedule_id: str, head: Head) -> str:
 
 
 async def _advance(
-    connection: Connection, schedule_id: str, mirror: Mirror, until: int, sales: SalesMirror | None = None
+    connection: Connection,
+    schedule_id: str,
+    mirror: Mirror,
+    until: int,
+    sales: SalesMirror | None = None,
+    share: float = 1.0,
 ) -> str:
     """Replays up to a version; says what is wrong with the journal, if it cannot be replayed."""
     while mirror.seq < until:
+        started = time.monotonic()
         rows = await connection.fetch(READ, schedule_id, mirror.seq, min(CHUNK, until - mirror.seq))
         broken = await asyncio.to_thread(_take_in, mirror, rows, sales)
         if broken:
             return broken
+        if mirror.seq < until:
+            await asyncio.sleep(pause_after(time.monotonic() - started, 0.0, share))
     return ""
 
 

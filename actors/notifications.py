@@ -32,7 +32,7 @@ import asyncpg
 import uvloop
 from msgspec.structs import replace
 
-from actors import telemetry
+from actors import garbage, telemetry
 from actors.clock import Clock, SystemClock
 from actors.courtesy import give_way
 from actors.mail import Postmark
@@ -207,6 +207,7 @@ async def run(settings: Settings) -> None:
         receiver = Receiver(Notifications(), pool, PostgresJournal(pool), KafkaEventFeed(settings.kafka, NAME))
         postmark = Postmark(transport.sender, ticket_key(settings.secret), clock)
         log.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
+        garbage.spare_what_is_here()
         async with asyncio.TaskGroup() as work:
             work.create_task(receiver.run(stop))
             work.create_task(Mailer(pool, transport, postmark).run(stop))

@@ -19,6 +19,7 @@ import asyncpg
 from msgspec import Struct
 from prometheus_client import Counter, Gauge
 
+from actors import garbage
 from actors.rounds import every
 from actors.settings import Settings
 from persistence import consumer_positions as positions
@@ -237,4 +238,5 @@ async def run_service(service: Service, settings: Settings) -> None:
     async with asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3) as pool:
         feed = KafkaEventFeed(settings.kafka, service.name)
         logger.info("%s follows %s", service.name, settings.topic)
+        garbage.spare_what_is_here()
         await Receiver(service, pool, PostgresJournal(pool), feed).run(stop)

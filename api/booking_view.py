@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from api.refund_view import REFUND_EXAMPLE, RefundView, refund_row_view, refund_view
-from engine.booking import Booking, Status
+from engine.booking import STATUS_NAMES, Booking, Status
 from engine.payment import Payment, PaymentStatus, Refund
 from engine.seating_plan import SeatingPlan
 from engine.state import can_expire
@@ -109,7 +109,7 @@ def status_of(booking: Booking, now_ms: int) -> str:
     """The booking's state as it reads now: a hold past its time is over, whether or not anybody has swept yet."""
     if can_expire(booking) and booking.expires_ms <= now_ms:
         return "expired"
-    return booking.status.name.lower()
+    return STATUS_NAMES[booking.status]
 
 
 def booking_view(

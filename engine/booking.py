@@ -27,6 +27,7 @@ class Status(IntEnum):
     PARTIALLY_REFUNDED = 5  # some of its seats were given back
 
 
+STATUS_NAMES = tuple(status.name.lower() for status in Status)  # as everybody outside reads them, by number
 LIVE = frozenset({Status.HELD, Status.CONFIRMED, Status.PARTIALLY_REFUNDED})
 
 

@@ -18,14 +18,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from engine import events
-from engine.booking import Booking, Status
+from engine.booking import STATUS_NAMES, Booking
 from engine.events import Record
 from engine.payment import PaymentStatus, RefundStatus
 from engine.seating_plan import SeatingPlan
 from persistence.moments import rfc3339
 
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC, milliseconds
-BookingStatus = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in Status]})]
+BookingStatus = Annotated[str, Meta(extra_json_schema={"enum": list(STATUS_NAMES)})]
 RefundState = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in RefundStatus]})]
 PaymentState = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in PaymentStatus]})]
 CONTENT_TYPE = "application/cloudevents+json"
@@ -248,11 +248,11 @@ class _Facts(Struct, frozen=True):
     def booking(self) -> BookingFacts:
         booking = self.about
         assert booking is not None, f"{self.record.event.type_name} concerns a booking"
-        places = [self.plan.describe(index) for index in booking.seats]
+        places = map(self.plan.describe, booking.seats)
         return BookingFacts(
             id=booking.id,
             customer_id=booking.customer_id,
-            status=booking.status.name.lower(),
+            status=STATUS_NAMES[booking.status],
             seats=[
                 PricedPlace(
                     id=place.id,

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from engine import events
-from engine.booking import Booking, Status
+from engine.booking import STATUS_NAMES, Booking, Status
 from engine.events import encode_event
 from engine.payment import PaymentStatus, RefundStatus
 from engine.seating_plan import SeatingPlan
@@ -121,7 +121,7 @@ class Rows(Struct):
 def _standing(plan: SeatingPlan, booking: Booking) -> Row:
     """What a booking's row says that can change."""
     return (
-        booking.status.name.lower(),
+        STATUS_NAMES[booking.status],
         "\x1f".join([plan.ids[index] for index in booking.seats]),
         ",".join(map(str, booking.prices)),
         booking.amount,

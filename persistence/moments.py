@@ -9,6 +9,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 
+@lru_cache(maxsize=4096)  # turns of one call happen at one moment
 def moment(ms: int) -> datetime:
     """Milliseconds since the epoch as an aware UTC datetime, exactly."""
     return EPOCH + timedelta(milliseconds=ms)
@@ -19,11 +20,7 @@ def milliseconds(time: datetime | None) -> int:
     return 0 if time is None else (time - EPOCH) // MILLISECOND
 
 
+@lru_cache(maxsize=4096)
 def rfc3339(ms: int) -> str:
     """RFC 3339, in UTC, to the millisecond."""
-    return f"{_second(ms // 1000)}.{ms % 1000:03}+00:00"
-
-
-@lru_cache(maxsize=4096)  # what is written at once was made, and ends, within the same few seconds
-def _second(seconds: int) -> str:
-    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    return moment(ms).isoformat(timespec="milliseconds")

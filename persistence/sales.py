@@ -5,7 +5,7 @@ Follows from the events alone, so it can be thrown away and made again; `checksu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -61,14 +61,17 @@ class ScheduleSales(Struct, frozen=True, kw_only=True):
 
 async def live_bookings(connection: Connection, booking_ids: Iterable[str]) -> dict[str, LiveBooking]:
     """Those of the bookings that own seats, as the projection last knew them."""
+    ids = list(booking_ids)
+    if not ids:
+        return {}
     rows = await connection.fetch(
-        "SELECT booking_id::text, booking FROM sales_bookings WHERE booking_id = ANY($1::uuid[])", list(booking_ids)
+        "SELECT booking_id::text, booking FROM sales_bookings WHERE booking_id = ANY($1::uuid[])", ids
     )
     return {row[0]: msgspec.json.decode(row[1], type=LiveBooking) for row in rows}
 
 
 async def keep_bookings(
-    connection: Connection, schedule_id: str, live: Mapping[str, LiveBooking], ended: Iterable[str]
+    connection: Connection, schedule_id: str, live: Mapping[str, LiveBooking], ended: Collection[str]
 ) -> None:
     """Writes what is known of live bookings, and forgets those that ended."""
     await connection.execute(
@@ -79,7 +82,8 @@ async def keep_bookings(
         list(live),
         [msgspec.json.encode(booking).decode() for booking in live.values()],
     )
-    await connection.execute("DELETE FROM sales_bookings WHERE booking_id = ANY($1::uuid[])", list(ended))
+    if ended:
+        await connection.execute("DELETE FROM sales_bookings WHERE booking_id = ANY($1::uuid[])", list(ended))
 
 
 async def add(connection: Connection, schedule_id: str, rows: Sequence[SalesRow]) -> None:

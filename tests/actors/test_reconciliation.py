@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
 
+from actors.rounds import pause_after
 from engine import commands as c
 from engine.events import decode_event, encode_event
 from engine.refusals import Refusal
@@ -685,9 +687,17 @@ class Crowd:
             self.done += 1
 
 
-@pytest.mark.parametrize("mirrors_kept", [4, 0], ids=["kept", "from scratch"])
-async def test_an_examination_in_the_middle_of_a_sale_raises_no_false_alarm(house: Examined, mirrors_kept: int) -> None:
-    house.reconciler = house.new_reconciler(mirrors_kept=mirrors_kept)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mirrors_kept": 0}, {"mirrors_kept": 0, "share": 0.2}],
+    ids=["kept", "from scratch", "from scratch, with rests"],
+)
+async def test_an_examination_in_the_middle_of_a_sale_raises_no_false_alarm(
+    house: Examined, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    if "share" in options:
+        monkeypatch.setattr("actors.reconciliation.CHUNK", 100)  # so that there is something to rest between
+    house.reconciler = house.new_reconciler(**options)
     crowd = Crowd(house)
     versions: list[int] = []
     async with asyncio.TaskGroup() as group:
@@ -703,3 +713,19 @@ async def test_an_examination_in_the_middle_of_a_sale_raises_no_false_alarm(hous
     assert versions == sorted(set(versions)), "each examination saw a newer version"
     await house.at_rest()
     assert (await house.examine(events=True)).failing == frozenset()
+
+
+async def test_replaying_rests_between_its_pieces(house: Examined, past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[tuple[float, float]] = []
+
+    def noted(took: float, seconds: float, share: float) -> float:
+        rests.append((took, share))
+        return pause_after(took, seconds, share)
+
+    monkeypatch.setattr("actors.reconciliation.CHUNK", 5)
+    monkeypatch.setattr("actors.reconciliation.pause_after", noted)
+    house.reconciler = house.new_reconciler(share=0.5)
+    report = await house.examine()
+    assert report.failing == frozenset()
+    assert len(rests) >= report.version // 5 - 1
+    assert all(took > 0 and share == 0.5 for took, share in rests)

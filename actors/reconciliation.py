@@ -94,7 +94,7 @@ class Reconciler:
         mirrors_kept: int = MIRRORS_KEPT,
         share: float = 1.0,
     ) -> None:
-        """`share`: how much of the time replaying may take while an examination is under way."""
+        """`share`: how much of the time to spend on replaying what lies before all that is compared."""
         self._pool = pool
         self.journal = journal
         self._gateway = gateway
@@ -110,6 +110,8 @@ class Reconciler:
         followed = self._followed.pop(schedule_id, None)
         if followed is None or self.now_ms() - followed.since_ms > MIRROR_TRUSTED_MS:
             followed = await self._start(schedule_id)
+        if not await self._approach(schedule_id, followed):
+            followed = await self._start(schedule_id)  # it stands in the middle of a record
         report = await self._look(schedule_id, followed)
         if "memory_equals_journal" in report.failing:
             # A turn whose commit failed is undone, and the version it had is another one's then. Damage stays.
@@ -147,6 +149,22 @@ class Reconciler:
         while len(self._followed) > self._mirrors_kept:
             self._followed.popitem(last=False)
 
+    async def _approach(self, schedule_id: str, followed: _Followed) -> bool:
+        """Replays what lies before every copy that is behind the head; False if the journal cannot be followed so far.
+
+        In no transaction: while one is open, each commit of the sale leaves a version of the head that the next has to
+        pass by.
+        """
+        mirror = followed.mirror
+        newest = "SELECT coalesce(max(seq), 0) FROM snapshots WHERE schedule_id = $1"
+        ahead = (
+            (await _head(self._pool, schedule_id)).seq,
+            (await received(self._pool, schedule_id)).sales_version,
+            await self._pool.fetchval(newest, schedule_id),
+        )
+        until = min((version for version in ahead if version > mirror.seq), default=0)
+        return not await _advance(self._pool, schedule_id, mirror, until, followed.sales, self._share)
+
     async def _look(self, schedule_id: str, followed: _Followed) -> Report:
         copies = await self._copies(schedule_id)
         async with (
@@ -169,7 +187,7 @@ class Reconciler:
         rest = await by_themselves(
             connection, schedule_id, mirror.state.plan, head, now_ms, publishing=self._publishing
         )
-        checks = await _compare(connection, schedule_id, followed, head, copies, now_ms, self._share)
+        checks = await _compare(connection, schedule_id, followed, head, copies, now_ms)
         if checks[0].holds:
             checks += await against_journal(connection, schedule_id, mirror)
         return [*checks, *rest]
@@ -213,13 +231,7 @@ async def _head(connection: Connection, schedule_id: str) -> Head:
 
 # --- the journal against its copies -----------------------------------------------------------------------------------
 async def _compare(
-    connection: Connection,
-    schedule_id: str,
-    followed: _Followed,
-    head: Head,
-    copies: _Copies,
-    now_ms: int,
-    share: float,
+    connection: Connection, schedule_id: str, followed: _Followed, head: Head, copies: _Copies, now_ms: int
 ) -> list[Check]:
     """Replays up to the head, and on the way compares each copy at its own version. The journal's own check is first;
     where it does not hold, nothing can be compared from there on."""
@@ -244,7 +256,7 @@ async def _compare(
     versions = [each for each in claimed if each]
     broken = await _count(connection, schedule_id, head)
     for mark in sorted({each for each in versions if mirror.seq <= each < head.seq} | {head.seq}):
-        broken = broken or await _advance(connection, schedule_id, mirror, mark, followed.sales, share)
+        broken = broken or await _advance(connection, schedule_id, mirror, mark, followed.sales)
         if broken:
             break
         if memory is not None and memory.version == mark and copies.durable:

@@ -32,8 +32,8 @@ from persistence.moments import moment
 from persistence.providers.provider import Provider, ProviderUnavailable
 
 INTERVAL_SECONDS = 10.0
-# A large house in the middle of its sale is a second's work. A sale should not notice: an examination works for a fifth
-# of its time, and examinations take a sixth of all time.
+# A large house in the middle of its sale is a second's work. A sale should not notice: most of it is done in a fifth
+# of the time it takes, and examinations take a sixth of all time.
 WORKING_SHARE = 0.2
 SHARE = 0.15
 AT_ONCE = 8  # schedules examined per round, so that a round is short and the other jobs keep their turn

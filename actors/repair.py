@@ -38,6 +38,7 @@ from persistence import refunds
 from persistence.bookings import PaymentRow, find_booking, find_payment
 from persistence.event_feed import MemoryEventFeed
 from persistence.event_log import EventLog, LogUnavailable, MemoryEventLog
+from persistence.journal import drop_snapshots
 from persistence.journal_rows import Rows
 from persistence.mirror import TABLES, Mirror, Table, differing, rewrite
 from persistence.providers.provider import (
@@ -199,11 +200,7 @@ class Repair:
     async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
             async with self._pool.acquire() as connection, connection.transaction():
-                # The epoch, so that an owner which may have made them cannot save another one.
-                await connection.execute(
-                    "UPDATE schedule_heads SET snapshot_seq = 0, epoch = epoch + 1 WHERE schedule_id = $1", schedule_id
-                )
-                await connection.execute("DELETE FROM snapshots WHERE schedule_id = $1", schedule_id)
+                await drop_snapshots(connection, schedule_id)
             await self._gateway.retire(schedule_id)
         return [("its snapshots are dropped, and its next owner replays the journal from the start", not dry_run)]
 

@@ -214,8 +214,20 @@ class PostgresJournal:
         return None if row is None else (row["seq"], row["payload"])
 
     async def save_snapshot(self, claim: Claim, seq: int, payload: bytes) -> None:
+        # Three transactions: megabytes are written before the head row is locked, for which group commits would wait,
+        # and old ones go afterwards. A snapshot is of durable records, so one that the head does not name yet is true,
+        # too. The weakest of locks lets commits pass, and holds up `drop_snapshots`, so that it sees this one.
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._pool.acquire() as connection:
+                await connection.execute(
+                    "INSERT INTO snapshots (schedule_id, seq, payload) SELECT schedule_id, $3, $4::bytea"
+                    " FROM schedule_heads WHERE schedule_id = $1 AND epoch = $2 AND seq >= $3 FOR KEY SHARE"
+                    " ON CONFLICT DO NOTHING",
+                    claim.schedule_id,
+                    claim.epoch,
+                    seq,
+                    payload,
+                )
                 published_seq = await connection.fetchval(
                     "UPDATE schedule_heads SET snapshot_seq = $3 WHERE schedule_id = $1 AND epoch = $2 AND seq >= $3"
                     " RETURNING published_seq",
@@ -225,12 +237,6 @@ class PostgresJournal:
                 )
                 if published_seq is None:
                     raise Deposed(claim.schedule_id)
-                await connection.execute(
-                    "INSERT INTO snapshots (schedule_id, seq, payload) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-                    claim.schedule_id,
-                    seq,
-                    payload,
-                )
                 await connection.execute(
                     "DELETE FROM snapshots WHERE schedule_id = $1 AND seq < $2 AND seq <> coalesce("
                     "(SELECT max(seq) FROM snapshots WHERE schedule_id = $1 AND seq <= $3), 0)",
@@ -265,3 +271,14 @@ class PostgresJournal:
     async def _fetchval(self, query: str, *arguments: object) -> Any:
         row = await self._fetchrow(query, *arguments)
         return None if row is None else row[0]
+
+
+async def drop_snapshots(
+    connection: asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any], schedule_id: str
+) -> None:
+    """Drops all of a schedule, in the caller's transaction. Its owner, which may have made them wrong, is deposed."""
+    await connection.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", schedule_id)
+    await connection.execute(
+        "UPDATE schedule_heads SET snapshot_seq = 0, epoch = epoch + 1 WHERE schedule_id = $1", schedule_id
+    )
+    await connection.execute("DELETE FROM snapshots WHERE schedule_id = $1", schedule_id)

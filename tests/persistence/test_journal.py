@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from engine.turn import Request, Step, execute
 from persistence import history
 from persistence.catalogue import open_schedule
 from persistence.database import create_engine
-from persistence.journal import Batch, Claim, Deposed, Journal, PostgresJournal, UnknownSchedule
+from persistence.journal import Batch, Claim, Deposed, Journal, PostgresJournal, UnknownSchedule, drop_snapshots
 from persistence.memory import MemoryJournal
 from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 
@@ -196,6 +197,57 @@ Fetch = Callable[[str], Awaitable[list[asyncpg.Record]]]
 async def fetch(database_url: str, postgres_journal: PostgresJournal) -> AsyncIterator[Fetch]:
     connection = await asyncpg.connect(database_url)
     yield connection.fetch
+    await connection.close()
+
+
+async def test_a_snapshot_on_its_way_holds_up_no_commit(
+    postgres_journal: PostgresJournal, fetch: Fetch, database_url: str
+) -> None:
+    sale, claim = Sale(), await postgres_journal.claim(SCHEDULE)
+    sale.do("r1", commands.HoldBest(ident(1), ANN, 1))
+    await postgres_journal.append(claim, PLAN, sale.batch())
+    seq, payload = sale.state.seq, encode(capture(sale.state))
+    slow = await asyncpg.connect(database_url)
+    async with slow.transaction():
+        await slow.execute("LOCK TABLE snapshots IN SHARE MODE")
+        saving = asyncio.create_task(postgres_journal.save_snapshot(claim, seq, payload))
+        waiting = "SELECT 1 FROM pg_locks WHERE relation = 'snapshots'::regclass AND NOT granted"
+        while not await fetch(waiting):
+            await asyncio.sleep(0.01)
+        sale.do("r2", commands.HoldBest(ident(2), BOB, 1))
+        async with asyncio.timeout(5):
+            await postgres_journal.append(claim, PLAN, sale.batch())
+    await saving
+    await slow.close()
+    assert await postgres_journal.snapshot(SCHEDULE, sale.state.seq) == (seq, payload)
+
+
+async def test_a_snapshot_being_saved_is_seen_by_whoever_drops_them(
+    postgres_journal: PostgresJournal, fetch: Fetch, database_url: str
+) -> None:
+    """Or one made from damaged memory would be what the next owner begins with."""
+    sale, claim = Sale(), await postgres_journal.claim(SCHEDULE)
+    sale.do("r1", commands.HoldBest(ident(1), ANN, 1))
+    await postgres_journal.append(claim, PLAN, sale.batch())
+    saving = await asyncpg.connect(database_url)
+    async with saving.transaction():
+        await saving.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR KEY SHARE", SCHEDULE)
+        dropping = asyncio.create_task(drop_all(database_url))
+        while not await fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+        await saving.execute("INSERT INTO snapshots VALUES ($1, 2, '')", SCHEDULE)
+    await dropping
+    await saving.close()
+    assert await fetch("SELECT 1 FROM snapshots") == []
+    with pytest.raises(Deposed):
+        await postgres_journal.save_snapshot(claim, sale.state.seq, b"")
+    assert await fetch("SELECT 1 FROM snapshots") == []
+
+
+async def drop_all(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    async with connection.transaction():
+        await drop_snapshots(connection, SCHEDULE)
     await connection.close()
 
 

@@ -32,7 +32,7 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import Snapshot, SnapshotError, decode, state_hash
 from engine.state import Remembered, apply
 from persistence.history import view_of
-from persistence.journal import Journal, UnknownSchedule
+from persistence.journal import Journal, UnknownSchedule, decompressed
 from persistence.mirror import Connection, Mirror
 from persistence.moments import moment
 from persistence.sales_mirror import SalesMirror
@@ -373,7 +373,7 @@ def _judged(followed: _Followed, seq: int, payload: bytes, wrong: str) -> Check:
 def _wrong_snapshot(plan: SeatingPlan, payload: bytes, due: str, rows: Sequence[asyncpg.Record]) -> str:
     """What is wrong with a snapshot; `due` is the hash it has to come to with these records."""
     try:
-        state = decode(plan, _without_requests(payload))
+        state = decode(plan, _without_requests(decompressed(payload)))
         for seq, at_ms, event, request_id, fingerprint, *_ in rows:
             apply(state, Record(seq, at_ms, decode_event(event), request_id, fingerprint))
         return "" if state_hash(state) == due else "another state"

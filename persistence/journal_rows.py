@@ -1,4 +1,4 @@
-"""A batch of steps as rows of the journal and of the current tables: what the journal's one statement writes.
+"""A batch of steps as rows of the journal and of the current tables: what `group_commit` writes.
 
 The tables follow the journal and nothing else: the same steps always give the same rows.
 """
@@ -34,7 +34,7 @@ Row = tuple[object, ...]
 
 
 class Rows(Struct):
-    """A batch as rows of the journal and of the current tables, each in the order that `APPEND` takes its columns."""
+    """A batch as rows of the journal and of the current tables, each in the order of its columns in `group_commit`."""
 
     journal: list[Row] = []
     new_bookings: list[Row] = []
@@ -100,22 +100,6 @@ class Rows(Struct):
                 rows.changed_bookings.append((booking.id, *standing))
         rows.payments, rows.refunds = list(paying.values()), list(refunding.values())
         return rows
-
-    def columns(self) -> list[list[object]]:
-        """Column by column, as unnest takes them."""
-        groups = (
-            (self.journal, 7),
-            (self.new_bookings, 11),
-            (self.changed_bookings, 8),
-            (self.payments, 11),
-            (self.cancellations, 6),
-            (self.refunds, 15),
-            (self.completed_refunds, 3),
-        )
-        columns: list[list[object]] = []
-        for rows, width in groups:
-            columns += map(list, zip(*rows, strict=True)) if rows else [[] for _ in range(width)]
-        return columns
 
 
 def _standing(plan: SeatingPlan, booking: Booking) -> Row:

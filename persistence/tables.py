@@ -159,7 +159,7 @@ snapshots = Table(
     metadata,
     Column("schedule_id", UUID, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
-    Column("payload", LargeBinary, nullable=False),  # see engine/snapshot.py
+    Column("payload", LargeBinary, nullable=False),  # see engine/snapshot.py; compressed with Zstandard
     Column("created_at", TIME, nullable=False, server_default=NOW),
 )
 

@@ -15,14 +15,23 @@ import pytest
 from engine import commands
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
-from engine.snapshot import capture, encode, state_hash
+from engine.snapshot import SnapshotError, capture, encode, state_hash
 from engine.state import ScheduleState
 from engine.stored_plan import pack
 from engine.turn import Request, Step, execute
 from persistence import history
 from persistence.catalogue import open_schedule
 from persistence.database import create_engine
-from persistence.journal import Batch, Claim, Deposed, Journal, PostgresJournal, UnknownSchedule, drop_snapshots
+from persistence.journal import (
+    Batch,
+    Claim,
+    Deposed,
+    Journal,
+    PostgresJournal,
+    UnknownSchedule,
+    decompressed,
+    drop_snapshots,
+)
 from persistence.memory import MemoryJournal
 from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 
@@ -220,6 +229,21 @@ async def test_a_snapshot_on_its_way_holds_up_no_commit(
     await saving
     await slow.close()
     assert await postgres_journal.snapshot(SCHEDULE, sale.state.seq) == (seq, payload)
+
+
+async def test_a_snapshot_is_stored_compressed_and_older_ones_are_read_as_they_are(
+    postgres_journal: PostgresJournal, fetch: Fetch
+) -> None:
+    sale, claim = Sale(), await postgres_journal.claim(SCHEDULE)
+    sale.do("r1", commands.HoldBest(ident(1), ANN, 2))
+    await postgres_journal.append(claim, PLAN, sale.batch())
+    seq, payload = sale.state.seq, encode(capture(sale.state))
+    await postgres_journal.save_snapshot(claim, seq, payload)
+    ((stored,),) = await fetch("SELECT payload FROM snapshots")
+    assert stored != payload
+    assert decompressed(stored) == decompressed(payload) == payload
+    with pytest.raises(SnapshotError):
+        decompressed(stored[:-1])
 
 
 async def test_a_snapshot_being_saved_is_seen_by_whoever_drops_them(

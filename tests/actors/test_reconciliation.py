@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors import reconciliation
 from actors.rounds import pause_after
 from engine import commands as c
 from engine.events import decode_event, encode_event
@@ -405,7 +406,9 @@ async def damaged_at_the_end(house: Examined) -> str:
     return "cannot be read"
 
 
-@pytest.mark.parametrize("further", [False, True], ids=["at the head", "left behind"])
+@pytest.mark.parametrize(
+    ("further", "chunk"), [(False, 1_000), (True, 1_000), (True, 1)], ids=["at the head", "left behind", "on the way"]
+)
 @pytest.mark.parametrize("examined_before", [False, True])
 @pytest.mark.parametrize("damage", [damaged, wrong, damaged_at_the_end])
 async def test_a_snapshot_that_is_wrong_is_found_and_dropped(
@@ -414,7 +417,10 @@ async def test_a_snapshot_that_is_wrong_is_found_and_dropped(
     damage: Callable[[Examined], Awaitable[str]],
     examined_before: bool,
     further: bool,
+    chunk: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("actors.reconciliation.CHUNK", chunk)
     await save_snapshot(house)
     if examined_before:
         assert (await house.examine()).failing == frozenset()
@@ -729,3 +735,23 @@ async def test_replaying_rests_between_its_pieces(house: Examined, past: Past, m
     assert report.failing == frozenset()
     assert len(rests) >= report.version // 5 - 1
     assert all(took > 0 and share == 0.5 for took, share in rests)
+
+
+async def test_the_newest_snapshot_is_looked_at_while_the_database_is_not_held(
+    house: Examined, past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is most of an examination's work, and each commit of a sale is slower while a transaction stays open."""
+    seen: list[object] = []
+    wrong_snapshot = reconciliation._wrong_snapshot
+
+    def noted(*arguments: Any) -> str:
+        seen.append(house.pool.get_idle_size() == house.pool.get_size())
+        return wrong_snapshot(*arguments)
+
+    monkeypatch.setattr("actors.reconciliation.CHUNK", 1)
+    monkeypatch.setattr("actors.reconciliation._wrong_snapshot", noted)
+    await save_snapshot(house)
+    await house.paid("D-1")
+    await house.at_rest()
+    assert check(await house.examine(), "snapshot_equals_journal").holds
+    assert seen == [True]

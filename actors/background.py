@@ -68,7 +68,8 @@ async def run(settings: Settings) -> None:
         journal = PostgresJournal(pool)
         reconciler = Reconciler(pool, journal, gateway, cache, clock, publishing=publishing, share=WORKING_SHARE)
         reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)
-        work.create_task(reconciling.run(stop))
+        if settings.reconcile:
+            work.create_task(reconciling.run(stop))
         garbage.spare_what_is_here()
         give_way(NICENESS)
         telemetry.logger.info("watching deadlines, unpublished events, money on its way, and whether everything agrees")

@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_ssl_cafile: str = ""  # BOXOFFICE_KAFKA_SSL_CAFILE, PEM; what the system trusts if unset
     fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate and hoarding limits off (load tests)
     publish: bool = True  # BOXOFFICE_PUBLISH=off keeps events in the journal only (benchmarks)
+    reconcile: bool = True  # BOXOFFICE_RECONCILE=off examines only what is asked for (benchmarks)
     bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD

@@ -154,13 +154,13 @@ async def open_ours(extra: Mapping[str, str] | None = None, broker: Child | None
 
 
 @contextlib.asynccontextmanager
-async def open_with_own_broker() -> AsyncIterator[Ours]:
+async def open_with_own_broker(extra: Mapping[str, str]) -> AsyncIterator[Ours]:
     """The same, publishing to an outside broker that can be taken away for good."""
     directory = Path(tempfile.mkdtemp(prefix="boxoffice-broker-"))
     try:
         async with (
             running(kafka(directory)) as broker,
-            open_ours({"KAFKA_BOOTSTRAP_SERVERS": broker.program.address}, broker) as ours,
+            open_ours({**extra, "KAFKA_BOOTSTRAP_SERVERS": broker.program.address}, broker) as ours,
         ):
             yield ours
     finally:

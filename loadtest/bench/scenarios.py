@@ -24,10 +24,12 @@ from loadtest.bench.measuring import Entry, Scenario
 from loadtest.bench.ours import open_ours, open_with_own_broker
 from loadtest.bench.results import Ratio
 
+# An examination of a large house would fall into the rounds of one of those that are compared, and not of the other.
+UNDISTURBED = {"BOXOFFICE_RECONCILE": "off"}
 OPENINGS: dict[str, Opening] = {
     "ours": open_ours,
-    "ours, own broker": open_with_own_broker,
-    "ours, unpublished": partial(open_ours, {"BOXOFFICE_PUBLISH": "off"}),
+    "ours, own broker": partial(open_with_own_broker, UNDISTURBED),
+    "ours, unpublished": partial(open_ours, UNDISTURBED | {"BOXOFFICE_PUBLISH": "off"}),
     "no-op": partial(open_baseline, "noop"),
     "row locks": partial(open_baseline, "row_locks"),
     "conditional update": partial(open_baseline, "conditional_update"),
@@ -118,7 +120,8 @@ SCHEDULES = Scenario(
 PUBLISHING = Scenario(
     name="publishing",
     title="ours, with events published, not published, and with the broker gone",
-    note="Every round starts the system anew, so that there are never two of them on the machine.",
+    note="Every round starts the system anew, so that there are never two of them on the machine. Without reconciliation,"
+    " on either side: it looks at a house a few seconds after the start, in the rounds of whoever sells just then.",
     entries=(
         Entry(ON, "ours, own broker", spread()),
         Entry(AWAY, "ours, own broker", without_broker(spread())),

@@ -120,8 +120,9 @@ SCHEDULES = Scenario(
 PUBLISHING = Scenario(
     name="publishing",
     title="ours, with events published, not published, and with the broker gone",
-    note="Every round starts the system anew, so that there are never two of them on the machine. Without reconciliation,"
-    " on either side: it looks at a house a few seconds after the start, in the rounds of whoever sells just then.",
+    note="Every round starts the system anew, so that there are never two of them on the machine. Without"
+    " reconciliation on either side: it looks at a house a few seconds after the start, and so in the rounds of whoever"
+    " sells just then.",
     entries=(
         Entry(ON, "ours, own broker", spread()),
         Entry(AWAY, "ours, own broker", without_broker(spread())),

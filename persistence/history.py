@@ -1,18 +1,22 @@
-"""A schedule's state read back from its history: the newest usable snapshot, then the journal's tail.
+"""A schedule's state read back from its history: the newest snapshot, then the journal's tail; without a snapshot that
+can be read, all of the journal.
 
 Who recovers, publishes after an outage, audits or shows a house nobody has asked for today reads it through here.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 from engine.seating_plan import SeatingPlan
-from engine.snapshot import decode
+from engine.snapshot import SnapshotError, decode
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply
 from engine.turn import Step
 from persistence.journal import Journal, UnknownSchedule
 from persistence.seat_cache import AreaCounts, SeatView
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 2_000  # records read at a time: about 1 MB
 
@@ -30,8 +34,7 @@ async def steps_after(
 
 async def state_at(journal: Journal, schedule_id: str, plan: SeatingPlan, seq: int) -> ScheduleState:
     """The state as it was at position `seq`."""
-    stored = await journal.snapshot(schedule_id, seq)
-    state = ScheduleState(plan) if stored is None else decode(plan, stored[1])
+    state = await _snapshot(journal, schedule_id, plan, seq)
     async for _ in steps_after(journal, schedule_id, state, seq):
         pass
     return state
@@ -43,13 +46,23 @@ async def latest(journal: Journal, schedule_id: str) -> ScheduleState | None:
         plan = await journal.plan(schedule_id)
     except UnknownSchedule:
         return None
-    stored = await journal.snapshot(schedule_id, 2**62)
-    state = ScheduleState(plan) if stored is None else decode(plan, stored[1])
+    state = await _snapshot(journal, schedule_id, plan, 2**62)
     while records := await journal.read(schedule_id, state.seq, CHUNK):
         for record in records:
             apply(state, record)
     state.dirty.clear()
     return state
+
+
+async def _snapshot(journal: Journal, schedule_id: str, plan: SeatingPlan, at_most: int) -> ScheduleState:
+    """The state to begin with: the newest snapshot's, or that before the first record."""
+    try:
+        stored = await journal.snapshot(schedule_id, at_most)
+        if stored is not None:
+            return decode(plan, stored[1])
+    except SnapshotError as error:  # slower, and no sale stops for it; reconciliation names it and drops it
+        logger.error("schedule %s is read from its first record on, its snapshot is damaged: %s", schedule_id, error)
+    return ScheduleState(plan)
 
 
 def view_of(schedule_id: str, state: ScheduleState) -> SeatView:

@@ -71,7 +71,7 @@ class Journal(Protocol):
         """Up to `limit` records after a position, in order."""
 
     async def snapshot(self, schedule_id: str, at_most: int) -> tuple[int, bytes] | None:
-        """The newest snapshot at or before a position."""
+        """The newest snapshot at or before a position. Raises `SnapshotError` if it is damaged."""
 
     async def save_snapshot(self, claim: Claim, seq: int, payload: bytes) -> None:
         """Keeps a snapshot, and of the older ones the newest that publishing may still need. Raises `Deposed`."""

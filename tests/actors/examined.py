@@ -159,15 +159,14 @@ class LocalOwners:
     def __init__(self, journal: PostgresJournal, cache: MemorySeatCache, log: MemoryEventLog, clock: SystemClock):
         self._parts: dict[str, Any] = {"journal": journal, "cache": cache, "log": log, "clock": clock}
         self.owner: LocalOwner | None = None
+        self.away = False
 
     async def find(self, schedule_id: str) -> LocalOwner:
+        if self.away:
+            raise OwnerLost("away")
         if self.owner is None or self.owner.schedule.left.is_set():
             schedule = Schedule(schedule_id, **self._parts)
-            try:
-                await schedule.activate()
-            except ValueError as error:  # as of an owner's process that cannot read its snapshot
-                await schedule.stop()
-                raise OwnerLost(str(error)) from error
+            await schedule.activate()
             self.owner = LocalOwner(schedule)
         return self.owner
 

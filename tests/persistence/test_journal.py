@@ -39,6 +39,7 @@ SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 VENUE = "00000000-0000-7000-8000-0000000000bb"
 PERFORMANCE = "00000000-0000-7000-8000-0000000000cc"
 PLAN = SeatingPlan.parse(plan_document())
+LARGER_PLAN = SeatingPlan.parse(plan_document(rows=4))
 
 
 def ident(number: int) -> str:
@@ -179,6 +180,23 @@ async def test_recovery_from_a_snapshot_equals_replay_from_the_start(journal: Jo
     assert encode(capture(recovered)) == encode(capture(sale.state))
 
 
+@pytest.mark.parametrize("damaged", [b"", b"\x00nonsense", encode(capture(opened(LARGER_PLAN)))])
+async def test_recovery_despite_a_damaged_snapshot_is_a_replay_from_the_start(
+    journal: Journal, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale, claim = Sale(), await journal.claim(SCHEDULE)
+    sale.do("r1", commands.HoldSeats(ident(1), ANN, ("A-1", "pit")))
+    await journal.append(claim, PLAN, sale.batch())
+    await journal.save_snapshot(claim, sale.state.seq, damaged)
+    sale.do("r2", commands.HoldBest(ident(2), BOB, 3))
+    await journal.append(claim, PLAN, sale.batch())
+    latest = await history.latest(journal, SCHEDULE)
+    assert latest is not None
+    for recovered in (latest, await history.state_at(journal, SCHEDULE, PLAN, sale.state.seq)):
+        assert encode(capture(recovered)) == encode(capture(sale.state))
+    assert caplog.text.count("its snapshot is damaged") == 2
+
+
 async def test_snapshots_keep_what_publishing_may_still_need(journal: Journal) -> None:
     sale, claim = Sale(), await journal.claim(SCHEDULE)
     for number in range(1, 5):
@@ -244,6 +262,9 @@ async def test_a_snapshot_is_stored_compressed_and_older_ones_are_read_as_they_a
     assert decompressed(stored) == decompressed(payload) == payload
     with pytest.raises(SnapshotError):
         decompressed(stored[:-1])
+    await fetch("UPDATE snapshots SET payload = substring(payload FOR length(payload) - 1)")
+    recovered = await history.state_at(postgres_journal, SCHEDULE, PLAN, seq)
+    assert encode(capture(recovered)) == payload
 
 
 async def test_a_snapshot_being_saved_is_seen_by_whoever_drops_them(

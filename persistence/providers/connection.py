@@ -9,43 +9,42 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-import httpx
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.http_exceptions import HttpProcessingError
-from httpx_aiohttp import AiohttpTransport
+from msgspec import Struct
 
 from persistence.providers.provider import Unknown
 
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 100  # per process
-LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+IDLE_SECONDS = 5.0  # an unused connection is closed by us, before the other end does and a charge is lost in it
+
+
+class Answer(Struct, frozen=True):
+    """What came back, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]  # their names in any case
+    body: bytes
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the other end says that it was the request's fault."""
+        return 400 <= self.status < 500
 
 
 class Connection:
-    """A pool of kept-alive connections to one base URL."""
+    """A pool of kept-alive connections to one base URL, which is empty where paths are whole URLs."""
 
     def __init__(
-        self,
-        name: str,
-        url: str,
-        timeout_seconds: float,
-        *,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        self, name: str, url: str, timeout_seconds: float, *, headers: Mapping[str, str] | None = None
     ) -> None:
         self._name = name
-        self._timeout_seconds = timeout_seconds
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers=headers,
-            auth=auth,
-            timeout=httpx.Timeout(timeout_seconds),
-            # httpx's own connections are all looked through at every call: most of what a payment cost.
-            transport=transport or AiohttpTransport(limits=LIMITS, trust_env=False),
-            trust_env=False,  # a proxy variable of the machine must not lead payments elsewhere
-        )
+        self._url = url.rstrip("/")
+        self._timeout = ClientTimeout(total=timeout_seconds)
+        self._headers = headers
+        self._session: ClientSession | None = None
         # Whoever sends holds a lane, so that a call's time begins when it has a connection: a crowd waiting for one
         # leaves no payment in doubt.
         self.lanes = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -58,7 +57,7 @@ class Connection:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
-    ) -> httpx.Response | Unknown:
+    ) -> Answer | Unknown:
         """Waits for a lane and sends."""
         async with self.lanes:
             return await self.send(method, path, content=content, headers=headers, params=params)
@@ -71,15 +70,28 @@ class Connection:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
-    ) -> httpx.Response | Unknown:
+    ) -> Answer | Unknown:
         """Sends; for callers that hold a lane."""
         try:
-            # httpx's timeouts are per read; the whole call must end too, even where bytes trickle in.
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._client.request(method, path, content=content, headers=headers, params=params)
-        except (httpx.HTTPError, httpx.InvalidURL, ClientError, HttpProcessingError, TimeoutError) as error:
+            async with self._opened().request(
+                method, self._url + path, data=content, headers=headers, params=params, allow_redirects=False
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+        except (ClientError, HttpProcessingError, TimeoutError) as error:
             log.warning("%s gave no answer: %s", self._name, type(error).__name__)
             return Unknown(type(error).__name__)
 
+    def _opened(self) -> ClientSession:
+        if self._session is None:  # it belongs to the loop that runs now
+            self._session = ClientSession(
+                connector=TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
+                cookie_jar=DummyCookieJar(),
+                headers=self._headers,
+                timeout=self._timeout,
+                trust_env=False,  # a proxy variable of the machine must not lead payments elsewhere
+            )
+        return self._session
+
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()

@@ -10,12 +10,12 @@ import hashlib
 import hmac
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from http import HTTPStatus
 
-import httpx
 import msgspec
 from msgspec import Struct
 
-from persistence.providers.connection import Connection
+from persistence.providers.connection import Answer, Connection
 from persistence.providers.provider import (
     CLIENT_TIMEOUT_SECONDS,
     Approved,
@@ -158,18 +158,12 @@ class SandboxProvider:
         *,
         previous_secret: str = "",
         timeout_seconds: float = CLIENT_TIMEOUT_SECONDS,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`previous_secret`: after a change of the secret, webhooks signed with the former one are still accepted."""
         self._keys = [webhook_key(each) for each in (secret, previous_secret) if each]
         self._now_ms = now_ms
-        self._connection = Connection(
-            self.name,
-            url,
-            timeout_seconds,
-            headers={"authorization": f"Bearer {api_key(secret)}"},
-            transport=transport,
-        )
+        authorization = f"Bearer {api_key(secret)}"
+        self._connection = Connection(self.name, url, timeout_seconds, headers={"authorization": authorization})
 
     async def charge(self, request: ChargeRequest) -> Outcome:
         answer = await self._post("/payments", request.payment_id, msgspec.json.encode(request))
@@ -180,7 +174,7 @@ class SandboxProvider:
         if isinstance(answer, Unknown):
             return answer
         # Only the sandbox's own word counts: any server answers 404 to a path it doesn't have.
-        if answer.status_code == httpx.codes.NOT_FOUND and answer.content == NEVER_SEEN:
+        if answer.status == HTTPStatus.NOT_FOUND and answer.body == NEVER_SEEN:
             return None
         return _outcome(answer)
 
@@ -231,17 +225,17 @@ class SandboxProvider:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _post(self, path: str, idempotency_key: str, content: bytes) -> httpx.Response | Unknown:
+    async def _post(self, path: str, idempotency_key: str, content: bytes) -> Answer | Unknown:
         headers = {"content-type": "application/json", "idempotency-key": idempotency_key}
         return await self._connection.call("POST", path, content=content, headers=headers)
 
 
-def _outcome(response: httpx.Response) -> Outcome:
-    if response.status_code != httpx.codes.OK:
+def _outcome(answer: Answer) -> Outcome:
+    if answer.status != HTTPStatus.OK:
         # 4xx too: it says that this request was refused, not what became of an earlier one with the same id.
-        return _no_sense(f"status {response.status_code}")
+        return _no_sense(f"status {answer.status}")
     try:
-        payment = decode_payment(response.content)
+        payment = decode_payment(answer.body)
     except msgspec.MsgspecError:
         return _no_sense("unreadable answer")
     if payment.status == "approved" and payment.reference:
@@ -251,11 +245,11 @@ def _outcome(response: httpx.Response) -> Outcome:
     return Unknown(f"payment status {payment.status}")
 
 
-def _refund_outcome(response: httpx.Response) -> RefundOutcome:
-    if response.status_code != httpx.codes.OK:
-        return _no_sense(f"status {response.status_code}")
+def _refund_outcome(answer: Answer) -> RefundOutcome:
+    if answer.status != HTTPStatus.OK:
+        return _no_sense(f"status {answer.status}")
     try:
-        refund = decode_refund(response.content)
+        refund = decode_refund(answer.body)
     except msgspec.MsgspecError:
         return _no_sense("unreadable answer")
     if refund.status == "refunded" and refund.reference:
@@ -265,13 +259,13 @@ def _refund_outcome(response: httpx.Response) -> RefundOutcome:
     return Unknown(f"refund status {refund.status}")
 
 
-def _page(answer: httpx.Response | Unknown) -> _Page:
+def _page(answer: Answer | Unknown) -> _Page:
     if isinstance(answer, Unknown):
         raise ProviderUnavailable(answer.cause)
-    if answer.status_code != httpx.codes.OK:
-        raise ProviderUnavailable(f"status {answer.status_code}")
+    if answer.status != HTTPStatus.OK:
+        raise ProviderUnavailable(f"status {answer.status}")
     try:
-        return _decode_page(answer.content)
+        return _decode_page(answer.body)
     except msgspec.MsgspecError as error:
         raise ProviderUnavailable("unreadable answer") from error
 

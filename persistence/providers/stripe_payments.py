@@ -139,7 +139,7 @@ class StripeProvider:
         """`webhook_secrets`: while one replaces another, both."""
         self._webhook_secrets = tuple(webhook_secrets)
         self._now_ms = now_ms
-        self._connection = Connection(self.name, url, timeout_seconds)
+        self._connection = Connection(self.name, "", timeout_seconds)  # the SDK says the whole URL
         client = stripe.StripeClient(
             key,
             base_addresses={"api": url},
@@ -329,7 +329,7 @@ class _Http(stripe.HTTPClient):
         answer = await self._connection.send(method.upper(), url, content=content, headers=headers)
         if isinstance(answer, Unknown):
             raise stripe.APIConnectionError(answer.cause)  # type: ignore[no-untyped-call]  # the SDK's own
-        return answer.content, answer.status_code, answer.headers
+        return answer.body, answer.status, answer.headers
 
 
 # What says nothing about the money: Stripe's own trouble, ours with it, silence, and answers without sense.

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
 from urllib.parse import quote
 
-import httpx
 import msgspec
+from aiohttp import encode_basic_auth
 
-from persistence.providers.connection import Connection
+from persistence.providers.connection import Answer, Connection
 from persistence.providers.minor_units import to_major, to_minor
 from persistence.providers.provider import (
     CHARGE_WINDOW_MS,
@@ -84,7 +85,8 @@ class TossProvider:
     ) -> None:
         self._now_ms = now_ms
         # Toss takes the key as the user of Basic authentication, without a password.
-        self._connection = Connection(self.name, url, timeout_seconds, auth=(secret_key, ""))
+        authorization = encode_basic_auth(secret_key, "")
+        self._connection = Connection(self.name, url, timeout_seconds, headers={"authorization": authorization})
 
     async def charge(self, request: ChargeRequest) -> Outcome:
         payment = PaymentRef(
@@ -106,7 +108,7 @@ class TossProvider:
             answer = await self._post("/v1/payments/confirm", request.payment_id, body)
         if isinstance(answer, Unknown):
             return answer
-        if answer.status_code == httpx.codes.OK:
+        if answer.status == HTTPStatus.OK:
             confirmed = _read_payment(answer)
             if isinstance(confirmed, Unknown):
                 return confirmed
@@ -114,7 +116,7 @@ class TossProvider:
         code = error_code(answer)
         if code in TAKEN_BEFORE:
             return await self.look_up(payment) or Unknown(code)
-        if code in DECLINES and answer.is_client_error:
+        if code in DECLINES and answer.refuses:
             return Declined(code.lower())
         return _no_sense(answer, code)
 
@@ -158,7 +160,7 @@ class TossProvider:
             answer = await self._post(f"{path}/cancel", request.refund_id, body)
         if isinstance(answer, Unknown):
             return answer
-        if answer.status_code == httpx.codes.OK:
+        if answer.status == HTTPStatus.OK:
             after = _read_payment(answer)
             return after if isinstance(after, Unknown) else _earlier(after, request.refund_id) or Unknown("no cancel")
         code = error_code(answer)
@@ -167,7 +169,7 @@ class TossProvider:
             if now is None or isinstance(now, Unknown):
                 return Unknown(code)
             return _earlier(now, request.refund_id) or Refused(code.lower())
-        if code in REFUND_REFUSALS and answer.is_client_error:
+        if code in REFUND_REFUSALS and answer.refuses:
             return Refused(code.lower())
         return _no_sense(answer, code)
 
@@ -241,7 +243,7 @@ class TossProvider:
             answer = await self._post(path, payment.payment_id, {"cancelReason": "deposits are not offered"})
         if isinstance(answer, Unknown):
             return answer
-        closed = _read_payment(answer) if answer.status_code == httpx.codes.OK else Unknown("deposit not closed")
+        closed = _read_payment(answer) if answer.status == HTTPStatus.OK else Unknown("deposit not closed")
         if isinstance(closed, Unknown):
             return closed
         return Declined("deposit_not_offered") if closed.status == "CANCELED" else Unknown("deposit not closed")
@@ -255,11 +257,11 @@ class TossProvider:
         answer = await self._connection.call("GET", path)
         if isinstance(answer, Unknown):
             return answer
-        if answer.status_code == httpx.codes.OK:
+        if answer.status == HTTPStatus.OK:
             return _read_payment(answer)
         code = error_code(answer)
         # Only Toss's own word counts: any server answers 404 to a path it doesn't have.
-        if answer.status_code == httpx.codes.NOT_FOUND and code in NEVER_SEEN:
+        if answer.status == HTTPStatus.NOT_FOUND and code in NEVER_SEEN:
             return None
         return _no_sense(answer, code)
 
@@ -272,10 +274,10 @@ class TossProvider:
             answer = await self._connection.call("GET", "/v1/transactions", params=params)
             if isinstance(answer, Unknown):
                 raise ProviderUnavailable(answer.cause)
-            if answer.status_code != httpx.codes.OK:
+            if answer.status != HTTPStatus.OK:
                 raise ProviderUnavailable(_no_sense(answer, error_code(answer)).cause)
             try:
-                page = decode_transactions(answer.content)
+                page = decode_transactions(answer.body)
             except msgspec.MsgspecError as error:
                 raise ProviderUnavailable("unreadable answer") from error
             for transaction in page:
@@ -285,14 +287,14 @@ class TossProvider:
                 return
             after = page[-1].transaction_key
 
-    async def _post(self, path: str, idempotency_key: str, body: Mapping[str, object]) -> httpx.Response | Unknown:
+    async def _post(self, path: str, idempotency_key: str, body: Mapping[str, object]) -> Answer | Unknown:
         headers = {"content-type": "application/json", "idempotency-key": idempotency_key}
         return await self._connection.send("POST", path, content=encode(body), headers=headers)
 
 
-def _read_payment(answer: httpx.Response) -> TossPayment | Unknown:
+def _read_payment(answer: Answer) -> TossPayment | Unknown:
     try:
-        return decode_payment(answer.content)
+        return decode_payment(answer.body)
     except msgspec.MsgspecError:
         log.error("toss gave an answer that cannot be read")  # the error quotes what was answered
         return Unknown("unreadable answer")
@@ -314,7 +316,7 @@ def _earlier(payment: TossPayment, refund_id: str) -> RefundOutcome | None:
     return None
 
 
-def _no_sense(answer: httpx.Response, code: str) -> Unknown:
+def _no_sense(answer: Answer, code: str) -> Unknown:
     """An answer from which nothing follows: trouble at Toss, or a mistake in our settings."""
-    log.error("toss answered %s %s", answer.status_code, code or "without a code")
-    return Unknown(code or f"status {answer.status_code}")
+    log.error("toss answered %s %s", answer.status, code or "without a code")
+    return Unknown(code or f"status {answer.status}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
-import httpx
 import msgspec
 from msgspec import Struct
+
+from persistence.providers.connection import Answer
 
 KOREA = timezone(timedelta(hours=9))  # no daylight saving; Toss reads and writes its times in it
 
@@ -107,10 +108,10 @@ _decode_error = msgspec.json.Decoder(_Error).decode
 _decode_message = msgspec.json.Decoder(TossMessage).decode
 
 
-def error_code(answer: httpx.Response) -> str:
+def error_code(answer: Answer) -> str:
     """The code of an error that Toss answered; empty where the answer is not Toss's."""
     try:
-        return _decode_error(answer.content).code[:80]
+        return _decode_error(answer.body).code[:80]
     except msgspec.MsgspecError:
         return ""
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import asyncpg
-import httpx
+import msgspec
 import pytest
 
 from actors.gateway import Unavailable
@@ -23,6 +23,7 @@ from persistence.database import create_engine
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Approved, Declined, Outcome, Unknown
 from persistence.providers.sandbox import SandboxProvider
 from tests.actors.house import HOLD_MS, LOST, VIP, Away, House, LosesAnswers, open_house
+from tests.persistence.serving import saying, serve
 from tests.waiting import until
 
 LATE = Approved("sbx_late")
@@ -191,11 +192,11 @@ async def test_settles_through_the_sandbox_client_too(house: House) -> None:
         "created_ms": house.clock.now_ms(),
         "reference": "sbx_9",
     }
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=told))
-    provider = SandboxProvider("http://sandbox", "secret", house.clock.now_ms, transport=transport)
-    assert await Settlement(house.engine, house.gateway, provider, house.clock).run_once() == 1
-    assert await house.status(booking) is Status.CONFIRMED
-    await provider.close()
+    async with serve(saying(msgspec.json.encode(told))) as url:
+        provider = SandboxProvider(url, "secret", house.clock.now_ms)
+        assert await Settlement(house.engine, house.gateway, provider, house.clock).run_once() == 1
+        assert await house.status(booking) is Status.CONFIRMED
+        await provider.close()
 
 
 # --- who settles, and how often ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from tests.waiting import until
 
@@ -27,3 +27,10 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+
+
+def saying(body: bytes, status: int = 200) -> FastAPI:
+    """Answers everything with the same."""
+    app = FastAPI()
+    app.router.default = Response(body, status)
+    return app

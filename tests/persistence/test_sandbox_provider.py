@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -15,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from actors.clock import SystemClock
 from api.sandbox_ledger import Ledger
 from api.sandbox_server import create_sandbox
+from persistence.providers.connection import Answer
 from persistence.providers.provider import (
     Approved,
     BadSignature,
@@ -30,7 +32,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.providers.sandbox import SIGNATURE_HEADER, SandboxProvider, sign, verify, webhook_key
-from tests.persistence.serving import serve
+from tests.persistence.serving import saying, serve
 from tests.waiting import until
 
 SECRET = "a secret of this test"
@@ -65,6 +67,13 @@ def refund_of(request: ChargeRequest, amount: int = 55_000) -> RefundRequest:
 
 async def books(provider: SandboxProvider, since_ms: int = 0, until_ms: int = 2**62) -> list[KnownPayment]:
     return [payment async for payment in provider.payments(since_ms, until_ms)]
+
+
+async def listed(provider: SandboxProvider, path: str) -> dict[str, Any]:
+    answer = await provider._connection.call("GET", path)
+    assert isinstance(answer, Answer)
+    page: dict[str, Any] = msgspec.json.decode(answer.body)
+    return page
 
 
 @pytest.fixture
@@ -148,11 +157,11 @@ async def test_unreachable_sandbox_is_unknown_never_a_decline() -> None:
     [(500, b"{}"), (503, b""), (200, b"not json"), (200, b'{"id": "x"}'), (404, b"no such page"), (401, b"{}")],
 )
 async def test_senseless_answer_is_unknown(status: int, body: bytes) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, content=body))
-    provider = SandboxProvider("http://sandbox", SECRET, CLOCK.now_ms, transport=transport)
-    assert isinstance(await provider.charge(charge_of("tok_approve")), Unknown)
-    assert isinstance(await provider.look_up(ref(charge_of("tok_approve"))), Unknown)
-    await provider.close()
+    async with serve(saying(body, status)) as url:
+        provider = SandboxProvider(url, SECRET, CLOCK.now_ms)
+        assert isinstance(await provider.charge(charge_of("tok_approve")), Unknown)
+        assert isinstance(await provider.look_up(ref(charge_of("tok_approve"))), Unknown)
+        await provider.close()
 
 
 async def test_other_installations_key_is_turned_away(tmp_path: Path) -> None:
@@ -184,7 +193,7 @@ async def test_list_pages_through_all_payments_in_order(sandbox: SandboxProvider
     seen: list[str] = []
     after: int | None = 0
     while after is not None:
-        page = (await sandbox._connection._client.get("/payments", params={"after": after, "limit": 2})).json()
+        page = await listed(sandbox, f"/payments?after={after}&limit=2")
         seen += [item["id"] for item in page["items"]]
         after = page["next_cursor"]
     assert seen == [request.payment_id for request in requests]
@@ -199,8 +208,8 @@ async def test_refunded_money_stands_in_the_books(sandbox: SandboxProvider) -> N
     assert len({outcome.reference for outcome in outcomes if isinstance(outcome, Refunded)}) == 2
     [known] = await books(sandbox)
     assert (known.payment_id, known.amount, known.refunded) == (request.payment_id, 55_000, 55_000)
-    listed = (await sandbox._connection._client.get("/refunds")).json()["items"]
-    assert [(item["payment_id"], item["amount"], item["status"]) for item in listed] == [
+    refunds = (await listed(sandbox, "/refunds"))["items"]
+    assert [(item["payment_id"], item["amount"], item["status"]) for item in refunds] == [
         (request.payment_id, 5_000, "refunded"),
         (request.payment_id, 50_000, "refunded"),
     ]
@@ -258,7 +267,9 @@ async def test_lost_answer_to_a_refund_is_found_by_asking_again(sandbox: Sandbox
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"id": "r", "payment_id": "p", "amount": 0}'])
 async def test_senseless_refund_is_turned_away(sandbox: SandboxProvider, body: bytes) -> None:
-    assert (await sandbox._connection._client.post("/refunds", content=body)).status_code == 422
+    answer = await sandbox._connection.call("POST", "/refunds", content=body)
+    assert isinstance(answer, Answer)
+    assert answer.status == 422
 
 
 @pytest.mark.parametrize(
@@ -266,12 +277,12 @@ async def test_senseless_refund_is_turned_away(sandbox: SandboxProvider, body: b
     [(500, b"{}"), (200, b"not json"), (200, b'{"id": "x"}'), (404, b"no such page"), (409, b"{}")],
 )
 async def test_senseless_answer_to_a_refund_is_unknown(status: int, body: bytes) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, content=body))
-    provider = SandboxProvider("http://sandbox", SECRET, CLOCK.now_ms, transport=transport)
-    assert isinstance(await provider.refund(refund_of(charge_of("tok_approve"))), Unknown)
-    with pytest.raises(ProviderUnavailable):
-        await books(provider)
-    await provider.close()
+    async with serve(saying(body, status)) as url:
+        provider = SandboxProvider(url, SECRET, CLOCK.now_ms)
+        assert isinstance(await provider.refund(refund_of(charge_of("tok_approve"))), Unknown)
+        with pytest.raises(ProviderUnavailable):
+            await books(provider)
+        await provider.close()
 
 
 async def test_books_have_each_payment_that_took_money_in_the_time(

@@ -11,7 +11,6 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 
-import asyncpg
 import uvloop
 
 from actors import garbage, telemetry
@@ -27,8 +26,8 @@ from actors.settings import Settings
 from actors.settlement import Settlement
 from actors.sweeper import Sweeper
 from persistence.database import create_engine
-from persistence.dsn import asyncpg_dsn
 from persistence.journal import PostgresJournal
+from persistence.pools import open_pool
 from persistence.providers.opening import open_providers
 from persistence.redis_seat_cache import RedisSeatCache
 
@@ -47,7 +46,7 @@ async def run(settings: Settings) -> None:
     clock = SystemClock()
     async with (
         AsyncExitStack() as closing,
-        asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3) as pool,
+        open_pool(settings.database_url, 3) as pool,
         open_gateway(settings) as gateway,
         asyncio.TaskGroup() as work,
     ):

@@ -32,10 +32,10 @@ from actors.schedule import Schedule
 from actors.seat_board import Readers
 from actors.settings import Settings
 from actors.wire import decode_requests, encode_inspection, encode_replies
-from persistence.dsn import asyncpg_dsn
 from persistence.embedded.instance import run_directory
 from persistence.event_log import KafkaEventLog
 from persistence.journal import PostgresJournal, UnknownSchedule
+from persistence.pools import open_pool
 from persistence.seat_cache import SeatDelta, SeatView
 
 logger = logging.getLogger(__name__)
@@ -113,10 +113,7 @@ class OwnerProcess:
         socket = directory / secrets.token_hex(8)
         self._server = await channel.serve(socket, self.submit)  # nobody knows of it yet
         # One connection for the group commit, one for what goes on beside it (snapshots, watermark, catching up).
-        # They carry no session state, so there is nothing to reset when one goes back: a round trip saved per commit.
-        pool = asyncpg.create_pool(
-            asyncpg_dsn(settings.database_url), min_size=0, max_size=3, command_timeout=30, reset=_leave_as_it_is
-        )
+        pool = open_pool(settings.database_url, 3, command_timeout=30)
         log = KafkaEventLog(settings.kafka) if settings.publish and settings.kafka else None
         self._schedule = Schedule(
             self._id,
@@ -161,10 +158,6 @@ class OwnerProcess:
     async def inspect(self) -> bytes:
         assert self._schedule is not None, "start comes first"
         return encode_inspection(await self._schedule.inspect())
-
-
-async def _leave_as_it_is(connection: object) -> None:
-    """Instead of the four statements by which a pool resets a connection."""
 
 
 class RayOwner:
@@ -267,7 +260,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[RayOwner]]:
     """The way to every schedule, for an API worker or a background process."""
     assert settings.database_url is not None
     await asyncio.to_thread(connect, settings)
-    async with asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=2) as pool:
+    async with open_pool(settings.database_url, 2) as pool:
 
         async def exists(schedule_id: str) -> bool:
             query = "SELECT true FROM schedule_heads WHERE schedule_id = $1"

@@ -28,7 +28,6 @@ import signal
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import asyncpg
 import uvloop
 from msgspec.structs import replace
 
@@ -44,12 +43,12 @@ from actors.tickets import ticket_key
 from engine.events import Opened, TermsChanged, decode_event
 from persistence import cloud_events, notifications
 from persistence.cloud_events import BookingData, CancellationData, EventEnvelope, RefundData, TermsData
-from persistence.dsn import asyncpg_dsn
 from persistence.event_feed import KafkaEventFeed
 from persistence.journal import PostgresJournal
 from persistence.mirror import Connection
 from persistence.moments import moment, rfc3339
 from persistence.notifications import BookingFacts, Facts, NewNotification, Seat
+from persistence.pools import open_pool
 
 NAME = "notifications"
 LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is still news
@@ -203,7 +202,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
     transport = open_transport(settings)
-    async with asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=LANES + 3) as pool:
+    async with open_pool(settings.database_url, LANES + 3) as pool:
         receiver = Receiver(Notifications(), pool, PostgresJournal(pool), KafkaEventFeed(settings.kafka, NAME))
         postmark = Postmark(transport.sender, ticket_key(settings.secret), clock)
         log.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)

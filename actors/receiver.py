@@ -24,12 +24,12 @@ from actors.rounds import every
 from actors.settings import Settings
 from persistence import consumer_positions as positions
 from persistence.cloud_events import EventEnvelope, EventError, decode
-from persistence.dsn import asyncpg_dsn
 from persistence.event_feed import EventFeed, KafkaEventFeed
 from persistence.event_log import LogUnavailable, Message
 from persistence.journal import Journal, PostgresJournal
 from persistence.journal_feed import JournalFeed
 from persistence.mirror import Connection
+from persistence.pools import open_pool
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -235,7 +235,7 @@ async def run_service(service: Service, settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3) as pool:
+    async with open_pool(settings.database_url, 3) as pool:
         feed = KafkaEventFeed(settings.kafka, service.name)
         logger.info("%s follows %s", service.name, settings.topic)
         garbage.spare_what_is_here()

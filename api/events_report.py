@@ -16,12 +16,12 @@ from actors.settings import Settings
 from persistence import sales
 from persistence.cloud_events import BookingData, EventEnvelope, PaymentData, RefundData, SeatsData
 from persistence.database import is_unavailable
-from persistence.dsn import asyncpg_dsn
 from persistence.event_feed import MemoryEventFeed
 from persistence.event_log import LogUnavailable, MemoryEventLog
 from persistence.journal import PostgresJournal
 from persistence.journal_feed import JournalFeed
 from persistence.kafka_options import KafkaOptions
+from persistence.pools import open_pool
 from persistence.topic_reader import read_through
 
 FOLLOW_SECONDS = 0.5
@@ -138,7 +138,7 @@ async def _heads(pool: asyncpg.Pool[Any], schedule_id: str | None) -> dict[str, 
 async def _pool(settings: Settings) -> AsyncIterator[asyncpg.Pool[Any]]:
     assert settings.database_url is not None
     try:
-        async with asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=2) as pool:
+        async with open_pool(settings.database_url, 2) as pool:
             yield pool
     except asyncpg.DataError as error:
         raise EventsError("that is no id of a schedule") from error

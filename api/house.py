@@ -38,9 +38,9 @@ from engine.seating_plan import SeatingPlan
 from engine.stored_plan import plan_of
 from persistence import catalogue, idempotency
 from persistence.database import create_engine, current_revision, head_revision, is_unavailable
-from persistence.dsn import asyncpg_dsn
 from persistence.history import load_view
 from persistence.journal import PostgresJournal, UnknownSchedule
+from persistence.pools import open_pool
 from persistence.providers.opening import NotConfigured, open_providers
 from persistence.providers.provider import Provider
 from persistence.redis_seat_cache import RedisSeatCache
@@ -153,7 +153,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         stack.push_async_callback(redis.aclose)
 
         plans = PlanCache(database)
-        pool = await stack.enter_async_context(asyncpg.create_pool(asyncpg_dsn(database_url), min_size=0, max_size=3))
+        pool = await stack.enter_async_context(open_pool(database_url, 3))
         cache = RedisSeatCache(redis_url)
         stack.push_async_callback(cache.close)
         seat_views = await _open_seat_views(stack, pool, cache, plans)

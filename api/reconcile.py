@@ -31,9 +31,9 @@ from actors.repair import Forget, Mended, Repair
 from actors.settings import Settings
 from persistence import books
 from persistence.database import create_engine, is_unavailable
-from persistence.dsn import asyncpg_dsn
 from persistence.event_log import EventLog, KafkaEventLog
 from persistence.journal import JournalUnavailable, PostgresJournal, UnknownSchedule
+from persistence.pools import open_pool
 from persistence.providers.opening import NotConfigured, open_providers
 from persistence.providers.provider import Provider, ProviderUnavailable
 from persistence.redis_seat_cache import KEY, RedisSeatCache
@@ -200,9 +200,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
         database = create_engine(settings.database_url, pool_size=2)
         stack.push_async_callback(database.dispose)
-        pool = await stack.enter_async_context(
-            asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3)
-        )
+        pool = await stack.enter_async_context(open_pool(settings.database_url, 3))
         cache = RedisSeatCache(settings.redis_url)
         stack.push_async_callback(cache.close)
         redis: Redis = Redis.from_url(settings.redis_url)

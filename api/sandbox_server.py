@@ -27,6 +27,7 @@ from actors import garbage
 from actors.clock import Clock, SystemClock
 from actors.entries import local_url
 from actors.settings import Settings
+from api.corked import Protocol
 from api.sandbox_ledger import Delivery, Ledger
 from persistence.providers.provider import ChargeRequest
 from persistence.providers.sandbox import (
@@ -357,7 +358,9 @@ def main() -> None:
         app,
         host=address.hostname or "127.0.0.1",
         port=address.port or 80,
+        http=Protocol,
         access_log=False,
+        proxy_headers=False,
         log_level="warning",
         timeout_graceful_shutdown=2,  # held connections of the time-out tokens must not hold up the end
         timeout_keep_alive=75,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 from actors.services import SERVICES
 from actors.settings import Settings
 from persistence.dsn import asyncpg_dsn
+from persistence.event_feed import FETCH_WAIT_MS
 from persistence.event_log import KafkaEventLog, LogUnavailable
 from tests.api.sale import Sale, open_sale, paid_booking, refund, sign_up
 from tests.conftest import MakeStack, Stack
@@ -109,6 +111,7 @@ async def test_what_an_emptied_broker_has_lost_the_services_read_from_the_journa
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
+            await asyncio.sleep(3 * FETCH_WAIT_MS / 1000)  # what they have asked for by now is answered: with nothing
             await watched.buy("B-1", "B-2", "B-3")
             await until(watched.published, SETTLED_SECONDS)
             lost, _ = await watched.head()

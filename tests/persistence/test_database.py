@@ -26,6 +26,7 @@ from persistence.database import (
     is_unavailable,
     migrate,
 )
+from persistence.pools import open_pool
 from tests.conftest import execute, other_database
 
 NUMBERS = itertools.count(1)
@@ -170,3 +171,10 @@ async def test_a_pool_that_is_empty_is_unavailable_rather_than_waited_for(
                 pass
     assert is_unavailable(refused.value)
     await engine.dispose()
+
+
+async def test_what_was_begun_on_a_pooled_connection_ends_when_it_goes_back(database_url: str) -> None:
+    async with open_pool(database_url, 1) as pool:
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN; CREATE TABLE begun ()")
+        assert await pool.fetchval("SELECT to_regclass('begun')") is None

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 import typer
@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from actors import telemetry
 from actors.settings import Settings, SettingsError
-from actors.supervisor import StartError, Supervisor
 from persistence.embedded.instance import RunNote, is_locked, read_note
+
+if TYPE_CHECKING:
+    from actors.supervisor import Supervisor
 
 app = typer.Typer(
     name="boxoffice",
@@ -60,6 +61,9 @@ def up(
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Load a demo season into an empty store.")] = False,
 ) -> None:
     """Start everything, serve until Ctrl-C or SIGTERM, stop everything."""
+    from actors import telemetry
+    from actors.supervisor import StartError
+
     settings = settings_for(data_dir)
     if workers is None and "BOXOFFICE_WORKERS" not in os.environ:
         workers = cores()
@@ -75,6 +79,7 @@ def up(
 
 async def serve(settings: Settings, *, demo: bool) -> None:
     """Runs the supervisor until a signal asks it to stop. Raises `StartError`."""
+    from actors.supervisor import Supervisor
 
     async def welcome(supervisor: Supervisor) -> None:
         await prepare_admin(supervisor.settings)
@@ -288,7 +293,9 @@ def export_audit(
 
 
 async def prepare_admin(settings: Settings) -> None:
-    """Creates the administrator the environment names, unless the e-mail is taken."""
+    """Creates the administrator the environment names, unless the e-mail is taken. Raises `StartError`."""
+    from actors import telemetry
+    from actors.supervisor import StartError
     from api import administrators
 
     try:
@@ -299,7 +306,8 @@ async def prepare_admin(settings: Settings) -> None:
 
 
 async def load_demo(settings: Settings) -> Sequence[tuple[str, str, str]]:
-    """Loads the demo season unless it is there; returns its log-ins as (role, e-mail, password)."""
+    """Loads the demo season unless it is there. Returns its log-ins (role, e-mail, password); raises `StartError`."""
+    from actors.supervisor import StartError
     from api.demo.season import SeasonError, load
 
     try:

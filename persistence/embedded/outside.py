@@ -1,13 +1,13 @@
-"""Services that somebody else runs: checked for reachability, with a message that says which variable to look at."""
+"""Services that somebody else runs: checked for reachability, with a message that says which variable to look at.
+
+Clients are imported where they are used: they take half a second, and most who import this need `reach_tcp` alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from urllib.parse import urlsplit
-
-import asyncpg
-from redis.asyncio import Redis
 
 from persistence.dsn import asyncpg_dsn
 
@@ -20,6 +20,8 @@ class UnreachableError(RuntimeError):
 
 async def reach_postgres(url: str) -> None:
     """Raises `UnreachableError` unless PostgreSQL at `url` lets us in."""
+    import asyncpg
+
     try:
         connection = await asyncpg.connect(asyncpg_dsn(url), timeout=SECONDS)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -29,6 +31,8 @@ async def reach_postgres(url: str) -> None:
 
 async def reach_redis(url: str) -> None:
     """Raises `UnreachableError` unless Redis at `url` answers PING."""
+    from redis.asyncio import Redis
+
     try:
         async with Redis.from_url(url, socket_connect_timeout=SECONDS, socket_timeout=SECONDS) as client:
             await client.ping()

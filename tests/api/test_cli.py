@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +36,13 @@ async def test_help_names_every_command() -> None:
     assert code == 0
     for command in ("up", "migrate", "demo", "admin", "doctor", "reconcile", "audit"):
         assert command in output
+
+
+def test_a_command_waits_for_no_library_that_only_others_need() -> None:
+    heavy = "aiohttp", "asyncpg", "fastapi", "httpx", "ray", "redis", "sqlalchemy", "structlog"
+    program = f"import sys, api.cli; print(*sorted(sys.modules.keys() & {set(heavy)}))"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert loaded.stdout.split() == []
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from engine.booking import Booking
 from engine.events import Record, Terms
 from engine.payment import PaymentStatus
 from engine.seating_plan import SeatingPlan
+from engine.snapshot import capture, encode
 from engine.state import ScheduleState, apply
 from loadtest import audit
 from loadtest.audit import Check, Replay
 from loadtest.buyers import Ledger, Promise
 from persistence.cloud_events import render
 from persistence.event_log import Message
+from persistence.memory import MemoryJournal
 from tests.api.sale import small_plan
 
 SCHEDULE = "01980000-0000-7000-8000-00000000000a"
@@ -290,3 +292,15 @@ def test_the_planted_sale_is_what_it_says(replay: Replay) -> None:
     payment = replay.bookings[PAID].payment
     assert payment is not None
     assert payment.status is PaymentStatus.APPROVED
+
+
+async def test_a_snapshot_that_an_owner_would_do_without_is_found() -> None:
+    journal = MemoryJournal()
+    journal.open_schedule(SCHEDULE, PLAN, 1, events.Opened(PLAN.digest, TERMS))
+    claim, replay = await journal.claim(SCHEDULE), await audit.replayed(journal, SCHEDULE)
+    await journal.save_snapshot(claim, 1, encode(capture(replay.state)))
+    assert (await audit.check_recovery(journal, SCHEDULE, replay)).holds
+    await journal.save_snapshot(claim, 1, b"nonsense")
+    found = await audit.check_recovery(journal, SCHEDULE, replay)
+    assert not found.holds
+    assert "cannot be read" in found.actual

@@ -34,7 +34,7 @@ async def steps_after(
 
 async def state_at(journal: Journal, schedule_id: str, plan: SeatingPlan, seq: int) -> ScheduleState:
     """The state as it was at position `seq`."""
-    state = await _snapshot(journal, schedule_id, plan, seq)
+    state = await _beginning(journal, schedule_id, plan, seq)
     async for _ in steps_after(journal, schedule_id, state, seq):
         pass
     return state
@@ -46,7 +46,7 @@ async def latest(journal: Journal, schedule_id: str) -> ScheduleState | None:
         plan = await journal.plan(schedule_id)
     except UnknownSchedule:
         return None
-    state = await _snapshot(journal, schedule_id, plan, 2**62)
+    state = await _beginning(journal, schedule_id, plan, 2**62)
     while records := await journal.read(schedule_id, state.seq, CHUNK):
         for record in records:
             apply(state, record)
@@ -54,7 +54,7 @@ async def latest(journal: Journal, schedule_id: str) -> ScheduleState | None:
     return state
 
 
-async def _snapshot(journal: Journal, schedule_id: str, plan: SeatingPlan, at_most: int) -> ScheduleState:
+async def _beginning(journal: Journal, schedule_id: str, plan: SeatingPlan, at_most: int) -> ScheduleState:
     """The state to begin with: the newest snapshot's, or that before the first record."""
     try:
         stored = await journal.snapshot(schedule_id, at_most)

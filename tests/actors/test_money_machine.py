@@ -329,13 +329,13 @@ class MoneyMachine(RuleBasedStateMachine):
         asking = []
         for request in requests:
             asking.append(asyncio.create_task(world.ask_once(owner, request)))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the turn in which it reaches the owner, before the next one
         if luck.startswith("fails"):
             world.journal.fail_next = [luck == "fails after"]
         elif luck == "depose":
             await world.depose()
         world.journal.gate.set()
-        for _ in range(cycles):
+        for _ in range(cycles):  # how far the owner gets before the crash is part of the story
             await asyncio.sleep(0)
         if luck == "crash":
             await world.crash()

@@ -25,10 +25,10 @@ from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply
 from loadtest.buyers import SOLD as PAID
 from loadtest.buyers import Ledger
 from loadtest.http_client import Client
-from persistence import history
-from persistence.cloud_events import EventError, decode, render
-from persistence.event_log import EventLog, Message
-from persistence.journal import Journal, PostgresJournal
+from persistence.events.cloud_events import EventError, decode, render
+from persistence.events.log import EventLog, Message
+from persistence.journal import history
+from persistence.journal.journal import Journal, PostgresJournal
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS
 
 CHUNK = 5_000  # journal records read at a time

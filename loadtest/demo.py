@@ -23,16 +23,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from actors.settings import Settings
+from actors.process.settings import Settings
 from api.demo.venues import DemoVenue
 from loadtest.audit import AuditError, Check, Sources, audit
 from loadtest.buyers import Ledger
 from loadtest.http_client import ConnectionLost
 from loadtest.sale import NAMES, Sale, gather_crowd, open_sale, sell_out, venue_named
 from loadtest.stack import Stack, StackError, own_stack, running_stack
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.process import ProcessError
-from persistence.event_log import KafkaEventLog, LogUnavailable
+from persistence.events.log import KafkaEventLog, LogUnavailable
 
 BUYERS = 200
 PLAIN_WIDTH = 120

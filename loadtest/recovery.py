@@ -25,18 +25,18 @@ from typing import Any
 import asyncpg
 from rich.console import Console
 
-from actors.clock import SystemClock
-from actors.schedule import snapshot_due
+from actors.owner.schedule import snapshot_due
+from actors.process.clock import SystemClock
 from engine.commands import Cancel, HoldSeats
 from engine.snapshot import capture, encode
 from engine.turn import Request, Step, execute
 from loadtest.http_client import Client
 from loadtest.sale import newcomer, open_sale, venue_named
 from loadtest.stack import Stack, StackError, own_stack
-from persistence import history
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.process import ProcessError
-from persistence.journal import Batch, PostgresJournal
+from persistence.journal import history
+from persistence.journal.journal import Batch, PostgresJournal
 
 PAST_AT_ONCE = 1_000  # past bookings per transaction
 HISTORY = 300  # bookings made before the first kill

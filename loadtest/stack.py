@@ -18,11 +18,11 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from actors.settings import VARIABLES, Settings
+from actors.process.settings import VARIABLES, Settings
 from loadtest.http_client import Client
 from persistence.embedded.instance import read_note, remove_run_directory
 from persistence.embedded.process import Program, child_environment, free_port, running
-from persistence.kafka_options import KafkaOptions
+from persistence.events.options import KafkaOptions
 
 ADMIN_EMAIL = "admin@loadtest.example"
 STOP_SECONDS = 30.0
@@ -82,7 +82,7 @@ async def own_stack(extra: Mapping[str, str] | None = None) -> AsyncIterator[Sta
     program = Program(
         name="boxoffice",
         argv=(
-            *(sys.executable, "-m", "api.cli", "up", "--no-demo"),
+            *(sys.executable, "-m", "api.command_line.cli", "up", "--no-demo"),
             *("--port", str(port)),
             *("--data-dir", str(directory)),
         ),

@@ -21,10 +21,10 @@ import asyncpg
 import httpx
 import pytest
 
-from actors.ray_head import client_environment, ray_head
-from actors.settings import VARIABLES
+from actors.process.settings import VARIABLES
+from actors.supervision.ray_head import client_environment, ray_head
 from loadtest.apache_kafka import CannotFetch, apache_kafka, check_java, fetch, java
-from persistence.database import migrate
+from persistence.database.connection import migrate
 from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory, run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
@@ -162,7 +162,16 @@ class Stack:
         self._program = Program(
             name="boxoffice",
             argv=(
-                *(sys.executable, "-m", "api.cli", "up", "--port", str(self.port), "--workers", str(workers)),
+                *(
+                    sys.executable,
+                    "-m",
+                    "api.command_line.cli",
+                    "up",
+                    "--port",
+                    str(self.port),
+                    "--workers",
+                    str(workers),
+                ),
                 *("--data-dir", str(self.data_dir), *arguments),
             ),
             address=self.base_url,

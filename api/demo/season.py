@@ -16,13 +16,13 @@ import httpx
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.clock import SystemClock
-from actors.entries import local_url
-from actors.settings import Settings
+from actors.process.clock import SystemClock
+from actors.process.settings import Settings
+from actors.supervision.programs import local_url
 from api.demo.venues import VENUES, DemoVenue
-from api.passwords import hash_password
-from persistence import accounts
-from persistence.database import create_engine
+from api.http.passwords import hash_password
+from persistence.accounts import accounts
+from persistence.database.connection import create_engine
 
 PASSWORD = "boxoffice-demo"  # noqa: S105  # printed at every start
 SEOUL = ZoneInfo("Asia/Seoul")

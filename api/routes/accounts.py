@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import CurrentAccount, HouseOf
-from api.house import House
-from api.idempotency import TAKES_KEY, once, stranger
-from api.models import Email, Input, Output, Password, Timestamp, Word, not_null
-from api.problems import Problem, invalid, language_of, responses
-from persistence import accounts, sessions
+from api.http.dependencies import CurrentAccount, HouseOf
+from api.http.idempotency import TAKES_KEY, once, stranger
+from api.http.models import Email, Input, Output, Password, Timestamp, Word, not_null
+from api.http.office import House
+from api.http.problems import Problem, invalid, language_of, responses
+from persistence.accounts import accounts, sessions
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 

@@ -8,12 +8,12 @@ import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from api.dependencies import Admin, HouseOf
-from api.journal_view import FromVersion, entry, seats_of
-from api.models import ScheduleId, UuidText
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import Problem, responses
-from persistence.heads import list_heads, read_journal
+from api.http.dependencies import Admin, HouseOf
+from api.http.models import ScheduleId, UuidText
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, responses
+from api.views.journal import FromVersion, entry, seats_of
+from persistence.journal.heads import list_heads, read_journal
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 

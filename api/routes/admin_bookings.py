@@ -11,34 +11,34 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api import booking_commands as commands
-from api.admin_view import (
+from api.http.dependencies import Admin, HouseOf
+from api.http.idempotency import TAKES_KEY
+from api.http.models import BookingId, BookingState, Input, Text, UuidText
+from api.http.office import House
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, responses
+from api.http.tokens import Account
+from api.http.under_way import finished
+from api.routes.bookings import SeatIds
+from api.routes.cancellations import id_of
+from api.selling import booking_commands as commands
+from api.selling.audit_trail import record
+from api.selling.paying_out import pay_out
+from api.views.admin import (
     WHOSE_EXAMPLE,
     AdminBookingView,
     AdminCancellationView,
     admin_booking_view,
     admin_cancellation_view,
 )
-from api.audit_trail import record
-from api.booking_view import CANCELLATION_EXAMPLE, CONFIRMED_EXAMPLE, Page, described
-from api.dependencies import Admin, HouseOf
-from api.giving_back import pay_out
-from api.house import House
-from api.idempotency import TAKES_KEY
-from api.journal_view import STORY, FromVersion, entry, story_of
-from api.models import BookingId, BookingState, Input, Text, UuidText
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import Problem, responses
-from api.routes.bookings import SeatIds
-from api.routes.cancellations import id_of
-from api.tokens import Account
-from api.under_way import finished
+from api.views.booking import CANCELLATION_EXAMPLE, CONFIRMED_EXAMPLE, Page, described
+from api.views.journal import STORY, FromVersion, entry, story_of
 from engine.booking import LIVE, Booking
 from engine.commands import Cancel, Change, Refund
 from engine.refusals import Code, Refusal
-from persistence import audit
-from persistence import bookings as rows_of
-from persistence.bookings import STATUSES, BookingRow
+from persistence.audit import chain
+from persistence.bookings import bookings as rows_of
+from persistence.bookings.bookings import STATUSES, BookingRow
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -210,7 +210,7 @@ async def cancel_any_booking(
 
 
 async def _end(house: House, request: Request, account: Account, row: BookingRow, wish: AdminEnding) -> Response:
-    """The command, its record and the provider's answer. If this process dies, `actors.refunding` goes on."""
+    """The command, its record and the provider's answer. If this process dies, `actors.money.refunding` goes on."""
     booking = await _ended(house, request, account, row, wish)
     assert booking.ending is not None, "it was ended just now"
     plan = await house.plans.of_schedule(row.schedule_id)
@@ -267,7 +267,7 @@ async def archive_booking(booking_id: BookingId, account: Admin, house: HouseOf)
     now = house.now()
     async with house.database.begin() as connection:
         if await rows_of.archive(connection, booking_id, now):
-            await audit.write(
+            await chain.write(
                 connection,
                 entry_id=house.clock.new_id(),
                 account_id=account.id,

@@ -12,29 +12,30 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 from pydantic import Field
 
-from actors.refunding import complete
-from api.admin_view import (
+from actors.money.refunding import complete
+from api.http.dependencies import Admin, HouseOf
+from api.http.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
+from api.http.office import House
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, responses
+from api.http.tokens import Account
+from api.http.under_way import finished
+from api.routes.admin_bookings import Archived
+from api.routes.cancellations import id_of
+from api.views.admin import (
     WHERE_EXAMPLE,
     AdminPaymentView,
     AdminRefundView,
     admin_payment_view,
     admin_refund_view,
 )
-from api.booking_view import PAYMENT_EXAMPLE, PAYMENT_STATUS_NAMES, Page, described
-from api.dependencies import Admin, HouseOf
-from api.house import House
-from api.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import Problem, responses
-from api.refund_view import REFUND_EXAMPLE, REFUND_STATUS_NAMES
-from api.routes.admin_bookings import Archived
-from api.routes.cancellations import id_of
-from api.tokens import Account
-from api.under_way import finished
+from api.views.booking import PAYMENT_EXAMPLE, PAYMENT_STATUS_NAMES, Page, described
+from api.views.refund import REFUND_EXAMPLE, REFUND_STATUS_NAMES
 from engine.payment import RefundStatus
-from persistence import audit, refunds
-from persistence import bookings as rows_of
-from persistence.refunds import RefundRow
+from persistence.audit import chain
+from persistence.bookings import bookings as rows_of
+from persistence.bookings import refunds
+from persistence.bookings.refunds import RefundRow
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -159,7 +160,7 @@ async def _settle(house: House, account: Account, row: RefundRow, wish: Settleme
     if now.reference != reference:
         raise Problem("already_refunded")
     async with house.database.begin() as connection:
-        await audit.write(
+        await chain.write(
             connection,
             entry_id=str(uuid5(UUID(row.id), "settlement")),  # one refund is completed once
             account_id=account.id,

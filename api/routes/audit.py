@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from api.booking_view import Page, described
-from api.dependencies import Admin, HouseOf
-from api.models import RawText, UuidText
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
-from api.problems import responses
-from persistence import audit
+from api.http.dependencies import Admin, HouseOf
+from api.http.models import RawText, UuidText
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.problems import responses
+from api.views.booking import Page, described
+from persistence.audit import chain
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -51,7 +51,7 @@ async def list_audit_entries(
     cursor: Cursor = None,
 ) -> Response:
     """Changes by organizers and admins. `boxoffice audit verify` tells whether the log is as it was written."""
-    rows = await audit.entries(
+    rows = await chain.entries(
         house.database,
         account_id=account_id,
         subject=subject,

@@ -12,19 +12,19 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api import booking_commands as commands
-from api.booking_view import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described
-from api.dependencies import CurrentAccount, Customer, HouseOf
-from api.idempotency import TAKES_KEY
-from api.journal_view import STORY, FromVersion, customer_entry, story_of
-from api.models import BookingId, BookingState, Input, RawText, ScheduleId, UuidText
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import Problem, invalid, problem_of, responses
+from api.http.dependencies import CurrentAccount, Customer, HouseOf
+from api.http.idempotency import TAKES_KEY
+from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, UuidText
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, invalid, problem_of, responses
 from api.routes.cancellations import id_of
+from api.selling import booking_commands as commands
+from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described
+from api.views.journal import STORY, FromVersion, customer_entry, story_of
 from engine.booking import Booking
 from engine.commands import Change, Extend, HoldBest, HoldSeats
 from engine.decide import MAX_PLACES_PER_BOOKING
-from persistence import bookings as rows_of
+from persistence.bookings import bookings as rows_of
 
 router = APIRouter(tags=["bookings"])
 

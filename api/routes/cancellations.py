@@ -8,16 +8,16 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
-from api import booking_commands as commands
-from api.booking_view import CANCELLATION_EXAMPLE, CancellationView, Page, cancellation_view, described, ending_view
-from api.dependencies import CurrentAccount, Customer, HouseOf
-from api.idempotency import TAKES_KEY
-from api.models import UUID_FORM, BookingId, Input, Text
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
-from api.problems import Problem, responses
+from api.http.dependencies import CurrentAccount, Customer, HouseOf
+from api.http.idempotency import TAKES_KEY
+from api.http.models import UUID_FORM, BookingId, Input, Text
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.problems import Problem, responses
+from api.selling import booking_commands as commands
+from api.views.booking import CANCELLATION_EXAMPLE, CancellationView, Page, cancellation_view, described, ending_view
 from engine.booking import Booking
 from engine.commands import Cancel
-from persistence import bookings as rows_of
+from persistence.bookings import bookings as rows_of
 
 router = APIRouter(tags=["cancellations"])
 

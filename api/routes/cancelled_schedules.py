@@ -13,21 +13,21 @@ from fastapi.responses import Response
 from msgspec import Struct
 from pydantic import Field
 
-from api.audit_trail import record
-from api.booking_view import described
-from api.dependencies import HouseOf, Organizer
-from api.house import House
-from api.idempotency import TAKES_KEY, request_of
-from api.models import Input, ScheduleId, Text, rfc3339
-from api.paging import json_answer
-from api.problems import Problem, problem_of, responses
+from api.http.dependencies import HouseOf, Organizer
+from api.http.idempotency import TAKES_KEY, request_of
+from api.http.models import Input, ScheduleId, Text, rfc3339
+from api.http.office import House
+from api.http.paging import json_answer
+from api.http.problems import Problem, problem_of, responses
+from api.http.tokens import Account
+from api.http.under_way import finished
 from api.routes.schedules import own_schedule
-from api.tokens import Account
-from api.under_way import finished
+from api.selling.audit_trail import record
+from api.views.booking import described
 from engine.commands import CancelSchedule
 from engine.refusals import Code, Refusal
-from persistence import cancelled_schedules
-from persistence.catalogue import ScheduleRow
+from persistence.bookings import cancelled_schedules
+from persistence.catalogue.catalogue import ScheduleRow
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from api.booking_view import HELD_EXAMPLE
-from api.dependencies import Customer
-from api.models import ScheduleId
-from api.paging import json_answer
+from api.http.dependencies import Customer
+from api.http.models import ScheduleId
+from api.http.paging import json_answer
 from api.routes.bookings import Wish
+from api.views.booking import HELD_EXAMPLE
 
 router = APIRouter(include_in_schema=False)
 

@@ -13,13 +13,14 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from msgspec import Struct
 
-from api.booking_view import Page, described
-from api.dependencies import Admin, HouseOf
-from api.models import UUID_SCHEMA, UuidText, rfc3339, uuid_or_none
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
-from api.problems import Problem, responses
-from persistence import audit, notifications
-from persistence.notifications import RETRYABLE, NotificationRow
+from api.http.dependencies import Admin, HouseOf
+from api.http.models import UUID_SCHEMA, UuidText, rfc3339, uuid_or_none
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.problems import Problem, responses
+from api.views.booking import Page, described
+from persistence.audit import chain
+from persistence.notifications import outbox
+from persistence.notifications.outbox import RETRYABLE, NotificationRow
 
 router = APIRouter(prefix="/v1/admin/notifications", tags=["admin"])
 
@@ -94,7 +95,7 @@ async def list_notifications(
 ) -> Response:
     """All mails that were, or are to be, sent, newest first."""
     async with house.database.connect() as connection:
-        rows = await notifications.page(
+        rows = await outbox.page(
             connection, status=status, schedule_id=schedule_id, before=_place(cursor), limit=limit + 1
         )
     last = rows[limit - 1] if len(rows) > limit else None
@@ -136,15 +137,15 @@ async def retry_notification(
     if mail_id is None:
         raise Problem("notification_not_found")
     async with house.database.begin() as connection:
-        row = await notifications.locked(connection, mail_id)
+        row = await outbox.locked(connection, mail_id)
         if row is None:
             raise Problem("notification_not_found")
         if row.status == "pending":
             return json_answer(_view(row), 202)
         if row.status not in RETRYABLE:
             raise Problem("notification_not_retryable", notification_status=row.status)
-        now = await notifications.send_again(connection, mail_id)
-        await audit.write(
+        now = await outbox.send_again(connection, mail_id)
+        await chain.write(
             connection,
             entry_id=house.clock.new_id(),
             account_id=account.id,

@@ -11,20 +11,20 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api.audit_trail import record
-from api.booking_commands import view_of_row
-from api.booking_view import CONFIRMED_EXAMPLE, Page, described
-from api.dependencies import HouseOf, Organizer
-from api.idempotency import TAKES_KEY, request_of
-from api.models import BookingState, Input, RawText, ScheduleId, uuid_or_none
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor, page_answer
-from api.problems import problem_of, responses
+from api.http.dependencies import HouseOf, Organizer
+from api.http.idempotency import TAKES_KEY, request_of
+from api.http.models import BookingState, Input, RawText, ScheduleId, uuid_or_none
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor, page_answer
+from api.http.problems import problem_of, responses
 from api.routes.performances import view
 from api.routes.schedules import own_schedule
+from api.selling.audit_trail import record
+from api.selling.booking_commands import view_of_row
+from api.views.booking import CONFIRMED_EXAMPLE, Page, described
 from engine.commands import AnyCommand, Block, Unblock
 from engine.refusals import Refusal
-from persistence import bookings as rows_of
-from persistence import catalogue
+from persistence.bookings import bookings as rows_of
+from persistence.catalogue import catalogue
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 

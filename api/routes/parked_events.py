@@ -8,15 +8,15 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from actors.receiver import Retried, retry
-from actors.services import SERVICES
-from api.audit_trail import record
-from api.dependencies import Admin, HouseOf
-from api.models import ScheduleId, uuid_or_none
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
-from api.problems import Problem, responses
-from persistence import consumer_positions
-from persistence.consumer_positions import ParkedEvent
+from actors.receivers.receiver import Retried, retry
+from actors.receivers.services import SERVICES
+from api.http.dependencies import Admin, HouseOf
+from api.http.models import ScheduleId, uuid_or_none
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.problems import Problem, responses
+from api.selling.audit_trail import record
+from persistence.events import positions
+from persistence.events.positions import ParkedEvent
 
 router = APIRouter(prefix="/v1/admin/parked-events", tags=["admin"])
 
@@ -36,7 +36,7 @@ async def list_parked(
     if key is not None and (uuid_or_none(key[1]) is None or not key[2].isdecimal()):
         raise malformed_cursor()
     after = None if key is None else (key[0], key[1], int(key[2]))
-    rows = await consumer_positions.parked(house.pool, consumer=service, after=after, limit=limit + 1)
+    rows = await positions.parked(house.pool, consumer=service, after=after, limit=limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else encode_cursor(last.consumer, last.schedule_id, str(last.version))
     return json_answer({"items": [_view(row) for row in rows[:limit]], "next_cursor": following})

@@ -14,10 +14,19 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field, SecretStr
 
-from actors.gateway import Unavailable
-from actors.settlement import settle
-from api import booking_commands as commands
-from api.booking_view import (
+from actors.gateway.gateway import Unavailable
+from actors.money.settlement import settle
+from api.http.dependencies import CurrentAccount, Customer, HouseOf
+from api.http.idempotency import TAKES_KEY
+from api.http.models import BookingId, Input, PaymentId, PaymentState, UuidText
+from api.http.office import House
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, responses
+from api.http.tokens import Account
+from api.http.under_way import finished
+from api.routes.cancellations import id_of
+from api.selling import booking_commands as commands
+from api.views.booking import (
     PAID_EXAMPLE,
     PAYMENT_EXAMPLE,
     Page,
@@ -29,24 +38,15 @@ from api.booking_view import (
     payment_row_view,
     payment_view,
 )
-from api.booking_view import (
+from api.views.booking import (
     PAYMENT_STATUS_NAMES as STATUS_NAMES,
 )
-from api.dependencies import CurrentAccount, Customer, HouseOf
-from api.house import House
-from api.idempotency import TAKES_KEY
-from api.models import BookingId, Input, PaymentId, PaymentState, UuidText
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import Problem, responses
-from api.routes.cancellations import id_of
-from api.tokens import Account
-from api.under_way import finished
 from engine.booking import Booking
 from engine.commands import Confirm, RequestPayment
 from engine.payment import PaymentStatus
 from engine.refusals import Code
-from persistence import bookings as rows_of
-from persistence.bookings import PaymentRow
+from persistence.bookings import bookings as rows_of
+from persistence.bookings.bookings import PaymentRow
 from persistence.providers.provider import (
     CHARGE_WINDOW_MS,
     Approved,

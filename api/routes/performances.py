@@ -16,10 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import HouseOf, Organizer
-from api.house import House
-from api.idempotency import TAKES_KEY, once
-from api.models import (
+from api.http.dependencies import HouseOf, Organizer
+from api.http.idempotency import TAKES_KEY, once
+from api.http.models import (
     Description,
     Input,
     Output,
@@ -33,7 +32,8 @@ from api.models import (
     not_null,
     uuid_or_none,
 )
-from api.paging import (
+from api.http.office import House
+from api.http.paging import (
     Cursor,
     Fields,
     Limit,
@@ -44,10 +44,11 @@ from api.paging import (
     malformed_cursor,
     page_answer,
 )
-from api.problems import Problem, invalid, responses
-from api.sales import end_sales
-from api.tokens import Account
-from persistence import audit, catalogue
+from api.http.problems import Problem, invalid, responses
+from api.http.tokens import Account
+from api.selling.terms import end_sales
+from persistence.audit import chain
+from persistence.catalogue import catalogue
 
 router = APIRouter(prefix="/v1/performances", tags=["performances"])
 
@@ -300,7 +301,7 @@ async def _audit(
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
 ) -> None:
-    await audit.write(
+    await chain.write(
         connection,
         entry_id=house.clock.new_id(),
         account_id=account.id,

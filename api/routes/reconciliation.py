@@ -10,16 +10,17 @@ import msgspec
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 
-from actors.checks import Report
-from api.booking_view import described
-from api.dependencies import Admin, HouseOf
-from api.house import House
-from api.models import Input, ScheduleId
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import responses
-from api.reconcile import Desk, forgetting, open_log
-from persistence import audit, reconciliations
-from persistence.moments import milliseconds, rfc3339
+from actors.reconciliation.checks import Report
+from api.command_line.reconcile import Desk, forgetting, open_log
+from api.http.dependencies import Admin, HouseOf
+from api.http.models import Input, ScheduleId
+from api.http.office import House
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import responses
+from api.views.booking import described
+from persistence.audit import chain
+from persistence.database.moments import milliseconds, rfc3339
+from persistence.reconciliation import findings
 
 router = APIRouter(prefix="/v1/admin", tags=["reconciliation"])
 
@@ -103,9 +104,9 @@ async def get_overall(
     Made by the background process; `GET /v1/admin/schedules/{id}/reconciliation` examines a schedule now.
     """
     after = decode_cursor(cursor, 1)
-    rows = await reconciliations.page(house.pool, failing=failing, after=after[0] if after else None, limit=limit + 1)
-    overall = await reconciliations.find(house.pool, reconciliations.OVERALL)
-    summary = await reconciliations.summary(house.pool)
+    rows = await findings.page(house.pool, failing=failing, after=after[0] if after else None, limit=limit + 1)
+    overall = await findings.find(house.pool, findings.OVERALL)
+    summary = await findings.summary(house.pool)
     return json_answer(
         {
             "examined": summary.examined,
@@ -157,7 +158,7 @@ async def mend_schedule(
         result = await desk.treat(schedule_id, dry_run=dry_run, events=events)
     if not dry_run:
         async with house.database.begin() as connection:
-            await audit.write(
+            await chain.write(
                 connection,
                 entry_id=house.clock.new_id(),
                 account_id=account.id,
@@ -199,9 +200,9 @@ def _view(report: Report) -> dict[str, Any]:
     }
 
 
-def _finding(finding: reconciliations.Finding) -> dict[str, Any]:
+def _finding(finding: findings.Finding) -> dict[str, Any]:
     return {
-        "schedule_id": None if finding.subject == reconciliations.OVERALL else finding.subject,
+        "schedule_id": None if finding.subject == findings.OVERALL else finding.subject,
         "version": finding.version,
         "checked_at": rfc3339(milliseconds(finding.checked_at)),
         "holds": finding.holds,

@@ -14,29 +14,29 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api import booking_commands as commands
-from api.audit_trail import record
-from api.booking_view import REFUNDED_EXAMPLE, Page, RefundedView, described, refunded_view
-from api.dependencies import Caller, CurrentAccount, HouseOf
-from api.giving_back import pay_out
-from api.house import House
-from api.idempotency import TAKES_KEY
-from api.models import Input, PaymentId, RefundId
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
-from api.problems import Problem, invalid, problem_of, responses
-from api.refund_quote import quote
-from api.refund_view import QUOTE_EXAMPLE, REFUND_EXAMPLE, QuoteView, RefundView, refund_row_view
+from api.http.dependencies import Caller, CurrentAccount, HouseOf
+from api.http.idempotency import TAKES_KEY
+from api.http.models import Input, PaymentId, RefundId
+from api.http.office import House
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, invalid, problem_of, responses
+from api.http.tokens import Account
+from api.http.under_way import finished
 from api.routes.bookings import SeatId, SeatIds
 from api.routes.cancellations import Reason, id_of
-from api.tokens import Account
-from api.under_way import finished
+from api.selling import booking_commands as commands
+from api.selling.audit_trail import record
+from api.selling.paying_out import pay_out
+from api.selling.refund_quote import quote
+from api.views.booking import REFUNDED_EXAMPLE, Page, RefundedView, described, refunded_view
+from api.views.refund import QUOTE_EXAMPLE, REFUND_EXAMPLE, QuoteView, RefundView, refund_row_view
 from engine.commands import Refund
 from engine.decide import MAX_PLACES_PER_BOOKING
 from engine.payment import PaymentStatus
 from engine.refusals import Code, Refusal
-from persistence import bookings as rows_of
-from persistence import refunds
-from persistence.bookings import PaymentRow
+from persistence.bookings import bookings as rows_of
+from persistence.bookings import refunds
+from persistence.bookings.bookings import PaymentRow
 
 router = APIRouter(tags=["refunds"])
 
@@ -116,7 +116,7 @@ async def refund_payment(
 
 
 async def _refund(house: House, request: Request, account: Account, row: PaymentRow, command: Refund) -> Response:
-    """From the command to the provider's answer. If this process dies, `actors.refunding` goes on."""
+    """From the command to the provider's answer. If this process dies, `actors.money.refunding` goes on."""
     booking = await commands.send(house, row.schedule_id, command, request, account)
     if isinstance(booking, Refusal):
         raise await _refused(house, row, booking)

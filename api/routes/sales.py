@@ -9,14 +9,15 @@ import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from actors.sales import NAME
-from api.booking_view import described
-from api.dependencies import HouseOf, Organizer
-from api.models import PerformanceId
-from api.paging import json_answer
-from api.problems import Problem, responses
-from persistence import catalogue, sales
-from persistence.sales import Figures, SalesRow, ScheduleSales
+from actors.receivers.sales import NAME
+from api.http.dependencies import HouseOf, Organizer
+from api.http.models import PerformanceId
+from api.http.paging import json_answer
+from api.http.problems import Problem, responses
+from api.views.booking import described
+from persistence.catalogue import catalogue
+from persistence.sales import figures
+from persistence.sales.figures import Figures, SalesRow, ScheduleSales
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -94,7 +95,7 @@ async def get_sales(performance_id: PerformanceId, account: Organizer, house: Ho
         performance = await catalogue.performance(connection, performance_id)
     if performance is None or (performance.organizer_id != account.id and account.role != "admin"):
         raise Problem("performance_not_found")
-    schedules = await sales.of_performance(house.pool, performance_id, NAME)
+    schedules = await figures.of_performance(house.pool, performance_id, NAME)
     return json_answer({"performance_id": performance_id, "schedules": [_view(each) for each in schedules]})
 
 

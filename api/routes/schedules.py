@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import HouseOf, Organizer
-from api.house import House
-from api.idempotency import TAKES_KEY, once, request_of
-from api.models import PerformanceId, ScheduleId, rfc3339, uuid_or_none
-from api.paging import (
+from api.http.dependencies import HouseOf, Organizer
+from api.http.idempotency import TAKES_KEY, once, request_of
+from api.http.models import PerformanceId, ScheduleId, rfc3339, uuid_or_none
+from api.http.office import House
+from api.http.paging import (
     Cursor,
     Fields,
     Limit,
@@ -31,18 +31,19 @@ from api.paging import (
     malformed_cursor,
     page_answer,
 )
-from api.problems import Problem, invalid, responses
-from api.recurrence import occurrences
+from api.http.problems import Problem, invalid, responses
+from api.http.tokens import Account
 from api.routes.performances import DateFrom, DateTo, own_performance
 from api.routes.venues import plan_capacities
-from api.sales import change_terms, end_sales, terms_of
-from api.schedule_input import CHANGEABLE, NewSchedule, ScheduleChange
-from api.schedule_view import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
-from api.tokens import Account
+from api.selling.recurrence import occurrences
+from api.selling.schedule_input import CHANGEABLE, NewSchedule, ScheduleChange
+from api.selling.terms import change_terms, end_sales, terms_of
+from api.views.schedule import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
-from persistence import audit, catalogue
-from persistence.moments import milliseconds
+from persistence.audit import chain
+from persistence.catalogue import catalogue
+from persistence.database.moments import milliseconds
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
@@ -324,7 +325,7 @@ async def _audit(
     before: Mapping[str, object] | None,
     after: Mapping[str, object] | None,
 ) -> None:
-    await audit.write(
+    await chain.write(
         connection,
         entry_id=house.clock.new_id(),
         account_id=account.id,

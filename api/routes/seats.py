@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from pydantic import Field
 
-from api.house import House
-from api.models import Output, ScheduleId
-from api.problems import responses
-from api.seat_pages import GZIP_FROM_BYTES, Offer, Page, SeatPages, accepts_gzip
-from persistence import catalogue
-from persistence.journal import UnknownSchedule
+from api.http.models import Output, ScheduleId
+from api.http.office import House
+from api.http.problems import responses
+from api.views.seats import GZIP_FROM_BYTES, Offer, Page, SeatPages, accepts_gzip
+from persistence.catalogue import catalogue
+from persistence.journal.journal import UnknownSchedule
 
 
 @asynccontextmanager

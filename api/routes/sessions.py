@@ -15,13 +15,13 @@ from pydantic import AfterValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import CurrentAccount, HouseOf
-from api.house import House
-from api.models import Input, Output, RawText, normal_email
-from api.paging import json_answer
-from api.problems import Problem, invalid, responses
-from api.tokens import ACCESS_SECONDS, REFRESH_SECONDS, Account, hash_of
-from persistence import accounts, sessions
+from api.http.dependencies import CurrentAccount, HouseOf
+from api.http.models import Input, Output, RawText, normal_email
+from api.http.office import House
+from api.http.paging import json_answer
+from api.http.problems import Problem, invalid, responses
+from api.http.tokens import ACCESS_SECONDS, REFRESH_SECONDS, Account, hash_of
+from persistence.accounts import accounts, sessions
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 

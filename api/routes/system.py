@@ -19,13 +19,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from actors.telemetry import metrics
-from api.dependencies import HouseOf
-from api.house import House
-from api.models import Output
-from api.paging import json_answer
-from api.problem_messages import PROBLEMS
-from api.problems import Problem, responses
+from actors.process.telemetry import metrics
+from api.http.dependencies import HouseOf
+from api.http.models import Output
+from api.http.office import House
+from api.http.paging import json_answer
+from api.http.problem_messages import PROBLEMS
+from api.http.problems import Problem, responses
 from persistence.embedded.outside import reach_tcp
 
 router = APIRouter(tags=["about"])

@@ -11,17 +11,17 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from msgspec import Struct
 
-from actors.tickets import CODE_CHARACTERS, BadTicket, Ticket, read_ticket, ticket_key
-from api.booking_commands import view_of_row
-from api.booking_view import CONFIRMED_EXAMPLE, BookingView, described
-from api.dependencies import HouseOf, Organizer
-from api.models import rfc3339
-from api.paging import json_answer
-from api.problems import Problem, invalid, responses
+from actors.mail.tickets import CODE_CHARACTERS, BadTicket, Ticket, read_ticket, ticket_key
+from api.http.dependencies import HouseOf, Organizer
+from api.http.models import rfc3339
+from api.http.paging import json_answer
+from api.http.problems import Problem, invalid, responses
 from api.routes.schedules import own_schedule
+from api.selling.booking_commands import view_of_row
+from api.views.booking import CONFIRMED_EXAMPLE, BookingView, described
 from engine.booking import Status
-from persistence import catalogue
-from persistence.bookings import BookingRow, find_booking
+from persistence.bookings.bookings import BookingRow, find_booking
+from persistence.catalogue import catalogue
 
 router = APIRouter(prefix="/v1/organizer/tickets", tags=["organizer"])
 

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import HouseOf, Organizer
-from api.idempotency import TAKES_KEY, once
-from api.models import Input, Output, RawText, Timestamp, Title, VenueId, uuid_or_none
-from api.paging import (
+from api.http.dependencies import HouseOf, Organizer
+from api.http.idempotency import TAKES_KEY, once
+from api.http.models import Input, Output, RawText, Timestamp, Title, VenueId, uuid_or_none
+from api.http.paging import (
     Cursor,
     Fields,
     Limit,
@@ -29,10 +29,11 @@ from api.paging import (
     malformed_cursor,
     page_answer,
 )
-from api.problems import Problem, responses
+from api.http.problems import Problem, responses
 from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
 from engine.stored_plan import pack
-from persistence import audit, catalogue
+from persistence.audit import chain
+from persistence.catalogue import catalogue
 
 router = APIRouter(prefix="/v1/venues", tags=["venues"])
 
@@ -202,7 +203,7 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
             capacity=plan.capacity,
         )
         after = {"name": row.name, "capacity": row.capacity}
-        await audit.write(
+        await chain.write(
             connection,
             entry_id=house.clock.new_id(),
             account_id=account.id,

@@ -12,14 +12,14 @@ import logging
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from actors.settlement import give_back, settle
-from api.dependencies import HouseOf
-from api.house import House
-from api.models import UUID_FORM
-from api.paging import json_answer
-from api.problems import Problem, responses
+from actors.money.settlement import give_back, settle
+from api.http.dependencies import HouseOf
+from api.http.models import UUID_FORM
+from api.http.office import House
+from api.http.paging import json_answer
+from api.http.problems import Problem, responses
 from engine.payment import PaymentStatus
-from persistence.bookings import PaymentRow, find_payment, find_requested_payment
+from persistence.bookings.bookings import PaymentRow, find_payment, find_requested_payment
 from persistence.providers.provider import Approved, BadSignature, Unknown, WebhookEvent
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """One process of a baseline: `python -m loadtest.baselines.serve NAME`, on the listening socket it inherits.
 
-The server's settings are those of our own workers (`api/worker.py`), so that what differs is the application.
+The server's settings are those of our own workers (`api/server/worker.py`), so that what differs is the application.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from actors.entries import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE
-from api.corked import Protocol
+from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE
+from api.http.corked import Protocol
 from loadtest.baselines.app import create_app
 from loadtest.baselines.coalescer import UNDER_WAY, Coalescer
 from loadtest.baselines.conditional_update import ConditionalUpdate

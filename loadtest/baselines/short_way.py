@@ -1,4 +1,4 @@
-"""A baseline's route without the framework's general machinery, as our own hot routes have it (`api/express.py`).
+"""A baseline's route without the framework's general machinery, as our hot routes have it (`api/server/express.py`).
 
 Without this, a comparison of the stores behind the route would also be one of the ways in. Whatever is unusual about a
 request takes the long way.

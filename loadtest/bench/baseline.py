@@ -21,7 +21,7 @@ import jwt
 import psutil
 from redis.asyncio import Redis
 
-from actors.entries import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, listening
+from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, listening
 from loadtest.baselines import postgres as tables
 from loadtest.baselines import redis_lua
 from loadtest.baselines.app import Seat

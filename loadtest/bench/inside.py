@@ -24,7 +24,7 @@ from loadtest.bench.results import Round
 from loadtest.bench.wrk import percentiles
 from loadtest.http_client import Client
 from loadtest.stack import StackError
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 
 CALLS = 500
 MARK = "percentiles"

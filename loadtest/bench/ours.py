@@ -20,7 +20,7 @@ from loadtest.buyers import Ledger
 from loadtest.http_client import Client
 from loadtest.sale import created, gather_crowd, newcomer
 from loadtest.stack import Stack, StackError, own_stack
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.instance import remove_run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.process import Child, running
@@ -29,15 +29,15 @@ CUSTOMERS = 20
 HOLD_SECONDS = 3600  # the longest there is: no hold of an early round expires in the middle of a later one
 # What a program of ours is called in its command line, and in the figures. Everything else in the tree is "other".
 PARTS = {
-    "api.worker": "API",
+    "api.server.worker": "API",
     "postgres": "PostgreSQL",
     "redis": "Redis",
     "tansu": "Kafka",
-    "actors.background": "background",
-    "actors.sales": "sales figures",
-    "actors.notifications": "mails",
+    "actors.background.main": "background",
+    "actors.receivers.sales": "sales figures",
+    "actors.receivers.notifications": "mails",
     "ray": "Ray",
-    "api.sandbox_server": "sandbox",
+    "api.sandbox.server": "sandbox",
 }
 OWNER = "ray::OwnerProcess"  # the title Ray gives to a schedule's process
 
@@ -114,7 +114,7 @@ class Ours:
         port = self.url.rpartition(":")[2]
         for process in psutil.Process().children():
             words = words_of(process)
-            if "api.cli up" in words and f"--port {port} " in f"{words} ":
+            if "api.command_line.cli up" in words and f"--port {port} " in f"{words} ":
                 return process
         raise StackError("the system's supervisor has gone")
 

@@ -58,8 +58,8 @@ RAY, COMMIT = "Ray call that does nothing", "commit of one row"
 SPREAD = Scenario(
     name="spread",
     title="one named seat a request, spread over a large house",
-    note="Our workers hand a well-formed request straight to its endpoint (api/express.py): holds and the no-op in our"
-    " workers alike. The baselines are plain FastAPI, except where it says short way: that one does the same.",
+    note="Our workers hand a well-formed request straight to its endpoint (api/server/express.py): holds and the no-op"
+    " in our workers alike. The baselines are plain FastAPI, except where it says short way: that one does the same.",
     entries=(
         Entry(OUR_NOOP, "ours", nothing("noop")),
         Entry(NOOP, "no-op", nothing("bookings")),

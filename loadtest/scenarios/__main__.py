@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from actors.settings import Settings
+from actors.process.settings import Settings
 from loadtest.audit import Check
 from loadtest.demo import CANNOT_RUN, PLAIN_WIDTH
 from loadtest.sale import NAMES, venue_named

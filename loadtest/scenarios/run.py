@@ -26,9 +26,9 @@ from loadtest.scenarios.notes import ledger_of
 from loadtest.scenarios.outcome import Outcome
 from loadtest.scenarios.scenario import Scenario
 from loadtest.stack import Stack, StackError
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.process import Child, Program, child_environment, free_port
-from persistence.event_log import KafkaEventLog
+from persistence.events.log import KafkaEventLog
 
 LOCUSTFILE = Path(__file__).parent.parent / "locustfile.py"
 LOOPBACK = "127.0.0.1"

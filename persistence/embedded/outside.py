@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from urllib.parse import urlsplit
 
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 
 SECONDS = 5.0
 

@@ -16,7 +16,7 @@ from persistence.providers.toss import TossProvider
 
 
 class ProviderSettings(Protocol):
-    """As much of `actors.settings.Settings` as is needed here."""
+    """As much of `actors.process.settings.Settings` as is needed here."""
 
     @property
     def provider(self) -> str: ...

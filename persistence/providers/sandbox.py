@@ -1,4 +1,4 @@
-"""The client of the payment sandbox (`api/sandbox_server.py`), and the signature both ends agree on.
+"""The client of the payment sandbox (`api/sandbox/server.py`), and the signature both ends agree on.
 
 An answer that is late, malformed or an error is `Unknown`, never a decline or a refusal: the sandbox may have moved the
 money all the same.

@@ -11,16 +11,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from actors.clock import SystemClock
-from actors.gateway import Gateway
-from actors.schedule import Schedule
-from actors.settings import Settings
-from actors.wire import decode_requests, encode_inspection, encode_replies
-from api import house
-from api.app import create_app
-from persistence.dsn import asyncpg_dsn
-from persistence.journal import PostgresJournal
-from persistence.redis_seat_cache import RedisSeatCache
+from actors.gateway.gateway import Gateway
+from actors.owner.schedule import Schedule
+from actors.process.clock import SystemClock
+from actors.process.settings import Settings
+from actors.wire.messages import decode_requests, encode_inspection, encode_replies
+from api.http import office
+from api.server.app import create_app
+from persistence.database.dsn import asyncpg_dsn
+from persistence.journal.journal import PostgresJournal
+from persistence.seats.redis_cache import RedisSeatCache
 from tests.conftest import execute, other_database
 
 NUMBERS = itertools.count(1)
@@ -67,7 +67,7 @@ class LocalOwners:
 
 @asynccontextmanager
 async def open_local_gateway(settings: Settings) -> AsyncIterator[Gateway[LocalOwner]]:
-    """What `actors.cluster.open_gateway` does, without Ray."""
+    """What `actors.gateway.ray_owners.open_gateway` does, without Ray."""
     assert settings.database_url is not None
     assert settings.redis_url is not None
     async with AsyncExitStack() as stack:
@@ -98,8 +98,8 @@ class Worker:
         self.http = client
 
     @property
-    def house(self) -> house.House:
-        opened: house.House = self.app.state.house
+    def house(self) -> office.House:
+        opened: office.House = self.app.state.house
         return opened
 
     async def sign_up(self, role: str = "customer") -> dict[str, str]:
@@ -135,7 +135,7 @@ OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Worker]]
 def open_local() -> Iterator[OpenLocal]:
     """Opens workers without Ray on a database of the caller's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(house, "open_gateway", open_local_gateway)
+        patch.setattr(office, "open_gateway", open_local_gateway)
         yield open_worker
 
 

@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI, Header, Response
 
-from api.journal_view import entry
+from api.views.journal import entry
 from engine.events import Record, decode_event
 from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState, apply
-from persistence.cloud_events import render
 from persistence.embedded.process import Program, child_environment, running
-from persistence.event_log import KafkaEventLog
-from persistence.kafka_options import KafkaOptions
-from tests.persistence.serving import serve
-from tests.waiting import until
+from persistence.events.cloud_events import render
+from persistence.events.log import KafkaEventLog
+from persistence.events.options import KafkaOptions
+from tests.support.serving import serve
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "consuming-events.md"

@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.api.sale import Sale, open_sale, sign_up, small_plan, until
 from tests.conftest import MakeStack, Stack
+from tests.support.sale import Sale, open_sale, sign_up, small_plan, until
 
 pytestmark = pytest.mark.stack
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from rich.console import Console
 
-from actors.settings import Settings
+from actors.process.settings import Settings
 from api.demo import season
 from api.demo.venues import DemoVenue
 from loadtest import demo
@@ -21,8 +21,8 @@ from loadtest.demo import Outcome
 from loadtest.sale import Sale
 from loadtest.stack import Stack as DrivenStack
 from loadtest.stack import StackError, running_stack
-from tests.api.sale import PRICES, small_plan
 from tests.conftest import MakeStack, Stack
+from tests.support.sale import PRICES, small_plan
 
 pytestmark = pytest.mark.stack
 

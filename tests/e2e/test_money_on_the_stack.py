@@ -1,7 +1,7 @@
 """The money machine's little sister, on the real stack: random stories over HTTP, owners killed in between.
 
-`tests/actors/test_money_machine.py` tries thousands of interleavings in memory; this one shows on a few that processes,
-PostgreSQL, the payment sandbox and the background jobs keep the same promises.
+`tests/actors/money/test_money_machine.py` tries thousands of interleavings in memory; this one shows on a few that
+processes, PostgreSQL, the payment sandbox and the background jobs keep the same promises.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from tests.api.sale import Sale, log_in_admin, open_sale, sign_up
 from tests.conftest import Stack
+from tests.support.sale import Sale, log_in_admin, open_sale, sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 
 from persistence.embedded.process import free_port
-from tests.api.sale import until
 from tests.conftest import MakeStack
-from tests.e2e.crash_points import (
+from tests.support.crash_points import (
     FEE_PERCENT,
     LOCKED,
     PATIENCE_SECONDS,
@@ -34,7 +33,8 @@ from tests.e2e.crash_points import (
     Step,
     Story,
 )
-from tests.e2e.holding_proxy import holding_proxy
+from tests.support.holding_proxy import holding_proxy
+from tests.support.sale import until
 
 pytestmark = pytest.mark.stack
 

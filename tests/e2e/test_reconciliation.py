@@ -13,17 +13,17 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from actors.clock import SystemClock
+from actors.process.clock import SystemClock
 from engine.state import SOLD
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 from persistence.providers.provider import CHARGE_WINDOW_MS, Approved, ChargeRequest
 from persistence.providers.sandbox import SandboxProvider
-from persistence.redis_seat_cache import KEY, RedisSeatCache
-from persistence.seat_cache import SeatView
-from tests.api.sale import Sale, hold, log_in_admin, open_sale, paid_booking, pay, read, refund, sign_up
-from tests.api.test_cli import boxoffice
+from persistence.seats.cache import SeatView
+from persistence.seats.redis_cache import KEY, RedisSeatCache
+from tests.api.command_line.test_cli import boxoffice
 from tests.conftest import MakeStack, Stack
-from tests.waiting import until
+from tests.support.sale import Sale, hold, log_in_admin, open_sale, paid_booking, pay, read, refund, sign_up
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.stack
 

@@ -11,15 +11,15 @@ import asyncpg
 import httpx
 import pytest
 
-from actors.services import SERVICES
-from actors.settings import Settings
-from persistence.dsn import asyncpg_dsn
-from persistence.event_feed import FETCH_WAIT_MS
-from persistence.event_log import KafkaEventLog, LogUnavailable
-from tests.api.sale import Sale, open_sale, paid_booking, refund, sign_up
+from actors.process.settings import Settings
+from actors.receivers.services import SERVICES
+from persistence.database.dsn import asyncpg_dsn
+from persistence.events.feed import FETCH_WAIT_MS
+from persistence.events.log import KafkaEventLog, LogUnavailable
 from tests.conftest import MakeStack, Stack
-from tests.projections import as_consumed, journal_events, notifications_made_again, sales_made_again
-from tests.waiting import until
+from tests.support.projections import as_consumed, journal_events, notifications_made_again, sales_made_again
+from tests.support.sale import Sale, open_sale, paid_booking, refund, sign_up
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 

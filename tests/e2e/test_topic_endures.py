@@ -13,17 +13,17 @@ from collections.abc import AsyncIterator, Mapping
 import asyncpg
 import pytest
 
-from actors.services import SERVICES
+from actors.receivers.services import SERVICES
 from loadtest.apache_kafka import apache_kafka
-from persistence.dsn import asyncpg_dsn
+from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.kafka import kafka
 from persistence.embedded.process import Child, Program, child_environment
-from persistence.event_log import KafkaEventLog
-from persistence.kafka_options import KafkaOptions
+from persistence.events.log import KafkaEventLog
+from persistence.events.options import KafkaOptions
 from tests.conftest import MakeStack, Stack
-from tests.e2e.busy_sale import BusySale, open_busy_sale
-from tests.projections import as_consumed, journal_events, money, notifications_made_again, sales_made_again
-from tests.waiting import until
+from tests.support.busy_sale import BusySale, open_busy_sale
+from tests.support.projections import as_consumed, journal_events, money, notifications_made_again, sales_made_again
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.stack
 

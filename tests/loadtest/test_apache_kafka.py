@@ -12,9 +12,9 @@ from fastapi import FastAPI, Response
 from loadtest import apache_kafka as module
 from loadtest.apache_kafka import VERSION, CannotFetch, Jar, apache_kafka, fetch, java, locked_jars
 from persistence.embedded.process import ProcessError, running
-from persistence.event_log import KafkaEventLog
-from persistence.kafka_options import KafkaOptions
-from tests.persistence.serving import serve
+from persistence.events.log import KafkaEventLog
+from persistence.events.options import KafkaOptions
+from tests.support.serving import serve
 
 ROOT = Path(__file__).parents[2]
 CONTENT = b"a jar, let us say"

@@ -16,10 +16,10 @@ from engine.state import ScheduleState, apply
 from loadtest import audit
 from loadtest.audit import Check, Replay
 from loadtest.buyers import Ledger, Promise
-from persistence.cloud_events import render
-from persistence.event_log import Message
-from persistence.memory import MemoryJournal
-from tests.api.sale import small_plan
+from persistence.events.cloud_events import render
+from persistence.events.log import Message
+from persistence.journal.memory import MemoryJournal
+from tests.support.sale import small_plan
 
 SCHEDULE = "01980000-0000-7000-8000-00000000000a"
 CUSTOMER = "01980000-0000-7000-8000-00000000000c"

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from rich.console import Console
 
-from api import worker
+from api.server import worker
 from engine.seating_plan import SeatingPlan
 from loadtest.baselines import serve
 from loadtest.bench import __main__ as command
@@ -151,11 +151,11 @@ def test_cpu_is_the_difference_by_group() -> None:
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ("python -m api.worker", "API"),
+        ("python -m api.server.worker", "API"),
         ("/x/bin/postgres -D /x/data", "PostgreSQL"),
         ("/x/redis-server --port 0", "Redis"),
         ("/x/tansu broker", "Kafka"),
-        ("python -m actors.notifications", "mails"),
+        ("python -m actors.receivers.notifications", "mails"),
         ("/x/python /x/bin/ray start --head", "Ray"),
         ("python -I -S guard.py", "other"),
     ],

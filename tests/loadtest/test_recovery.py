@@ -7,21 +7,21 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from actors.clock import SystemClock
+from actors.process.clock import SystemClock
 from engine.booking import Status
 from loadtest import recovery
 from loadtest.bench.profile import sample
 from loadtest.stack import Stack, StackError
-from persistence import history
-from persistence.dsn import asyncpg_dsn
-from persistence.journal import PostgresJournal
-from persistence.kafka_options import KafkaOptions
-from tests.persistence.test_journal import SCHEDULE, plant_schedule
+from persistence.database.dsn import asyncpg_dsn
+from persistence.events.options import KafkaOptions
+from persistence.journal import history
+from persistence.journal.journal import PostgresJournal
+from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
 
 
 async def test_a_past_is_as_if_it_had_been_lived_through(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "PAST_AT_ONCE", 20)
-    monkeypatch.setattr("actors.schedule.SNAPSHOT_EVERY", 50)
+    monkeypatch.setattr("actors.owner.schedule.SNAPSHOT_EVERY", 50)
     await plant_schedule(database_url, SystemClock().now_ms())
     kafka = KafkaOptions(servers="127.0.0.1:1", topic="t")
     stack = Stack(url="", admin_email="", admin_password="", database_url=database_url, kafka=kafka)

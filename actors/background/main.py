@@ -1,0 +1,80 @@
+"""The background process: what no customer asks for.
+
+It wakes schedules that have something to do, settles payments in doubt, carries out refunds, ends the bookings of
+cancelled schedules, takes the audit log's head out of the database, and examines whether everything agrees. It holds
+no state: running none of it delays all that, running several does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from actors.background.endings import Endings
+from actors.background.sweeper import Sweeper
+from actors.gateway.ray_owners import open_gateway
+from actors.money.refunding import Refunding
+from actors.money.settlement import Settlement
+from actors.process import garbage, telemetry
+from actors.process.clock import SystemClock
+from actors.process.courtesy import give_way
+from actors.process.settings import Settings
+from actors.reconciliation.audit_heads import FILE_NAME, AuditHeads, heads_key
+from actors.reconciliation.reconciler import Reconciler
+from actors.reconciliation.watch import WORKING_SHARE, Reconciling
+from persistence.database.connection import create_engine
+from persistence.database.pools import open_pool
+from persistence.journal.journal import PostgresJournal
+from persistence.providers.opening import open_providers
+from persistence.seats.redis_cache import RedisSeatCache
+
+# Reconciliation replays whole sales, and need not do it at the expense of those that go on. Money in doubt waits for
+# this process too, so it gives way by less than figures and mails: to a third of what others have.
+NICENESS = 5
+
+
+async def run(settings: Settings) -> None:
+    """Works until SIGINT or SIGTERM. A task that fails takes the process with it; the supervisor starts another."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    clock = SystemClock()
+    async with (
+        AsyncExitStack() as closing,
+        open_pool(settings.database_url, 3) as pool,
+        open_gateway(settings) as gateway,
+        asyncio.TaskGroup() as work,
+    ):
+        database = create_engine(settings.database_url, pool_size=2)
+        closing.push_async_callback(database.dispose)
+        publishing = settings.publish and settings.kafka_bootstrap_servers is not None
+        work.create_task(Sweeper(pool, gateway, clock, publishing=publishing).run(stop))
+        providers = open_providers(settings, clock.now_ms)
+        for provider in providers.values():
+            closing.push_async_callback(provider.close)
+            work.create_task(Settlement(database, gateway, provider, clock).run(stop))
+            work.create_task(Refunding(database, gateway, provider, clock).run(stop))
+        work.create_task(Endings(database, gateway, clock).run(stop))
+        heads = (settings.data_path / FILE_NAME, heads_key(settings.secret))
+        work.create_task(AuditHeads(database, *heads, clock).run(stop))
+        cache = RedisSeatCache(settings.redis_url)
+        closing.push_async_callback(cache.close)
+        journal = PostgresJournal(pool)
+        reconciler = Reconciler(pool, journal, gateway, cache, clock, publishing=publishing, share=WORKING_SHARE)
+        reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)
+        if settings.reconcile:
+            work.create_task(reconciling.run(stop))
+        garbage.spare_what_is_here()
+        give_way(NICENESS)
+        telemetry.logger.info("watching deadlines, unpublished events, money on its way, and whether everything agrees")
+
+
+if __name__ == "__main__":
+    own_settings = Settings.from_environment()
+    telemetry.configure(own_settings, "background")
+    uvloop.run(run(own_settings))

@@ -1,0 +1,82 @@
+"""Wakes the schedules that have something to do without any customer asking.
+
+A hold to expire, an event not yet published, a sale about to open: the head row says so, whatever happened to the
+owner's process. So a crash, or a restart of everything, forgets nothing. Several sweepers do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Generic
+
+import asyncpg
+
+from actors.gateway.gateway import Gateway, OwnerT, Unavailable, UnknownSchedule
+from actors.process.clock import Clock
+from engine.commands import Expire
+
+SWEEP_SECONDS = 1.0
+# An owner that is alive expires its holds within a second of their time, and publishes within a few.
+OVERDUE_MS = 2_000
+UNPUBLISHED_SECONDS = 10
+OPENS_WITHIN_SECONDS = 30  # an owner takes about two seconds to start: have it there before the crowd
+# Schedules woken per round. Each is a process that takes a second of CPU to start and stays for a while, so a restart
+# of everything does not start them all at once. Only the sweep is late: a hold past its time counts as expired anyway.
+SWEEP_LIMIT = 6
+
+# A schedule at version 1 has only been opened: nobody needs a process for that, its first owner tells of it.
+DUE = """
+SELECT h.schedule_id::text
+  FROM schedule_heads h
+  LEFT JOIN schedules s ON s.id = h.schedule_id
+ WHERE h.next_deadline_ms < $1
+    OR ($2 AND h.published_seq < h.seq AND h.seq > 1 AND h.updated_at < now() - make_interval(secs => $3))
+    OR (s.sale_opens_at BETWEEN now() AND now() + make_interval(secs => $4) AND s.deleted_at IS NULL)
+ ORDER BY h.next_deadline_ms NULLS LAST
+ LIMIT $5
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class Sweeper(Generic[OwnerT]):
+    """Looks at the head rows again and again."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], gateway: Gateway[OwnerT], clock: Clock, *, publishing: bool) -> None:
+        self._pool = pool
+        self._gateway = gateway
+        self._clock = clock
+        self._publishing = publishing
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweeps until told to stop; a database or owner that is away is tried again in the next round."""
+        while not stop.is_set():
+            try:
+                await self.run_once()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                logger.warning("the sweep is delayed: %s", error)
+            try:
+                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def run_once(self) -> list[str]:
+        """Wakes what is due now; returns the schedules."""
+        rows = await self._pool.fetch(
+            DUE,
+            self._clock.now_ms() - OVERDUE_MS,
+            self._publishing,
+            UNPUBLISHED_SECONDS,
+            OPENS_WITHIN_SECONDS,
+            SWEEP_LIMIT,
+        )
+        due = [row["schedule_id"] for row in rows]
+        await asyncio.gather(*(self._wake(schedule_id) for schedule_id in due))
+        return due
+
+    async def _wake(self, schedule_id: str) -> None:
+        try:
+            await self._gateway.send(schedule_id, Expire(), request_id="")
+        except (Unavailable, UnknownSchedule) as error:
+            logger.warning("schedule %s could not be woken: %r", schedule_id, error)

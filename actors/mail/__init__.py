@@ -1,0 +1,1 @@
+"""Mails to customers: what they say, in which words, with which ticket, and how they leave."""

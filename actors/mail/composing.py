@@ -1,0 +1,276 @@
+"""Writes a mail: in the customer's language, as plain text and as HTML, with a ticket and an entry for the calendar.
+
+Everything in it comes from the notification's facts, the catalogue and the account, so that the same row makes the same
+mail but for its date. The HTML loads nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from html import escape
+
+import icalendar
+import segno
+from email_validator import EmailNotValidError, validate_email
+from msgspec import Struct
+
+from actors.mail import texts
+from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
+from actors.mail.tickets import Ticket, ticket_code
+from actors.process.clock import Clock
+from persistence.database.moments import moment
+from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient
+
+PRODUCT = "-//Boxoffice//Tickets//EN"
+WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded")
+IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
+OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled")
+WITH_REFUND = ("refunded", "partially_refunded", "payment_returned")
+QR_CID = "ticket-qr"
+QR_SCALE = 6  # pixels per module: 290 in all, sharp on every screen at the 220 it is shown with
+QR_SHOWN = 220
+
+FONT = "font-family:-apple-system,'Apple SD Gothic Neo','Malgun Gothic','Noto Sans KR',Segoe UI,Roboto,sans-serif"
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """What a mail says, before it is plain text or HTML."""
+
+    subject: str
+    heading: str
+    greeting: str
+    lead: str
+    rows: list[tuple[str, list[str]]]  # label, lines
+    notes: list[str]
+    caption: str  # of the ticket
+
+
+class Mail(Struct, frozen=True, kw_only=True):
+    """A mail, and the address it goes to."""
+
+    message: EmailMessage
+    to: str
+
+
+class Postmark:
+    """Writes mails from one sender."""
+
+    def __init__(self, sender: Address, key: bytes, clock: Clock) -> None:
+        self._sender = sender
+        self._key = key
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return moment(self._clock.now_ms())
+
+    def compose(self, row: Outgoing, recipient: Recipient, occasion: Occasion) -> Mail:
+        """The mail of a row that was taken to be sent."""
+        written = letter(row, recipient, occasion)
+        to = sendable(recipient.email)
+        message = self._envelope(row, recipient, to, written.subject)
+        code = None
+        if row.kind in WITH_TICKET:
+            (booking,) = row.facts.bookings
+            ticket = Ticket(booking_id=booking.id, schedule_id=row.schedule_id, places=len(booking.seats))
+            code = ticket_code(self._key, ticket)
+        message.set_content(plain_text(written, code, recipient.language))
+        message.add_alternative(html_text(written, code, recipient.language), subtype="html")
+        if code is not None:
+            picture = qr_picture(code)
+            _html_part(message).add_related(
+                picture, maintype="image", subtype="png", cid=f"<{QR_CID}>", disposition="inline", filename="qr.png"
+            )
+            message.add_attachment(picture, maintype="image", subtype="png", filename="ticket.png")
+        self._add_calendar(message, row, recipient.language, occasion)
+        message["Content-Language"] = recipient.language  # last: whoever sets contents takes such headers along
+        return Mail(message=message, to=to)
+
+    def _envelope(self, row: Outgoing, recipient: Recipient, to: str, subject: str) -> EmailMessage:
+        message = EmailMessage()
+        message["Message-ID"] = f"<{row.id}@{self._sender.domain}>"
+        message["Date"] = format_datetime(self.now())
+        message["From"] = self._sender
+        message["To"] = Address(" ".join((recipient.name or "").split()), *_parts(to))
+        message["Subject"] = " ".join(subject.split())
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answering machine answers it
+        return message
+
+    def _add_calendar(self, message: EmailMessage, row: Outgoing, language: str, occasion: Occasion) -> None:
+        """The calendar entries of the bookings that are, or were, the customer's for good (RFC 5545, RFC 5546)."""
+        sold = [booking for booking in row.facts.bookings if booking.sold]
+        if not sold or row.kind not in (*IN_CALENDAR, *OUT_OF_CALENDAR):
+            return
+        method = "CANCEL" if row.kind in OUT_OF_CALENDAR else "PUBLISH"
+        calendar = icalendar.Calendar()
+        calendar.add("prodid", PRODUCT)
+        calendar.add("version", "2.0")
+        calendar.add("method", method)
+        for booking in sold:
+            calendar.add_component(self._entry(row, booking, method, language, occasion))
+        message.add_attachment(
+            calendar.to_ical(),
+            maintype="text",
+            subtype="calendar",
+            filename="ticket.ics",
+            params={"method": method, "charset": "utf-8"},
+        )
+
+    def _entry(
+        self, row: Outgoing, booking: BookingFacts, method: str, language: str, occasion: Occasion
+    ) -> icalendar.Event:
+        """One booking's entry. A newer mail has a higher sequence, whatever order they arrive in."""
+        entry = icalendar.Event()
+        entry.add("uid", booking.id)
+        entry.add("sequence", row.version)
+        entry.add("dtstamp", self.now())
+        entry.add("dtstart", occasion.starts_at.astimezone(UTC))
+        entry.add("dtend", occasion.ends_at.astimezone(UTC))
+        entry.add("summary", occasion.title)
+        entry.add("location", occasion.venue)
+        seats = [f"{label('booking', language)}: {booking.id}", *seat_lines(booking.seats, language)]
+        entry.add("description", "\n".join(seats))
+        entry.add("organizer", f"mailto:{self._sender.addr_spec}")
+        entry.add("status", "CANCELLED" if method == "CANCEL" else "CONFIRMED")
+        return entry
+
+
+def sendable(email: str) -> str:
+    """The address as a mail server takes it: in ASCII, unless its part before the @ is not."""
+    try:
+        return validate_email(email, check_deliverability=False, test_environment=True).ascii_email or email
+    except EmailNotValidError:
+        return email  # whatever is wrong with it, the mail server says
+
+
+def _parts(address: str) -> tuple[str, str]:
+    local, _, domain = address.rpartition("@")
+    return local, domain
+
+
+def _html_part(message: EmailMessage) -> EmailMessage:
+    part = message.get_body(("html",))
+    assert isinstance(part, EmailMessage)
+    return part
+
+
+def qr_picture(code: str) -> bytes:
+    """The code as a PNG. Correction level M: a fold or a drop of rain may cover 15 % of it.
+
+    The mask is given: trying all eight takes five times as long, and is of use for codes that repeat themselves only.
+    """
+    picture = io.BytesIO()
+    segno.make_qr(code, error="m", mask=0).save(picture, kind="png", scale=QR_SCALE)
+    return picture.getvalue()
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
+    """What a row says to its customer."""
+    language = recipient.language
+    words = words_of(row.kind, language)
+    name = " ".join((recipient.name or "").split())
+    greeting = chosen(texts.GREETING_BY_NAME, language).format(name=name) if name else chosen(texts.GREETING, language)
+    places = sum(len(booking.seats) for booking in row.facts.bookings)
+    return Letter(
+        subject=words.subject.format(title=occasion.title),
+        heading=words.heading,
+        greeting=greeting,
+        lead=words.lead,
+        rows=_rows(row, occasion, language),
+        notes=_notes(row, language),
+        caption=chosen(texts.TICKET_CAPTION, language).format(places=places),
+    )
+
+
+def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, list[str]]]:
+    facts, currency = row.facts, row.facts.currency or occasion.currency
+
+    def time_of(at: datetime) -> str:
+        return time_text(at, occasion.currency, language)
+
+    rows = [("performance", [occasion.title]), ("venue", [occasion.venue])]
+    if row.kind == "schedule_changed":
+        rows.append(("former_starts_at", [time_of(datetime.fromisoformat(facts.former_starts_at))]))
+        rows.append(("new_starts_at", [time_of(datetime.fromisoformat(facts.starts_at))]))
+    else:
+        rows.append(("starts_at", [time_of(occasion.starts_at)]))
+    rows.append(("booking", [booking.id for booking in facts.bookings] or [row.booking_id or ""]))
+    kept = [seat for booking in facts.bookings for seat in booking.seats]
+    rows.append(("seats_left" if facts.given_back else "seats", seat_lines(kept, language)))
+    rows.append(("seats_given_back", seat_lines(facts.given_back, language)))
+    if row.kind in ("confirmed", "seats_changed"):
+        rows.append(("paid", [money_text(facts.amount, currency, language)]))
+    elif row.kind in WITH_REFUND or facts.amount:
+        rows.append(("refund", [money_text(facts.amount, currency, language)]))
+        if facts.fee:
+            rows.append(("fee", [money_text(facts.fee, currency, language)]))
+    if facts.reason:
+        rows.append(("reason", [facts.reason]))
+    return [(label(name, language), lines) for name, lines in rows if lines]
+
+
+def _notes(row: Outgoing, language: str) -> list[str]:
+    if row.kind in WITH_REFUND:
+        return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else texts.NO_REFUND, language)]
+    if row.kind == "schedule_cancelled":
+        return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else texts.NOTHING_CHARGED, language)]
+    return []
+
+
+# --- how it looks -----------------------------------------------------------------------------------------------------
+def plain_text(written: Letter, code: str | None, language: str) -> str:
+    """The mail for those who read text."""
+    parts = [written.greeting, f"{written.heading}\n\n{written.lead}"]
+    parts.append("\n".join(_plain_row(name, lines) for name, lines in written.rows))
+    parts += written.notes
+    if code is not None:
+        parts.append(f"{written.caption}\n{code}")
+    parts.append(f"-- \n{chosen(texts.ON_BEHALF, language)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain_row(name: str, lines: list[str]) -> str:
+    if len(lines) == 1:
+        return f"{name}: {lines[0]}"
+    return "\n".join([f"{name}:", *(f"  {line}" for line in lines)])
+
+
+def html_text(written: Letter, code: str | None, language: str) -> str:
+    """The mail for everybody else: one column that fits a telephone."""
+    rows = "".join(
+        f'<tr><th style="{FONT};text-align:left;vertical-align:top;padding:8px 16px 8px 0;color:#5f6368;'
+        f'font-weight:normal;font-size:14px;white-space:nowrap">{escape(name)}</th>'
+        f'<td style="{FONT};padding:8px 0;color:#202124;font-size:15px;word-break:break-word">'
+        f"{'<br>'.join(escape(line) for line in lines)}</td></tr>"
+        for name, lines in written.rows
+    )
+    notes = "".join(_paragraph(note, "#202124", 15) for note in written.notes)
+    ticket = ""
+    if code is not None:
+        ticket = (
+            '<div style="text-align:center;padding:24px 0 8px;border-top:1px dashed #c4c7cc;margin-top:16px">'
+            f'<img src="cid:{QR_CID}" width="{QR_SHOWN}" height="{QR_SHOWN}" alt="{escape(code)}">'
+            f"{_paragraph(written.caption, '#5f6368', 13)}</div>"
+        )
+    return (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(written.subject)}</title></head>"
+        '<body style="margin:0;padding:24px 12px;background:#f1f3f4">'
+        '<div style="max-width:560px;margin:0 auto;background:#ffffff;border-radius:8px;padding:28px 28px 20px">'
+        f'<h1 style="{FONT};font-size:21px;line-height:1.4;margin:0 0 16px;color:#202124">'
+        f"{escape(written.heading)}</h1>"
+        f"{_paragraph(written.greeting, '#202124', 15)}{_paragraph(written.lead, '#202124', 15)}"
+        f'<table role="presentation" style="border-collapse:collapse;width:100%;margin:8px 0">{rows}</table>'
+        f"{notes}{ticket}"
+        f"{_paragraph(chosen(texts.ON_BEHALF, language), '#80868b', 12)}"
+        "</div></body></html>"
+    )
+
+
+def _paragraph(text: str, color: str, size: int) -> str:
+    return f'<p style="{FONT};font-size:{size}px;line-height:1.6;margin:0 0 12px;color:{color}">{escape(text)}</p>'

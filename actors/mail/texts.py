@@ -1,0 +1,234 @@
+"""The words of every mail, in Korean and English, and how times, money and places are written in them.
+
+Times are Korean time for schedules sold in won and UTC for all others, and say which: a schedule has no time zone of
+its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from persistence.notifications.outbox import Seat
+from persistence.providers.minor_units import exponent, to_major
+
+SEOUL = ZoneInfo("Asia/Seoul")
+WEEKDAYS_KO = "월화수목금토일"
+# Not `strftime`: it writes in the language of the process.
+WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS_EN = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+
+
+class Words(NamedTuple):
+    """A kind of mail in one language. `{title}` is the performance's."""
+
+    subject: str
+    heading: str
+    lead: str
+
+
+class Kind(NamedTuple):
+    en: Words
+    ko: Words
+
+
+KINDS: Mapping[str, Kind] = {
+    "confirmed": Kind(
+        Words(
+            "Your booking is confirmed: {title}",
+            "Your booking is confirmed",
+            "Thank you for your booking. Please show the QR code below at the entrance.",
+        ),
+        Words(
+            "[예매 완료] {title}",
+            "예매가 완료되었습니다",
+            "예매해 주셔서 감사합니다. 공연 당일 입장하실 때 아래 QR 코드를 보여 주세요.",
+        ),
+    ),
+    "seats_changed": Kind(
+        Words(
+            "Your seats have changed: {title}",
+            "Your seats have changed",
+            "Your booking is now for the seats below. Please show the QR code below at the entrance.",
+        ),
+        Words(
+            "[좌석 변경] {title}",
+            "좌석이 변경되었습니다",
+            "예매하신 좌석이 아래와 같이 변경되었습니다. 입장하실 때 아래 QR 코드를 보여 주세요.",
+        ),
+    ),
+    "cancelled": Kind(
+        Words(
+            "Your booking is cancelled: {title}",
+            "Your booking is cancelled",
+            "Your booking has been cancelled. Nothing had been charged for it, so there is nothing to refund.",
+        ),
+        Words(
+            "[예매 취소] {title}",
+            "예매가 취소되었습니다",
+            "아래 예매가 취소되었습니다. 결제된 금액이 없어 환불해 드릴 금액도 없습니다.",
+        ),
+    ),
+    "refunded": Kind(
+        Words(
+            "Your booking is cancelled and refunded: {title}",
+            "Your booking is cancelled",
+            "All seats of your booking have been given back.",
+        ),
+        Words(
+            "[예매 취소·환불] {title}",
+            "예매가 취소되었습니다",
+            "아래 예매의 모든 좌석이 취소되었습니다.",
+        ),
+    ),
+    "partially_refunded": Kind(
+        Words(
+            "Part of your booking is refunded: {title}",
+            "Some of your seats have been given back",
+            "The seats you keep are on the new ticket below. Tickets from earlier mails are no longer valid.",
+        ),
+        Words(
+            "[일부 좌석 취소·환불] {title}",
+            "일부 좌석이 취소되었습니다",
+            "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
+        ),
+    ),
+    "payment_returned": Kind(
+        Words(
+            "Your payment is being returned: {title}",
+            "Your payment is being returned",
+            "Your payment came too late to be used for your booking. We are returning it in full.",
+        ),
+        Words(
+            "[결제 취소] {title}",
+            "결제가 취소되었습니다",
+            "결제가 늦게 확인되어 예매에 반영하지 못했습니다. 결제하신 금액은 전액 환불해 드립니다.",
+        ),
+    ),
+    "schedule_changed": Kind(
+        Words(
+            "New date and time: {title}",
+            "The performance has been moved",
+            "The performance you have booked will take place at another time. Your seats stay yours, and your ticket"
+            " remains valid.",
+        ),
+        Words(
+            "[일정 변경] {title}",
+            "공연 일정이 변경되었습니다",
+            "예매하신 공연의 일정이 변경되었습니다. 좌석은 그대로 유지되며, 받으신 티켓도 계속 사용하실 수 있습니다.",
+        ),
+    ),
+    "schedule_cancelled": Kind(
+        Words(
+            "Performance cancelled: {title}",
+            "The performance will not take place",
+            "We are sorry: the performance you have booked has been cancelled, and your booking with it.",
+        ),
+        Words(
+            "[공연 취소] {title}",
+            "공연이 취소되었습니다",
+            "예매하신 공연이 부득이한 사정으로 취소되어 안내드립니다. 이용에 불편을 드려 죄송합니다.",
+        ),
+    ),
+}
+
+LABELS: Mapping[str, tuple[str, str]] = {
+    # name: English, Korean
+    "performance": ("Performance", "공연"),
+    "venue": ("Venue", "공연장"),
+    "starts_at": ("Date and time", "일시"),
+    "former_starts_at": ("Formerly", "변경 전"),
+    "new_starts_at": ("Now", "변경 후"),
+    "booking": ("Booking number", "예매 번호"),
+    "seats": ("Seats", "좌석"),
+    "seats_left": ("Seats you keep", "남은 좌석"),
+    "seats_given_back": ("Seats given back", "취소 좌석"),
+    "paid": ("Amount", "결제 금액"),
+    "refund": ("Refund", "환불 금액"),
+    "fee": ("Cancellation fee", "취소 수수료"),
+    "reason": ("Reason", "사유"),
+}
+
+GREETING = ("Hello,", "안녕하세요.")
+GREETING_BY_NAME = ("Hello {name},", "안녕하세요, {name} 님.")
+REFUND_ON_ITS_WAY = (
+    "The refund goes back to your original payment method. Depending on the card company it may take 3 to 7 business"
+    " days to arrive.",
+    "환불 금액은 결제하신 수단으로 돌려드리며, 카드사에 따라 영업일 기준 3~7일이 걸릴 수 있습니다.",
+)
+NO_REFUND = (
+    "According to the refund policy no amount is left to be refunded.",
+    "환불 규정에 따라 돌려드릴 금액이 없습니다.",
+)
+NOTHING_CHARGED = (
+    "Nothing had been charged for your booking, so there is nothing to refund.",
+    "결제된 금액이 없어 환불해 드릴 금액도 없습니다.",
+)
+TICKET_CAPTION = (
+    "Admits {places}. Keep this code to yourself: whoever shows it is let in.",
+    "입장 인원 {places}명 · 코드를 가진 사람이 입장할 수 있으니 다른 사람에게 보여 주지 마세요.",
+)
+ON_BEHALF = (
+    "You receive this mail because of your booking. It was sent automatically; please do not reply.",
+    "이 메일은 예매와 관련하여 발송된 발신 전용 메일입니다.",
+)
+
+
+def chosen(words: tuple[str, str], language: str) -> str:
+    """The one of an English and a Korean text."""
+    return words[1] if language == "ko" else words[0]
+
+
+def label(name: str, language: str) -> str:
+    return chosen(LABELS[name], language)
+
+
+def words_of(kind: str, language: str) -> Words:
+    return KINDS[kind].ko if language == "ko" else KINDS[kind].en
+
+
+def time_text(at: datetime, currency: str, language: str) -> str:
+    """The time with its weekday and the name of its zone."""
+    local = at.astimezone(SEOUL if currency == "KRW" else UTC)
+    clock = f"{local:%H:%M}"
+    if language == "ko":
+        zone = "한국 시간" if currency == "KRW" else "UTC"
+        weekday = WEEKDAYS_KO[local.weekday()]
+        return f"{local.year}년 {local.month}월 {local.day}일({weekday}) {clock} ({zone})"
+    zone = "Korean time" if currency == "KRW" else "UTC"
+    weekday, month = WEEKDAYS_EN[local.weekday()], MONTHS_EN[local.month - 1]
+    return f"{weekday}, {local.day} {month} {local.year}, {clock} ({zone})"
+
+
+def money_text(amount: int, currency: str, language: str) -> str:
+    """55000 of KRW is ₩55,000 or 55,000원; 1050 of USD is USD 10.50."""
+    if currency == "KRW":
+        return f"{amount:,}원" if language == "ko" else f"₩{amount:,}"
+    return f"{currency} {to_major(amount, currency):,.{exponent(currency)}f}"
+
+
+def seat_lines(seats: Sequence[Seat], language: str) -> list[str]:
+    """One line per seat; places of a standing area are counted."""
+    counted = Counter(_seat_text(seat, language) for seat in seats)
+    return [text if count == 1 else f"{text} × {count}" for text, count in counted.items()]
+
+
+def _seat_text(seat: Seat, language: str) -> str:
+    if not seat.row:
+        place = seat.number if seat.number == seat.zone else f"{seat.zone} {seat.number}"
+    elif language == "ko":
+        place = f"{seat.zone} {_counted(seat.row, '열')} {_counted(seat.number, '번')}"
+    else:
+        place = f"{seat.zone}, row {seat.row}, seat {seat.number}"
+    return f"{place} ({seat.category})"
+
+
+def _counted(text: str, unit: str) -> str:
+    """Many plans name a row `A열` themselves."""
+    return text if text.endswith(unit) else f"{text}{unit}"

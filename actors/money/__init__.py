@@ -1,0 +1,1 @@
+"""What is settled and given back without anybody asking: payments in doubt, refunds owed."""

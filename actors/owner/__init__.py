@@ -1,0 +1,1 @@
+"""A schedule's owner: decides in memory, answers what is durable. Knows no Ray."""

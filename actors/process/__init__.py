@@ -1,0 +1,1 @@
+"""What every process of ours has: settings, time and ids, logging and metrics, and good manners."""

@@ -1,0 +1,162 @@
+"""The one place where the environment is read.
+
+`Settings.from_environment()` is called by process entries only; everything below is handed the value. A service whose
+URL is None is embedded: the supervisor starts it and hands its URL to the processes it starts, through the same
+variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from persistence.events.options import (
+    COMPRESSION,
+    PARTITIONS,
+    Compression,
+    KafkaOptions,
+    SaslMechanism,
+    SecurityProtocol,
+)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set from outside. Every field's variable is named beside it."""
+
+    data_dir: str = ".boxoffice"  # BOXOFFICE_DATA_DIR
+    host: str = "127.0.0.1"  # BOXOFFICE_HOST
+    port: int = 8000  # BOXOFFICE_PORT
+    workers: int = 2  # BOXOFFICE_WORKERS; `up` sets it to the number of cores
+    database_url: str | None = None  # DATABASE_URL, postgresql://…
+    redis_url: str | None = None  # REDIS_URL, redis://… or unix://…
+    kafka_bootstrap_servers: str | None = None  # KAFKA_BOOTSTRAP_SERVERS, host:port[,host:port]
+    ray_address: str | None = None  # RAY_ADDRESS, host:port
+    sandbox_url: str | None = None  # BOXOFFICE_SANDBOX_URL, the payment sandbox's base URL
+    secret: str = ""  # BOXOFFICE_SECRET, signs access tokens and sandbox webhooks; `up` makes and keeps one
+    previous_secret: str = ""  # BOXOFFICE_PREVIOUS_SECRET, the former one: webhooks signed with it still count
+    provider: Literal["sandbox", "toss", "stripe"] = "sandbox"  # BOXOFFICE_PROVIDER, who is asked to take money
+    toss_secret_key: str = ""  # BOXOFFICE_TOSS_SECRET_KEY
+    toss_url: str = "https://api.tosspayments.com"  # BOXOFFICE_TOSS_URL
+    stripe_api_key: str = ""  # BOXOFFICE_STRIPE_API_KEY
+    stripe_webhook_secrets: str = ""  # BOXOFFICE_STRIPE_WEBHOOK_SECRETS, comma-separated: the new one, the old one
+    stripe_url: str = "https://api.stripe.com"  # BOXOFFICE_STRIPE_URL
+    smtp_url: str = ""  # BOXOFFICE_SMTP_URL, smtp(s)://user:password@host:port; unset: mails go to a file
+    mail_from: str = ""  # BOXOFFICE_MAIL_FROM, from whom mails are: Name <name@example.com>
+    topic: str = "booking-events"  # BOXOFFICE_TOPIC; names the consumer groups, too
+    topic_partitions: Annotated[int, Meta(ge=1)] = PARTITIONS  # BOXOFFICE_TOPIC_PARTITIONS, when it is made
+    topic_retention_hours: Annotated[int, Meta(ge=-1)] | None = None  # BOXOFFICE_TOPIC_RETENTION_HOURS, -1: for ever
+    kafka_compression: Compression = COMPRESSION  # BOXOFFICE_KAFKA_COMPRESSION
+    kafka_security_protocol: SecurityProtocol = "PLAINTEXT"  # BOXOFFICE_KAFKA_SECURITY_PROTOCOL
+    kafka_sasl_mechanism: SaslMechanism = "PLAIN"  # BOXOFFICE_KAFKA_SASL_MECHANISM
+    kafka_sasl_username: str = ""  # BOXOFFICE_KAFKA_SASL_USERNAME
+    kafka_sasl_password: str = ""  # BOXOFFICE_KAFKA_SASL_PASSWORD
+    kafka_ssl_cafile: str = ""  # BOXOFFICE_KAFKA_SSL_CAFILE, PEM; what the system trusts if unset
+    fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate and hoarding limits off (load tests)
+    publish: bool = True  # BOXOFFICE_PUBLISH=off keeps events in the journal only (benchmarks)
+    reconcile: bool = True  # BOXOFFICE_RECONCILE=off examines only what is asked for (benchmarks)
+    bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against
+    admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
+    admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD
+    log_format: str = "text"  # BOXOFFICE_LOG_FORMAT, text | json
+    actor_idle_seconds: float = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an actor unused for so long leaves memory
+    call_timeout_seconds: float = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, an actor silent for so long is replaced
+    deadline_seconds: float = 15.0  # BOXOFFICE_DEADLINE_SECONDS, a request not answered by then gets 503
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Every field, but of a secret only that it is set."""
+        values = msgspec.structs.asdict(self).items()
+        return [(name, "…" if value and name in SECRETS else value) for name, value in values]
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir).resolve()
+
+    @property
+    def kafka(self) -> KafkaOptions | None:
+        """How the broker is reached and what the topic is to be; None where nobody has said which broker."""
+        if self.kafka_bootstrap_servers is None:
+            return None
+        return KafkaOptions(
+            servers=self.kafka_bootstrap_servers,
+            topic=self.topic,
+            partitions=self.topic_partitions,
+            retention_hours=self.topic_retention_hours,
+            compression=self.kafka_compression,
+            security_protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_sasl_username,
+            sasl_password=self.kafka_sasl_password,
+            ssl_cafile=self.kafka_ssl_cafile,
+        )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Reads the variables above; a value of the wrong type raises `SettingsError` naming the variable."""
+        values: dict[str, object] = {}
+        for field in msgspec.structs.fields(cls):
+            variable = VARIABLES.get(field.name, f"BOXOFFICE_{field.name.upper()}")
+            text = environ.get(variable)
+            if text is None or text == "":
+                continue
+            try:
+                values[field.name] = msgspec.convert(SWITCHES.get(text.lower(), text), field.type, strict=False)
+            except msgspec.ValidationError as error:
+                shown = "…" if field.name in SECRETS else repr(text)
+                raise SettingsError(f"{variable}={shown}: {error}") from error
+        made = cls(**values)  # type: ignore[arg-type]  # converted to each field's own type above
+        made._check_log_in()
+        if made.kafka_ssl_cafile:  # an owner's process has another working directory than whoever set this
+            made = msgspec.structs.replace(made, kafka_ssl_cafile=str(Path(made.kafka_ssl_cafile).resolve()))
+        return made
+
+    def _check_log_in(self) -> None:
+        """A log-in to Kafka is whole, or there is none."""
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            needs = "needs BOXOFFICE_KAFKA_SASL_USERNAME and BOXOFFICE_KAFKA_SASL_PASSWORD"
+            raise SettingsError(f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} {needs}")
+
+    def to_environment(self) -> dict[str, str]:
+        """The inverse of `from_environment`, for the processes the supervisor starts."""
+        return {
+            VARIABLES.get(name, f"BOXOFFICE_{name.upper()}"): {True: "on", False: "off"}.get(value, str(value))
+            if isinstance(value, bool)
+            else str(value)
+            for name, value in msgspec.structs.asdict(self).items()
+            if value is not None
+        }
+
+
+class SettingsError(ValueError):
+    """An environment variable has a value that cannot be used."""
+
+
+VARIABLES = {
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "kafka_bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
+    "ray_address": "RAY_ADDRESS",
+}
+# Never printed; a URL may carry a password.
+SECRETS = {
+    "secret",
+    "previous_secret",
+    "toss_secret_key",
+    "stripe_api_key",
+    "stripe_webhook_secrets",
+    "smtp_url",
+    "admin_password",
+    "kafka_sasl_password",
+    "database_url",
+    "redis_url",
+}
+SWITCHES = {"on": "true", "off": "false"}

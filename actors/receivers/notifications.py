@@ -1,0 +1,221 @@
+"""The receiving service that tells customers by mail what has become of their bookings.
+
+One mail per fact, at most: a row's id follows from the fact, and a row is handed over once (see `actors.mail.mailer`).
+
+| event | mail |
+| --- | --- |
+| reservation.confirmed | `confirmed`, with the ticket |
+| reservation.changed, of a sold booking | `seats_changed`, with the new ticket |
+| cancellation.completed | `cancelled` |
+| refund.requested | `refunded` or `partially_refunded` (with a new ticket): which seats, what comes back, the fee |
+| payment.late | `payment_returned` |
+| schedule.terms_changed, if the start moved | `schedule_changed`, one per customer with a live booking |
+| either of the endings, once the schedule is cancelled | `schedule_cancelled`, with what comes back |
+
+`schedule.cancelled` itself makes no mail: every live booking is ended within moments, and its own mail says why and
+what comes back. `payment.refunded` makes none, because the mail about the refund has announced it; neither do holds
+that run out or payments that are declined, which the customer sees at once.
+
+What happened more than a day before this service first started is never told, and neither is it when the events are
+read anew later. Whatever happened since is told, however late. `python -m actors.receivers.notifications` is the
+process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import uvloop
+from msgspec.structs import replace
+
+from actors.mail.composing import Postmark
+from actors.mail.mailer import LANES, Mailer
+from actors.mail.tickets import ticket_key
+from actors.mail.transport import open_transport
+from actors.process import garbage, telemetry
+from actors.process.clock import Clock, SystemClock
+from actors.process.courtesy import give_way
+from actors.process.settings import Settings
+from actors.receivers.receiver import Receiver
+from engine.events import Opened, TermsChanged, decode_event
+from persistence.database.moments import moment, rfc3339
+from persistence.database.pools import open_pool
+from persistence.events import cloud_events
+from persistence.events.cloud_events import BookingData, CancellationData, EventEnvelope, RefundData, TermsData
+from persistence.events.feed import KafkaEventFeed
+from persistence.journal.journal import PostgresJournal
+from persistence.notifications import outbox
+from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
+from persistence.reconciliation.table_mirror import Connection
+
+NAME = "notifications"
+LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is still news
+SOLD = ("confirmed", "partially_refunded")
+ENDINGS = ("cancellation.completed", "refund.requested")
+TOLD = (*ENDINGS, "reservation.confirmed", "reservation.changed", "payment.late", "schedule.terms_changed")
+
+log = logging.getLogger(__name__)
+
+
+class Notifications:
+    """Turns events into mails to be."""
+
+    name = NAME
+    wanted = TOLD
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
+        telling = [event for event in events if event.type in TOLD]
+        since = await outbox.started(connection, moment(self._clock.now_ms()) - LOOK_BACK)
+        news = [event for event in telling if datetime.fromisoformat(event.time) >= since]
+        schedule_id = events[0].data.schedule_id
+        if len(news) < len(telling):
+            old = len(telling) - len(news)
+            log.info("schedule %s: %d events from before %s are not told", schedule_id, old, since.isoformat())
+        cancelled_at = None
+        if any(event.type in ENDINGS for event in news):
+            cancelled_at = await outbox.cancelled_at(connection, schedule_id)
+        found: list[NewNotification] = []
+        for event in news:
+            off = cancelled_at is not None and cancelled_at <= datetime.fromisoformat(event.time)
+            found += await self._mails(connection, event, off)
+        await outbox.add(connection, found)
+
+    async def forget(self, connection: Connection, schedule_id: str) -> None:
+        """Nothing: what was told stays told, and events that are read anew make the same rows."""
+
+    async def _mails(self, connection: Connection, event: EventEnvelope, off: bool) -> list[NewNotification]:
+        """What one event makes. `off`: the schedule was cancelled by then."""
+        data = event.data
+        if isinstance(data, CancellationData):
+            kind = "schedule_cancelled" if off else "cancelled"
+            facts = Facts(bookings=[_booking(data.booking)], by=data.cancellation.by, reason=_told_reason(data))
+            return [_to_customer(event, kind, data.booking, facts)]
+        if isinstance(data, RefundData):
+            return await self._refund(connection, event, data, off)
+        if isinstance(data, TermsData):
+            return await self._moved(connection, event, data)
+        assert isinstance(data, BookingData), f"{event.type} concerns a booking"
+        if data.booking.status not in SOLD:
+            return []  # a hold whose seats were exchanged
+        kind = "confirmed" if event.type == "reservation.confirmed" else "seats_changed"
+        booking = data.booking
+        facts = Facts(bookings=[_booking(booking)], currency=booking.currency, amount=booking.amount)
+        return [_to_customer(event, kind, booking, facts)]
+
+    async def _refund(
+        self, connection: Connection, event: EventEnvelope, data: RefundData, off: bool
+    ) -> list[NewNotification]:
+        refund, booking = data.refund, data.booking
+        facts = Facts(
+            currency=refund.currency,
+            amount=refund.amount,
+            fee=refund.fee if isinstance(refund.fee, int) else 0,
+            given_back=_seats(refund.seats) if isinstance(refund.seats, list) else [],
+            by=refund.by if isinstance(refund.by, str) else "",
+            reason=_told_reason(data),
+        )
+        late = event.type == "payment.late"
+        if isinstance(booking, cloud_events.BookingFacts):
+            if not late:
+                facts = replace(facts, bookings=[_left(booking)])
+            kind = "schedule_cancelled" if off else "partially_refunded" if booking.status in SOLD else "refunded"
+            return [_to_customer(event, "payment_returned" if late else kind, booking, facts)]
+        assert late, "whoever gives seats back has a booking"
+        customer_id = await outbox.customer_of(connection, refund.booking_id)
+        if customer_id is None:
+            log.error("late payment %s belongs to no booking that is known: nobody is told", refund.payment_id)
+            return []
+        return [_new(event, "payment_returned", customer_id, refund.booking_id, facts)]
+
+    async def _moved(self, connection: Connection, event: EventEnvelope, data: TermsData) -> list[NewNotification]:
+        """A mail for everybody with a live booking, if the performance begins at another time than before."""
+        payload = await outbox.terms_before(connection, data.schedule_id, data.version)
+        assert payload is not None, "a schedule's first event says when it starts"
+        before = decode_event(payload)
+        assert isinstance(before, (Opened, TermsChanged))
+        former = rfc3339(before.terms.starts_at_ms)
+        if former == data.terms.starts_at:
+            return []
+        made_by = datetime.fromisoformat(event.time)
+        live = await outbox.live_bookings(connection, data.schedule_id, made_by)
+        return [
+            _new(
+                event,
+                "schedule_changed",
+                customer_id,
+                None,
+                Facts(bookings=bookings, starts_at=data.terms.starts_at, former_starts_at=former),
+            )
+            for customer_id, bookings in live.items()
+        ]
+
+
+def _seats(places: Sequence[cloud_events.PricedPlace]) -> list[Seat]:
+    return [
+        Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=each.price)
+        for each in places
+    ]
+
+
+def _booking(booking: cloud_events.BookingFacts) -> BookingFacts:
+    # Only a hold has an end: one that has none is sold, or was until it ended.
+    return BookingFacts(id=booking.id, seats=_seats(booking.seats), sold=booking.expires_at is None)
+
+
+def _left(booking: cloud_events.BookingFacts) -> BookingFacts:
+    """The booking with the seats that its customer keeps; one that ended still says which it had."""
+    return _booking(booking if booking.status in SOLD else replace(booking, seats=[]))
+
+
+def _told_reason(data: CancellationData | RefundData) -> str:
+    """The reason, if it was somebody else's: the customer's own is no news, and the system's are codes."""
+    by = data.cancellation.by if isinstance(data, CancellationData) else data.refund.by
+    return data.reason if by in ("organizer", "admin") and isinstance(data.reason, str) else ""
+
+
+def _to_customer(event: EventEnvelope, kind: str, booking: cloud_events.BookingFacts, facts: Facts) -> NewNotification:
+    return _new(event, kind, booking.customer_id, booking.id, facts)
+
+
+def _new(event: EventEnvelope, kind: str, customer_id: str, booking_id: str | None, facts: Facts) -> NewNotification:
+    return NewNotification(
+        schedule_id=event.data.schedule_id,
+        version=event.data.version,
+        customer_id=customer_id,
+        booking_id=booking_id,
+        kind=kind,
+        facts=facts,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Works until SIGINT or SIGTERM."""
+    assert settings.database_url is not None
+    assert settings.kafka is not None
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    clock = SystemClock()
+    transport = open_transport(settings)
+    async with open_pool(settings.database_url, LANES + 3) as pool:
+        receiver = Receiver(Notifications(), pool, PostgresJournal(pool), KafkaEventFeed(settings.kafka, NAME))
+        postmark = Postmark(transport.sender, ticket_key(settings.secret), clock)
+        log.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
+        garbage.spare_what_is_here()
+        async with asyncio.TaskGroup() as work:
+            work.create_task(receiver.run(stop))
+            work.create_task(Mailer(pool, transport, postmark).run(stop))
+
+
+if __name__ == "__main__":
+    own_settings = Settings.from_environment()
+    telemetry.configure(own_settings, NAME)
+    give_way()
+    uvloop.run(run(own_settings))

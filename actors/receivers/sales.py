@@ -1,0 +1,145 @@
+"""The receiving service that keeps the sales figures organizers look at.
+
+Each event adds to the figures of the hour it happened in; nothing is ever counted anew, so that a figure is right for
+every moment of the past. `python -m actors.receivers.sales` is its process; it needs the database and the topic, and
+no Ray.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import uvloop
+
+from actors.process import telemetry
+from actors.process.courtesy import give_way
+from actors.process.settings import Settings
+from actors.receivers.receiver import run_service
+from persistence.events.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
+from persistence.reconciliation.table_mirror import Connection
+from persistence.sales import figures
+from persistence.sales.figures import Figures, LiveBooking, SalesRow
+
+NAME = "sales"
+COUNTED = (
+    "reservation.held",
+    "reservation.changed",
+    "reservation.confirmed",
+    "reservation.expired",
+    "cancellation.completed",
+    "refund.requested",
+)
+HOUR = len("2026-11-22T14")  # of an event's time, which is UTC
+
+
+class Sales:
+    """Turns events into figures."""
+
+    name = NAME
+    wanted = COUNTED
+
+    async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
+        counted = [event for event in events if event.type in COUNTED]
+        if not counted:
+            return
+        about = {str(event.subject) for event in counted}
+        begun = {str(event.subject) for event in counted if event.type == "reservation.held"}
+        tally = Tally(await figures.live_bookings(connection, about - begun))
+        for event in counted:
+            tally.count(event)
+        schedule_id = events[0].data.schedule_id
+        await figures.add(connection, schedule_id, tally.rows())
+        await figures.keep_bookings(connection, schedule_id, tally.live, tally.ended)
+
+    async def forget(self, connection: Connection, schedule_id: str) -> None:
+        await figures.forget(connection, schedule_id)
+
+
+class Tally:
+    """What some events of one schedule, in order, add to its figures."""
+
+    def __init__(self, live: dict[str, LiveBooking]) -> None:
+        self.live = live
+        self.ended: set[str] = set()
+        self._figures: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # of (category, hour)
+
+    def count(self, event: EventEnvelope) -> None:
+        """Takes the next event in."""
+        hour = event.time[:HOUR]
+        data = event.data
+        if event.type == "refund.requested":
+            assert isinstance(data, RefundData)
+            self._give_back(data, hour)
+        elif isinstance(data, BookingData):
+            self._change(event.type, data, hour)
+
+    def rows(self) -> list[SalesRow]:
+        return [
+            SalesRow(category, datetime.fromisoformat(f"{hour}:00:00+00:00"), Figures(**figures))
+            for (category, hour), figures in sorted(self._figures.items())
+        ]
+
+    def _change(self, kind: str, data: BookingData, hour: str) -> None:
+        booking_id = data.booking.id
+        places = [(place.id, place.category, place.price) for place in data.booking.seats]
+        if kind == "reservation.held":
+            self.live[booking_id] = LiveBooking(False, places)
+            self._add(places, hour, "held", 1)
+        elif kind == "reservation.changed":
+            before = self.live[booking_id]
+            if before.sold:
+                self._add(before.places, hour, "sold", -1, money=-1)
+                self._add(places, hour, "sold", 1, money=1)
+            else:
+                self._add(before.places, hour, "held", -1)
+                self._add(places, hour, "held", 1)
+            before.places = places
+        elif kind == "reservation.confirmed":
+            self.live[booking_id].sold = True
+            self._add(places, hour, "sold", 1, money=1)
+        elif kind == "reservation.expired":
+            self._add(places, hour, "expired", 1)
+            self._end(booking_id)
+        elif kind == "cancellation.completed":
+            if self.live[booking_id].sold:  # it cost nothing, or it would have been refunded
+                self._add(places, hour, "refunded", 1, money=-1)
+            else:
+                self._add(places, hour, "cancelled", 1)
+            self._end(booking_id)
+
+    def _give_back(self, data: RefundData, hour: str) -> None:
+        booking = self.live[data.refund.booking_id]
+        given = data.refund.seats
+        assert isinstance(given, list), "a refund that was requested says for which places"
+        for place in given:
+            self._refund(booking, place, hour)
+        if not booking.places:
+            self._end(data.refund.booking_id)
+
+    def _refund(self, booking: LiveBooking, place: RefundedPlace, hour: str) -> None:
+        given = (place.id, place.category, place.price)
+        booking.places.remove(given)
+        self._add([given], hour, "refunded", 1, money=-1)
+        self._figures[place.category, hour]["fees"] += place.fee
+
+    def _add(
+        self, places: Sequence[tuple[str, str, int]], hour: str, figure: str, number: int, *, money: int = 0
+    ) -> None:
+        """Adds so much for each place to a figure, and its price so many times to the revenue."""
+        for _, category, price in places:
+            figures = self._figures[category, hour]
+            figures[figure] += number
+            figures["revenue"] += money * price
+
+    def _end(self, booking_id: str) -> None:
+        del self.live[booking_id]
+        self.ended.add(booking_id)
+
+
+if __name__ == "__main__":
+    own_settings = Settings.from_environment()
+    telemetry.configure(own_settings, NAME)
+    give_way()
+    uvloop.run(run_service(Sales(), own_settings))

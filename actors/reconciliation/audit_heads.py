@@ -1,0 +1,173 @@
+"""Takes the audit log's head out of the database, so that a chain made anew after a change can be told from the first.
+
+Every minute in which the log has grown adds a line to a file of its own: the last entry's number and hash, signed with
+a key derived from the installation's secret. Each head vouches for everything before it, so only the newest one counts;
+the same goes into the log of the process, which is often shipped elsewhere. Whoever can change the database, but not
+this file or the secret, leaves traces; keep copies of the file where even this machine cannot change them.
+
+A line is in the file whole or not at all: what a power cut left unfinished is cut off before the next one is written.
+After restoring an older database on purpose, put the file away: it says, rightly, that entries are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import hashlib
+import hmac
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.process.clock import Clock
+from persistence.audit.chain import GENESIS, Head, read_head
+from persistence.audit.verification import DamagedLine, ExportedHead
+from persistence.database.connection import is_unavailable
+from persistence.database.moments import rfc3339
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "audit-heads.jsonl"  # in the data directory
+INTERVAL_SECONDS = 60.0  # a change undone within that time leaves no trace outside of the database
+
+
+class _Line(Struct, frozen=True, kw_only=True):
+    """One line of the file."""
+
+    seq: int
+    hash: str  # hex
+    at: str  # when it was exported, RFC 3339
+    mac: str  # HMAC-SHA256 of "seq.hash.at", hex
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def heads_key(secret: str) -> bytes:
+    """The key of the exported heads' signatures, derived from the installation's secret."""
+    return hmac.digest(secret.encode(), b"boxoffice/audit/heads/1", hashlib.sha256)
+
+
+def read_heads(path: Path, key: bytes) -> Iterator[ExportedHead | DamagedLine]:
+    """The exported heads, line by line. Raises `OSError` for a file that cannot be read.
+
+    A last line that is not finished is left out: it is being written, or was when the power failed.
+    """
+    with path.open("rb") as file:
+        for number, text in enumerate(file, 1):
+            if text.endswith(b"\n"):
+                yield _read(number, text, key)
+
+
+def _read(number: int, text: bytes, key: bytes) -> ExportedHead | DamagedLine:
+    try:
+        line = _decode(text)
+        hashed = bytes.fromhex(line.hash)
+    except ValueError:  # msgspec's errors are of this kind
+        return DamagedLine(line=number)
+    if not hmac.compare_digest(_mac(key, line.seq, line.hash, line.at).encode(), line.mac.encode()):
+        return DamagedLine(line=number)
+    return ExportedHead(line=number, seq=line.seq, hash=hashed, at=line.at)
+
+
+def _mac(key: bytes, seq: int, hashed: str, at: str) -> str:
+    return hmac.digest(key, f"{seq}.{hashed}.{at}".encode(), hashlib.sha256).hex()
+
+
+class AuditHeads:
+    """Exports the head of the audit log to one file. May be stopped at any line; several at once do no harm."""
+
+    def __init__(self, database: AsyncEngine, path: Path, key: bytes, clock: Clock) -> None:
+        self._database = database
+        self._path = path
+        self._key = key
+        self._clock = clock
+        self._last: tuple[int, bytes] | None = None  # exported; None: not looked yet
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Exports at once and then every minute until `stop` is set. Trouble with database or disk is put off."""
+        while not stop.is_set():
+            try:
+                await self.run_once()
+            except Exception as error:
+                if is_unavailable(error):
+                    log.warning("audit head not exported, the database is in trouble: %r", error)
+                elif isinstance(error, OSError):
+                    log.error("audit head not exported, the file cannot be written: %s", error)
+                else:
+                    raise
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
+
+    async def run_once(self) -> bool:
+        """Exports the head if it isn't the one exported last; whether it was exported."""
+        if self._last is None:
+            self._last = await asyncio.to_thread(self._last_exported)
+        async with self._database.connect() as connection:
+            head = await read_head(connection)
+        if head is None:
+            log.critical("audit log: the row of audit_head is missing")
+            return False
+        if (head.seq, head.hash) == self._last:
+            return False
+        if head.seq <= self._last[0]:
+            log.critical("audit log: entry %s was its last, now it ends with entry %s", self._last[0], head.seq)
+        await asyncio.to_thread(self._append, head)
+        self._last = (head.seq, head.hash)
+        log.info("audit log: exported head %s %s", head.seq, head.hash.hex())
+        return True
+
+    def _last_exported(self) -> tuple[int, bytes]:
+        """The newest head in the file; that of an empty log, which is not exported, if there is none."""
+        last = (0, GENESIS)
+        with contextlib.suppress(FileNotFoundError):
+            for each in read_heads(self._path, self._key):
+                if isinstance(each, ExportedHead):
+                    last = (each.seq, each.hash)
+        return last
+
+    def _append(self, head: Head) -> None:
+        hashed, at = head.hash.hex(), rfc3339(self._clock.now_ms())
+        line = _Line(seq=head.seq, hash=hashed, at=at, mac=_mac(self._key, head.seq, hashed, at))
+        text = msgspec.json.encode(line) + b"\n"
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # goes with the descriptor
+            _cut_unfinished(descriptor)
+            if os.write(descriptor, text) < len(text):
+                raise OSError(errno.ENOSPC, "no space for a whole line", str(self._path))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_directory(self._path.parent)
+
+
+def _cut_unfinished(descriptor: int) -> None:
+    """Cuts off what follows the last line break: a line that was not written to its end."""
+    size = end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - 4096)
+        position = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if position >= 0:
+            end = start + position + 1
+            break
+        end = start
+    if end < size:
+        log.warning("audit heads: cut off a line that was not written to its end")
+        os.ftruncate(descriptor, end)
+
+
+def _sync_directory(path: Path) -> None:
+    """The file's name must outlive a power cut, too."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,409 @@
+"""Mends what a reconciliation has found, as far as it can be mended, and says what it did.
+
+The journal is never touched: what follows from it is made to follow again (an owner starts afresh from it, rows are
+written as it says, readers are told anew), money is moved by the ordinary commands, and the rest is only reported.
+Where several witnesses contradict the journal, it may itself have been changed: nothing is made to follow from it then,
+unless what was published vouches for it. A dry run says what would be done and does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.gateway.gateway import Gateway, Unavailable
+from actors.money.refunding import pay_out
+from actors.money.settlement import NOT_CHARGED, give_back, settle
+from actors.receivers.replaying import Replay
+from actors.receivers.sales import Sales
+from actors.reconciliation import event_check, provider_books, receiver_checks
+from actors.reconciliation.checks import OFFENDERS_SHOWN, Report
+from actors.reconciliation.event_check import compare_events
+from actors.reconciliation.provider_books import Stray, examine_books, is_id
+from actors.reconciliation.reconciler import BrokenJournal, Reconciler
+from actors.reconciliation.table_checks import OUTCOME_WITHIN_MS
+from engine.commands import Expire
+from engine.events import Record, ScheduleCancelled, TermsChanged
+from engine.payment import Payment, PaymentStatus
+from engine.refusals import Refusal
+from engine.turn import Step
+from persistence.bookings import refunds
+from persistence.bookings.bookings import PaymentRow, find_booking, find_payment
+from persistence.events.feed import MemoryEventFeed
+from persistence.events.log import EventLog, LogUnavailable, MemoryEventLog
+from persistence.journal.journal import drop_snapshots
+from persistence.journal.rows import Rows
+from persistence.providers.provider import (
+    NEVER_CHARGED_AFTER_MS,
+    Approved,
+    Declined,
+    Provider,
+    ProviderUnavailable,
+    Refunded,
+)
+from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, differing, rewrite
+from persistence.seats.cache import CacheUnavailable
+
+CAUGHT_UP_SECONDS = 10.0  # for what a new owner does by itself: publishing, telling readers
+POLL_SECONDS = 0.05
+
+# What follows from the journal, and what may have led it astray: each is a witness of its own.
+ROWS = frozenset({*(f"{table.name}_equal_journal" for table in TABLES), "schedule_equals_journal"})
+MEMORY = frozenset({"memory_equals_journal", "snapshot_equals_journal"})
+FOLLOWS = frozenset({"seats_sold_once", "sold_seats_equal_bookings", "money_is_conserved"})
+
+Action = tuple[str, bool]  # what was done, or would be; whether it was
+Way = Callable[[str, bool], Awaitable[list[Action]]]
+Forget = Callable[[str], Awaitable[object]]
+
+logger = logging.getLogger(__name__)
+
+
+class Mended(Struct, frozen=True, kw_only=True):
+    """What was done about a check, or would be."""
+
+    check: str
+    action: str
+    done: bool  # False: a dry run, or it cannot be done here
+
+
+class Repair:
+    """Mends schedules. Holds nothing."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        database: AsyncEngine,
+        gateway: Gateway[Any],
+        reconciler: Reconciler,
+        providers: Mapping[str, Provider],
+        forget_view: Forget,
+        log: EventLog | None = None,
+    ) -> None:
+        """`forget_view` takes a schedule's view out of the seat cache; `log` is where events are published."""
+        self._pool = pool
+        self._database = database
+        self._gateway = gateway
+        self._reconciler = reconciler
+        self._forget_view = forget_view
+        self._log = log
+        self.providers = providers
+        # In the order in which they are gone through: an owner that starts afresh must find a good snapshot.
+        self._ways: dict[str, Way] = {
+            "snapshot_equals_journal": self._drop_snapshots,
+            "memory_equals_journal": self._start_afresh,
+            **{f"{table.name}_equal_journal": self._rewriting(table) for table in TABLES},
+            "schedule_equals_journal": self._rewrite_schedule,
+            "seat_map_equals_journal": self._show_anew,
+            "holds_end_in_time": self._wake,
+            "published_equals_head": self._publish,
+            event_check.NAME: self._publish_anew,
+            "payments_have_an_outcome": self._settle,
+            "refunds_are_paid_out": self._pay_out,
+            provider_books.NAME: self._give_back,
+            receiver_checks.NAME: self._count_again,
+        }
+
+    async def mend(self, report: Report, *, dry_run: bool) -> list[Mended]:
+        """Goes through the checks that do not hold. What cannot be done now is said, and the next one follows."""
+        doubt = await self._doubt(report)
+        mended = []
+        for name in sorted(report.failing, key=[*self._ways, *sorted(report.failing)].index):
+            for action, done in await self._treat(name, report, doubt, dry_run):
+                mended.append(Mended(check=name, action=action, done=done))
+        self._reconciler.forget(report.schedule_id)
+        if not dry_run:
+            for each in mended:
+                logger.warning("repair of schedule %s, %s: %s", report.schedule_id, each.check, each.action)
+        return mended
+
+    async def _treat(self, name: str, report: Report, doubt: str, dry_run: bool) -> list[Action]:
+        """What is done about one check."""
+        if name in FOLLOWS and report.failing & ROWS:
+            return [("nothing by itself: it follows from rows that are not as the journal says", False)]
+        way = self._ways.get(name)
+        if way is None:
+            return [("nothing: the journal is never changed, a person must look into it", False)]
+        if doubt:
+            return [(f"nothing: {doubt}", False)]
+        if name == provider_books.NAME and dry_run and report.failing & ROWS:
+            return [("looked at again once the rows are as the journal says", False)]
+        try:
+            return await way(report.schedule_id, dry_run) or [("nothing is left to do", True)]
+        except (Unavailable, ProviderUnavailable, LogUnavailable, CacheUnavailable, BrokenJournal) as error:
+            return [(f"put off: {error}", False)]
+
+    async def _doubt(self, report: Report) -> str:
+        """Why nothing must be made to follow from the journal; empty if there is no reason."""
+        if "journal_is_whole" in report.failing:
+            return "as long as the journal is damaged, nothing is made to follow from it"
+        if not (report.failing & ROWS and report.failing & MEMORY):
+            return ""
+        both = "tables and memory both contradict the journal, which may itself have been changed"
+        if self._log is None:
+            return f"{both}: a person must compare them"
+        try:
+            compared = await self._compared(report.schedule_id)
+        except LogUnavailable as error:
+            return f"{both}, and what was published cannot be read: {error}"
+        if compared.differing:
+            versions = ", ".join(map(str, compared.differing[:OFFENDERS_SHOWN]))
+            return f"{both}: at version {versions} it says something else than was published"
+        if compared.missing_from is not None:
+            return f"{both}, and not all of it is found published: a person must compare them"
+        return ""
+
+    async def _compared(self, schedule_id: str) -> event_check.Comparison:
+        assert self._log is not None, "asked for only where events are published"
+        query = "SELECT least(published_seq, seq) FROM schedule_heads WHERE schedule_id = $1"
+        published_seq = await self._pool.fetchval(query, schedule_id)
+        return await compare_events(self._reconciler, self._log, schedule_id, published_seq)
+
+    # --- owner and readers --------------------------------------------------------------------------------------------
+    async def _start_afresh(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        if not dry_run:
+            await self._gateway.retire(schedule_id)
+            await self._send_nothing(schedule_id)
+        return [("its owner is replaced by one that reads the journal", not dry_run)]
+
+    async def _show_anew(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        told = "readers' seat map is dropped, and a new owner shows it anew"
+        if dry_run:
+            return [(told, False)]
+        await self._gateway.retire(schedule_id)
+        await self._forget_view(schedule_id)
+        await self._send_nothing(schedule_id)
+
+        async def shown() -> bool:
+            return await self._reconciler.cache.get(schedule_id) is not None
+
+        return [(told, await _until(shown))]
+
+    async def _wake(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        if not dry_run:
+            await self._send_nothing(schedule_id)
+        return [("its owner is woken to end them", not dry_run)]
+
+    async def _count_again(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        if not dry_run:
+            feed = MemoryEventFeed(MemoryEventLog())  # nothing comes of it: everything is read from the journal
+            await Replay(self._pool, self._reconciler.journal, Sales(), feed).again(schedule_id)
+        return [("its sales figures are made again from the journal", not dry_run)]
+
+    async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        if not dry_run:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await drop_snapshots(connection, schedule_id)
+            await self._gateway.retire(schedule_id)
+        return [("its snapshots are dropped, and its next owner replays the journal from the start", not dry_run)]
+
+    async def _send_nothing(self, schedule_id: str) -> None:
+        """Any command brings an owner up, and this one does only what is due anyway."""
+        await self._gateway.send(schedule_id, Expire(), request_id="")
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+    async def _publish(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        row = await self._pool.fetchrow(
+            "SELECT seq, published_seq FROM schedule_heads WHERE schedule_id = $1", schedule_id
+        )
+        if row is not None and row["published_seq"] > row["seq"]:
+            return await self._publish_from(schedule_id, 1, dry_run)  # nobody knows what it was
+        told = "its owner is woken and publishes from the watermark on"
+        if dry_run:
+            return [(told, False)]
+        await self._send_nothing(schedule_id)
+        return await self._until_published(schedule_id, told)
+
+    async def _publish_anew(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        if self._log is None:
+            return [("nothing: no event log is set up here", False)]
+        compared = await self._compared(schedule_id)
+        actions: list[Action] = []
+        if compared.missing_from is not None:
+            actions += await self._publish_from(schedule_id, compared.missing_from, dry_run)
+        if compared.differing or not actions:
+            actions.append(("nothing: what is on the log cannot be taken back, a person must tell its readers", False))
+        return actions
+
+    async def _publish_from(self, schedule_id: str, version: int, dry_run: bool) -> list[Action]:
+        told = f"the watermark is set back, and a new owner publishes from version {version} on"
+        if dry_run:
+            return [(told, False)]
+        # The epoch, so that the owner there is cannot raise the watermark again.
+        await self._pool.execute(
+            "UPDATE schedule_heads SET published_seq = $2, epoch = epoch + 1 WHERE schedule_id = $1",
+            schedule_id,
+            version - 1,
+        )
+        await self._gateway.retire(schedule_id)
+        await self._send_nothing(schedule_id)
+        return await self._until_published(schedule_id, told)
+
+    async def _until_published(self, schedule_id: str, told: str) -> list[Action]:
+        seq = await self._pool.fetchval("SELECT seq FROM schedule_heads WHERE schedule_id = $1", schedule_id)
+
+        async def published() -> bool:
+            query = "SELECT published_seq >= $2 FROM schedule_heads WHERE schedule_id = $1"
+            return bool(await self._pool.fetchval(query, schedule_id, seq))
+
+        done = await _until(published)
+        return [(told if done else f"{told}, which is still going on", done)]
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+    def _rewriting(self, table: Table) -> Way:
+        async def mend(schedule_id: str, dry_run: bool) -> list[Action]:
+            mirror = await self._reconciler.mirror(schedule_id)
+            async with self._pool.acquire() as connection, connection.transaction():
+                await self._hold_still(connection, mirror, schedule_id)
+                sheet = mirror.sheets[table.name]
+                wrong = await differing(connection, table, schedule_id, sheet)
+                if not dry_run:
+                    await rewrite(connection, table, schedule_id, sheet, wrong)
+            fates = ("removed", "written as the journal says")
+            actions = [
+                (f"{table.name} {row_id} is {fates[row_id in sheet.rows]}", not dry_run)
+                for row_id in wrong[:OFFENDERS_SHOWN]
+            ]
+            if len(wrong) > OFFENDERS_SHOWN:
+                actions.append((f"and so are {len(wrong) - OFFENDERS_SHOWN} more of {table.name}", not dry_run))
+            return actions
+
+        return mend
+
+    async def _rewrite_schedule(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        mirror = await self._reconciler.mirror(schedule_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._hold_still(connection, mirror, schedule_id)
+            if not dry_run:
+                state, now_ms = mirror.state, self._reconciler.now_ms()
+                for statement, row in _about_schedule(mirror, now_ms, TermsChanged(state.on)):
+                    await connection.execute(statement, schedule_id, *row)
+                if state.cancelled is None:
+                    query = "UPDATE schedules SET cancelled_at = NULL, cancellation_reason = NULL WHERE id = $1"
+                    await connection.execute(query, schedule_id)
+                else:
+                    cancelled = ScheduleCancelled(state.cancelled.reason, state.cancelled.by)
+                    for statement, row in _about_schedule(mirror, state.cancelled.at_ms, cancelled):
+                        await connection.execute(statement, schedule_id, *row)
+        return [("its terms are written as the journal says", not dry_run)]
+
+    async def _hold_still(self, connection: Any, mirror: Mirror, schedule_id: str) -> None:
+        """Keeps the schedule's owner from committing until this transaction ends, and reads the journal up to there."""
+        await connection.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", schedule_id)
+        await self._reconciler.follow(mirror, schedule_id, connection)
+
+    # --- money --------------------------------------------------------------------------------------------------------
+    async def _settle(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        rows = await self._pool.fetch(
+            "SELECT id::text FROM payments WHERE schedule_id = $1 AND status = 'requested'"
+            " AND requested_at < to_timestamp($2::float8 / 1000) ORDER BY requested_at",
+            schedule_id,
+            self._reconciler.now_ms() - OUTCOME_WITHIN_MS,
+        )
+        return [await self._settle_one(row[0], dry_run) for row in rows]
+
+    async def _settle_one(self, payment_id: str, dry_run: bool) -> Action:
+        row = await find_payment(self._database, payment_id, None)
+        provider = None if row is None else self.providers.get(row.payment.provider)
+        if row is None or provider is None:
+            return f"payment {payment_id}: its provider is not set up here", False
+        now_ms = self._reconciler.now_ms()  # before asking: a None counts for the moment it was asked
+        outcome = await provider.look_up(row.ref)
+        if outcome is None and now_ms - row.payment.requested_ms >= NEVER_CHARGED_AFTER_MS:
+            outcome = NOT_CHARGED
+        if not isinstance(outcome, Approved | Declined):
+            return f"payment {payment_id}: {provider.name} does not tell what became of it", False
+        told = f"payment {payment_id} is settled: {type(outcome).__name__.lower()} at {provider.name}"
+        if not dry_run:
+            await settle(self._database, self._gateway, row, outcome)
+        return told, not dry_run
+
+    async def _pay_out(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        actions: list[Action] = []
+        rows = await self._pool.fetch(
+            "SELECT id::text, provider FROM refunds WHERE schedule_id = $1 AND status = 'requested' ORDER BY id",
+            schedule_id,
+        )
+        for refund_id, name in rows:
+            due, provider = await refunds.due(self._database, refund_id), self.providers.get(name)
+            if due is None or provider is None:
+                actions.append((f"refund {refund_id}: {name} is not set up here, or its payment is missing", False))
+            elif dry_run:
+                actions.append((f"refund {refund_id} is asked of {name}", False))
+            else:
+                outcome = await pay_out(self._gateway, provider, due)
+                told = type(outcome).__name__.lower()
+                actions.append((f"refund {refund_id} is asked of {name}: {told}", isinstance(outcome, Refunded)))
+        return actions
+
+    async def _give_back(self, schedule_id: str, dry_run: bool) -> list[Action]:
+        """Settles what a provider has taken for this schedule and we do not have as taken, or gives it back."""
+        actions: list[Action] = []
+        for provider in self.providers.values():
+            check, strays = await examine_books(self._pool, self._reconciler, provider, schedule_id)
+            actions += [await self._return(schedule_id, provider.name, stray, dry_run) for stray in strays]
+            others = len(check.offenders) - len(strays)
+            if others > 0:
+                told = f"nothing for {others} others: what {provider.name} did by itself, a person must put right"
+                actions.append((told, False))
+        return actions
+
+    async def _return(self, schedule_id: str, name: str, stray: Stray, dry_run: bool) -> Action:
+        told = f"payment {stray.payment_id or stray.theirs.payment_id or stray.theirs.reference}"
+        row = await self._as_ours(schedule_id, name, stray)
+        if row is None:
+            return f"{told} belongs to no booking here: give it back at {name}", False
+        if row.payment.status is PaymentStatus.REQUESTED:
+            if not dry_run:
+                await settle(self._database, self._gateway, row, Approved(stray.theirs.reference))
+            return f"{told} is approved", not dry_run
+        if not dry_run:
+            answer = await give_back(self._gateway, row, stray.theirs.reference)
+            if isinstance(answer, Refusal):
+                return f"{told} is not given back: {answer.code}", False
+        return f"{told} is given back", not dry_run
+
+    async def _as_ours(self, schedule_id: str, name: str, stray: Stray) -> PaymentRow | None:
+        """The provider's payment as a row of ours; made up from its booking where we never had it."""
+        theirs = stray.theirs
+        if stray.payment_id is not None:
+            return await find_payment(self._database, stray.payment_id, None)
+        if theirs.booking_id is None or not is_id(theirs.booking_id):
+            return None
+        booking = await find_booking(self._database, theirs.booking_id, None)
+        if booking is None or booking.schedule_id != schedule_id:
+            return None
+        given = theirs.payment_id if theirs.payment_id is not None and is_id(theirs.payment_id) else None
+        # By the reference where the provider has no id of ours, so that a repeat is known for one.
+        payment_id = given or str(uuid5(UUID(booking.id), theirs.reference))
+        declined = PaymentStatus.DECLINED  # given up, as far as we are concerned
+        return PaymentRow(
+            payment=Payment(payment_id, theirs.amount, declined, theirs.created_ms, name, reference=theirs.reference),
+            booking_id=booking.id,
+            schedule_id=schedule_id,
+            customer_id=booking.customer_id,
+            currency=theirs.currency,
+        )
+
+
+def _about_schedule(
+    mirror: Mirror, at_ms: int, event: TermsChanged | ScheduleCancelled
+) -> Sequence[tuple[str, tuple[object, ...]]]:
+    """The statements by which the journal has the schedule's row follow an event."""
+    return Rows.of(mirror.state.plan, [Step(Record(mirror.seq, at_ms, event), None)]).schedule
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> bool:
+    """Waits for something that somebody else does; whether it came to pass in time."""
+    for _ in range(int(CAUGHT_UP_SECONDS / POLL_SECONDS)):
+        if await condition():
+            return True
+        await asyncio.sleep(POLL_SECONDS)
+    return await condition()

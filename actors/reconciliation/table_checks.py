@@ -1,0 +1,194 @@
+"""What must hold of a schedule in the tables: each place sold once, money conserved, nothing left lying.
+
+Queries on one consistent picture of the database; each costs one pass over the schedule's rows at most.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, checked, none_of
+from engine.seating_plan import SeatingPlan
+from engine.state import HELD, SOLD
+from persistence.reconciliation import money
+from persistence.reconciliation.table_mirror import (
+    TABLES,
+    Connection,
+    Mirror,
+    Table,
+    described,
+    differing,
+    table_digest,
+)
+
+# What is younger may still be on its way: an event, a payment's outcome, a refund, the end of a hold.
+PUBLISHED_WITHIN_MS = 60_000
+OUTCOME_WITHIN_MS = 300_000
+PAID_OUT_WITHIN_MS = 900_000
+EXPIRED_WITHIN_MS = 60_000
+
+
+class Head(Struct, frozen=True):
+    """The schedule's head row."""
+
+    seq: int
+    published_seq: int
+
+
+async def against_journal(connection: Connection, schedule_id: str, mirror: Mirror) -> list[Check]:
+    """The current tables, and the schedule's own row, say what the journal says."""
+    checks = [await _table(connection, table, schedule_id, mirror) for table in TABLES]
+    return [*checks, await _schedule(connection, schedule_id, mirror), await _sold(connection, schedule_id, mirror)]
+
+
+async def by_themselves(
+    connection: Connection, schedule_id: str, plan: SeatingPlan, head: Head, now_ms: int, *, publishing: bool
+) -> list[Check]:
+    """What can be told without the journal's replay."""
+    checks = [
+        await _seats(connection, schedule_id, plan),
+        await _money(connection, schedule_id),
+        *await _overdue(connection, schedule_id, now_ms),
+    ]
+    if publishing:
+        checks.append(await _published(connection, schedule_id, head, now_ms))
+    return checks
+
+
+async def _table(connection: Connection, table: Table, schedule_id: str, mirror: Mirror) -> Check:
+    sheet = mirror.sheets[table.name]
+    name, expected = f"{table.name}_equal_journal", f"rows: {len(sheet.rows)}"
+    actual = await table_digest(connection, table, schedule_id)
+    if actual == sheet.digest:
+        return checked(name, expected, expected)
+    wrong = await differing(connection, table, schedule_id, sheet)
+    told = await described(connection, table, schedule_id, sheet, wrong[:OFFENDERS_SHOWN])
+    return checked(name, expected, f"rows: {actual[0]}, wrong: {len(wrong)}", told, holds=False)
+
+
+# --- the schedule's own row -------------------------------------------------------------------------------------------
+async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) -> Check:
+    """The schedule's own row says on what terms it is sold."""
+    terms = mirror.state.on
+    row = await connection.fetchrow(
+        "SELECT currency, prices::text, (extract(epoch from starts_at) * 1000)::bigint AS starts_at,"
+        " coalesce((extract(epoch from sale_opens_at) * 1000)::bigint, 0) AS sale_opens_at,"
+        " (extract(epoch from coalesce(sale_closes_at, starts_at)) * 1000)::bigint AS sale_closes_at, hold_seconds,"
+        " coalesce(max_seats_per_customer, 0) AS max_seats_per_customer, refund_policy::text,"
+        " cancelled_at IS NOT NULL AS cancelled FROM schedules WHERE id = $1",
+        schedule_id,
+    )
+    expected = {
+        "currency": terms.currency,
+        "prices": terms.prices,
+        "starts_at": terms.starts_at_ms,
+        "sale_opens_at": terms.sale_opens_at_ms,
+        "sale_closes_at": terms.sale_closes_at_ms,
+        "hold_seconds": terms.hold_ms // 1000,
+        "max_seats_per_customer": terms.max_seats_per_customer,
+        "refund_policy": [msgspec.structs.asdict(step) for step in terms.refund_policy],
+        "cancelled": mirror.state.cancelled is not None,
+    }
+    assert row is not None, "its venue's plan was read by it"
+    actual = dict(row)
+    for name in ("prices", "refund_policy"):
+        actual[name] = msgspec.json.decode(actual[name])
+    wrong = [f"{name}: {_short(actual[name])}, {_short(due)}" for name, due in expected.items() if actual[name] != due]
+    name, found = "schedule_equals_journal", f"{len(wrong)} of them differ" if wrong else "the journal's terms"
+    return checked(name, "the journal's terms", found, [f"{each} in the journal" for each in wrong])
+
+
+def _short(value: object) -> str:
+    return msgspec.json.encode(value).decode()[:200]
+
+
+# --- seats ------------------------------------------------------------------------------------------------------------
+async def _seats(connection: Connection, schedule_id: str, plan: SeatingPlan) -> Check:
+    """No seat belongs to two live bookings; standing room is not overfull."""
+    rows = await connection.fetch(
+        "SELECT seat, count(*) AS times, (array_agg(id::text ORDER BY id))[1:3] AS owners"
+        " FROM bookings, unnest(seats) AS seat"
+        " WHERE schedule_id = $1 AND status = ANY($2) GROUP BY seat HAVING count(*) > 1 ORDER BY seat",
+        schedule_id,
+        list(money.LIVE),
+    )
+    capacity = {area.id: area.capacity for area in plan.areas}
+    twice = [f"{seat}: {', '.join(owners)}" for seat, times, owners in rows if times > capacity.get(seat, 1)]
+    return none_of("seats_sold_once", twice)
+
+
+async def _sold(connection: Connection, schedule_id: str, mirror: Mirror) -> Check:
+    """Sold and held places, counted in the seats as the journal has them and in the tables' bookings."""
+    state = mirror.state
+    in_seats = {
+        name: state.seats.count(each) + sum(area[each] for area in state.areas)
+        for name, each in (("sold", SOLD), ("held", HELD))
+    }
+    rows = await connection.fetch(
+        "SELECT status, coalesce(sum(cardinality(seats)), 0) AS places FROM bookings"
+        " WHERE schedule_id = $1 AND status = ANY($2) GROUP BY status",
+        schedule_id,
+        list(money.LIVE),
+    )
+    in_bookings = {"sold": 0, "held": 0}
+    for status, places in rows:
+        in_bookings["held" if status == "held" else "sold"] += places
+    expected, actual = (f"{each['sold']} sold, {each['held']} held" for each in (in_seats, in_bookings))
+    return checked("sold_seats_equal_bookings", expected, actual)
+
+
+# --- money ------------------------------------------------------------------------------------------------------------
+async def _money(connection: Connection, schedule_id: str) -> Check:
+    """Of each booking: what was taken, less what goes back and the fees kept, is what its seats cost."""
+    total, wrong = await money.balance(connection, schedule_id, OFFENDERS_SHOWN)
+    left = total.taken - total.refunded - total.fees
+    return checked(
+        "money_is_conserved",
+        f"{total.value} in live bookings",
+        f"{left} = {total.taken} taken - {total.refunded} refunded - {total.fees} kept as fees",
+        wrong,
+        holds=not wrong and left == total.value,
+    )
+
+
+# --- what somebody should have brought to its end ---------------------------------------------------------------------
+async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> list[Check]:
+    checks = []
+    for name, table, within_ms in (
+        ("payments_have_an_outcome", "payments", OUTCOME_WITHIN_MS),
+        ("refunds_are_paid_out", "refunds", PAID_OUT_WITHIN_MS),
+    ):
+        rows = await connection.fetch(
+            f"SELECT id::text FROM {table} WHERE schedule_id = $1 AND status = 'requested'"  # noqa: S608  # constants
+            " AND requested_at < to_timestamp($2::float8 / 1000) ORDER BY requested_at",
+            schedule_id,
+            now_ms - within_ms,
+        )
+        checks.append(none_of(name, [row[0] for row in rows]))
+    held = await connection.fetch(
+        "SELECT b.id::text FROM bookings b LEFT JOIN payments p ON p.id = b.payment_id"
+        " WHERE b.schedule_id = $1 AND b.status = 'held' AND coalesce(p.status, '') <> 'requested'"
+        " AND b.expires_at < to_timestamp($2::float8 / 1000) ORDER BY b.expires_at",
+        schedule_id,
+        now_ms - EXPIRED_WITHIN_MS,
+    )
+    return [*checks, none_of("holds_end_in_time", [row[0] for row in held])]
+
+
+async def _published(connection: Connection, schedule_id: str, head: Head, now_ms: int) -> Check:
+    """Every event is published soon. A schedule that was only opened waits for its first owner to tell of it."""
+    name, expected = "published_equals_head", f"up to version {head.seq}"
+    if head.published_seq == head.seq or head.seq == 1:
+        return checked(name, expected, expected)
+    actual = f"up to version {head.published_seq}"
+    if head.published_seq > head.seq:
+        return checked(name, expected, actual)
+    first = head.published_seq + 1
+    at_ms = await connection.fetchval(
+        "SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq = $2", schedule_id, first
+    )
+    if at_ms is not None and now_ms - at_ms < PUBLISHED_WITHIN_MS:
+        return checked(name, expected, f"{actual}, the rest is on its way", holds=True)
+    late = range(first, min(head.seq, first + OFFENDERS_SHOWN) + 1)
+    return checked(name, expected, actual, [f"version {version}" for version in late])

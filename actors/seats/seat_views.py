@@ -1,0 +1,424 @@
+"""The read path: what an API process knows of the schedules somebody looks at, without ever asking a schedule's actor.
+
+Local copies are kept live by the cache's announcements. Guarantees: a version is never followed by an older one; a copy
+that may have missed something is validated before it is shown again, against the cache or, failing that, the journal;
+with the cache away a reader still gets an answer no older than 250 ms (or five times what reading the journal takes);
+memory does not grow with slow consumers, who get changes merged or a fresh view.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from msgspec import Struct
+
+from engine.seating_plan import SeatingPlan
+from persistence.database.ending_tasks import end
+from persistence.journal.journal import UnknownSchedule
+from persistence.seats.cache import AreaCounts, CacheUnavailable, SeatCache, SeatDelta, SeatView, merge
+
+logger = logging.getLogger(__name__)
+
+COPIES = 256  # 13 MB of states if every one is a 50,000-seat house
+RECENT_DELTAS = 1_000  # 50 s of a sale at 20 publications a second: longer than a browser takes to come back
+RECENT_CHANGES = 10_000  # per schedule, about 1 MB
+OFFLINE_PATIENCE_SECONDS = 0.25  # how old a copy may be while nothing keeps it live
+CACHE_PAUSE_SECONDS = (
+    1.0  # after a failure the cache is left alone for so long: its time-outs must not slow readers down
+)
+MIND_SECONDS = 1.0  # how often copies with subscribers are looked after
+BACK_OFF_FIRST_SECONDS = 0.05
+BACK_OFF_MOST_SECONDS = 2.0
+
+Load = Callable[[str], Awaitable[SeatView | None]]
+PlanOf = Callable[[str], Awaitable[SeatingPlan]]
+
+
+class CategoryCount(Struct, frozen=True):
+    """Places of one category, seats and standing room together."""
+
+    total: int
+    free: int
+    held: int
+    sold: int
+    blocked: int
+
+
+class Availability(Struct, frozen=True):
+    """What is left of a schedule at one version. Categories stand in the plan's order."""
+
+    version: int
+    by_category: dict[str, CategoryCount]
+
+
+class Changes:
+    """What one consumer has not seen yet. Waiting may be cancelled and taken up again without losing anything."""
+
+    def __init__(self, copy: _Copy, seen: int | None) -> None:
+        self._copy = copy
+        self._seen = seen  # the consumer's version; None: it has nothing
+        self._news = asyncio.Event()
+        self._ended = False
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> SeatView | SeatDelta:
+        """The next change, or a whole view for who has none or lags too far behind."""
+        while not (self._ended or self._copy.ended):
+            change = self._copy.change_after(self._seen)
+            if change is not None:
+                self._seen = change.version
+                return change
+            self._news.clear()
+            await self._news.wait()
+        raise StopAsyncIteration
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def end(self) -> None:
+        """Ends the iteration, also of one who waits."""
+        self._ended = True
+        self._news.set()
+
+
+class SeatViews:
+    """Local copies of seat views: at most `capacity`, and besides those that somebody subscribes to.
+
+    `load` reads a schedule's view from the journal (None: no such schedule), `plan_of` gives its seating plan. Methods
+    that read raise `UnknownSchedule`, and what `load` raises when neither the cache nor the journal can be read.
+    """
+
+    def __init__(
+        self,
+        cache: SeatCache,
+        load: Load,
+        plan_of: PlanOf,
+        *,
+        capacity: int = COPIES,
+        mind_seconds: float = MIND_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache = cache
+        self._load = load
+        self._plan_of = plan_of
+        self._capacity = capacity
+        self._mind_seconds = mind_seconds
+        self._now = now
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._flights: dict[str, _Flight] = {}
+        self._subscription = 0  # the number of the current subscription
+        self._subscribed = False
+        self._attempted = asyncio.Event()
+        self._cache_paused_until = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to listen. Returns when the first attempt to subscribe is through, successful or not."""
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._mind())]
+        for task in self._tasks:
+            task.add_done_callback(_report)
+        await self._attempted.wait()
+
+    async def stop(self) -> None:
+        """Ends every subscription and lets go of everything."""
+        for copy in self._copies.values():
+            copy.end()
+        await end([*self._tasks, *(flight.task for flight in self._flights.values())])
+        self._copies.clear()
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+    async def view(self, schedule_id: str) -> SeatView:
+        """The schedule's seats now."""
+        return (await self._current(schedule_id)).view
+
+    async def availability(self, schedule_id: str) -> Availability:
+        """The schedule's counts now; computed once, then kept up to date change by change."""
+        copy = await self._current(schedule_id)
+        if copy.counts is None:
+            plan = await self._plan_of(schedule_id)
+            # From the view as it is now: it may have moved on during the wait.
+            copy.counts = copy.counts or _Counts(plan, copy.view)
+        return copy.counts.availability(copy.view.version)
+
+    def deltas_since(self, schedule_id: str, version: int) -> list[SeatDelta] | None:
+        """What leads from `version` to the local copy, oldest first; None if that is no longer known."""
+        copy = self._copies.get(schedule_id)
+        return None if copy is None else copy.deltas_since(version)
+
+    def subscribe(self, schedule_id: str, *, after: int | None = None) -> AbstractAsyncContextManager[Changes]:
+        """What happens to the schedule: first the view, then changes, merged as far as the consumer falls behind.
+
+        With `after`, the version a consumer has from before, the view is left out if the changes since are still known.
+        """
+        return self._subscribe(schedule_id, after)
+
+    @asynccontextmanager
+    async def _subscribe(self, schedule_id: str, after: int | None) -> AsyncIterator[Changes]:
+        copy = await self._current(schedule_id)
+        if after is not None and after > copy.view.version:
+            # Another process was ahead of this one when it served this consumer: do not send it back in time.
+            copy = await self._fly(schedule_id)
+        while self._copies.get(schedule_id) is not copy:  # evicted while this waited
+            copy = await self._current(schedule_id)
+        changes = Changes(copy, None if after is None or copy.deltas_since(after) is None else after)
+        copy.subscribers.add(changes)
+        try:
+            yield changes
+        finally:
+            copy.subscribers.discard(changes)
+
+    async def _current(self, schedule_id: str) -> _Copy:
+        copy = self._copies.get(schedule_id)
+        if copy is None or not self._is_fresh(copy):
+            return await self._fly(schedule_id)
+        self._copies.move_to_end(schedule_id)
+        return copy
+
+    def _is_fresh(self, copy: _Copy) -> bool:
+        if self._subscribed:
+            return copy.live_in == self._subscription and copy.view.version >= copy.announced
+        return self._now() - copy.checked_at < copy.patience_seconds
+
+    # --- fetching -----------------------------------------------------------------------------------------------------
+    async def _fly(self, schedule_id: str) -> _Copy:
+        """Fetches the schedule's view, together with everybody who wants it at the same time."""
+        # Shielded: a reader that goes away does not take it away from the others.
+        return await asyncio.shield(self._start_flight(schedule_id).task)
+
+    def _start_flight(self, schedule_id: str) -> _Flight:
+        flight = self._flights.get(schedule_id)
+        if flight is None:
+            flight = self._flights[schedule_id] = _Flight()
+            flight.task = asyncio.create_task(self._fetch(schedule_id, flight))
+            flight.task.add_done_callback(lambda task: self._land(schedule_id, task))
+        return flight
+
+    def _land(self, schedule_id: str, task: asyncio.Task[_Copy]) -> None:
+        self._flights.pop(schedule_id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.info("cannot read the seats of schedule %s: %r", schedule_id, error)
+
+    async def _fetch(self, schedule_id: str, flight: _Flight) -> _Copy:
+        # Taken before reading: what is announced from here on is heard, so that the copy is live from the start.
+        live_in = self._subscription if self._subscribed else None
+        patience_seconds = OFFLINE_PATIENCE_SECONDS
+        view = await self._cached(schedule_id)
+        copy = self._copies.get(schedule_id)
+        heard = max(flight.announced, 0 if copy is None else max(copy.announced, copy.view.version))
+        if view is None or view.version < heard:
+            started = self._now()
+            view = await self._loaded(schedule_id)
+            # No more than a fifth of the time goes into reading one journal.
+            patience_seconds = max(patience_seconds, 5 * (self._now() - started))
+            await self._store(view)
+        return self._install(view, flight.announced, live_in, patience_seconds)
+
+    async def _cached(self, schedule_id: str) -> SeatView | None:
+        if self._now() < self._cache_paused_until:
+            return None
+        try:
+            return await self._cache.get(schedule_id)
+        except CacheUnavailable:
+            self._cache_paused_until = self._now() + CACHE_PAUSE_SECONDS
+            return None
+
+    async def _loaded(self, schedule_id: str) -> SeatView:
+        view = await self._load(schedule_id)
+        if view is None:
+            if gone := self._copies.pop(schedule_id, None):
+                gone.end()
+            raise UnknownSchedule(schedule_id)
+        return view
+
+    async def _store(self, view: SeatView) -> None:
+        if self._now() < self._cache_paused_until:
+            return
+        try:
+            await self._cache.put(view)
+        except CacheUnavailable:
+            self._cache_paused_until = self._now() + CACHE_PAUSE_SECONDS
+
+    def _install(self, view: SeatView, announced: int, live_in: int | None, patience_seconds: float) -> _Copy:
+        copy = self._copies.get(view.schedule_id)
+        if copy is None:
+            copy = self._copies[view.schedule_id] = _Copy(view)
+            self._evict()
+        elif view.version > copy.view.version:
+            copy.advance(view.since(copy.view))
+        self._copies.move_to_end(view.schedule_id)
+        copy.announced = max(copy.announced, announced)
+        copy.live_in = live_in
+        copy.checked_at = self._now()
+        copy.patience_seconds = patience_seconds
+        return copy
+
+    def _evict(self) -> None:
+        """Forgets those not read for longest; the newest is the one being read now."""
+        excess = len(self._copies) - self._capacity
+        idle = [schedule_id for schedule_id, copy in self._copies.items() if not copy.subscribers][:-1]
+        for schedule_id in idle[: max(excess, 0)]:
+            del self._copies[schedule_id]
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+    async def _follow(self) -> None:
+        pause_seconds = BACK_OFF_FIRST_SECONDS
+        while True:
+            since = self._now()
+            try:
+                async with self._cache.deltas() as deltas:
+                    self._connected()
+                    async for delta in deltas:
+                        self._receive(delta)
+            except CacheUnavailable as error:
+                logger.warning("seat announcements are not heard, reading from the journal: %s", error)
+            finally:
+                self._subscribed = False
+                self._attempted.set()
+            if self._now() - since > BACK_OFF_MOST_SECONDS:
+                pause_seconds = BACK_OFF_FIRST_SECONDS
+            # Spread, so that not every process comes back in the same moment.
+            await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.0))
+            pause_seconds = min(2 * pause_seconds, BACK_OFF_MOST_SECONDS)
+
+    def _connected(self) -> None:
+        self._subscription += 1
+        self._subscribed = True
+        self._cache_paused_until = 0.0
+        self._attempted.set()
+        self._refresh_subscribed()
+
+    def _receive(self, delta: SeatDelta) -> None:
+        if flight := self._flights.get(delta.schedule_id):
+            flight.announced = max(flight.announced, delta.version)
+        copy = self._copies.get(delta.schedule_id)
+        if copy is None or delta.version <= copy.view.version:
+            return
+        copy.announced = max(copy.announced, delta.version)
+        # Equal, not merely older: an owner that does not know what readers have announces from 0, to make them read.
+        if delta.from_version == copy.view.version:
+            copy.advance(delta)
+            copy.live_in = self._subscription
+        elif copy.subscribers:
+            self._start_flight(delta.schedule_id)
+
+    async def _mind(self) -> None:
+        """Keeps subscribers going where no announcement does: with the cache away, or after a failed fetch."""
+        while True:
+            await asyncio.sleep(self._mind_seconds)
+            self._refresh_subscribed()
+
+    def _refresh_subscribed(self) -> None:
+        for schedule_id, copy in self._copies.items():
+            if copy.subscribers and not self._is_fresh(copy):
+                self._start_flight(schedule_id)
+
+
+class _Flight:
+    """A fetch under way."""
+
+    __slots__ = ("announced", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[_Copy]
+        self.announced = 0  # the newest version heard of meanwhile
+
+
+class _Copy:
+    """One schedule as this process knows it. Its version only rises."""
+
+    def __init__(self, view: SeatView) -> None:
+        self.view = view
+        self.announced = 0  # the newest version heard of
+        self.live_in: int | None = None  # the subscription that keeps it up to date
+        self.checked_at = 0.0
+        self.patience_seconds = OFFLINE_PATIENCE_SECONDS
+        self.counts: _Counts | None = None
+        self.recent: deque[SeatDelta] = deque()
+        self.recent_changes = 0
+        self.subscribers: set[Changes] = set()
+        self.ended = False
+
+    def advance(self, delta: SeatDelta) -> None:
+        before, self.view = self.view, self.view.after(delta)
+        if self.counts is not None:
+            self.counts.advance(before, delta)
+        self.recent.append(delta)
+        self.recent_changes += _size(delta)
+        while len(self.recent) > RECENT_DELTAS or self.recent_changes > RECENT_CHANGES:
+            self.recent_changes -= _size(self.recent.popleft())
+        for changes in self.subscribers:
+            changes.wake()
+
+    def deltas_since(self, version: int) -> list[SeatDelta] | None:
+        if version == self.view.version:
+            return []
+        deltas = [delta for delta in self.recent if delta.version > version]
+        if not deltas or deltas[0].from_version > version:
+            return None
+        return deltas
+
+    def change_after(self, seen: int | None) -> SeatView | SeatDelta | None:
+        if seen is None:
+            return self.view
+        deltas = self.deltas_since(seen)
+        if deltas is None:
+            return self.view
+        return merge(deltas) if deltas else None
+
+    def end(self) -> None:
+        self.ended = True
+        for changes in self.subscribers:
+            changes.wake()
+
+
+class _Counts:
+    """Places per category and state."""
+
+    def __init__(self, plan: SeatingPlan, view: SeatView) -> None:
+        assert len(view.states) == plan.size, "a view of another plan"
+        self._plan = plan
+        self._table = [[0, 0, 0, 0] for _ in plan.categories]
+        # `category_of` goes on with the areas' categories, hence the unequal lengths.
+        for (category, state), count in Counter(zip(plan.category_of, view.states, strict=False)).items():
+            self._table[category][state] = count
+        for position, counts in enumerate(view.areas):
+            self._add(position, counts, 1)
+        self._latest = Availability(-1, {})
+
+    def advance(self, before: SeatView, delta: SeatDelta) -> None:
+        for index, state in delta.seats:
+            row = self._table[self._plan.category_of[index]]
+            row[before.states[index]] -= 1
+            row[state] += 1
+        for position, counts in delta.areas:
+            self._add(position, before.areas[position], -1)
+            self._add(position, counts, 1)
+
+    def _add(self, position: int, counts: AreaCounts, sign: int) -> None:
+        row = self._table[self._plan.areas[position].category]
+        for state, count in enumerate((counts.left, counts.held, counts.sold, counts.blocked)):
+            row[state] += sign * count
+
+    def availability(self, version: int) -> Availability:
+        if self._latest.version != version:
+            rows = zip(self._plan.categories, self._table, strict=True)
+            self._latest = Availability(version, {name: CategoryCount(sum(row), *row) for name, row in rows})
+        return self._latest
+
+
+def _size(delta: SeatDelta) -> int:
+    return len(delta.seats) + len(delta.areas)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        # From here on reads go by the clock instead of announcements: right, but slower.
+        logger.error("listening to seat announcements ended by an error", exc_info=error)

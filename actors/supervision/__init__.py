@@ -1,0 +1,1 @@
+"""Starting, keeping and stopping everything that `boxoffice up` promises. No process outlives its parent."""

@@ -1,0 +1,123 @@
+"""The processes of our own that an instance runs: API workers, the background process, the payment sandbox.
+
+They are named by module and started with `python -m`; this file imports none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from persistence.embedded.instance import run_directory
+from persistence.embedded.outside import reach_tcp
+from persistence.embedded.process import Program
+
+LISTEN_FD_VARIABLE = "BOXOFFICE_LISTEN_FD"  # the listening socket a worker inherits
+READY_FILE_VARIABLE = "BOXOFFICE_READY_FILE"  # a worker makes this file once it serves
+BACKLOG = 2048  # connections waiting to be accepted: a crowd arriving while a worker is being replaced
+WORKER_STOP_SECONDS = 8.0  # a worker gives its requests 5 s
+
+
+class AddressError(RuntimeError):
+    """The HTTP address cannot be listened on; the message says why and what to do."""
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """The listening socket that all API workers share (port 0: any free one). Raises `AddressError`."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise AddressError(f"--host {host}: {error.strerror}") from error
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise AddressError(explain(host, port, error)) from error
+        listener.setblocking(False)
+        yield listener
+
+
+def explain(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use by {user_of(port)}: stop that, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} needs more rights than this user has: choose one from 1024 up with --port"
+    return f"cannot listen on {host}, port {port}: {error.strerror}"
+
+
+def user_of(port: int) -> str:
+    """Who listens on the port, as far as we are allowed to know."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid
+            ):
+                words = " ".join(psutil.Process(connection.pid).cmdline())
+                return f"pid {connection.pid} ({words[:80]})"
+    return "another program"
+
+
+def local_url(host: str, port: int) -> str:
+    """The address at which this machine itself reaches a server listening on `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not a bind
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def worker(number: int, listener: socket.socket, data_dir: Path) -> Program:
+    """API worker `number` (from 1), ready when it says so itself: its application has started and it accepts."""
+    host, port = listener.getsockname()[:2]
+    ready_file = run_directory(data_dir) / f"worker-{number}.ready"
+
+    async def prepare() -> None:
+        ready_file.unlink(missing_ok=True)
+
+    async def ready() -> None:
+        if not ready_file.exists():
+            raise ConnectionError("its application has not started yet")
+
+    return Program(
+        name=f"worker-{number}",
+        argv=(sys.executable, "-m", "api.server.worker"),
+        address=local_url(host, port),
+        prepare=prepare,
+        ready=ready,
+        environment={LISTEN_FD_VARIABLE: str(listener.fileno()), READY_FILE_VARIABLE: str(ready_file)},
+        pass_fds=(listener.fileno(),),
+        stop_seconds=WORKER_STOP_SECONDS,
+    )
+
+
+def background() -> Program:
+    """The process that does what no customer asks for: expiring holds, events not yet published, payments in doubt."""
+    return Program(
+        name="background",
+        argv=(sys.executable, "-m", "actors.background.main"),
+        address="",
+        stop_signal=signal.SIGINT,  # on SIGTERM Ray, once joined, first prints a stack trace
+    )
+
+
+def receiver(name: str) -> Program:
+    """A service that keeps data of its own from the events: `actors/receivers/<name>.py`."""
+    return Program(name=name, argv=(sys.executable, "-m", f"actors.receivers.{name}"), address="")
+
+
+def sandbox(url: str) -> Program:
+    """The payment provider for trying things out."""
+
+    async def ready() -> None:
+        await reach_tcp(url.partition("://")[2])
+
+    return Program(name="sandbox", argv=(sys.executable, "-m", "api.sandbox.server"), address=url, ready=ready)

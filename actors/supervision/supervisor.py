@@ -1,0 +1,353 @@
+"""Starts everything, keeps it running, stops everything: what stands behind `boxoffice up`.
+
+Guarantees: one supervisor for each data directory; a process that dies is started again; after `run` has returned, and
+soon after the supervisor was killed, none of its processes is left. It plays no part in a request. The API workers
+share one listening socket, which also lives here, so that a worker that dies refuses no connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from actors.process.settings import VARIABLES, Settings
+from actors.process.telemetry import METRICS_VARIABLE
+from actors.supervision import ray_head
+from actors.supervision.keeper import Keeper
+from actors.supervision.programs import AddressError, background, listening, local_url, receiver, sandbox, worker
+from persistence.database.connection import migrate
+from persistence.embedded import outside
+from persistence.embedded.instance import (
+    INSTANCE_VARIABLE,
+    AlreadyRunningError,
+    RunNote,
+    end_marked,
+    forget_note,
+    instance_of,
+    kept_secret,
+    locked,
+    note,
+    remove_run_directory,
+    run_directory,
+)
+from persistence.embedded.kafka import kafka
+from persistence.embedded.postgres import postgres
+from persistence.embedded.process import ProcessError, Program, child_environment, free_port
+from persistence.embedded.redis import redis
+from persistence.events.log import KafkaEventLog, LogUnavailable
+
+log = logging.getLogger(__name__)
+
+GUARD = Path(outside.__file__).with_name("guard.py")
+READY_SECONDS = 60.0  # from all processes started until /readyz says yes
+PROBE_SECONDS = 0.1
+SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaitable[None]]]] = {
+    # setting: its name, how to start it here, how to see that one elsewhere is there
+    "database_url": ("postgres", postgres, outside.reach_postgres),
+    "redis_url": ("redis", redis, outside.reach_redis),
+    "kafka_bootstrap_servers": ("kafka", kafka, outside.reach_kafka),
+    "ray_address": ("ray", ray_head.ray_head, outside.reach_ray),
+}
+RECEIVERS = ("sales", "notifications")  # services that live on what is published
+STOP_ORDER: tuple[tuple[str, ...], ...] = (
+    ("worker", "background", "sandbox", *RECEIVERS),
+    ("ray",),
+    ("kafka", "redis"),
+)
+RAY_DRIVERS = ("worker", "background")  # they cannot join another head than the one they started with
+
+
+class StartError(RuntimeError):
+    """The system cannot be started or be kept; the message is for the person who started it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One row of what runs where. `pid` is None for what runs outside."""
+
+    name: str
+    address: str
+    pid: int | None
+
+
+class Supervisor:
+    """`run` does it all, until `stop` is called. `on_ready` is awaited once, when everything answers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        on_ready: Callable[[Supervisor], Awaitable[None]] | None = None,
+    ) -> None:
+        self.data_dir = settings.data_path
+        self.settings = msgspec.structs.replace(settings, data_dir=str(self.data_dir))
+        self.ready = asyncio.Event()
+        self._environ = environ
+        self._on_ready = on_ready
+        self._stopping = asyncio.Event()
+        self._broken: BaseException | None = None
+        self._keepers: list[Keeper] = []
+        self._outside: list[str] = []
+        self._sandbox_is_ours = settings.sandbox_url is None
+        self._guard: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the API."""
+        return local_url(self.settings.host, self.settings.port)
+
+    def stop(self) -> None:
+        """Asks `run` to stop everything and to return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Runs the system. Raises `StartError` when it cannot be started; whatever it started is gone then, too."""
+        try:
+            with locked(self.data_dir), listening(self.settings.host, self.settings.port) as listener:
+                self.settings = msgspec.structs.replace(self.settings, port=listener.getsockname()[1])
+                try:
+                    await self._unless_stopped(self._start(listener))
+                    await self._stopping.wait()
+                    if self._broken is not None:
+                        raise StartError(f"a part can no longer be kept running: {self._broken}") from self._broken
+                finally:
+                    listener.close()
+                    await self._stop_all()
+        except (AlreadyRunningError, AddressError, ProcessError, outside.UnreachableError, PermissionError) as error:
+            raise StartError(str(error)) from error
+
+    def parts(self) -> list[Part]:
+        """What runs where: services first."""
+        inside = [Part(keeper.name, outside.shown(keeper.program.address), keeper.pid) for keeper in self._keepers]
+        elsewhere = [
+            Part(SERVICES[name][0], outside.shown(getattr(self.settings, name)), None) for name in self._outside
+        ]
+        return [*elsewhere, *inside]
+
+    async def _unless_stopped(self, work: Coroutine[None, None, None]) -> None:
+        """Does `work`, but leaves it where it is as soon as somebody wants to stop."""
+        working = asyncio.create_task(work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.wait({working, stopping})
+
+    async def _start(self, listener: socket.socket) -> None:
+        started = time.monotonic()
+        left = await asyncio.to_thread(end_marked, self.data_dir)
+        if left:
+            log.warning("an earlier run had left %d processes behind, ended them", left)
+        remove_run_directory(self.data_dir)
+        metrics = run_directory(self.data_dir) / "metrics"
+        metrics.mkdir()
+        await self._start_guard()
+        services = self._settle_addresses()
+        names = ", ".join(program.name for program in services)
+        log.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
+        ours = self._environment_of_ours()
+        self._keepers += [self._keeper(program, self._environment_of(program, ours)) for program in services]
+        await together(
+            *(keeper.begin() for keeper in self._keepers if keeper.name != "postgres"),
+            self._open_database(),
+            *(self._reach(setting) for setting in self._outside if setting != "database_url"),
+        )
+        await self._open_topic()
+        ours[METRICS_VARIABLE] = str(metrics)
+        programs = [worker(number, listener, self.data_dir) for number in range(1, self.settings.workers + 1)]
+        programs.append(background())
+        if self.settings.publish:
+            programs += [receiver(name) for name in RECEIVERS]
+        if self._sandbox_is_ours:
+            assert self.settings.sandbox_url is not None
+            programs.append(sandbox(self.settings.sandbox_url))
+        added = [self._keeper(program, ours) for program in programs]
+        self._keepers += added
+        await together(*(keeper.begin() for keeper in added))
+        await self._answering()
+        if self._on_ready is not None:
+            await self._on_ready(self)
+        self.ready.set()
+        self._note()
+        log.info("ready at %s after %.1f s", self.url, time.monotonic() - started)
+
+    def _settle_addresses(self) -> list[Program]:
+        """Decides what is started here; from now on the settings name every service's address."""
+        self._outside = [setting for setting in SERVICES if getattr(self.settings, setting) is not None]
+        if "kafka_bootstrap_servers" not in self._outside and self.settings.kafka_security_protocol != "PLAINTEXT":
+            asked = f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.settings.kafka_security_protocol}"
+            raise StartError(f"{asked}, which the embedded broker has not: set KAFKA_BOOTSTRAP_SERVERS, or unset it")
+        programs = {
+            setting: start(self.data_dir) for setting, (_, start, _) in SERVICES.items() if setting not in self._outside
+        }
+        self.settings = msgspec.structs.replace(
+            self.settings,
+            **{setting: program.address for setting, program in programs.items()},
+            sandbox_url=self.settings.sandbox_url or f"http://127.0.0.1:{free_port()}",
+            secret=self.settings.secret or kept_secret(self.data_dir / "secret"),
+        )
+        return list(programs.values())
+
+    def _connection_environment(self) -> dict[str, str]:
+        """How the services that run here are reached; see `RunNote.environment`."""
+        found = {VARIABLES[name]: str(getattr(self.settings, name)) for name in SERVICES if name not in self._outside}
+        if self._sandbox_is_ours:
+            found["BOXOFFICE_SANDBOX_URL"] = str(self.settings.sandbox_url)
+        if "ray_address" not in self._outside:
+            found.update(ray_head.client_environment(self.data_dir))
+        return found
+
+    def _environment_of_ours(self) -> dict[str, str]:
+        """What our own processes get: all settings, except the admin's password, which is none of their business."""
+        settings = msgspec.structs.replace(self.settings, admin_email=None, admin_password=None)
+        return {**self._environment_of_services(), **settings.to_environment(), **self._connection_environment()}
+
+    def _environment_of_services(self) -> dict[str, str]:
+        """What other people's programs get: nothing of ours."""
+        everything = {*msgspec.structs.replace(self.settings, admin_email="", admin_password="").to_environment()}
+        inherited = child_environment(self._environ)
+        return {name: value for name, value in inherited.items() if name not in everything}
+
+    def _environment_of(self, service: Program, ours: Mapping[str, str]) -> dict[str, str]:
+        """Ray is both: another's program, whose worker processes run our actors. It must not look for itself."""
+        if service.name != "ray":
+            return self._environment_of_services()
+        return {name: value for name, value in ours.items() if name != "RAY_ADDRESS"}
+
+    def _keeper(self, program: Program, environment: Mapping[str, str]) -> Keeper:
+        return Keeper(
+            program,
+            self.data_dir,
+            environment,
+            on_change=self._note,
+            on_restart=self._restarted,
+            on_failure=self._give_up,
+        )
+
+    async def _reach(self, setting: str) -> None:
+        await SERVICES[setting][2](getattr(self.settings, setting))
+
+    async def _open_database(self) -> None:
+        """Brings the database up to date as soon as it is there; the slower services start meanwhile."""
+        if "database_url" in self._outside:
+            await self._reach("database_url")
+        await together(*(keeper.begin() for keeper in self._keepers if keeper.name == "postgres"))
+        assert self.settings.database_url is not None
+        await migrate(self.settings.database_url)
+
+    async def _answering(self) -> None:
+        """Waits until the API says that it is ready, all it needs included."""
+        deadline = time.monotonic() + READY_SECONDS
+        answer = "no answer"
+        async with httpx.AsyncClient(base_url=self.url, timeout=5, trust_env=False) as client:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(httpx.HTTPError):
+                    response = await client.get("/readyz")
+                    if response.status_code == httpx.codes.OK:
+                        return
+                    answer = response.text
+                await asyncio.sleep(PROBE_SECONDS)
+        raise StartError(f"{self.url}/readyz is not ready after {READY_SECONDS:g} s: {answer}")
+
+    async def _open_topic(self) -> None:
+        """Makes the topic and says where events go, so that nobody has to wait for the first one to be published."""
+        if not self.settings.publish or self.settings.kafka is None:
+            return
+        events = KafkaEventLog(self.settings.kafka)
+        try:
+            await events.start()
+        except LogUnavailable as error:
+            log.warning("events wait in the journal: %s", error)
+        finally:
+            await events.close()
+
+    async def _restarted(self, keeper: Keeper) -> None:
+        if keeper.name == "kafka":  # the embedded broker comes back empty
+            await self._open_topic()
+        if keeper.name == "ray":
+            drivers = self._named(RAY_DRIVERS)
+            log.warning(
+                "starting anew what was connected to the former Ray: %s", ", ".join(each.name for each in drivers)
+            )
+            await together(*(driver.renew() for driver in drivers))
+
+    def _give_up(self, error: BaseException) -> None:
+        """Ends the whole, so that whoever started us knows, rather than go on with a part that nobody keeps."""
+        self._broken = error
+        self.stop()
+
+    def _named(self, kinds: Iterable[str]) -> list[Keeper]:
+        return [keeper for keeper in self._keepers if keeper.name.partition("-")[0] in kinds]
+
+    def _note(self) -> None:
+        note(
+            self.data_dir,
+            RunNote(
+                pid=os.getpid(),
+                url=self.url,
+                ready=self.ready.is_set(),
+                environment=self._connection_environment(),
+                processes={keeper.name: keeper.pid for keeper in self._keepers if keeper.pid is not None},
+            ),
+        )
+
+    async def _start_guard(self) -> None:
+        if sys.platform != "linux":
+            return
+        instance = instance_of(self.data_dir)
+        self._guard = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(GUARD), instance),
+            stdin=asyncio.subprocess.PIPE,
+            env={INSTANCE_VARIABLE: instance},
+            start_new_session=True,
+        )
+
+    async def _stop_all(self) -> None:
+        """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left."""
+        log.info("stopping")
+        for kinds in (*STOP_ORDER, ("postgres",)):
+            await together(*(keeper.end() for keeper in self._named(kinds)))
+        await asyncio.to_thread(end_marked, self.data_dir)  # the guard, too: nothing is left to guard
+        if self._guard is not None:
+            await self._guard.wait()
+        forget_note(self.data_dir)
+        self._keep_ray_log()
+        remove_run_directory(self.data_dir)
+        log.info("stopped")
+
+    def _keep_ray_log(self) -> None:
+        """The log of the last Ray goes to the data directory: the run directory is about to be removed."""
+        link = self.data_dir / "logs" / "ray"
+        if link.is_symlink():
+            kept = link.resolve()
+            link.unlink()
+            if kept.is_dir():
+                shutil.rmtree(link.with_name("ray-last"), ignore_errors=True)
+                shutil.copytree(kept, link.with_name("ray-last"))
+
+
+async def together(*work: Coroutine[None, None, None]) -> None:
+    """Does all at once. The first failure ends the others and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None

@@ -1,0 +1,1 @@
+"""What travels between gateways and owners, and the socket it takes."""

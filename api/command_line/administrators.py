@@ -1,0 +1,60 @@
+"""How an administrator comes to be: from the command line or the environment, never over HTTP."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ValidationError
+
+from actors.process.clock import SystemClock
+from actors.process.settings import Settings
+from api.http.models import Email, Password
+from api.http.passwords import hash_password
+from persistence.accounts import accounts
+from persistence.database.connection import create_engine
+
+
+class AdministratorError(RuntimeError):
+    """The administrator cannot be created; the message says why."""
+
+
+class NewAdministrator(BaseModel):
+    """The rules that hold for every account."""
+
+    email: Email
+    password: Password
+
+
+async def create(settings: Settings, email: str, password: str) -> None:
+    """Creates an administrator. Raises `AdministratorError`, or `accounts.EmailTaken`."""
+    assert settings.database_url is not None, "the caller has found the database"
+    try:
+        valid = NewAdministrator(email=email, password=password)
+    except ValidationError as error:
+        complaints = (f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False))
+        raise AdministratorError("; ".join(complaints)) from None
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        async with engine.begin() as connection:
+            await accounts.create(
+                connection,
+                account_id=SystemClock().new_id(),
+                email=valid.email,
+                password_hash=hash_password(valid.password),
+                name=None,
+                role="admin",
+            )
+    finally:
+        await engine.dispose()
+
+
+async def create_configured(settings: Settings) -> bool:
+    """At the first start, the administrator the environment names; whether one was created.
+
+    Whoever has this e-mail already stays as they are. Raises `AdministratorError`.
+    """
+    if settings.admin_email is None or settings.admin_password is None:
+        return False
+    try:
+        await create(settings, settings.admin_email, settings.admin_password)
+    except accounts.EmailTaken:
+        return False
+    return True

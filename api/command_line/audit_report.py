@@ -1,0 +1,88 @@
+"""The audit log for whoever sits at the command line: checked, and written out. Only reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.process.settings import Settings
+from actors.reconciliation.audit_heads import FILE_NAME, heads_key, read_heads
+from persistence.audit import chain, verification
+from persistence.audit.chain import Head
+from persistence.audit.verification import DamagedLine, ExportedHead, Verification
+from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
+
+
+class AuditReportError(RuntimeError):
+    """The log cannot be looked at; the message says why and what to do."""
+
+
+async def verify(settings: Settings, heads: Path | None) -> tuple[Verification, list[str]]:
+    """Looks at the whole log, and notes what could not be looked at. Raises `AuditReportError`."""
+    path = heads or settings.data_path / FILE_NAME
+    exported: Iterable[ExportedHead | DamagedLine] = ()
+    notes = []
+    if heads is None and not path.exists():
+        notes.append(f"no exported heads at {path}: a chain that was made anew as a whole would not be noticed")
+    else:
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise AuditReportError(f"the exported heads cannot be read: {error}") from error
+        exported = read_heads(path, heads_key(_secret(settings, path)))
+    async with _database(settings) as database:
+        return await verification.verify(database, exported), notes
+
+
+async def export(settings: Settings, output: Path | None) -> int:
+    """Writes all entries as lines of JSON, then `{"head": …}`; returns how many entries. Raises `AuditReportError`."""
+    count = 0
+    async with _database(settings) as database:
+        with nullcontext(sys.stdout.buffer) if output is None else _private(output) as file:
+            async for each in chain.export(database):
+                if isinstance(each, Head):
+                    head = {"seq": each.seq, "hash": each.hash.hex(), "at": each.at.isoformat(timespec="microseconds")}
+                    file.write(msgspec.json.encode({"head": head}) + b"\n")
+                else:
+                    file.write(msgspec.json.encode(each) + b"\n")
+                    count += 1
+            file.flush()
+    return count
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    assert settings.database_url is not None, "the caller has found the database"
+    try:
+        if await current_revision(settings.database_url) != head_revision():
+            raise AuditReportError("the database is not of this version: run `boxoffice migrate` first")
+        database = create_engine(settings.database_url, pool_size=1)
+        try:
+            yield database
+        finally:
+            await database.dispose()
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        raise AuditReportError(f"the database is away: {error}") from error
+
+
+def _secret(settings: Settings, heads: Path) -> str:
+    if not settings.secret:
+        raise AuditReportError(f"{heads} is signed: set BOXOFFICE_SECRET, or name the data directory that has it")
+    return settings.secret
+
+
+def _private(path: Path) -> BinaryIO:
+    """The file to write, readable by its owner only: it tells who did what."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    except OSError as error:
+        raise AuditReportError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,64 @@
+"""What routes ask for: the house, and who is asking.
+
+All of it is async and does its work in memory, because a dependency runs on every request: a token is verified once and
+recognised afterwards, a revocation arrives by itself (see `persistence.accounts.sessions`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import Request
+
+from api.http import office
+from api.http.problems import Problem
+from api.http.tokens import Account
+
+SCHEME = "bearer"
+
+
+async def get_house(request: Request) -> office.House:
+    """The house that this worker opened."""
+    return cast(office.House, request.app.state.house)
+
+
+class Caller(SecurityBase):
+    """A dependency: who asks, if that is somebody with one of the roles; without roles, anybody logged in."""
+
+    def __init__(self, *roles: str) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT", description="The `access_token` of POST /v1/sessions.")
+        self.scheme_name = SCHEME
+        self._roles = frozenset(roles)
+
+    async def __call__(self, request: Request) -> Account:
+        account = await authenticated(request)
+        if self._roles and account.role not in self._roles:
+            raise Problem("forbidden")
+        return account
+
+
+async def authenticated(request: Request) -> Account:
+    """Whose token the request carries. Raises `Problem("unauthenticated")`."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Problem("unauthenticated")
+    open_house = cast(office.House, request.app.state.house)
+    account = open_house.tokens.account_of(token.strip())
+    if account is None or await open_house.revocations.is_revoked(account.session_id):
+        raise Problem("unauthenticated")
+    return account
+
+
+current_account = Caller()
+customer = Caller("customer")
+organizer = Caller("organizer", "admin")
+admin = Caller("admin")
+
+HouseOf = Annotated[office.House, Depends(get_house)]
+CurrentAccount = Annotated[Account, Depends(current_account)]
+Customer = Annotated[Account, Depends(customer)]
+Organizer = Annotated[Account, Depends(organizer)]
+Admin = Annotated[Account, Depends(admin)]

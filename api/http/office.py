@@ -1,0 +1,257 @@
+"""All that an API worker holds while it runs, opened and closed in one place.
+
+`open_house` either gives a house in which everything that must work was tried, or raises `CannotOpen` naming the piece
+that does not. Redis may be away: reads and bookings go on without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import Response
+
+from actors.gateway.gateway import Gateway
+from actors.gateway.ray_owners import open_gateway
+from actors.process.clock import Clock, SystemClock
+from actors.process.settings import Settings
+from actors.reconciliation.reconciler import Reconciler
+from actors.seats.seat_views import SeatViews
+from api.http.limits import Limits
+from api.http.passwords import Passwords
+from api.http.together import Together
+from api.http.tokens import ACCESS_SECONDS, Tokens
+from api.http.under_way import shared
+from engine.seating_plan import SeatingPlan
+from engine.stored_plan import plan_of
+from persistence.accounts.sessions import Revocations
+from persistence.catalogue import catalogue
+from persistence.database import first_answers
+from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
+from persistence.database.pools import open_pool
+from persistence.journal.history import load_view
+from persistence.journal.journal import PostgresJournal, UnknownSchedule
+from persistence.providers.opening import NotConfigured, open_providers
+from persistence.providers.provider import Provider
+from persistence.seats.cache import SeatView
+from persistence.seats.redis_cache import RedisSeatCache
+
+PLANS_KEPT = 64  # a 15,000-seat plan is about 10 MB
+PLACES_KEPT = 100_000
+MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
+REDIS_TIMEOUT_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class CannotOpen(Exception):
+    """A piece that must work does not; the message names it and says what to do."""
+
+
+class UnknownVenue(LookupError):
+    """No such venue."""
+
+
+class PlanCache:
+    """Seating plans and where schedules belong. Both never change, so what is here is right."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+        self._plans: OrderedDict[str, asyncio.Task[SeatingPlan]] = OrderedDict()
+        self._places: OrderedDict[str, catalogue.Place] = OrderedDict()
+
+    async def get(self, venue_id: str) -> SeatingPlan:
+        """The venue's plan, read once however many ask. Raises `UnknownVenue`."""
+        task = self._plans.get(venue_id)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._plans[venue_id] = asyncio.create_task(self._load(venue_id))
+        self._plans.move_to_end(venue_id)
+        while len(self._plans) > PLANS_KEPT:
+            self._plans.popitem(last=False)
+        return await shared(task)
+
+    async def place_of(self, schedule_id: str) -> catalogue.Place:
+        """The schedule's performance and venue, deleted or not. Raises `UnknownSchedule`."""
+        place = self._places.get(schedule_id)
+        if place is None:
+            async with self._database.connect() as connection:
+                place = await catalogue.place_of(connection, schedule_id)
+            if place is None:
+                raise UnknownSchedule(schedule_id)
+            self._places[schedule_id] = place
+            if len(self._places) > PLACES_KEPT:
+                self._places.popitem(last=False)
+        return place
+
+    async def of_schedule(self, schedule_id: str) -> SeatingPlan:
+        """The plan a schedule is sold by. Raises `UnknownSchedule`."""
+        return await self.get((await self.place_of(schedule_id)).venue_id)
+
+    async def _load(self, venue_id: str) -> SeatingPlan:
+        async with self._database.connect() as connection:
+            packed = await catalogue.packed_plan(connection, venue_id)
+            document = await catalogue.seating_plan(connection, venue_id) if packed is None else None
+        if packed is None and document is None:
+            raise UnknownVenue(venue_id)
+        return await asyncio.to_thread(plan_of, packed, document)  # a document of a large house takes half a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What the routes work with."""
+
+    settings: Settings
+    clock: Clock
+    worker: str  # names this process in metrics
+    database: AsyncEngine
+    redis: Redis
+    gateway: Gateway[Any]
+    plans: PlanCache
+    seat_views: SeatViews
+    tokens: Tokens
+    passwords: Passwords
+    revocations: Revocations
+    limits: Limits
+    providers: Mapping[str, Provider]  # by name; the first one is charged
+    pool: asyncpg.Pool[Any]
+    reconciler: Reconciler
+    catalogue_pages: Together[Response]
+
+    def now(self) -> datetime:
+        """The clock's time, to the millisecond."""
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=self.clock.now_ms())
+
+
+@asynccontextmanager
+async def open_house(settings: Settings) -> AsyncIterator[House]:
+    """Opens everything, and closes it in reverse order. Raises `CannotOpen`."""
+    database_url, redis_url = _required(settings)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        database = create_engine(database_url)
+        stack.push_async_callback(database.dispose)
+        await _check_database(database_url)
+        await _forget_old_answers(database, clock)
+
+        redis: Redis = Redis.from_url(
+            redis_url,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
+        stack.push_async_callback(redis.aclose)
+
+        plans = PlanCache(database)
+        pool = await stack.enter_async_context(open_pool(database_url, 3))
+        cache = RedisSeatCache(redis_url)
+        stack.push_async_callback(cache.close)
+        seat_views = await _open_seat_views(stack, pool, cache, plans)
+
+        worker = str(os.getpid())
+        revocations = Revocations(database, redis_url, now_ms=clock.now_ms, token_seconds=ACCESS_SECONDS, worker=worker)
+        await revocations.start()
+        stack.push_async_callback(revocations.stop)
+
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        limits = Limits(redis_url, enabled=settings.fair_use)
+        stack.push_async_callback(limits.close)
+        providers = await _open_providers(stack, settings)
+        try:
+            gateway = await stack.enter_async_context(open_gateway(settings))
+        except Exception as error:
+            raise CannotOpen(f"Ray at {settings.ray_address} cannot be reached: {error}") from error
+        yield House(
+            settings=settings,
+            clock=clock,
+            worker=worker,
+            database=database,
+            redis=redis,
+            gateway=gateway,
+            plans=plans,
+            seat_views=seat_views,
+            tokens=Tokens(settings.secret, clock),
+            passwords=passwords,
+            revocations=revocations,
+            limits=limits,
+            providers=providers,
+            pool=pool,
+            reconciler=Reconciler(
+                pool,
+                PostgresJournal(pool),
+                gateway,
+                cache,
+                clock,
+                publishing=settings.publish and settings.kafka_bootstrap_servers is not None,
+                mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
+            ),
+            catalogue_pages=Together(),
+        )
+
+
+def _required(settings: Settings) -> tuple[str, str]:
+    if settings.database_url is None:
+        raise CannotOpen("DATABASE_URL is not set: `boxoffice up` starts an embedded PostgreSQL and sets it")
+    if settings.redis_url is None:
+        raise CannotOpen("REDIS_URL is not set: `boxoffice up` starts an embedded Redis and sets it")
+    if len(settings.secret) < MIN_SECRET_CHARACTERS:
+        raise CannotOpen(
+            f"BOXOFFICE_SECRET must have at least {MIN_SECRET_CHARACTERS} characters; it signs access tokens"
+        )
+    return settings.database_url, settings.redis_url
+
+
+async def _check_database(url: str) -> None:
+    try:
+        revision = await current_revision(url)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        raise CannotOpen(f"PostgreSQL (DATABASE_URL) cannot be reached: {error}") from error
+    if revision != head_revision():
+        raise CannotOpen(
+            f"the database is at revision {revision}, {head_revision()} is needed: run `boxoffice migrate`"
+        )
+
+
+async def _forget_old_answers(database: AsyncEngine, clock: Clock) -> None:
+    kept_ms = first_answers.KEPT_HOURS * 3600 * 1000
+    async with database.begin() as connection:
+        before = datetime.fromtimestamp((clock.now_ms() - kept_ms) / 1000, UTC)
+        await first_answers.forget_before(connection, before)
+
+
+async def _open_seat_views(
+    stack: AsyncExitStack, pool: asyncpg.Pool[Any], cache: RedisSeatCache, plans: PlanCache
+) -> SeatViews:
+    journal = PostgresJournal(pool)
+
+    async def load(schedule_id: str) -> SeatView | None:
+        return await load_view(journal, schedule_id)
+
+    seat_views = SeatViews(cache, load, plans.of_schedule)
+    await seat_views.start()
+    stack.push_async_callback(seat_views.stop)
+    return seat_views
+
+
+async def _open_providers(stack: AsyncExitStack, settings: Settings) -> Mapping[str, Provider]:
+    try:
+        providers = open_providers(settings, SystemClock().now_ms)
+    except NotConfigured as error:
+        raise CannotOpen(str(error)) from error
+    for provider in providers.values():
+        stack.push_async_callback(provider.close)
+    return providers

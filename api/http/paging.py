@@ -1,0 +1,84 @@
+"""Lists: how much of one is answered (`limit`, `cursor`), and which fields of its items (`fields`).
+
+A cursor is the key of the last item seen, so a list that grows while it is read neither skips nor repeats an item.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Query
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.http.models import RawText
+from api.http.problems import invalid
+
+MAX_LIMIT = 200
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items to answer at most.")]
+Cursor = Annotated[
+    RawText | None, Query(max_length=500, description="`next_cursor` of the page before; left out for the first page.")
+]
+Fields = Annotated[
+    RawText | None,
+    Query(max_length=500, description="Answer only these fields, separated by commas.", examples=["id,title"]),
+]
+
+
+def encode_cursor(*key: str) -> str:
+    """The key of a page's last item as an opaque text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, length: int) -> tuple[str, ...] | None:
+    """The key in a cursor. Raises a 422 `Problem` for anything that `encode_cursor` did not make."""
+    if cursor is None:
+        return None
+    try:
+        key = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[str, ...])
+    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        raise malformed_cursor() from error
+    if len(key) != length or any("\0" in part for part in key):
+        raise malformed_cursor()
+    return key
+
+
+def malformed_cursor() -> Exception:
+    """The 422 for a cursor that is not ours."""
+    return invalid("cursor", "is not a next_cursor of this list", "이 목록의 next_cursor가 아닙니다")
+
+
+def chosen(fields: str | None, model: type[BaseModel]) -> set[str] | None:
+    """The field names in `fields`; None for all. Raises a 422 `Problem` for a name that the model does not have."""
+    if fields is None:
+        return None
+    names = {name for name in (part.strip() for part in fields.split(",")) if name}
+    known = ", ".join(model.model_fields)
+    for name in sorted(names):
+        if name not in model.model_fields:
+            raise invalid(
+                "fields",
+                f"there is no field {name!r}; known: {known}",
+                f"없는 필드입니다: {name!r}. 사용할 수 있는 필드: {known}",
+            )
+    if not names:
+        raise invalid(
+            "fields", f"names no field; known: {known}", f"필드 이름이 없습니다. 사용할 수 있는 필드: {known}"
+        )
+    return names
+
+
+def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer that is not checked against its model again."""
+    return Response(msgspec.json.encode(content), status_code=status, media_type="application/json", headers=headers)
+
+
+def page_answer(items: list[BaseModel], next_cursor: str | None, names: set[str] | None) -> Response:
+    """One page, its items cut down to the chosen fields."""
+    return json_answer(
+        {"items": [item.model_dump(mode="json", include=names) for item in items], "next_cursor": next_cursor}
+    )

@@ -1,0 +1,452 @@
+"""The words of every problem, in English and Korean, and the words for what can be wrong with a field.
+
+Codes only ever get added: clients switch on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    """A problem in one language."""
+
+    title: str
+    detail: str
+
+
+class Kind(NamedTuple):
+    """A kind of problem."""
+
+    status: int
+    en: Words
+    ko: Words
+
+
+def _kind(status: int, title: str, detail: str, title_ko: str, detail_ko: str) -> Kind:
+    return Kind(status, Words(title, detail), Words(title_ko, detail_ko))
+
+
+PROBLEMS: Mapping[str, Kind] = {
+    # --- the request itself
+    "malformed_json": _kind(
+        400,
+        "Malformed JSON",
+        "The request body is not valid JSON.",
+        "잘못된 JSON",
+        "요청 본문이 올바른 JSON이 아닙니다.",
+    ),
+    "bad_request": _kind(
+        400, "Bad request", "The request cannot be understood.", "잘못된 요청", "요청을 해석할 수 없습니다."
+    ),
+    "bad_signature": _kind(
+        400,
+        "Bad signature",
+        "The signature does not match the body.",
+        "잘못된 서명",
+        "서명이 본문과 일치하지 않습니다.",
+    ),
+    "route_not_found": _kind(
+        404, "No such route", "There is nothing at this address.", "없는 주소", "이 주소에는 아무것도 없습니다."
+    ),
+    "method_not_allowed": _kind(
+        405,
+        "Method not allowed",
+        "This address does not take this method.",
+        "허용되지 않는 메서드",
+        "이 주소는 이 메서드를 지원하지 않습니다.",
+    ),
+    "body_too_large": _kind(
+        413,
+        "Body too large",
+        "The request body is larger than this route takes.",
+        "너무 큰 본문",
+        "요청 본문이 이 주소가 받을 수 있는 크기를 넘었습니다.",
+    ),
+    "unsupported_media_type": _kind(
+        415,
+        "Unsupported media type",
+        "Send the body as application/json.",
+        "지원하지 않는 형식",
+        "본문을 application/json으로 보내 주세요.",
+    ),
+    "validation_failed": _kind(
+        422,
+        "Validation failed",
+        "Some fields are missing or not valid; see errors.",
+        "입력값 오류",
+        "빠졌거나 올바르지 않은 항목이 있습니다. errors를 확인하세요.",
+    ),
+    "idempotency_key_reused": _kind(
+        422,
+        "Idempotency key reused",
+        "This Idempotency-Key was used for a different request.",
+        "멱등 키 재사용",
+        "이 Idempotency-Key는 다른 요청에 이미 사용되었습니다.",
+    ),
+    "idempotency_in_progress": _kind(
+        409,
+        "Request in progress",
+        "The first request with this Idempotency-Key is still running; send it again in a moment.",
+        "처리 중인 요청",
+        "같은 Idempotency-Key의 첫 요청이 아직 처리 중입니다. 잠시 후 다시 보내 주세요.",
+    ),
+    # --- who asks
+    "unauthenticated": _kind(
+        401,
+        "Not logged in",
+        "A valid access token is needed: log in and send it as Authorization: Bearer.",
+        "로그인 필요",
+        "유효한 액세스 토큰이 필요합니다. 로그인한 뒤 Authorization: Bearer로 보내 주세요.",
+    ),
+    "invalid_credentials": _kind(
+        401,
+        "Invalid credentials",
+        "The e-mail or the password is not right.",
+        "로그인 실패",
+        "이메일 또는 비밀번호가 올바르지 않습니다.",
+    ),
+    "forbidden": _kind(
+        403, "Forbidden", "Your role does not allow this.", "권한 없음", "이 작업을 할 수 있는 권한이 없습니다."
+    ),
+    "email_taken": _kind(
+        409,
+        "E-mail taken",
+        "There is an account with this e-mail already.",
+        "이미 가입된 이메일",
+        "이미 가입된 이메일입니다.",
+    ),
+    "account_has_bookings": _kind(
+        409,
+        "Account has bookings",
+        "The account cannot be deleted while it has live bookings, or performances still to be played.",
+        "예매가 남아 있는 계정",
+        "유효한 예매나 예정된 공연이 있는 동안에는 계정을 삭제할 수 없습니다.",
+    ),
+    "rate_limited": _kind(
+        429,
+        "Too many requests",
+        "Slow down: try again after the time given.",
+        "요청이 너무 많음",
+        "요청이 너무 많습니다. 안내된 시간이 지난 뒤 다시 시도해 주세요.",
+    ),
+    # --- the house
+    "internal_error": _kind(
+        500,
+        "Internal error",
+        "Something went wrong on our side; it has been recorded.",
+        "내부 오류",
+        "서버에서 문제가 발생했습니다. 오류가 기록되었습니다.",
+    ),
+    "overloaded": _kind(
+        503,
+        "Overloaded",
+        "The service is busy: try again after the time given.",
+        "일시적인 과부하",
+        "지금은 요청이 많습니다. 안내된 시간이 지난 뒤 다시 시도해 주세요.",
+    ),
+    "dependency_unavailable": _kind(
+        503,
+        "Temporarily unavailable",
+        "A part of the service cannot be reached: try again after the time given.",
+        "일시적인 장애",
+        "서비스의 일부에 연결할 수 없습니다. 안내된 시간이 지난 뒤 다시 시도해 주세요.",
+    ),
+    "not_ready": _kind(
+        503,
+        "Not ready",
+        "Some parts of the service are down; see checks.",
+        "준비되지 않음",
+        "서비스의 일부가 동작하지 않습니다. checks를 확인하세요.",
+    ),
+    # --- catalogue
+    "catalogue_empty": _kind(
+        404,
+        "Nothing registered",
+        "No performance has been registered yet.",
+        "등록된 공연 없음",
+        "아직 등록된 공연이 없습니다.",
+    ),
+    "venue_not_found": _kind(
+        404, "No such venue", "There is no venue with this id.", "없는 공연장", "해당 공연장을 찾을 수 없습니다."
+    ),
+    "invalid_seating_plan": _kind(
+        422,
+        "Invalid seating plan",
+        "The seating plan cannot be used; see errors.",
+        "잘못된 좌석 배치도",
+        "좌석 배치도를 사용할 수 없습니다. errors를 확인하세요.",
+    ),
+    "performance_not_found": _kind(
+        404,
+        "No such performance",
+        "There is no performance with this id.",
+        "없는 공연",
+        "해당 공연을 찾을 수 없습니다.",
+    ),
+    "performance_title_taken": _kind(
+        409,
+        "Title taken",
+        "You have a performance with this title already.",
+        "이미 있는 공연 제목",
+        "같은 제목의 공연이 이미 등록되어 있습니다.",
+    ),
+    "performance_has_bookings": _kind(
+        409,
+        "Performance has bookings",
+        "The performance has live bookings: cancel or refund them first.",
+        "예매가 있는 공연",
+        "유효한 예매가 있는 공연입니다. 먼저 취소하거나 환불해 주세요.",
+    ),
+    "schedule_not_found": _kind(
+        404, "No such schedule", "There is no schedule with this id.", "없는 회차", "해당 회차를 찾을 수 없습니다."
+    ),
+    "schedule_conflict": _kind(
+        409,
+        "Schedule conflict",
+        "The venue or the performance is taken at this time; see conflicts_with.",
+        "일정 충돌",
+        "같은 시간에 공연장 또는 공연 일정이 이미 있습니다. conflicts_with를 확인하세요.",
+    ),
+    "schedule_has_bookings": _kind(
+        409,
+        "Schedule has bookings",
+        "The schedule has live bookings: cancel or refund them first.",
+        "예매가 있는 회차",
+        "유효한 예매가 있는 회차입니다. 먼저 취소하거나 환불해 주세요.",
+    ),
+    "schedule_cancelled": _kind(
+        409,
+        "Schedule cancelled",
+        "This schedule has been cancelled; see at. What was paid is given back.",
+        "취소된 회차",
+        "취소된 회차입니다. at을 확인하세요. 결제하신 금액은 환불됩니다.",
+    ),
+    "schedule_not_cancelled": _kind(
+        409,
+        "Schedule not cancelled",
+        "This schedule has not been cancelled.",
+        "취소되지 않은 회차",
+        "취소되지 않은 회차입니다.",
+    ),
+    # --- seats and bookings
+    "seats_unavailable": _kind(
+        409,
+        "Seats unavailable",
+        "Some of these seats are not free; see seats.",
+        "선택할 수 없는 좌석",
+        "이미 선택되었거나 판매된 좌석이 있습니다. seats를 확인하세요.",
+    ),
+    "not_enough_seats": _kind(
+        409,
+        "Not enough seats",
+        "There are not so many seats left; see available.",
+        "좌석 부족",
+        "남은 좌석이 부족합니다. available을 확인하세요.",
+    ),
+    "unknown_seat": _kind(422, "Unknown seat", "This venue has no such seat", "없는 좌석", "공연장에 없는 좌석입니다"),
+    "duplicate_seat": _kind(
+        422, "Seat named twice", "A seat can be booked only once", "중복된 좌석", "같은 좌석이 두 번 들어 있습니다"
+    ),
+    "unknown_category": _kind(
+        422, "Unknown category", "This venue has no such category", "없는 등급", "공연장에 없는 좌석 등급입니다"
+    ),
+    "unknown_zone": _kind(422, "Unknown zone", "This venue has no such zone", "없는 구역", "공연장에 없는 구역입니다"),
+    "invalid_quantity": _kind(
+        422,
+        "Invalid quantity",
+        "So many seats cannot be booked at once; see limit",
+        "잘못된 수량",
+        "한 번에 예매할 수 없는 수량입니다. limit을 확인하세요",
+    ),
+    "sale_not_open": _kind(
+        409,
+        "Sale not open",
+        "The sale has not opened yet; see at.",
+        "판매 시작 전",
+        "아직 예매가 시작되지 않았습니다. at을 확인하세요.",
+    ),
+    "sale_closed": _kind(
+        409, "Sale closed", "The sale has closed; see at.", "판매 종료", "예매가 종료되었습니다. at을 확인하세요."
+    ),
+    "customer_limit_reached": _kind(
+        409,
+        "Limit reached",
+        "You cannot have more seats for this schedule; see limit.",
+        "1인 예매 한도 초과",
+        "이 회차에서 더 예매할 수 없습니다. limit을 확인하세요.",
+    ),
+    "queue_pass_required": _kind(
+        403,
+        "Queue pass required",
+        "This schedule has a waiting room: take a place in the queue first.",
+        "대기열 입장 필요",
+        "대기열이 있는 회차입니다. 먼저 대기열에 입장해 주세요.",
+    ),
+    "ticket_not_found": _kind(
+        404,
+        "No such queue ticket",
+        "There is no queue ticket with this id.",
+        "없는 대기표",
+        "해당 대기표를 찾을 수 없습니다.",
+    ),
+    "booking_not_found": _kind(
+        404, "No such booking", "You have no booking with this id.", "없는 예매", "해당 예매를 찾을 수 없습니다."
+    ),
+    "booking_already_cancelled": _kind(
+        409, "Already cancelled", "This booking was cancelled already.", "이미 취소된 예매", "이미 취소된 예매입니다."
+    ),
+    "booking_expired": _kind(
+        409,
+        "Booking expired",
+        "The time to pay for this booking is over; its seats are free again.",
+        "만료된 예매",
+        "결제 시간이 지나 예매가 만료되었습니다.",
+    ),
+    "booking_paid": _kind(
+        409,
+        "Booking paid",
+        "A paid booking is not cancelled but refunded; see refund_url.",
+        "결제된 예매",
+        "결제된 예매는 취소할 수 없습니다. refund_url에서 환불해 주세요.",
+    ),
+    "booking_already_paid": _kind(
+        409, "Already paid", "This booking is paid already.", "이미 결제된 예매", "이미 결제된 예매입니다."
+    ),
+    "booking_not_changeable": _kind(
+        409,
+        "Booking not changeable",
+        "This booking cannot be changed any more.",
+        "변경할 수 없는 예매",
+        "더 이상 변경할 수 없는 예매입니다.",
+    ),
+    "booking_live": _kind(
+        409,
+        "Booking still live",
+        "This booking owns seats: cancel it first.",
+        "유효한 예매",
+        "좌석을 보유하고 있는 예매입니다. 먼저 취소해 주세요.",
+    ),
+    "cancellation_not_found": _kind(
+        404,
+        "No such cancellation",
+        "This booking has no cancellation.",
+        "없는 취소 내역",
+        "해당 취소 내역을 찾을 수 없습니다.",
+    ),
+    # --- money
+    "payment_required": _kind(
+        402, "Payment required", "This booking has to be paid for.", "결제 필요", "결제가 필요한 예매입니다."
+    ),
+    "payment_declined": _kind(
+        402,
+        "Payment declined",
+        "The payment was declined; see reason. The seats stay yours until the hold ends.",
+        "결제 거절",
+        "결제가 거절되었습니다. reason을 확인하세요. 좌석은 선점 시간이 끝날 때까지 유지됩니다.",
+    ),
+    "payment_in_progress": _kind(
+        409,
+        "Payment in progress",
+        "A payment for this booking is under way.",
+        "결제 진행 중",
+        "이 예매의 결제가 진행 중입니다.",
+    ),
+    "payment_not_found": _kind(
+        404, "No such payment", "You have no payment with this id.", "없는 결제", "해당 결제를 찾을 수 없습니다."
+    ),
+    "payment_already_settled": _kind(
+        409,
+        "Payment settled",
+        "The outcome of this payment is known already.",
+        "완료된 결제",
+        "이미 결과가 확정된 결제입니다.",
+    ),
+    "not_refundable": _kind(
+        409,
+        "Not refundable",
+        "This payment cannot be refunded; where it was too late, at is the last moment when it could have been.",
+        "환불 불가",
+        "환불할 수 없는 결제입니다. 환불 기한이 지난 경우 at에 그 기한이 표시됩니다.",
+    ),
+    "already_refunded": _kind(
+        409, "Already refunded", "This payment was refunded already.", "이미 환불됨", "이미 환불된 결제입니다."
+    ),
+    "notification_not_found": _kind(
+        404,
+        "No such notification",
+        "There is no notification with this id.",
+        "없는 알림",
+        "이 id의 알림을 찾을 수 없습니다.",
+    ),
+    "notification_not_retryable": _kind(
+        409,
+        "Notification not retryable",
+        "Only a notification that failed, or of which nobody knows whether it arrived, can be sent again.",
+        "다시 보낼 수 없는 알림",
+        "실패했거나 도착 여부를 알 수 없는 알림만 다시 보낼 수 있습니다.",
+    ),
+    "parked_event_not_found": _kind(
+        404,
+        "No such parked event",
+        "This event is not parked for this service.",
+        "보류된 이벤트 없음",
+        "이 서비스에 보류된 이벤트가 아닙니다.",
+    ),
+    "refund_not_found": _kind(
+        404, "No such refund", "There is no refund with this id.", "없는 환불", "해당 환불을 찾을 수 없습니다."
+    ),
+    "provider_not_found": _kind(
+        404,
+        "No such provider",
+        "There is no payment provider with this name.",
+        "없는 결제사",
+        "해당 결제사를 찾을 수 없습니다.",
+    ),
+}
+
+# What can be wrong with a field, by pydantic's error types and those of `api.http.models`; English is the error's own.
+FIELD_MESSAGES_KO: Mapping[str, str] = {
+    "missing": "필수 항목입니다",
+    "string_type": "문자열이어야 합니다",
+    "string_too_short": "{min_length}자 이상이어야 합니다",
+    "string_too_long": "{max_length}자 이하여야 합니다",
+    "string_pattern_mismatch": "형식이 올바르지 않습니다",
+    "string_unicode": "올바른 유니코드 문자열이 아닙니다",
+    "int_type": "정수여야 합니다",
+    "int_parsing": "정수여야 합니다",
+    "int_parsing_size": "너무 큰 정수입니다",
+    "int_from_float": "정수여야 합니다",
+    "bool_type": "true 또는 false여야 합니다",
+    "bool_parsing": "true 또는 false여야 합니다",
+    "greater_than": "{gt}보다 커야 합니다",
+    "greater_than_equal": "{ge} 이상이어야 합니다",
+    "less_than": "{lt}보다 작아야 합니다",
+    "less_than_equal": "{le} 이하여야 합니다",
+    "literal_error": "{expected} 중 하나여야 합니다",
+    "enum": "{expected} 중 하나여야 합니다",
+    "list_type": "목록이어야 합니다",
+    "dict_type": "객체여야 합니다",
+    "too_short": "항목이 {min_length}개 이상이어야 합니다",
+    "too_long": "항목이 {max_length}개 이하여야 합니다",
+    "model_attributes_type": "객체여야 합니다",
+    "model_type": "객체여야 합니다",
+    "datetime_type": "날짜와 시간(RFC 3339)이어야 합니다",
+    "datetime_parsing": "날짜와 시간(RFC 3339)이어야 합니다",
+    "datetime_from_date_parsing": "날짜와 시간(RFC 3339)이어야 합니다",
+    "timezone_aware": "시간대 오프셋이 있어야 합니다",
+    "malformed_email": "이메일 형식이 올바르지 않습니다",
+    "nul_character": "NUL 문자는 사용할 수 없습니다",
+    "malformed_uuid": "UUID여야 합니다",
+    "time_out_of_range": "2000년과 2100년 사이의 시간이어야 합니다",
+    "malformed_time": "날짜나 시간(RFC 3339)이어야 합니다",
+    "unknown_currency": "ISO 4217 통화 코드여야 합니다",
+    "malformed_cursor": "이 목록의 next_cursor가 아닙니다",
+    "unknown_field": "없는 필드입니다: {name}. 사용할 수 있는 필드: {known}",
+    "not_null": "null일 수 없습니다",
+    "nothing_to_change": "변경할 항목이 없습니다",
+    "policy_days": "공연까지 남은 일수는 단계마다 줄어들어야 합니다",
+    "policy_fees": "수수료율은 단계가 지날수록 낮아질 수 없습니다",
+    "malformed_key": "보이는 ASCII 문자 1~255자여야 합니다",
+}

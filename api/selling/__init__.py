@@ -1,0 +1,1 @@
+"""From a wish to a command: terms, inputs, refunds, and the trail that administrators leave."""

@@ -1,0 +1,40 @@
+"""Puts a change that a command made into the audit log, once however often its request comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID, uuid5
+
+from starlette.requests import Request
+
+from api.http.idempotency import request_of
+from api.http.office import House
+from api.http.tokens import Account
+from persistence.audit import chain
+
+
+async def record(
+    house: House,
+    request: Request,
+    account: Account,
+    action: str,
+    subject: str,
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
+) -> None:
+    """Writes the entry after the schedule's owner has accepted the command: a transaction of its own.
+
+    A process that dies in between leaves no entry; the same request sent again writes it then.
+    """
+    request_id, _ = await request_of(request, account)
+    async with house.database.begin() as connection:
+        await chain.write(
+            connection,
+            entry_id=str(uuid5(UUID(request_id), f"{action} {subject}")),
+            account_id=account.id,
+            action=action,
+            subject=subject,
+            before=before,
+            after=after,
+        )

@@ -1,0 +1,110 @@
+"""Commands about a booking, from a route to the schedule's owner and back: where the booking belongs, what was refused.
+
+A refusal tells a customer the truth about the customer's own booking, also where the owner has forgotten it; somebody
+else's booking is not found.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from starlette.requests import Request
+
+from api.http.idempotency import request_of
+from api.http.office import House
+from api.http.problems import Problem, problem_of
+from api.http.tokens import Account
+from api.views.booking import BookingView, booking_view
+from engine.booking import Booking, Status
+from engine.commands import AnyCommand
+from engine.refusals import Code, Refusal
+from engine.state import Done
+from persistence.bookings import refunds
+from persistence.bookings.bookings import BookingRow, CancellationRow, Whereabouts, find_booking, whereabouts
+from persistence.bookings.refunds import RefundRow
+
+KEPT = 50_000  # bookings whose schedule this process remembers: about 9 MB, and minutes of the hottest sale
+
+# Module state, and safe as such: keyed by ids that are unique everywhere, and what it says of them never changes
+# (`free` only chooses which question is asked first).
+_known: OrderedDict[str, Whereabouts] = OrderedDict()
+_at = lru_cache(Whereabouts)  # one for all bookings of a schedule
+
+REFUSED_BY_END = {
+    Status.CANCELLED: Code.BOOKING_ALREADY_CANCELLED,
+    Status.REFUNDED: Code.BOOKING_ALREADY_CANCELLED,
+    Status.EXPIRED: Code.BOOKING_EXPIRED,
+}
+
+
+def owner_of(account: Account) -> str | None:
+    """Whose bookings and payments the account may ask for: its own, or as an admin (None) anybody's."""
+    return None if account.role == "admin" else account.id
+
+
+def remember(booking: Booking, schedule_id: str) -> None:
+    """Saves the next question about the booking a query."""
+    _known[booking.id] = _at(schedule_id, booking.amount == 0)
+    if len(_known) > KEPT:
+        _known.popitem(last=False)
+
+
+async def find(house: House, booking_id: str) -> Whereabouts:
+    """Where the booking belongs, whoever asks: its owner decides whose it is. Raises `Problem("booking_not_found")`."""
+    known = _known.get(booking_id)
+    if known is None:
+        known = await whereabouts(house.database, booking_id)
+        if known is None:
+            raise Problem("booking_not_found")
+    return known
+
+
+async def send(
+    house: House, schedule_id: str, command: AnyCommand, request: Request, account: Account
+) -> Booking | Refusal:
+    """The command's answer, once however often the request comes. Raises what the gateway raises."""
+    request_id, fingerprint = await request_of(request, account)
+    result = await house.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
+    assert not isinstance(result, Done), "a command about a booking is answered with a booking"
+    if isinstance(result, Booking):
+        remember(result, schedule_id)
+    return result
+
+
+async def refused(house: House, account: Account, booking_id: str, schedule_id: str, refusal: Refusal) -> Problem:
+    """The refusal of a command about an existing booking, as a problem."""
+    if refusal.code is Code.BOOKING_NOT_FOUND:
+        row = await find_booking(house.database, booking_id, owner_of(account))
+        if row is not None:
+            refusal = Refusal(REFUSED_BY_END.get(row.status, Code.BOOKING_NOT_FOUND))
+    elif refusal.code is Code.BOOKING_PAID:
+        row = await find_booking(house.database, booking_id, owner_of(account))
+        if row is not None and row.payment is not None:
+            problem = problem_of(refusal)
+            problem.facts["refund_url"] = f"/v1/payments/{row.payment.id}/refunds"
+            return problem
+    return problem_of(refusal, await house.plans.of_schedule(schedule_id) if refusal.seats else None)
+
+
+async def view_of(house: House, schedule_id: str, booking: Booking) -> BookingView:
+    """The booking as its customer sees it now."""
+    place = await house.plans.place_of(schedule_id)
+    plan = await house.plans.get(place.venue_id)
+    return booking_view(booking, schedule_id, place.performance_id, plan, house.clock.now_ms())
+
+
+async def view_of_row(house: House, row: BookingRow) -> BookingView:
+    plan = await house.plans.of_schedule(row.schedule_id)
+    return booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, house.clock.now_ms())
+
+
+async def refunds_of(house: House, rows: Sequence[CancellationRow]) -> list[RefundRow | None]:
+    """For each cancellation the refund that the booking ended with, if it was a paid one: they have the same id."""
+    if not rows:
+        return []
+    async with house.database.connect() as connection:
+        found = await refunds.of_bookings(connection, [row.booking_id for row in rows])
+    by_id = {refund.id: refund for of_booking in found.values() for refund in of_booking}
+    return [by_id.get(row.id) for row in rows]

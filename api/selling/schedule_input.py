@@ -1,0 +1,110 @@
+"""What a schedule is opened and changed with: when, where, and on what terms its seats are sold and given back."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated
+
+import msgspec
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from api.http.models import Amount, Currency, Input, RawText, Time, UuidText, not_null
+from engine.refund_policy import DEFAULT_POLICY
+
+Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount], Field(min_length=1, max_length=100)]
+MaxSeats = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+HoldSeconds = Annotated[int, Field(strict=True, ge=30, le=3600)]
+MAX_REFUND_STEPS = 10
+CHANGEABLE = (
+    "starts_at",
+    "prices",
+    "sale_opens_at",
+    "sale_closes_at",
+    "max_seats_per_customer",
+    "hold_seconds",
+    "waiting_room",
+    "refund_policy",
+)
+
+
+class RefundStepInput(Input):
+    """Until so many days of 24 hours before the start, giving a seat up costs this much of its price."""
+
+    days_before: Annotated[int, Field(strict=True, ge=0, le=366)]
+    fee_percent: Annotated[int, Field(strict=True, ge=0, le=100)]
+
+
+def _in_order(steps: list[RefundStepInput]) -> list[RefundStepInput]:
+    for earlier, later in itertools.pairwise(steps):
+        if later.days_before >= earlier.days_before:
+            raise PydanticCustomError("policy_days", "days_before must fall from step to step")
+        if later.fee_percent < earlier.fee_percent:
+            raise PydanticCustomError("policy_fees", "fee_percent must not fall from step to step")
+    return steps
+
+
+RefundPolicy = Annotated[
+    list[RefundStepInput],
+    Field(
+        max_length=MAX_REFUND_STEPS,
+        description="From the earliest step to the latest, for bookings made from now on; empty: no refunds.",
+    ),
+    AfterValidator(_in_order),
+]
+USUAL_POLICY = [RefundStepInput(**msgspec.structs.asdict(step)) for step in DEFAULT_POLICY]
+
+
+class NewSchedule(Input):
+    """When, where and on what terms. With `recurrence` one request makes a schedule for every date."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "starts_at": "2027-12-24T19:30:00+09:00",
+                    "venue_id": "0197d0a0-0000-7000-8000-000000000000",
+                    "currency": "KRW",
+                    "prices": {"R": 150000, "S": 90000},
+                    "max_seats_per_customer": 4,
+                }
+            ]
+        }
+    )
+
+    starts_at: Time
+    venue_id: UuidText
+    currency: Currency
+    prices: Annotated[Prices, Field(description="Every category of the venue's plan, in minor units.")]
+    sale_opens_at: Annotated[Time | None, Field(description="At once unless set.")] = None
+    sale_closes_at: Annotated[Time | None, Field(description="At the start unless set.")] = None
+    max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
+    hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600
+    waiting_room: bool = False
+    refund_policy: RefundPolicy = USUAL_POLICY
+    recurrence: Annotated[
+        RawText | None,
+        Field(
+            max_length=200,
+            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, in the offset of `starts_at`. "
+            "The sale opens for all at once; `sale_closes_at` keeps its distance from each start.",
+            examples=["FREQ=DAILY;COUNT=5"],
+        ),
+    ] = None
+
+
+class ScheduleChange(Input):
+    """What is to be different; what is left out stays as it is. Bookings keep the price they were made at."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prices": {"R": 160000, "S": 95000}}]})
+
+    starts_at: Annotated[Time | None, not_null] = None
+    prices: Annotated[Prices | None, not_null] = None
+    sale_opens_at: Time | None = None
+    sale_closes_at: Time | None = None
+    max_seats_per_customer: MaxSeats | None = None
+    hold_seconds: Annotated[HoldSeconds | None, not_null] = None
+    waiting_room: Annotated[bool | None, not_null] = None
+    refund_policy: Annotated[RefundPolicy | None, not_null] = None
+    venue_id: UuidText | None = None
+    currency: Currency | None = None

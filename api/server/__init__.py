@@ -1,0 +1,1 @@
+"""One worker: the application, its process, and the ways in."""

@@ -1,0 +1,178 @@
+"""The HTTP application of one worker: routes, the layers around them, and what they share.
+
+`create_app` builds it without touching anything outside; entering its lifespan opens the house, and a piece that does
+not work ends the start with a message that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from actors.process.settings import Settings
+from api.http.dependencies import SCHEME
+from api.http.office import open_house
+from api.http.problems import Problem, ProblemDocument, answer, of_http_exception, of_validation, responses
+from api.routes import (
+    accounts,
+    admin,
+    admin_bookings,
+    admin_payments,
+    asyncapi,
+    audit,
+    bookings,
+    cancellations,
+    cancelled_schedules,
+    noop,
+    notifications,
+    organizer,
+    parked_events,
+    payments,
+    performances,
+    reconciliation,
+    refunds,
+    sales,
+    schedules,
+    seats,
+    sessions,
+    system,
+    tickets,
+    venues,
+    webhooks,
+)
+from api.server.door import BodyGuard, Rescue, Watch
+from api.server.express import Express
+
+DESCRIPTION = """
+Sell seats: register a performance, open schedules for sale, hold seats, pay, cancel.
+
+**By hand on this page**
+
+1. `POST /v1/accounts`.
+2. *Authorize* with that e-mail and password, or with the `access_token` of `POST /v1/sessions`.
+3. `GET /v1/performances`, then its schedules.
+4. `POST /v1/schedules/{id}/bookings`.
+5. `POST /v1/bookings/{id}/payments` with the card token `tok_approve`.
+
+Every refusal is an RFC 9457 problem with a stable `code`; `Accept-Language: ko` answers in Korean.
+"""
+PASSWORD_SCHEME = "password"  # noqa: S105  # the name of the OAuth2 flow
+ROUTERS = (
+    accounts,
+    sessions,
+    performances,
+    schedules,
+    seats,
+    bookings,
+    cancellations,
+    payments,
+    refunds,
+    venues,
+    webhooks,
+    admin,
+    reconciliation,
+    parked_events,
+    sales,
+    admin_bookings,
+    admin_payments,
+    audit,
+    organizer,
+    tickets,
+    notifications,
+    cancelled_schedules,
+    asyncapi,
+    system,
+)
+
+
+class Application(FastAPI):
+    """FastAPI, with two layers of ours around all of its own: most requests of a sale go no further in."""
+
+    own_routes: Sequence[APIRoute] = ()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Watch(Express(super().build_middleware_stack(), self.own_routes))
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its `state.house` is there while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_house(settings) as house:
+            app.state.house = house
+            yield
+
+    app = Application(
+        title="Boxoffice",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # served by routes/system.py from this machine
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request; see door.py
+        generate_unique_id_function=_operation_id,
+        responses=responses("validation_failed"),
+    )
+    nouns = (*ROUTERS, noop) if settings.bench else ROUTERS
+    for noun in nouns:
+        app.include_router(noun.router)
+    app.mount("/docs/assets", system.assets)
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(RequestValidationError, _answer_problem)
+    app.add_exception_handler(HTTPException, _answer_problem)
+    app.own_routes = [each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
+    app.add_middleware(BodyGuard)
+    app.add_middleware(Rescue)  # the last one added is the outermost
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    if isinstance(error, Problem):
+        return answer(error, request)
+    if isinstance(error, RequestValidationError):
+        return answer(of_validation(error), request)
+    assert isinstance(error, HTTPException)
+    # FastAPI wraps whatever reading the body raised.
+    cause = error.__cause__
+    problem = cause if isinstance(cause, Problem) else of_http_exception(error)
+    response = answer(problem, request)
+    if error.headers is not None and "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, plus the shape of problems and a second way to authorize: by e-mail and password."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema.setdefault("components", {})
+        problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.setdefault("schemas", {}).update(problem.pop("$defs", {}), ProblemDocument=problem)
+        components.setdefault("securitySchemes", {})[PASSWORD_SCHEME] = {
+            "type": "oauth2",
+            "description": "Your e-mail as `username`, and your password. Leave the client fields empty.",
+            "flows": {"password": {"tokenUrl": "/v1/sessions/token", "scopes": {}}},
+        }
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                if {SCHEME: []} in operation.get("security", []):
+                    operation["security"].append({PASSWORD_SCHEME: []})
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,78 @@
+"""One API worker process: `python -m api.server.worker`.
+
+Under `boxoffice up` it serves the listening socket it inherits and says when it does; started on its own, with the
+outside services' variables set, it listens by itself. SIGTERM lets requests under way finish for 5 seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from actors.process import garbage, telemetry
+from actors.process.settings import Settings
+from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, listening
+from api.http.corked import Protocol
+from api.server.app import create_app
+from persistence.embedded.instance import ROLE_VARIABLE
+
+GRACE_SECONDS = 5
+KEEP_ALIVE_SECONDS = 75  # longer than the 60 s after which common load balancers drop an idle connection themselves
+
+
+class Worker(uvicorn.Server):
+    """A uvicorn server that makes `ready_file` once its application has started and it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, ready_file: Path | None) -> None:
+        super().__init__(config)
+        self._ready_file = ready_file
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)  # Ray, joined by the application, had put a stack trace in front
+        garbage.spare_what_is_here()
+        if self.started and self._ready_file is not None:
+            self._ready_file.touch()
+
+
+def serve(settings: Settings, listener: socket.socket, ready_file: Path | None) -> None:
+    """Serves the API on `listener` until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Worker(config, ready_file)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise SystemExit(3)  # the application did not start; the log says why
+
+
+def main() -> None:
+    """The process entry: reads the environment, sets up logging, serves."""
+    settings = Settings.from_environment()
+    telemetry.configure(settings, os.environ.get(ROLE_VARIABLE, "worker"))
+    ready_file = os.environ.get(READY_FILE_VARIABLE)
+    inherited = os.environ.get(LISTEN_FD_VARIABLE)
+    if inherited is not None:
+        serve(settings, socket.socket(fileno=int(inherited)), Path(ready_file) if ready_file else None)
+        return
+    with listening(settings.host, settings.port) as listener:
+        serve(settings, listener, Path(ready_file) if ready_file else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Rows and memory as clients see them."""

@@ -1,0 +1,294 @@
+"""Bookings, payments and cancellations as clients see them: one shape, whether it comes from memory or from the tables.
+
+Rendered by msgspec, not validated again: the hot path answers through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from api.views.refund import REFUND_EXAMPLE, RefundView, refund_row_view, refund_view
+from engine.booking import STATUS_NAMES, Booking, Status
+from engine.payment import Payment, PaymentStatus, Refund
+from engine.seating_plan import SeatingPlan
+from engine.state import can_expire
+from persistence.bookings.bookings import CancellationRow, PaymentRow
+from persistence.bookings.refunds import RefundRow
+from persistence.database.moments import rfc3339
+
+# `requested` is the engine's word for it; to whoever waits for the outcome, the payment is pending.
+PAYMENT_STATUS_NAMES = {
+    PaymentStatus.REQUESTED: "pending",
+    PaymentStatus.APPROVED: "approved",
+    PaymentStatus.DECLINED: "declined",
+    PaymentStatus.PARTIALLY_REFUNDED: "partially_refunded",
+    PaymentStatus.REFUNDED: "refunded",
+}
+
+
+class SeatView(Struct, frozen=True):
+    """A place in a booking. In standing room `id` is the area's, and occurs once per place."""
+
+    id: str
+    zone: str
+    row: str
+    number: str
+    category: str
+    price: int
+
+
+class PaymentView(Struct, frozen=True, kw_only=True):
+    """An attempt to pay. `id` is null where nothing was to be paid."""
+
+    id: str | None
+    booking_id: str
+    status: str  # pending | approved | declined | partially_refunded | refunded
+    amount: int
+    refunded: int  # what its refunds come to, whether or not the provider has confirmed them
+    currency: str
+    provider: str | None
+    reference: str | None
+    reason: str | None
+    requested_at: str | None
+    settled_at: str | None
+
+
+class PaidView(PaymentView, frozen=True, kw_only=True):
+    """The answer to paying: the payment, and the booking as it is now."""
+
+    booking: BookingView
+
+
+class BookingView(Struct, frozen=True, kw_only=True):
+    """A customer's seats on one schedule: those left where some were given back."""
+
+    id: str
+    schedule_id: str
+    performance_id: str
+    status: str  # held | confirmed | partially_refunded | refunded | cancelled | expired
+    seats: list[SeatView]
+    amount: int
+    currency: str
+    created_at: str
+    expires_at: str | None  # null once it cannot expire any more
+    version: int
+    payment: PaymentView | None  # the latest attempt
+    refunds: list[RefundView]  # oldest first
+
+
+class RefundedView(RefundView, frozen=True, kw_only=True):
+    """The answer to giving seats back: the refund, and the booking as it is now."""
+
+    booking: BookingView
+
+
+class CancellationView(Struct, frozen=True, kw_only=True):
+    """How a booking was cancelled. A paid one ends with the refund of its last seats."""
+
+    id: str
+    booking_id: str
+    schedule_id: str
+    reason: str | None
+    by: str
+    cancelled_at: str
+    refund: RefundView | None
+
+
+class Page(Struct, frozen=True):
+    """One page of a list."""
+
+    items: list[Any]
+    next_cursor: str | None
+
+
+def status_of(booking: Booking, now_ms: int) -> str:
+    """The booking's state as it reads now: a hold past its time is over, whether or not anybody has swept yet."""
+    if can_expire(booking) and booking.expires_ms <= now_ms:
+        return "expired"
+    return STATUS_NAMES[booking.status]
+
+
+def booking_view(
+    booking: Booking, schedule_id: str, performance_id: str, plan: SeatingPlan, now_ms: int
+) -> BookingView:
+    labels = map(plan.describe, booking.seats)
+    seats = [
+        SeatView(label.id, label.zone, label.row, label.number, label.category, price)
+        for label, price in zip(labels, booking.prices, strict=True)
+    ]
+    payment, status = booking.payment, status_of(booking, now_ms)
+    unpaid = booking.expires_ms and booking.status in (Status.HELD, Status.EXPIRED)
+    return BookingView(
+        id=booking.id,
+        schedule_id=schedule_id,
+        performance_id=performance_id,
+        status=status,
+        seats=seats,
+        amount=booking.amount,
+        currency=booking.currency,
+        created_at=rfc3339(booking.created_ms),
+        expires_at=rfc3339(booking.expires_ms) if unpaid else None,
+        version=booking.version,
+        payment=None if payment is None else payment_view(payment, booking.id, booking.currency, booking.refunds),
+        refunds=[refund_view(refund, booking.id, booking.currency, plan) for refund in booking.refunds],
+    )
+
+
+def payment_view(
+    payment: Payment, booking_id: str, currency: str, refunds: Iterable[Refund | RefundRow] = ()
+) -> PaymentView:
+    """`refunds` may hold those of the booking's other payments too."""
+    refunded = sum(refund.amount for refund in refunds if refund.payment_id == payment.id)
+    return _payment_view(payment, booking_id, currency, refunded)
+
+
+def _payment_view(payment: Payment, booking_id: str, currency: str, refunded: int) -> PaymentView:
+    return PaymentView(
+        id=payment.id,
+        booking_id=booking_id,
+        status=PAYMENT_STATUS_NAMES[payment.status],
+        amount=payment.amount,
+        refunded=refunded,
+        currency=currency,
+        provider=payment.provider,
+        reference=payment.reference or None,
+        reason=payment.reason or None,
+        requested_at=rfc3339(payment.requested_ms),
+        settled_at=rfc3339(payment.settled_ms) if payment.settled_ms else None,
+    )
+
+
+def payment_row_view(row: PaymentRow) -> PaymentView:
+    return _payment_view(row.payment, row.booking_id, row.currency, row.refunded)
+
+
+def paid_view(payment: PaymentView, booking: BookingView) -> PaidView:
+    return PaidView(**msgspec.structs.asdict(payment), booking=booking)
+
+
+def free_of_charge(booking: BookingView) -> PaidView:
+    """The answer to paying for what costs nothing: nobody was asked for money, so there is no payment to look up."""
+    return PaidView(
+        id=None,
+        booking_id=booking.id,
+        status="approved",
+        amount=0,
+        refunded=0,
+        currency=booking.currency,
+        provider=None,
+        reference=None,
+        reason=None,
+        requested_at=None,
+        settled_at=None,
+        booking=booking,
+    )
+
+
+def refunded_view(row: RefundRow, booking: BookingView) -> RefundedView:
+    return RefundedView(**msgspec.structs.asdict(refund_row_view(row)), booking=booking)
+
+
+def cancellation_view(row: CancellationRow, refund: RefundRow | None) -> CancellationView:
+    return CancellationView(
+        id=row.id,
+        booking_id=row.booking_id,
+        schedule_id=row.schedule_id,
+        reason=row.reason or None,
+        by=row.by,
+        cancelled_at=rfc3339(row.cancelled_ms),
+        refund=None if refund is None else refund_row_view(refund),
+    )
+
+
+def ending_view(booking: Booking, schedule_id: str) -> CancellationView:
+    """The cancellation of an unpaid booking that the schedule's owner has just answered with."""
+    ending = booking.ending
+    assert ending is not None, "only an ended booking has an ending"
+    return CancellationView(
+        id=ending.id,
+        booking_id=booking.id,
+        schedule_id=schedule_id,
+        reason=ending.reason or None,
+        by=ending.by,
+        cancelled_at=rfc3339(ending.at_ms),
+        refund=None,
+    )
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+def described(status: int, shape: type[Struct], example: object, description: str) -> dict[int | str, dict[str, Any]]:
+    """An answer for a route's OpenAPI description, its schema taken from the very type that is rendered."""
+    (schema,), components = msgspec.json.schema_components([shape])
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return inlined(components[node["$ref"].rpartition("/")[2]])
+            return {key: inlined(value) for key, value in node.items()}
+        return [inlined(value) for value in node] if isinstance(node, list) else node
+
+    content = {"application/json": {"schema": inlined(schema), "example": example}}
+    return {status: {"description": description, "content": content}}
+
+
+PAYMENT_EXAMPLE = {
+    "id": "0199f3a1-52c4-7d10-8a6e-2f6f6d1c9b01",
+    "booking_id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "status": "approved",
+    "amount": 300_000,
+    "refunded": 0,
+    "currency": "KRW",
+    "provider": "sandbox",
+    "reference": "sbx_0199f3a1-5301-7b7c-9d3c-0d7a5c1e4f10",
+    "reason": None,
+    "requested_at": "2026-11-22T14:03:11.204+00:00",
+    "settled_at": "2026-11-22T14:03:11.262+00:00",
+}
+HELD_EXAMPLE: dict[str, Any] = {
+    "id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "performance_id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90",
+    "status": "held",
+    "seats": [
+        {"id": "1F-A-12", "zone": "1st floor", "row": "A", "number": "12", "category": "VIP", "price": 150_000},
+        {"id": "1F-A-13", "zone": "1st floor", "row": "A", "number": "13", "category": "VIP", "price": 150_000},
+    ],
+    "amount": 300_000,
+    "currency": "KRW",
+    "created_at": "2026-11-22T14:00:00.000+00:00",
+    "expires_at": "2026-11-22T14:10:00.000+00:00",
+    "version": 42,
+    "payment": None,
+    "refunds": [],
+}
+CONFIRMED_EXAMPLE = HELD_EXAMPLE | {
+    "status": "confirmed",
+    "expires_at": None,
+    "version": 45,
+    "payment": PAYMENT_EXAMPLE,
+}
+PAID_EXAMPLE = PAYMENT_EXAMPLE | {"booking": CONFIRMED_EXAMPLE}
+REFUNDED_EXAMPLE = REFUND_EXAMPLE | {
+    "booking": CONFIRMED_EXAMPLE
+    | {
+        "status": "partially_refunded",
+        "seats": HELD_EXAMPLE["seats"][:1],
+        "amount": 150_000,
+        "version": 52,
+        "payment": PAYMENT_EXAMPLE | {"status": "partially_refunded", "refunded": REFUND_EXAMPLE["amount"]},
+        "refunds": [REFUND_EXAMPLE],
+    }
+}
+CANCELLATION_EXAMPLE = {
+    "id": "0199f3a4-0c55-7f0e-b2a7-93a4c1d2e377",
+    "booking_id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "reason": "cannot come",
+    "by": "customer",
+    "cancelled_at": "2026-11-22T14:05:40.117+00:00",
+    "refund": None,
+}

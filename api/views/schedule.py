@@ -1,0 +1,111 @@
+"""Schedules as clients see them: the row, where its sale stands, and what is left of its seats.
+
+Seats are counted without waking the schedule's actor; a count that cannot be had is shown as null rather than failing a
+list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from actors.gateway.gateway import Unavailable
+from api.http.models import Output, Timestamp
+from api.http.office import House
+from api.routes.venues import plan_capacities
+from api.selling.terms import closes_at, sale_state
+from persistence.catalogue import catalogue
+from persistence.journal.journal import UnknownSchedule
+
+VIEWS_AT_ONCE = 8
+
+
+class Sale(Output):
+    """Where the sale stands: `scheduled`, `on_sale`, `closed`, `ended` with the performance; or `cancelled`."""
+
+    state: str
+    opens_at: Timestamp | None
+    closes_at: Timestamp
+
+
+class RefundStepView(Output):
+    """Until so many days of 24 hours before the start, giving a seat up costs this much of its price."""
+
+    days_before: int
+    fee_percent: int
+
+
+class ScheduleView(Output):
+    """A schedule. `seats_left` counts free places per category; null while they cannot be counted.
+
+    `refund_policy` holds for bookings made from now on, from its first step to its last; empty: paid seats are final.
+    """
+
+    id: str
+    performance_id: str
+    venue_id: str
+    starts_at: Timestamp
+    ends_at: Timestamp
+    currency: str
+    prices: dict[str, int]
+    sale: Sale
+    seats_left: dict[str, int] | None
+    sale_opens_at: Timestamp | None
+    sale_closes_at: Timestamp | None
+    max_seats_per_customer: int | None
+    hold_seconds: int
+    waiting_room: bool
+    refund_policy: list[RefundStepView]
+    cancelled_at: Timestamp | None
+    cancellation_reason: str | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class CreatedSchedule(ScheduleView):
+    """The (first) schedule that was created. `recurring` holds those of the further dates."""
+
+    recurring: list[ScheduleView]
+
+
+class SchedulePage(Output):
+    """One page of schedules, by start."""
+
+    items: list[ScheduleView]
+    next_cursor: str | None
+
+
+MADE = ("ends_at", "sale", "seats_left", "refund_policy")
+COPIED = tuple(name for name in ScheduleView.model_fields if name not in MADE)
+
+
+def schedule_view(row: catalogue.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
+    return ScheduleView(
+        **{name: getattr(row, name) for name in COPIED},
+        ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
+        sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=closes_at(row)),
+        seats_left=seats_left,
+        refund_policy=[RefundStepView(**step) for step in row.refund_policy],
+    )
+
+
+async def schedule_views(house: House, rows: Sequence[catalogue.ScheduleRow]) -> list[ScheduleView]:
+    places = asyncio.Semaphore(VIEWS_AT_ONCE)
+    untouched: dict[str, dict[str, int]] = {}
+
+    async def seats_left(row: catalogue.ScheduleRow) -> dict[str, int] | None:
+        if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
+            if row.venue_id not in untouched:
+                untouched[row.venue_id] = plan_capacities(await house.plans.get(row.venue_id))
+            return untouched[row.venue_id]
+        async with places:
+            try:
+                availability = await house.seat_views.availability(row.id)
+            except (Unavailable, UnknownSchedule):
+                return None
+        return {category: count.free for category, count in availability.by_category.items()}
+
+    left = await asyncio.gather(*(seats_left(row) for row in rows))
+    now = house.now()
+    return [schedule_view(row, seats, now) for row, seats in zip(rows, left, strict=True)]

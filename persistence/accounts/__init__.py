@@ -1,0 +1,1 @@
+"""Who has an account, their sessions, and which sessions are over on every worker."""

@@ -1,0 +1,126 @@
+"""Accounts. An e-mail is compared case-insensitively and belongs to one live account at a time.
+
+A deleted account keeps its row, because bookings refer to it, but nothing that says who it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.database.connection import violated
+from persistence.database.tables import LIVE, accounts, bookings, performances, schedules
+
+NO_PASSWORD = ""  # matches nothing
+
+
+class EmailTaken(Exception):
+    """There is a live account with this e-mail."""
+
+
+class AccountRow(Struct, frozen=True, kw_only=True):
+    """An account as stored."""
+
+    id: str
+    email: str
+    password_hash: str
+    name: str | None
+    role: str
+    language: str  # ko | en
+    created_at: datetime
+    updated_at: datetime
+
+
+_COLUMNS = tuple(accounts.c[name] for name in AccountRow.__struct_fields__)
+
+
+async def create(
+    connection: AsyncConnection,
+    *,
+    account_id: str,
+    email: str,
+    password_hash: str,
+    name: str | None,
+    role: str,
+    language: str = "en",
+) -> AccountRow:
+    """A new account. Raises `EmailTaken`."""
+    created = await connection.execute(
+        insert(accounts)
+        .values(id=account_id, email=email, password_hash=password_hash, name=name, role=role, language=language)
+        .on_conflict_do_nothing()
+        .returning(*_COLUMNS)
+    )
+    row = created.one_or_none()
+    if row is None:
+        raise EmailTaken
+    return _account(row)
+
+
+async def by_email(connection: AsyncConnection, email: str) -> AccountRow | None:
+    """The live account with this e-mail."""
+    query = sa.select(*_COLUMNS).where(
+        sa.func.lower(accounts.c.email) == sa.func.lower(email), accounts.c.deleted_at.is_(None)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _account(row)
+
+
+async def by_id(connection: AsyncConnection, account_id: str) -> AccountRow | None:
+    """The live account with this id."""
+    query = sa.select(*_COLUMNS).where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None))
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _account(row)
+
+
+async def change(connection: AsyncConnection, account_id: str, values: Mapping[str, object]) -> AccountRow | None:
+    """Changes a live account; None if there is none. Raises `EmailTaken`, after which the transaction is over."""
+    statement = (
+        accounts.update()
+        .where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None))
+        .values(**values, updated_at=sa.func.now())
+        .returning(*_COLUMNS)
+    )
+    try:
+        row = (await connection.execute(statement)).one_or_none()
+    except sa.exc.IntegrityError as error:
+        if violated(error) == "uq_accounts_email_lower":
+            raise EmailTaken from error
+        raise
+    return None if row is None else _account(row)
+
+
+async def has_business(connection: AsyncConnection, account_id: str, now: datetime) -> bool:
+    """Whether the account owns seats of a performance to come, or has performances of its own to come."""
+    own = sa.exists().where(
+        bookings.c.customer_id == account_id,
+        bookings.c.status.in_(LIVE),
+        schedules.c.id == bookings.c.schedule_id,
+        schedules.c.starts_at > now,
+    )
+    planned = sa.exists().where(
+        performances.c.organizer_id == account_id,
+        schedules.c.performance_id == performances.c.id,
+        schedules.c.starts_at > now,
+        schedules.c.deleted_at.is_(None),
+    )
+    return bool((await connection.execute(sa.select(own | planned))).scalar_one())
+
+
+async def forget(connection: AsyncConnection, account_id: str, at: datetime) -> None:
+    """Deletes the account: its row stays for the bookings' sake, without e-mail, name or password."""
+    await connection.execute(
+        accounts.update()
+        .where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None))
+        .values(email="", name=None, password_hash=NO_PASSWORD, deleted_at=at, updated_at=at)
+    )
+
+
+def _account(row: sa.Row[Any]) -> AccountRow:
+    return AccountRow(**row._mapping)

@@ -1,0 +1,1 @@
+"""Who changed what, as a chain that shows if an entry is edited, removed or inserted."""

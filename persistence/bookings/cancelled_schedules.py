@@ -1,0 +1,87 @@
+"""How far the cancellation of a schedule has come: what is left to end, and what is owed and given back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from persistence.database.tables import LIVE, bookings, cancellations, payments, refunds, schedules
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """The cancellation of a schedule so far. It is finished when nothing is live and nothing is owed."""
+
+    schedule_id: str
+    cancelled_at: datetime
+    reason: str
+    bookings_ended: int  # since the cancellation
+    bookings_live: int  # to be ended, those with a payment under way included
+    refunds_requested: int  # not confirmed by the provider yet
+    refunds_completed: int
+    amount_owed: int  # minor units of `currency`
+    amount_refunded: int
+    currency: str
+
+    @property
+    def finished(self) -> bool:
+        return not self.bookings_live and not self.refunds_requested
+
+
+_live = bookings.c.status.in_(LIVE)
+
+
+async def with_live_bookings(database: AsyncEngine) -> list[str]:
+    """Cancelled schedules that still have bookings to end."""
+    has_live = sa.exists().where(bookings.c.schedule_id == schedules.c.id, _live)
+    query = sa.select(schedules.c.id).where(schedules.c.cancelled_at.is_not(None), has_live)
+    async with database.connect() as connection:
+        return list((await connection.execute(query)).scalars())
+
+
+async def endable(database: AsyncEngine, schedule_id: str, at_most: int) -> int:
+    """How many live bookings have no payment under way, counted up to a limit."""
+    paying = sa.exists().where(payments.c.id == bookings.c.payment_id, payments.c.status == "requested")
+    found = sa.select(bookings.c.id).where(bookings.c.schedule_id == schedule_id, _live, ~paying).limit(at_most)
+    async with database.connect() as connection:
+        return (await connection.execute(sa.select(sa.func.count()).select_from(found.subquery()))).scalar_one()
+
+
+async def progress(database: AsyncEngine, schedule_id: str) -> Progress | None:
+    """How far the cancellation has come; None if the schedule is not cancelled."""
+    live = sa.select(sa.func.count()).where(bookings.c.schedule_id == schedule_id, _live).scalar_subquery()
+    ended = (
+        sa.select(sa.func.count())
+        .where(
+            cancellations.c.schedule_id == schedule_id,
+            cancellations.c.cancelled_at >= schedules.c.cancelled_at,
+        )
+        .scalar_subquery()
+    )
+    since = sa.and_(refunds.c.schedule_id == schedule_id, refunds.c.requested_at >= schedules.c.cancelled_at)
+    of = {
+        name: sa.select(aggregate).where(since, refunds.c.status == status).scalar_subquery().label(name)
+        for name, status, aggregate in (
+            ("refunds_requested", "requested", sa.func.count()),
+            ("refunds_completed", "completed", sa.func.count()),
+            ("amount_owed", "requested", _total()),
+            ("amount_refunded", "completed", _total()),
+        )
+    }
+    query = sa.select(
+        schedules.c.cancelled_at,
+        sa.func.coalesce(schedules.c.cancellation_reason, "").label("reason"),
+        schedules.c.currency,
+        live.label("bookings_live"),
+        ended.label("bookings_ended"),
+        *of.values(),
+    ).where(schedules.c.id == schedule_id, schedules.c.cancelled_at.is_not(None))
+    async with database.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Progress(schedule_id=schedule_id, **row._mapping)
+
+
+def _total() -> sa.ColumnElement[int]:
+    return sa.cast(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0), sa.BigInteger)

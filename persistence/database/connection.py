@@ -1,0 +1,156 @@
+"""How everything but the actor's journal reaches PostgreSQL, and how a database is brought to today's shape.
+
+Guarantees: one spelling of a database URL (`postgresql://…`, also over a unix socket) works everywhere; a pooled
+connection that the server has closed is replaced before it is used; any number of processes may `migrate` at once, and
+it is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+from sqlalchemy import Connection, event, exc, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
+
+from persistence.database.dsn import asyncpg_dsn
+
+if TYPE_CHECKING:
+    # Imported where it is used: it takes a second, which every process would wait for and few need.
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x626F786F66666963  # "boxoffic" in ASCII: the advisory lock that migrations take
+
+CONNECT_TIMEOUT_SECONDS = 5
+COMMAND_TIMEOUT_SECONDS = 10  # no statement of a route takes longer, except when the database is in trouble
+POOL_WAIT_SECONDS = 5  # then the request is answered 503
+
+# SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources, operator intervention
+# (shutdown, cancelled), system error. All may be gone a moment later.
+UNAVAILABLE_CLASSES = ("08", "40", "53", "57", "58")
+
+
+class DatabaseUnavailable(Exception):
+    """PostgreSQL cannot be reached, or refuses the connection."""
+
+
+def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """A pool of at most `pool_size` connections. Nothing is connected yet: call `dispose()` when done."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: _connect(url, command_timeout_seconds=COMMAND_TIMEOUT_SECONDS),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_SECONDS,
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+async def migrate(url: str) -> None:
+    """Brings the database to the newest revision; does nothing if it is there."""
+    async with _unpooled(url) as connection:
+        # A session lock, so that a migration may commit in between. It goes with the connection, whatever happens.
+        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        await connection.commit()
+        await connection.run_sync(_upgrade)
+        await connection.commit()
+
+
+async def current_revision(url: str) -> str | None:
+    """The database's revision; None if it was never migrated."""
+    from alembic.runtime.migration import MigrationContext
+
+    async with _unpooled(url) as connection:
+        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+def head_revision() -> str:
+    """The revision that this code needs."""
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None, "the migrations directory ships with this package"
+    return head
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@asynccontextmanager
+async def _unpooled(url: str) -> AsyncIterator[AsyncConnection]:
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+async def _connect(url: str, *, command_timeout_seconds: float | None = None) -> asyncpg.Connection[asyncpg.Record]:
+    dsn = asyncpg_dsn(url)
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=command_timeout_seconds,
+            # Compiling short queries costs more than it saves, and slows asyncpg's own look-ups at connect.
+            server_settings={"application_name": "boxoffice", "jit": "off", "timezone": "UTC"},
+        )
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable(f"PostgreSQL does not let us in: {error}") from error
+
+
+def _refuse_closed(connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+    """asyncpg notices at once when the server hangs up, so asking it is free; a ping would cost a round trip."""
+    driver = entry.driver_connection
+    if driver is not None and driver.is_closed():
+        raise exc.DisconnectionError("the server closed this connection")
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether an error of a statement means that the database is in trouble, not that the statement is wrong."""
+    if isinstance(error, (DatabaseUnavailable, exc.TimeoutError, TimeoutError, ConnectionError)):
+        return True
+    if isinstance(error, exc.DBAPIError):
+        if error.connection_invalidated or isinstance(error, (exc.InterfaceError, exc.OperationalError)):
+            return True
+        error = error.driver_exception
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # that one says a value cannot be sent
+    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in UNAVAILABLE_CLASSES
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """Whether the database cannot hold a value: a NUL character, an integer that is too large, a lone surrogate."""
+    if isinstance(error, exc.DBAPIError):
+        error = error.driver_exception
+    if isinstance(error, asyncpg.InterfaceError):
+        return isinstance(error, ValueError)
+    return isinstance(error, (asyncpg.DataError, UnicodeEncodeError))
+
+
+def violated(error: exc.IntegrityError) -> str | None:
+    """The name of the constraint that refused a statement."""
+    driver = error.driver_exception
+    return driver.constraint_name if isinstance(driver, asyncpg.PostgresError) else None

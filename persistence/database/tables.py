@@ -1,0 +1,367 @@
+"""Every table of the system, and why it is there. Migrations in `migrations/` bring a database to this shape.
+
+Four groups: what a schedule's actor writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
+current tables `bookings`, `payments`, `refunds`, `cancellations`), what the routes write (accounts, sessions, venues,
+performances, schedules), what receiving services write (`consumer_positions`, `parked_events`, `sales`,
+`notifications`), and bookkeeping (`idempotency_keys`, `audit_log`, `reconciliations`). Ids are UUIDv7, times
+`timestamptz`, money integer minor units.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+
+from engine import booking
+
+# Bookings that own seats.
+LIVE = tuple(sorted(status.name.lower() for status in booking.LIVE))
+
+UUID = postgresql.UUID(as_uuid=False)
+TIME = TIMESTAMP(timezone=True)
+NOW = text("now()")
+
+DEFAULT_REFUND_POLICY = (
+    """'[{"days_before": 10, "fee_percent": 0}, {"days_before": 7, "fee_percent": 10},"""
+    """ {"days_before": 3, "fee_percent": 20}, {"days_before": 0, "fee_percent": 30}]'"""
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# --- accounts ---------------------------------------------------------------------------------------------------------
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("email", Text, nullable=False),  # as the owner wrote it; compared in lower case
+    Column("password_hash", Text, nullable=False),  # Argon2id
+    Column("name", Text),
+    Column("role", Text, nullable=False),  # customer | organizer | admin
+    Column("language", Text, nullable=False, server_default="en"),  # ko | en: what is written to its owner
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("deleted_at", TIME),
+    Index("uq_accounts_email_lower", text("lower(email)"), unique=True, postgresql_where=text("deleted_at IS NULL")),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("account_id", UUID, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("refresh_hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the current refresh token
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("expires_at", TIME, nullable=False),
+    Column("revoked_at", TIME),
+)
+
+# --- catalogue --------------------------------------------------------------------------------------------------------
+venues = Table(
+    "venues",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("seating_plan", JSONB, nullable=False),  # the pretix document as it was sent; never changed
+    Column("packed_plan", LargeBinary),  # the same, read already (engine/stored_plan.py); NULL: not made yet
+    Column("plan_digest", Text, nullable=False),
+    Column("capacity", Integer, nullable=False),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+performances = Table(
+    "performances",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
+    Column("venue_id", UUID, ForeignKey("venues.id")),
+    Column("title", Text, nullable=False),
+    Column("description", Text),
+    Column("category", Text),
+    Column("duration_minutes", Integer),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("deleted_at", TIME),
+    Index(
+        "uq_performances_organizer_title",
+        "organizer_id",
+        text("lower(title)"),
+        unique=True,
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("performance_id", UUID, ForeignKey("performances.id"), nullable=False, index=True),
+    Column("venue_id", UUID, ForeignKey("venues.id"), nullable=False),
+    Column("starts_at", TIME, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("prices", JSONB, nullable=False),  # category → minor units
+    Column("sale_opens_at", TIME),
+    Column("sale_closes_at", TIME),
+    Column("max_seats_per_customer", Integer),
+    Column("hold_seconds", Integer, nullable=False),
+    Column("waiting_room", Boolean, nullable=False, server_default=sa.false()),
+    # [{days_before, fee_percent}], see engine/refund_policy.py; the default was in force before it could be set.
+    Column("refund_policy", JSONB, nullable=False, server_default=text(DEFAULT_REFUND_POLICY)),
+    Column("cancelled_at", TIME),  # the performance will not take place
+    Column("cancellation_reason", Text),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("deleted_at", TIME),
+    Index("ix_schedules_venue_id_starts_at", "venue_id", "starts_at"),  # is the house free at that time?
+)
+
+# --- written by the schedule's actor, in one transaction per group commit ---------------------------------------------
+schedule_heads = Table(
+    "schedule_heads",
+    metadata,
+    Column("schedule_id", UUID, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),  # raised by every activation: the fence
+    Column("seq", BigInteger, nullable=False),  # the journal's last sequence number
+    Column("published_seq", BigInteger, nullable=False, server_default="0"),  # everything up to here is on Kafka
+    Column("snapshot_seq", BigInteger, nullable=False, server_default="0"),
+    Column("next_deadline_ms", BigInteger),  # when the next hold expires; NULL: none
+    Column("oldest_payment_ms", BigInteger),  # when the oldest payment without an outcome was requested; NULL: none
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    # No index on the columns that every group commit changes: updates stay HOT, and there is one row per schedule.
+    postgresql_with={"fillfactor": "50"},
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("schedule_id", UUID, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("booking_id", UUID),
+    Column("request_id", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # msgpack, see engine/events.py
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("schedule_id", UUID, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),  # see engine/snapshot.py; compressed with Zstandard
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("schedule_id", UUID, nullable=False),
+    Column("customer_id", UUID, nullable=False),
+    Column("status", Text, nullable=False),  # held | confirmed | cancelled | expired | refunded | partially_refunded
+    Column("seats", ARRAY(Text), nullable=False),  # seat ids, in the booking's order
+    Column("prices", ARRAY(BigInteger), nullable=False),  # parallel to seats
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),  # journal seq of the last change
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME),
+    Column("payment_id", UUID),  # the latest attempt
+    Column("archived_at", TIME),  # put away by an admin: out of the lists, still there
+    Index("ix_bookings_customer_id_id", "customer_id", "id"),
+    Index("ix_bookings_schedule_id_status", "schedule_id", "status"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("booking_id", UUID, nullable=False, index=True),
+    Column("schedule_id", UUID, nullable=False, index=True),
+    Column("customer_id", UUID, nullable=False, index=True),
+    Column("status", Text, nullable=False),  # requested | approved | declined | partially_refunded | refunded
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("reference", Text),
+    Column("reason", Text),
+    Column("requested_at", TIME, nullable=False),
+    Column("settled_at", TIME),
+    Index("ix_payments_requested", "requested_at", postgresql_where=text("status = 'requested'")),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("payment_id", UUID, nullable=False, index=True),
+    Column("booking_id", UUID, nullable=False, index=True),
+    Column("schedule_id", UUID, nullable=False, index=True),
+    Column("customer_id", UUID, nullable=False),
+    Column("status", Text, nullable=False),  # requested | completed
+    Column("amount", BigInteger, nullable=False),  # what the customer gets
+    Column("fee", BigInteger, nullable=False),  # what is kept
+    Column("currency", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("seats", ARRAY(Text), nullable=False),  # empty where money came without seats
+    Column("reference", Text),
+    Column("reason", Text),
+    Column("by", Text, nullable=False),
+    Column("requested_at", TIME, nullable=False),
+    Column("settled_at", TIME),
+    Index("ix_refunds_requested", "requested_at", postgresql_where=text("status = 'requested'")),
+)
+
+cancellations = Table(
+    "cancellations",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("booking_id", UUID, nullable=False, unique=True),
+    Column("schedule_id", UUID, nullable=False),
+    Column("customer_id", UUID, nullable=False, index=True),
+    Column("reason", Text),
+    Column("by", Text, nullable=False),
+    Column("cancelled_at", TIME, nullable=False),
+)
+
+# --- bookkeeping ------------------------------------------------------------------------------------------------------
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    # Answers to POSTs that do not go through a schedule's actor; those keep theirs in the journal.
+    Column("owner", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    # A chain: see persistence/audit/chain.py. No defaults, so that nothing gets in beside it.
+    Column("id", UUID, primary_key=True),
+    Column("seq", BigInteger, nullable=False, unique=True),  # 1, 2, 3 … without gaps
+    Column("at", TIME, nullable=False),
+    Column("account_id", UUID, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", JSONB),
+    Column("after", JSONB),
+    Column("previous_hash", LargeBinary, nullable=False),  # SHA-256 of entry seq - 1
+    Column("hash", LargeBinary, nullable=False),  # SHA-256 of this entry, previous_hash included
+    Index("ix_audit_log_account_id_seq", "account_id", "seq"),
+    Index("ix_audit_log_subject_seq", "subject", "seq"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    # One row, locked by whoever writes an entry: so they are written, and committed, one after another.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),  # the last entry's; 0: there is none
+    Column("hash", LargeBinary, nullable=False),  # the last entry's
+    Column("at", TIME, nullable=False),  # the last entry's
+    sa.CheckConstraint("id = 1", name="one_row"),
+)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    # The latest finding about each schedule, and about the whole.
+    Column("subject", Text, primary_key=True),  # a schedule's id, or "overall"
+    Column("version", BigInteger, nullable=False),  # the journal's position it was made at
+    Column("checked_at", TIME, nullable=False),
+    Column("holds", Boolean, nullable=False),
+    Column("checks", JSONB, nullable=False),  # [{name, expected, actual, offenders}]
+)
+
+# --- written by receiving services, each in the transaction that moves its position -----------------------------------
+consumer_positions = Table(
+    "consumer_positions",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("schedule_id", UUID, primary_key=True),
+    Column("version", BigInteger, nullable=False),  # the last event of the schedule that was taken
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+)
+
+parked_events = Table(
+    "parked_events",
+    metadata,
+    # What a service could not digest; the others went on.
+    Column("consumer", Text, primary_key=True),
+    Column("schedule_id", UUID, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # the CloudEvent
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("parked_at", TIME, nullable=False, server_default=NOW),
+)
+
+sales = Table(
+    "sales",
+    metadata,
+    # Places and money by the hour in which it happened.
+    Column("schedule_id", UUID, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("hour", TIME, primary_key=True),
+    Column("held", BigInteger, nullable=False),
+    Column("expired", BigInteger, nullable=False),  # of those held, in that hour
+    Column("cancelled", BigInteger, nullable=False),
+    Column("sold", BigInteger, nullable=False),
+    Column("refunded", BigInteger, nullable=False),
+    Column("revenue", BigInteger, nullable=False),  # prices of places sold, less those of places refunded
+    Column("fees", BigInteger, nullable=False),  # kept when places were refunded
+)
+
+sales_bookings = Table(
+    "sales_bookings",
+    metadata,
+    # What `sales` has to know of a live booking to tell what an event changes.
+    Column("booking_id", UUID, primary_key=True),
+    Column("schedule_id", UUID, nullable=False, index=True),
+    Column("booking", JSONB, nullable=False),  # {sold, places: [[id, category, price]]}
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    # What customers are to be told, and whether they were. No addresses: they are read when a mail is sent.
+    Column("id", UUID, primary_key=True),  # follows from schedule, version, customer and kind: one row per fact
+    Column("schedule_id", UUID, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the event it tells of
+    Column("customer_id", UUID, nullable=False),
+    Column("booking_id", UUID),  # NULL where it tells of several
+    Column("kind", Text, nullable=False),
+    Column("facts", JSONB, nullable=False),  # see persistence/notifications/outbox.py
+    Column("status", Text, nullable=False),  # pending | sending | sent | failed | skipped | unknown
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("due_at", TIME, nullable=False, server_default=NOW),  # pending: not before; sending: handed over then
+    Column("sent_at", TIME),
+    Index("ix_notifications_created_at_id", "created_at", "id"),
+    Index("ix_notifications_open", "due_at", postgresql_where=text("status IN ('pending', 'sending')")),
+)
+
+notifications_start = Table(
+    "notifications_start",
+    metadata,
+    # One row: what happened before is never told, however often the events are read anew.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", TIME, nullable=False),
+    sa.CheckConstraint("id = 1", name="one_row"),
+)

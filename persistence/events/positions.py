@@ -1,0 +1,157 @@
+"""How far each receiving service has come, per schedule, and what it could not digest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from persistence.events.cloud_events import EventEnvelope
+from persistence.reconciliation.table_mirror import Connection
+
+
+class Gap(Struct, frozen=True):
+    """A schedule of which a service has not taken what is published."""
+
+    schedule_id: str
+    position: int
+    published: int
+
+
+class ParkedEvent(Struct, frozen=True, kw_only=True):
+    """An event a service could not digest. `value` is the CloudEvent."""
+
+    consumer: str
+    schedule_id: str
+    version: int
+    value: bytes
+    error: str
+    attempts: int
+    parked_at: Any
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How far a service has come with a schedule."""
+
+    consumer: str
+    version: int
+    moved_ms: int
+    parked: int  # events of the schedule that it could not digest
+    first_parked: int | None
+
+
+async def lock(connection: Connection, consumer: str, schedule_id: str) -> int:
+    """The service's position on a schedule, kept to this transaction until it ends."""
+    await connection.execute(
+        "INSERT INTO consumer_positions (consumer, schedule_id, version) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
+        consumer,
+        schedule_id,
+    )
+    version: int = await connection.fetchval(
+        "SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2 FOR UPDATE",
+        consumer,
+        schedule_id,
+    )
+    return version
+
+
+async def move(connection: Connection, consumer: str, schedule_id: str, version: int) -> None:
+    """Moves the position, in the transaction that has it locked."""
+    await connection.execute(
+        "UPDATE consumer_positions SET version = $3, updated_at = now() WHERE consumer = $1 AND schedule_id = $2",
+        consumer,
+        schedule_id,
+        version,
+    )
+
+
+async def of(connection: Connection, consumer: str, schedule_id: str) -> int:
+    """The service's position on a schedule; 0 where it has taken nothing."""
+    query = "SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2"
+    return await connection.fetchval(query, consumer, schedule_id) or 0
+
+
+async def standings(connection: Connection, schedule_id: str) -> list[Standing]:
+    """How far each service has come that ever took an event of the schedule, by name."""
+    rows = await connection.fetch(
+        "SELECT consumer, p.version, (extract(epoch FROM p.updated_at) * 1000)::bigint AS moved_ms,"
+        " count(e.version) AS parked, min(e.version) AS first_parked"
+        " FROM consumer_positions p LEFT JOIN parked_events e USING (consumer, schedule_id)"
+        " WHERE schedule_id = $1 AND consumer NOT LIKE '%/%' GROUP BY 1, 2, 3 ORDER BY 1",
+        schedule_id,
+    )
+    return [Standing(**dict(row)) for row in rows]
+
+
+async def behind(connection: Connection, consumer: str, *, older_than_seconds: float, limit: int = 20) -> list[Gap]:
+    """Schedules that are published further than the service has come, both for some time, the oldest first."""
+    rows = await connection.fetch(
+        "SELECT h.schedule_id::text, coalesce(p.version, 0), h.published_seq FROM schedule_heads h"
+        " LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1"
+        " WHERE coalesce(p.version, 0) < h.published_seq AND h.updated_at < now() - make_interval(secs => $2)"
+        " AND (p.updated_at IS NULL OR p.updated_at < now() - make_interval(secs => $2))"
+        " ORDER BY h.updated_at LIMIT $3",
+        consumer,
+        older_than_seconds,
+        limit,
+    )
+    return [Gap(*row) for row in rows]
+
+
+async def lag(connection: Connection, consumer: str) -> int:
+    """How many events are in the journal that the service has not taken. One that was only opened does not count."""
+    query = (
+        "SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint FROM schedule_heads h"
+        " LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1 WHERE h.seq > 1"
+    )
+    return int(await connection.fetchval(query, consumer))
+
+
+async def forget(connection: Connection, consumer: str, schedule_id: str | None = None) -> None:
+    """Lets the service begin anew, with one schedule or with all."""
+    for table in ("consumer_positions", "parked_events"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE consumer = $1 AND ($2::uuid IS NULL OR schedule_id = $2)",  # noqa: S608  # constants
+            consumer,
+            schedule_id,
+        )
+
+
+# --- parked events ----------------------------------------------------------------------------------------------------
+async def park(connection: Connection, consumer: str, event: EventEnvelope, error: str) -> None:
+    """Puts an event aside that could not be digested, once more if it was tried again."""
+    await connection.execute(
+        "INSERT INTO parked_events (consumer, schedule_id, version, value, error) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (consumer, schedule_id, version) DO UPDATE SET error = excluded.error,"
+        " attempts = parked_events.attempts + 1, parked_at = now()",
+        consumer,
+        event.data.schedule_id,
+        event.data.version,
+        msgspec.json.encode(event),
+        error[:2000],
+    )
+
+
+async def parked(
+    connection: Connection, *, consumer: str | None = None, after: tuple[str, str, int] | None = None, limit: int
+) -> Sequence[ParkedEvent]:
+    """Parked events by service, schedule and version."""
+    rows = await connection.fetch(
+        "SELECT consumer, schedule_id::text, version, value, error, attempts, parked_at FROM parked_events"
+        " WHERE ($1::text IS NULL OR consumer = $1)"
+        " AND ($2::text IS NULL OR (consumer, schedule_id, version) > ($2, $3::uuid, $4::bigint))"
+        " ORDER BY consumer, schedule_id, version LIMIT $5",
+        consumer,
+        *(after or (None, None, None)),
+        limit,
+    )
+    return [ParkedEvent(**dict(row)) for row in rows]
+
+
+async def unpark(connection: Connection, consumer: str, schedule_id: str, version: int) -> bytes | None:
+    """Takes a parked event out, in the transaction that tries it again; None if there is none."""
+    query = "DELETE FROM parked_events WHERE consumer = $1 AND schedule_id = $2 AND version = $3 RETURNING value"
+    value: bytes | None = await connection.fetchval(query, consumer, schedule_id, version)
+    return value

@@ -1,0 +1,77 @@
+"""A schedule's state read back from its history: the newest snapshot, then the journal's tail; without a snapshot that
+can be read, all of the journal.
+
+Who recovers, publishes after an outage, audits or shows a house nobody has asked for today reads it through here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+from engine.seating_plan import SeatingPlan
+from engine.snapshot import SnapshotError, decode
+from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply
+from engine.turn import Step
+from persistence.journal.journal import Journal, UnknownSchedule
+from persistence.seats.cache import AreaCounts, SeatView
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 2_000  # records read at a time: about 1 MB
+
+
+async def steps_after(
+    journal: Journal, schedule_id: str, state: ScheduleState, until: int
+) -> AsyncIterator[list[Step]]:
+    """Advances `state` to position `until`, giving the steps chunk by chunk."""
+    while state.seq < until:
+        records = await journal.read(schedule_id, state.seq, min(CHUNK, until - state.seq))
+        if not records:
+            raise AssertionError(f"schedule {schedule_id}: the journal ends at {state.seq}, its head says {until}")
+        yield [Step(record, apply(state, record)) for record in records]
+
+
+async def state_at(journal: Journal, schedule_id: str, plan: SeatingPlan, seq: int) -> ScheduleState:
+    """The state as it was at position `seq`."""
+    state = await _beginning(journal, schedule_id, plan, seq)
+    async for _ in steps_after(journal, schedule_id, state, seq):
+        pass
+    return state
+
+
+async def latest(journal: Journal, schedule_id: str) -> ScheduleState | None:
+    """The newest durable state, without claiming the schedule; None if there is no such schedule."""
+    try:
+        plan = await journal.plan(schedule_id)
+    except UnknownSchedule:
+        return None
+    state = await _beginning(journal, schedule_id, plan, 2**62)
+    while records := await journal.read(schedule_id, state.seq, CHUNK):
+        for record in records:
+            apply(state, record)
+    state.dirty.clear()
+    return state
+
+
+async def _beginning(journal: Journal, schedule_id: str, plan: SeatingPlan, at_most: int) -> ScheduleState:
+    """The state to begin with: the newest snapshot's, or that before the first record."""
+    try:
+        stored = await journal.snapshot(schedule_id, at_most)
+        if stored is not None:
+            return decode(plan, stored[1])
+    except SnapshotError as error:  # slower, and no sale stops for it; reconciliation names it and drops it
+        logger.error("schedule %s is read from its first record on, its snapshot is damaged: %s", schedule_id, error)
+    return ScheduleState(plan)
+
+
+def view_of(schedule_id: str, state: ScheduleState) -> SeatView:
+    """What readers see of a state."""
+    areas = tuple(AreaCounts(each[FREE], each[HELD], each[SOLD], each[BLOCKED]) for each in state.areas)
+    return SeatView(schedule_id, state.seq, bytes(state.seats), areas)
+
+
+async def load_view(journal: Journal, schedule_id: str) -> SeatView | None:
+    """The newest durable seat states; None if there is no such schedule."""
+    state = await latest(journal, schedule_id)
+    return None if state is None else view_of(schedule_id, state)

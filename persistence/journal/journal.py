@@ -1,0 +1,237 @@
+"""The journal of schedules on Postgres: what happened, in order, and the head row that fences it.
+
+Guarantee: `append` makes a whole batch durable or nothing of it, together with the current tables, and only for the
+owner that holds the newest epoch at the expected position. Whoever is told `Deposed` has changed nothing, nor ever
+will.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import asyncpg
+from cramjam import DecompressionError, zstd
+from msgspec import Struct
+
+from engine.events import Record, decode_event
+from engine.seating_plan import SeatingPlan
+from engine.snapshot import SnapshotError
+from engine.stored_plan import plan_of
+from engine.turn import Step
+from persistence.journal.group_commit import group_commit
+from persistence.journal.rows import Rows
+
+
+class Deposed(Exception):
+    """Another owner has claimed the schedule; this one must stop."""
+
+
+class JournalUnavailable(Exception):
+    """The database did not confirm: the outcome is unknown until the journal has been read again."""
+
+
+class UnknownSchedule(LookupError):
+    """No such schedule."""
+
+
+class Claim(Struct, frozen=True):
+    """Ownership of a schedule, and how far things stood when it was taken."""
+
+    schedule_id: str
+    epoch: int
+    seq: int
+    published_seq: int
+    snapshot_seq: int
+
+
+class Batch(Struct):
+    """The steps of many turns, made durable together."""
+
+    steps: list[Step]
+    next_deadline_ms: int | None = None
+    oldest_payment_ms: int | None = None
+    published_seq: int = 0
+
+
+class Journal(Protocol):
+    """What a schedule's owner needs of the durable world. Every method may raise `JournalUnavailable`."""
+
+    async def plan(self, schedule_id: str) -> SeatingPlan:
+        """The plan the schedule is sold by. Raises `UnknownSchedule`."""
+
+    async def claim(self, schedule_id: str) -> Claim:
+        """Takes ownership: from here on every earlier owner is deposed. Raises `UnknownSchedule`."""
+
+    async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
+        """Makes the batch durable. Raises `Deposed`; after `JournalUnavailable` the outcome is unknown."""
+
+    async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
+        """Up to `limit` records after a position, in order."""
+
+    async def snapshot(self, schedule_id: str, at_most: int) -> tuple[int, bytes] | None:
+        """The newest snapshot at or before a position. Raises `SnapshotError` if it is damaged."""
+
+    async def save_snapshot(self, claim: Claim, seq: int, payload: bytes) -> None:
+        """Keeps a snapshot, and of the older ones the newest that publishing may still need. Raises `Deposed`."""
+
+    async def save_published(self, claim: Claim, seq: int) -> None:
+        """Moves the publishing watermark forward. Raises `Deposed`."""
+
+
+READ = """
+SELECT seq, at_ms, payload, request_id, fingerprint
+  FROM journal WHERE schedule_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+"""
+
+ZSTD = b"\x28\xb5\x2f\xfd"  # how a Zstandard frame begins (RFC 8878)
+
+
+def records_of(rows: Sequence[asyncpg.Record]) -> list[Record]:
+    """What `READ` has found."""
+    return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]
+
+
+def compressed(snapshot: bytes) -> bytes:
+    """A snapshot as it is stored. PostgreSQL would compress it, too: ten times as slowly, and half as far."""
+    return bytes(zstd.compress(snapshot, level=1))
+
+
+def decompressed(stored: bytes) -> bytes:
+    """A snapshot as it was made. Raises `SnapshotError` if it is damaged."""
+    if not stored.startswith(ZSTD):
+        return stored  # made by a release that did not compress
+    try:
+        return bytes(zstd.decompress(stored))
+    except DecompressionError as error:
+        raise SnapshotError(str(error)) from error
+
+
+class PostgresJournal:
+    """`Journal` over a pool of asyncpg connections."""
+
+    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+        self._pool = pool
+
+    async def plan(self, schedule_id: str) -> SeatingPlan:
+        row = await self._fetchrow(
+            "SELECT v.packed_plan, CASE WHEN v.packed_plan IS NULL THEN v.seating_plan END"
+            " FROM schedules s JOIN venues v ON v.id = s.venue_id WHERE s.id = $1",
+            schedule_id,
+        )
+        if row is None:
+            raise UnknownSchedule(schedule_id)
+        return await asyncio.to_thread(plan_of, *row)  # a document of a large house takes half a second
+
+    async def claim(self, schedule_id: str) -> Claim:
+        row = await self._fetchrow(
+            "UPDATE schedule_heads SET epoch = epoch + 1 WHERE schedule_id = $1"
+            " RETURNING epoch, seq, published_seq, snapshot_seq",
+            schedule_id,
+        )
+        if row is None:
+            raise UnknownSchedule(schedule_id)
+        return Claim(schedule_id, row["epoch"], row["seq"], row["published_seq"], row["snapshot_seq"])
+
+    async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
+        first, last = batch.steps[0].record.seq, batch.steps[-1].record.seq
+        rows = Rows.of(plan, batch.steps)
+        head = (claim.schedule_id, claim.epoch, first - 1, last)
+        marks = (batch.next_deadline_ms, batch.oldest_payment_ms, batch.published_seq)
+        statement, columns = group_commit(rows)
+        try:
+            async with self._pool.acquire() as connection:
+                if not rows.schedule:
+                    moved = await connection.fetchval(statement, *head, *marks, *columns)
+                else:  # rare: an organizer has changed the terms of sale, or cancelled the performance
+                    async with connection.transaction():
+                        moved = await connection.fetchval(statement, *head, *marks, *columns)
+                        for change, row in rows.schedule if moved else ():
+                            await connection.execute(change, claim.schedule_id, *row)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise JournalUnavailable(str(error)) from error
+        if not moved:
+            raise Deposed(claim.schedule_id)
+
+    async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
+        return records_of(await self._fetch(READ, schedule_id, after_seq, limit))
+
+    async def snapshot(self, schedule_id: str, at_most: int) -> tuple[int, bytes] | None:
+        row = await self._fetchrow(
+            "SELECT seq, payload FROM snapshots WHERE schedule_id = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1",
+            schedule_id,
+            at_most,
+        )
+        return None if row is None else (row["seq"], await asyncio.to_thread(decompressed, row["payload"]))
+
+    async def save_snapshot(self, claim: Claim, seq: int, payload: bytes) -> None:
+        # Three transactions: much is written before the head row is locked, for which group commits would wait,
+        # and old ones go afterwards. A snapshot is of durable records, so one that the head does not name yet is true,
+        # too. The weakest of locks lets commits pass, and holds up `drop_snapshots`, so that it sees this one.
+        stored = await asyncio.to_thread(compressed, payload)
+        try:
+            async with self._pool.acquire() as connection:
+                await connection.execute(
+                    "INSERT INTO snapshots (schedule_id, seq, payload) SELECT schedule_id, $3, $4::bytea"
+                    " FROM schedule_heads WHERE schedule_id = $1 AND epoch = $2 AND seq >= $3 FOR KEY SHARE"
+                    " ON CONFLICT DO NOTHING",
+                    claim.schedule_id,
+                    claim.epoch,
+                    seq,
+                    stored,
+                )
+                published_seq = await connection.fetchval(
+                    "UPDATE schedule_heads SET snapshot_seq = $3 WHERE schedule_id = $1 AND epoch = $2 AND seq >= $3"
+                    " RETURNING published_seq",
+                    claim.schedule_id,
+                    claim.epoch,
+                    seq,
+                )
+                if published_seq is None:
+                    raise Deposed(claim.schedule_id)
+                await connection.execute(
+                    "DELETE FROM snapshots WHERE schedule_id = $1 AND seq < $2 AND seq <> coalesce("
+                    "(SELECT max(seq) FROM snapshots WHERE schedule_id = $1 AND seq <= $3), 0)",
+                    claim.schedule_id,
+                    seq,
+                    published_seq,
+                )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise JournalUnavailable(str(error)) from error
+
+    async def save_published(self, claim: Claim, seq: int) -> None:
+        row = await self._fetchrow(
+            "UPDATE schedule_heads SET published_seq = greatest(published_seq, $3)"
+            " WHERE schedule_id = $1 AND epoch = $2 RETURNING 1",
+            claim.schedule_id,
+            claim.epoch,
+            seq,
+        )
+        if row is None:
+            raise Deposed(claim.schedule_id)
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            return await self._pool.fetch(query, *arguments)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise JournalUnavailable(str(error)) from error
+
+    async def _fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        rows = await self._fetch(query, *arguments)
+        return rows[0] if rows else None
+
+    async def _fetchval(self, query: str, *arguments: object) -> Any:
+        row = await self._fetchrow(query, *arguments)
+        return None if row is None else row[0]
+
+
+async def drop_snapshots(
+    connection: asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any], schedule_id: str
+) -> None:
+    """Drops all of a schedule, in the caller's transaction. Its owner, which may have made them wrong, is deposed."""
+    await connection.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", schedule_id)
+    await connection.execute(
+        "UPDATE schedule_heads SET snapshot_seq = 0, epoch = epoch + 1 WHERE schedule_id = $1", schedule_id
+    )
+    await connection.execute("DELETE FROM snapshots WHERE schedule_id = $1", schedule_id)

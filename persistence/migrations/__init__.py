@@ -1,1 +1,0 @@
-"""The steps that bring a database to the shape of `persistence.tables`; `persistence.database.migrate` runs them."""

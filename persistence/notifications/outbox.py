@@ -1,0 +1,321 @@
+"""The outbox of mails: what customers are to be told, written with the position of the service that found it out.
+
+A row's id follows from the fact and its customer, so a fact told twice makes one row. A row is `sending`, durably,
+before anybody hands it to a mail server: whoever dies then leaves it `unknown`, and nobody sends it again unasked.
+No row holds an address: who the customer is, is read when the mail is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.catalogue.catalogue import DEFAULT_DURATION_MINUTES
+from persistence.database.tables import LIVE, notifications
+from persistence.reconciliation.table_mirror import Connection
+
+STATUSES = ("pending", "sending", "sent", "failed", "skipped", "unknown")
+RETRYABLE = ("failed", "unknown")
+
+
+class Seat(Struct, frozen=True, kw_only=True):
+    """A place, and what it was sold for in minor units."""
+
+    zone: str
+    row: str  # empty in a standing area
+    number: str
+    category: str
+    price: int
+
+
+class BookingFacts(Struct, frozen=True, kw_only=True):
+    """A booking as it was after the event."""
+
+    id: str
+    seats: list[Seat]
+    sold: bool = True  # or was, until it ended
+
+
+class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a mail tells, beside what the catalogue says about the performance."""
+
+    bookings: list[BookingFacts] = []
+    currency: str = ""
+    amount: int = 0  # paid: what the seats cost; given back: what the customer gets
+    fee: int = 0  # kept of what was given back
+    given_back: list[Seat] = []
+    by: str = ""  # customer | organizer | admin | system
+    reason: str = ""
+    starts_at: str = ""  # RFC 3339; where the start was moved, the new one
+    former_starts_at: str = ""
+
+
+class NewNotification(Struct, frozen=True, kw_only=True):
+    """One mail to be."""
+
+    schedule_id: str
+    version: int
+    customer_id: str
+    booking_id: str | None
+    kind: str
+    facts: Facts
+
+    @property
+    def id(self) -> str:
+        return str(uuid5(UUID(self.schedule_id), f"{self.version} {self.customer_id} {self.kind}"))
+
+
+class Outgoing(Struct, frozen=True, kw_only=True):
+    """A row that was taken to be sent."""
+
+    id: str
+    schedule_id: str
+    version: int
+    customer_id: str
+    booking_id: str | None
+    kind: str
+    facts: Facts
+    attempts: int  # this one included
+
+
+class Recipient(Struct, frozen=True, kw_only=True):
+    """Who gets a mail, read at the last moment. Never logged."""
+
+    email: str
+    name: str | None
+    language: str  # ko | en
+
+
+class Occasion(Struct, frozen=True, kw_only=True):
+    """What the catalogue says now about the schedule of a mail."""
+
+    title: str
+    venue: str
+    starts_at: datetime
+    duration_minutes: int
+    currency: str
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.starts_at + timedelta(minutes=self.duration_minutes)
+
+
+class NotificationRow(Struct, frozen=True, kw_only=True):
+    """A row as admins see it."""
+
+    id: str
+    kind: str
+    status: str
+    schedule_id: str
+    version: int
+    booking_id: str | None
+    customer_id: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+    due_at: datetime
+    sent_at: datetime | None
+
+
+# --- the receiving service --------------------------------------------------------------------------------------------
+_START = "SELECT at FROM notifications_start"
+
+
+async def started(connection: Connection, at: datetime) -> datetime:
+    """Since when customers are told: the `at` of the first call ever."""
+    first: datetime | None = await connection.fetchval(_START)
+    if first is None:
+        await connection.execute("INSERT INTO notifications_start VALUES (1, $1) ON CONFLICT (id) DO NOTHING", at)
+        first = await connection.fetchval(_START)
+    assert first is not None
+    return first
+
+
+async def add(connection: Connection, fresh: Sequence[NewNotification]) -> int:
+    """Adds what is not there yet. Returns how many rows that were."""
+    if not fresh:
+        return 0
+    done = await connection.execute(
+        "INSERT INTO notifications (id, schedule_id, version, customer_id, booking_id, kind, facts, status)"
+        " SELECT *, 'pending' FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[],"
+        " $7::jsonb[]) ON CONFLICT (id) DO NOTHING",
+        [each.id for each in fresh],
+        [each.schedule_id for each in fresh],
+        [each.version for each in fresh],
+        [each.customer_id for each in fresh],
+        [each.booking_id for each in fresh],
+        [each.kind for each in fresh],
+        [msgspec.json.encode(each.facts).decode() for each in fresh],
+    )
+    return int(str(done).rpartition(" ")[2])
+
+
+async def cancelled_at(connection: Connection, schedule_id: str) -> datetime | None:
+    """When the schedule was cancelled, if it was."""
+    query = "SELECT cancelled_at FROM schedules WHERE id = $1"
+    found: datetime | None = await connection.fetchval(query, schedule_id)
+    return found
+
+
+async def customer_of(connection: Connection, booking_id: str) -> str | None:
+    """Whose booking it is."""
+    query = "SELECT customer_id::text FROM bookings WHERE id = $1"
+    found: str | None = await connection.fetchval(query, booking_id)
+    return found
+
+
+async def live_bookings(connection: Connection, schedule_id: str, made_by: datetime) -> dict[str, list[BookingFacts]]:
+    """Bookings that are live now and were made by then: customer → theirs, oldest first, without their seats."""
+    rows = await connection.fetch(
+        "SELECT customer_id::text, id::text, status <> 'held' FROM bookings"
+        " WHERE schedule_id = $1 AND status = ANY($2::text[]) AND created_at <= $3 ORDER BY id",
+        schedule_id,
+        list(LIVE),
+        made_by,
+    )
+    found: dict[str, list[BookingFacts]] = {}
+    for customer_id, booking_id, sold in rows:
+        found.setdefault(customer_id, []).append(BookingFacts(id=booking_id, seats=[], sold=sold))
+    return found
+
+
+async def terms_before(connection: Connection, schedule_id: str, version: int) -> bytes | None:
+    """The journal's last event before a version that says when the schedule starts."""
+    payload: bytes | None = await connection.fetchval(
+        "SELECT payload FROM journal WHERE schedule_id = $1 AND seq < $2"
+        " AND type IN ('schedule.opened', 'schedule.terms_changed') ORDER BY seq DESC LIMIT 1",
+        schedule_id,
+        version,
+    )
+    return payload
+
+
+# --- the mailer -------------------------------------------------------------------------------------------------------
+# A customer's mails are all in one lane, so that they leave in the order of what happened.
+_DUE = "status = 'pending' AND due_at <= now() AND (hashtext(customer_id::text) & 2147483647) % $2 = $1"
+
+_IS_DUE = f"SELECT EXISTS (SELECT 1 FROM notifications WHERE {_DUE})"  # noqa: S608  # a constant
+_TAKE = f"""
+UPDATE notifications SET status = 'sending', due_at = now(), attempts = attempts + 1, error = NULL
+WHERE id = (SELECT id FROM notifications WHERE {_DUE} ORDER BY due_at, version LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id::text, schedule_id::text, version, customer_id::text, booking_id::text, kind, facts::text, attempts
+"""  # noqa: S608  # constants
+
+
+async def due(connection: Connection, lane: int, lanes: int) -> bool:
+    """Whether there is anything to be taken in a lane."""
+    return bool(await connection.fetchval(_IS_DUE, lane, lanes))
+
+
+async def take(connection: Connection, lane: int, lanes: int) -> Outgoing | None:
+    """Marks the next row that is due in a lane as `sending`; None if there is none."""
+    row = await connection.fetchrow(_TAKE, lane, lanes)
+    if row is None:
+        return None
+    values: dict[str, Any] = dict(row)
+    return Outgoing(**values | {"facts": msgspec.json.decode(values["facts"], type=Facts)})
+
+
+async def settle(connection: Connection, notification_id: str, status: str, error: str | None = None) -> None:
+    """What has become of a row that was being sent."""
+    await connection.execute(
+        "UPDATE notifications SET status = $2::text, error = $3, sent_at = CASE WHEN $2 = 'sent' THEN now() END"
+        " WHERE id = $1 AND status = 'sending'",
+        notification_id,
+        status,
+        error,
+    )
+
+
+async def put_off(connection: Connection, notification_id: str, seconds: float, error: str) -> None:
+    """Gives a row that was clearly refused back, not to be tried for so long."""
+    await connection.execute(
+        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $2), error = $3"
+        " WHERE id = $1 AND status = 'sending'",
+        notification_id,
+        seconds,
+        error,
+    )
+
+
+async def give_up_silent(connection: Connection, older_than_seconds: float) -> list[tuple[str, str]]:
+    """Rows whose sender has not been heard of for so long are `unknown` from now on. Gives their ids and kinds."""
+    rows = await connection.fetch(
+        "UPDATE notifications SET status = 'unknown', error = 'whoever sent it was not heard of again'"
+        " WHERE status = 'sending' AND due_at < now() - make_interval(secs => $1) RETURNING id::text, kind",
+        older_than_seconds,
+    )
+    return [(row["id"], row["kind"]) for row in rows]
+
+
+async def recipient(connection: Connection, customer_id: str) -> Recipient | None:
+    """The live account; None once it was deleted."""
+    query = "SELECT email, name, language FROM accounts WHERE id = $1 AND deleted_at IS NULL"
+    row = await connection.fetchrow(query, customer_id)
+    return None if row is None else Recipient(**dict(row))
+
+
+async def occasion(connection: Connection, schedule_id: str) -> Occasion:
+    """What is played where and when, deleted from the catalogue or not."""
+    row = await connection.fetchrow(
+        "SELECT p.title, v.name AS venue, s.starts_at, coalesce(p.duration_minutes, $2) AS duration_minutes, s.currency"
+        " FROM schedules s JOIN performances p ON p.id = s.performance_id JOIN venues v ON v.id = s.venue_id"
+        " WHERE s.id = $1",
+        schedule_id,
+        DEFAULT_DURATION_MINUTES,
+    )
+    assert row is not None, f"schedule {schedule_id} has events, so it has a row"
+    return Occasion(**dict(row))
+
+
+# --- admins -----------------------------------------------------------------------------------------------------------
+_COLUMNS = tuple(notifications.c[name] for name in NotificationRow.__struct_fields__)
+
+
+async def page(
+    connection: AsyncConnection,
+    *,
+    status: str | None = None,
+    schedule_id: str | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int,
+) -> list[NotificationRow]:
+    """Newest first, starting after `before`."""
+    query = sa.select(*_COLUMNS).order_by(notifications.c.created_at.desc(), notifications.c.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(notifications.c.status == status)
+    if schedule_id is not None:
+        query = query.where(notifications.c.schedule_id == schedule_id)
+    if before is not None:
+        key = sa.tuple_(sa.literal(before[0]), sa.cast(before[1], notifications.c.id.type))
+        query = query.where(sa.tuple_(notifications.c.created_at, notifications.c.id) < key)
+    return [_row(row._mapping) for row in await connection.execute(query)]
+
+
+async def locked(connection: AsyncConnection, notification_id: str) -> NotificationRow | None:
+    """The row, kept to this transaction until it ends."""
+    query = sa.select(*_COLUMNS).where(notifications.c.id == notification_id).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _row(row._mapping)
+
+
+async def send_again(connection: AsyncConnection, notification_id: str) -> NotificationRow:
+    """Puts a row that `locked` has given back into the outbox."""
+    statement = (
+        notifications.update()
+        .where(notifications.c.id == notification_id, notifications.c.status.in_(RETRYABLE))
+        .values(status="pending", attempts=0, error=None, due_at=sa.func.now())
+        .returning(*_COLUMNS)
+    )
+    return _row((await connection.execute(statement)).one()._mapping)
+
+
+def _row(values: Mapping[Any, Any]) -> NotificationRow:
+    return NotificationRow(**dict(values))

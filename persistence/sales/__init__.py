@@ -1,0 +1,1 @@
+"""The sales figures that organizers see, kept by a receiving service."""

@@ -1,0 +1,150 @@
+"""The seat cache in Redis. See `persistence.seats.cache` for what it promises."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.typing import EncodableT
+
+from persistence.seats.cache import (
+    CacheUnavailable,
+    SeatDelta,
+    SeatView,
+    decode_delta,
+    decode_view,
+    encode_delta,
+    encode_view,
+)
+
+logger = logging.getLogger(__name__)
+
+# The number is the format's: two releases running side by side do not read each other's bytes.
+KEY = "boxoffice:seats:1:"
+CHANNEL = "boxoffice:seats:1"
+TTL_SECONDS = 24 * 60 * 60  # an actor rewrites its schedule as long as anybody buys; a quiet one is loaded once a day
+TIMEOUT_SECONDS = 1.0  # a reader would rather ask the journal than wait longer
+SILENCE_SECONDS = 5.0  # a subscription silent for so long is pinged, and given up after as long again
+
+# KEYS: the view. ARGV: version, encoded view, TTL in seconds, channel, encoded delta (empty: none).
+PUBLISH_SCRIPT = """
+local stored = tonumber(redis.call('HGET', KEYS[1], 'version') or '-1')
+if tonumber(ARGV[1]) > stored then
+  redis.call('HSET', KEYS[1], 'version', ARGV[1], 'view', ARGV[2])
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+if ARGV[5] ~= '' then
+  redis.call('PUBLISH', ARGV[4], ARGV[5])
+end
+return 1
+"""
+
+
+class RedisSeatCache:
+    """The seat cache in Redis: a hash per schedule and one channel for all.
+
+    After restoring the database to an earlier time remove the keys `boxoffice:seats:*`: they would count as newer.
+    """
+
+    def __init__(self, redis_url: str) -> None:
+        # One retry without a wait: after a restart of Redis every pooled connection is dead once. Nothing more, because
+        # readers have the journal to fall back on and must not queue up here.
+        self._redis: Redis = Redis.from_url(
+            redis_url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
+        # No retry at all: a subscription that reconnects by itself would lose what was announced meanwhile in silence.
+        self._listener: Redis = Redis.from_url(
+            redis_url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._publish = self._redis.register_script(PUBLISH_SCRIPT)
+
+    async def put(self, view: SeatView) -> None:
+        await self._store(view, b"")
+
+    async def announce(self, delta: SeatDelta) -> None:
+        try:
+            await self._redis.publish(CHANNEL, encode_delta(delta))
+        except (RedisError, OSError) as error:
+            raise CacheUnavailable(f"cannot announce: {error}") from error
+
+    async def publish(self, view: SeatView, delta: SeatDelta) -> None:
+        await self._store(view, encode_delta(delta))
+
+    async def _store(self, view: SeatView, announcement: bytes) -> None:
+        arguments: list[EncodableT] = [view.version, encode_view(view), TTL_SECONDS, CHANNEL, announcement]
+        try:
+            await self._publish(keys=[KEY + view.schedule_id], args=arguments)
+        except (RedisError, OSError) as error:
+            raise CacheUnavailable(f"cannot store: {error}") from error
+
+    async def get(self, schedule_id: str) -> SeatView | None:
+        key = KEY + schedule_id
+        try:
+            payload = await self._redis.hget(key, "view")
+            if payload is None:
+                return None
+            try:
+                return decode_view(cast(bytes, payload))  # the client does not decode responses
+            except msgspec.MsgspecError:
+                # Not ours, or damaged. Removed, because its version could keep a good view from being stored.
+                logger.warning("removing an unreadable seat view: %s", key)
+                await self._redis.delete(key)
+                return None
+        except (RedisError, OSError) as error:
+            raise CacheUnavailable(f"cannot read: {error}") from error
+
+    @asynccontextmanager
+    async def deltas(self) -> AsyncIterator[AsyncIterator[SeatDelta]]:
+        pubsub = self._listener.pubsub()
+        try:
+            try:
+                await pubsub.subscribe(CHANNEL)
+                confirmation = await pubsub.get_message(timeout=TIMEOUT_SECONDS)
+            except (RedisError, OSError) as error:
+                raise CacheUnavailable(f"cannot subscribe: {error}") from error
+            if confirmation is None or confirmation["type"] != "subscribe":
+                raise CacheUnavailable(f"cannot subscribe: {confirmation!r}")
+            yield _received(pubsub)
+        finally:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+        await self._listener.aclose()
+
+
+async def _received(pubsub: PubSub) -> AsyncIterator[SeatDelta]:
+    pinged = False
+    while True:
+        try:
+            message = await pubsub.get_message(timeout=SILENCE_SECONDS)
+            if message is None:
+                if pinged:
+                    raise CacheUnavailable("the subscription does not answer")
+                await pubsub.ping()
+                pinged = True
+                continue
+        except (RedisError, OSError) as error:
+            raise CacheUnavailable(f"the subscription was lost: {error}") from error
+        pinged = False
+        if message["type"] == "message":
+            try:
+                yield decode_delta(message["data"])
+            except msgspec.MsgspecError as error:
+                raise CacheUnavailable(f"an unreadable announcement: {error}") from error
+        elif message["type"] == "subscribe":
+            raise CacheUnavailable("the subscription was renewed: announcements may be missing")

@@ -1,0 +1,87 @@
+"""The sweeper on a real database: it wakes what has something to do, and lets everything else sleep."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from actors.background.sweeper import Sweeper
+from actors.gateway.gateway import Gateway
+from actors.process.clock import SystemClock
+from actors.wire.messages import decode_requests, encode_replies
+from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
+
+
+class Bell:
+    """Stands for every schedule's owner, and counts who was woken."""
+
+    def __init__(self) -> None:
+        self.woken: list[str] = []
+
+    async def find(self, schedule_id: str) -> Bell:
+        self.woken.append(schedule_id)
+        return self
+
+    async def replace(self, schedule_id: str, owner: Bell) -> None:
+        raise AssertionError("nobody is silent")
+
+    async def submit(self, data: bytes) -> bytes:
+        return encode_replies([1 for _ in decode_requests(data)])
+
+    async def inspect(self) -> bytes:
+        raise AssertionError("nobody asks")
+
+    def close(self) -> None:
+        """Nothing reaches it but this object."""
+
+
+async def exists(schedule_id: str) -> bool:
+    return True
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    await plant_schedule(database_url, SystemClock().now_ms())
+    async with asyncpg.create_pool(database_url, min_size=0, max_size=2) as pool:
+        yield pool
+
+
+async def swept(pool: asyncpg.Pool, *, publishing: bool = True) -> list[str]:
+    bell = Bell()
+    gateway = Gateway(bell, exists)
+    found = await Sweeper(pool, gateway, SystemClock(), publishing=publishing).run_once()
+    await gateway.close()
+    assert found == bell.woken
+    return found
+
+
+LONG_AGO = "updated_at = now() - interval '1 minute'"
+
+
+@pytest.mark.parametrize(
+    ("head", "publishing", "woken"),
+    [
+        ("seq = 1", True, False),  # only opened, whenever that was
+        (f"seq = 1, {LONG_AGO}", True, False),
+        (f"seq = 9, published_seq = 9, {LONG_AGO}", True, False),
+        (f"seq = 9, published_seq = 8, {LONG_AGO}", True, True),
+        (f"seq = 9, published_seq = 8, {LONG_AGO}", False, False),  # this system publishes nothing
+        ("seq = 9, published_seq = 8, updated_at = now()", True, False),  # its owner is at it
+        ("seq = 9, published_seq = 9, next_deadline_ms = 1", True, True),
+        ("seq = 9, published_seq = 9, next_deadline_ms = 9000000000000", True, False),
+    ],
+)
+async def test_a_schedule_is_woken_exactly_if_it_has_something_to_do(
+    pool: asyncpg.Pool, head: str, publishing: bool, woken: bool
+) -> None:
+    await pool.execute(f"UPDATE schedule_heads SET {head}")
+    assert await swept(pool, publishing=publishing) == ([SCHEDULE] if woken else [])
+
+
+async def test_an_owner_is_there_shortly_before_its_sale_opens(pool: asyncpg.Pool) -> None:
+    await pool.execute("UPDATE schedules SET sale_opens_at = now() + interval '10 seconds'")
+    assert await swept(pool) == [SCHEDULE]
+    await pool.execute("UPDATE schedules SET sale_opens_at = now() + interval '10 minutes'")
+    assert await swept(pool) == []

@@ -1,0 +1,330 @@
+"""The owner of a schedule, without Ray: what it answers, when, and what it survives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from actors.owner.schedule import Schedule
+from actors.wire.messages import Reply
+from engine import commands
+from engine.booking import Booking, Status
+from engine.events import Opened
+from engine.refusals import Code, Refusal
+from engine.seating_plan import SeatingPlan
+from engine.snapshot import state_hash
+from engine.turn import Request
+from persistence.events.log import LogUnavailable, MemoryEventLog
+from persistence.journal import history
+from persistence.journal.journal import Batch, Claim, JournalUnavailable
+from persistence.journal.memory import MemoryJournal
+from persistence.seats.cache import MemorySeatCache
+from tests.engine.houses import ANN, BOB, NOW, plan_document, terms
+from tests.support.waiting import until
+
+SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
+PLAN = SeatingPlan.parse(plan_document())
+
+
+class ManualClock:
+    """Time that only moves when told."""
+
+    def __init__(self) -> None:
+        self.ms = NOW
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def new_id(self) -> str:
+        raise AssertionError("an owner makes no ids")
+
+
+class SlowJournal(MemoryJournal):
+    """Commits only while `open`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.appends = 0
+
+    async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
+        self.appends += 1
+        await self.open.wait()
+        await super().append(claim, plan, batch)
+
+
+class House:
+    """An owner with everything around it in memory."""
+
+    def __init__(self) -> None:
+        self.journal = SlowJournal()
+        self.journal.open_schedule(SCHEDULE, PLAN, NOW, Opened(PLAN.digest, terms()))
+        self.cache = MemorySeatCache()
+        self.log = MemoryEventLog()
+        self.clock = ManualClock()
+        self.owners: list[Schedule] = []
+
+    async def owner(self, idle_seconds: float = 300) -> Schedule:
+        owner = Schedule(
+            SCHEDULE,
+            journal=self.journal,
+            cache=self.cache,
+            log=self.log,
+            clock=self.clock,
+            idle_seconds=idle_seconds,
+        )
+        self.owners.append(owner)
+        await owner.activate()
+        return owner
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    house = House()
+    yield house
+    for owner in house.owners:
+        await owner.stop()
+
+
+def hold(number: int, *seats: str, customer: str = ANN, again: bool = False) -> Request:
+    return Request(f"r{number}", commands.HoldSeats(f"b{number}", customer, seats), "f", again)
+
+
+async def test_a_success_is_answered_only_when_it_is_durable(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    answer = asyncio.create_task(owner.submit([hold(1, "A-1")]))
+    await until(lambda: house.journal.appends == 1)
+    assert not answer.done()
+    house.journal.open.set()
+    (reply,) = await answer
+    assert isinstance(reply, Booking)
+    assert house.journal.schedules[SCHEDULE].bookings["b1"] == reply
+
+
+async def test_a_refusal_is_answered_at_once_even_while_a_commit_hangs(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
+    await until(lambda: house.journal.appends == 1)
+    (reply,) = await owner.submit([hold(2, "A-1", customer=BOB)])
+    assert reply == Refusal(Code.SEATS_UNAVAILABLE, seats=("A-1",))
+    house.journal.open.set()
+    await first
+
+
+async def test_a_refusal_that_states_a_fact_of_ones_own_waits_for_it(house: House) -> None:
+    owner = await house.owner()
+    await owner.submit([hold(1, "A-1")])
+    house.journal.open.clear()
+    cancel = asyncio.create_task(owner.submit([Request("c1", commands.Cancel("b1", "x1", ANN))]))
+    await until(lambda: house.journal.appends == 2)
+    again = asyncio.create_task(owner.submit([Request("c2", commands.Cancel("b1", "x2", ANN))]))
+    await asyncio.wait([again], timeout=0.05)
+    assert not again.done()
+    house.journal.open.set()
+    assert (await again) == [Refusal(Code.BOOKING_ALREADY_CANCELLED)]
+    await cancel
+
+
+async def test_turns_taken_during_a_commit_share_the_next_one(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
+    await until(lambda: house.journal.appends == 1)
+    others = [asyncio.create_task(owner.submit([hold(n, f"B-{n}")])) for n in range(2, 7)]
+    await asyncio.wait(others, timeout=0.02)
+    house.journal.open.set()
+    await asyncio.gather(first, *others)
+    assert house.journal.appends == 2
+
+
+async def test_a_lost_commit_is_made_good_without_the_caller_noticing(house: House) -> None:
+    owner = await house.owner()
+    house.journal.fail_next = [False]
+    (reply,) = await owner.submit([hold(1, "A-1")])
+    assert isinstance(reply, Booking)
+    assert list(house.journal.schedules[SCHEDULE].bookings) == ["b1"]
+
+
+async def test_a_commit_of_unknown_outcome_that_took_effect_is_answered_once(house: House) -> None:
+    owner = await house.owner()
+    house.journal.fail_next = [True]
+    (reply,) = await owner.submit([hold(1, "A-1")])
+    assert isinstance(reply, Booking)
+    assert reply.version == 2
+    assert house.journal.schedules[SCHEDULE].seq == 2
+
+
+async def test_after_a_lost_commit_the_next_in_line_gets_what_is_free_then(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    house.journal.fail_next = [False]
+    first = asyncio.create_task(owner.submit([hold(1, "A-1"), hold(2, "A-2", customer=BOB)]))
+    await until(lambda: house.journal.appends == 1)
+    second = asyncio.create_task(owner.submit([hold(3, "A-3")]))
+    await asyncio.wait([second], timeout=0.02)
+    house.journal.open.set()
+    replies: list[Reply] = [*await first, *await second]
+    assert all(isinstance(reply, Booking) for reply in replies)
+    stored = house.journal.schedules[SCHEDULE].bookings
+    assert sorted(booking.seats for booking in stored.values()) == [(0,), (1,), (2,)]
+
+
+async def test_a_commit_that_takes_too_long_is_answered_ask_again_and_then_the_same(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    assert await owner.submit([hold(1, "A-1")]) == [None]
+    again = asyncio.create_task(owner.submit([hold(1, "A-1", again=True)]))
+    house.journal.open.set()
+    (reply,) = await again
+    assert isinstance(reply, Booking)
+    assert house.journal.schedules[SCHEDULE].seq == 2
+
+
+async def test_a_repeat_of_a_request_still_under_way_is_told_so(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
+    await until(lambda: house.journal.appends == 1)
+    assert await owner.submit([hold(1, "A-1")]) == [Refusal(Code.IDEMPOTENCY_IN_PROGRESS)]
+    house.journal.open.set()
+    before = await first
+    assert await owner.submit([hold(1, "A-1")]) == before
+
+
+async def test_a_new_owner_answers_a_repeat_with_the_first_answer(house: House) -> None:
+    first = await house.owner()
+    (before,) = await first.submit([hold(1, "A-1")])
+    await first.stop()
+    second = await house.owner()
+    assert await second.submit([hold(1, "A-1")]) == [before]
+    reused = msgspec.structs.replace(hold(1, "A-1"), fingerprint="other")
+    assert await second.submit([reused]) == [Refusal(Code.IDEMPOTENCY_KEY_REUSED)]
+
+
+async def test_a_deposed_owner_answers_no_success_and_goes(house: House) -> None:
+    old = await house.owner()
+    new = await house.owner()
+    assert await new.submit([hold(1, "A-1")])
+    replies = await old.submit([hold(2, "A-2", customer=BOB)])
+    assert replies == [None]
+    assert old.left.is_set()
+    assert list(house.journal.schedules[SCHEDULE].bookings) == ["b1"]
+
+
+async def test_holds_expire_on_time_without_any_request(house: House) -> None:
+    owner = await house.owner()
+    await owner.submit([hold(1, "A-1")])
+    house.clock.ms += 600_000
+    owner.tick()
+    stored = house.journal.schedules[SCHEDULE].bookings
+    await until(lambda: stored["b1"].status is Status.EXPIRED)
+    (reply,) = await owner.submit([hold(2, "A-1", customer=BOB)])
+    assert isinstance(reply, Booking)
+
+
+async def test_the_head_knows_the_next_deadline_for_whoever_comes_after_a_crash(house: House) -> None:
+    owner = await house.owner()
+    await owner.submit([hold(1, "A-1")])
+    assert house.journal.schedules[SCHEDULE].next_deadline_ms == NOW + 600_000
+
+
+async def test_readers_see_what_is_durable_and_nothing_else(house: House) -> None:
+    owner = await house.owner()
+    house.journal.open.clear()
+    answer = asyncio.create_task(owner.submit([hold(1, "A-1")]))
+    await until(lambda: house.journal.appends == 1)
+    await asyncio.wait([answer], timeout=0.1)
+    view = await house.cache.get(SCHEDULE)
+    assert view is not None
+    assert (view.version, view.states[0]) == (1, 0)
+    house.journal.open.set()
+    await answer
+
+    async def shown() -> bool:
+        view = await house.cache.get(SCHEDULE)
+        return view is not None and view.version == 2 and view.states[0] == 1
+
+    await until(shown)
+
+
+async def test_everything_durable_is_published_in_order_and_once(house: House) -> None:
+    owner = await house.owner()
+    await owner.submit([hold(n, f"A-{n}") for n in range(1, 7)])
+    await owner.submit([Request("c1", commands.Cancel("b1", "x1", ANN))])
+    stored = house.journal.schedules[SCHEDULE]
+    await until(lambda: stored.published_seq == stored.seq)
+    assert published_versions(await everything(house.log)) == list(range(1, 9))
+
+
+async def test_what_an_earlier_owner_did_not_publish_the_next_one_does(house: House) -> None:
+    broken = house.log
+
+    class Away(MemoryEventLog):
+        async def publish(self, key: str, values: object) -> None:
+            raise LogUnavailable("away")
+
+    house.log = Away()
+    first = await house.owner()
+    await first.submit([hold(1, "A-1")])
+    await first.submit([Request("c1", commands.Cancel("b1", "x1", ANN))])
+    await first.stop()
+    house.log = broken
+    await house.owner()
+    stored = house.journal.schedules[SCHEDULE]
+    await until(lambda: stored.published_seq == stored.seq)
+    assert published_versions(await everything(house.log)) == [1, 2, 3]
+
+
+async def test_an_unused_owner_saves_a_snapshot_and_leaves(house: House) -> None:
+    owner = await house.owner(idle_seconds=0)
+    await owner.submit([hold(1, "A-1"), Request("c1", commands.Cancel("b1", "x1", ANN))])
+    house.clock.ms += 1
+    async with asyncio.timeout(5):
+        await owner.left.wait()
+    stored = house.journal.schedules[SCHEDULE]
+    assert max(stored.snapshots) == stored.seq
+    state = await history.latest(house.journal, SCHEDULE)
+    assert state is not None
+    assert state.seats == bytearray(PLAN.size)
+
+
+async def test_activation_waits_for_a_database_that_is_away(house: House) -> None:
+    class Absent(SlowJournal):
+        failures = 3
+
+        async def claim(self, schedule_id: str) -> Claim:
+            if self.failures:
+                self.failures -= 1
+                raise JournalUnavailable("connection refused")
+            return await super().claim(schedule_id)
+
+    absent = Absent()
+    absent.schedules = house.journal.schedules
+    house.journal = absent
+    owner = await house.owner()
+    assert isinstance((await owner.submit([hold(1, "A-1")]))[0], Booking)
+
+
+async def test_memory_and_journal_agree_after_a_crowd(house: House) -> None:
+    owner = await house.owner()
+    house.journal.fail_next = [False, True, False]
+    wishes = [Request(f"r{n}", commands.HoldBest(f"b{n}", ANN if n % 2 else BOB, 1 + n % 3), "") for n in range(12)]
+    await asyncio.gather(*(owner.submit([wish]) for wish in wishes))
+    state = await history.latest(house.journal, SCHEDULE)
+    assert state is not None
+    inspection = await owner.inspect()
+    assert (inspection.version, inspection.state_hash) == (state.seq, state_hash(state))
+
+
+async def everything(log: MemoryEventLog) -> list[bytes]:
+    return [message.value for message in await log.read_all(SCHEDULE)]
+
+
+def published_versions(values: list[bytes]) -> list[int]:
+    return [int(msgspec.json.decode(value)["id"].rpartition(":")[2]) for value in values]

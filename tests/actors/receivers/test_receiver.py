@@ -1,0 +1,257 @@
+"""A receiving service keeps its data right: whatever is told twice, late, out of order or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from actors.receivers import receiver
+from actors.receivers.receiver import Receiver, retry
+from actors.receivers.replaying import Replay
+from actors.receivers.sales import Sales
+from engine import commands as c
+from engine.state import ScheduleState
+from engine.turn import Request, Step, execute
+from persistence.events import positions
+from persistence.events.cloud_events import EventEnvelope, render
+from persistence.events.feed import MemoryEventFeed
+from persistence.events.log import LogUnavailable, MemoryEventLog, Message
+from persistence.journal import history
+from persistence.journal.journal import Batch, PostgresJournal
+from persistence.reconciliation.table_mirror import Connection
+from persistence.sales import figures
+from tests.engine.houses import ANN, BOB, EVE, NOW
+from tests.persistence.journal.test_journal import PLAN, SCHEDULE, ident, plant_schedule
+from tests.support.waiting import until
+
+STORY: tuple[c.AnyCommand, ...] = (
+    c.HoldSeats(ident(1), ANN, ("A-3", "A-4")),
+    c.HoldBest(ident(2), BOB, 3),
+    c.RequestPayment(ident(1), ANN, ident(11), "sandbox"),
+    c.ApprovePayment(ident(1), ident(11), "ref-1"),
+    c.Cancel(ident(2), ident(22), BOB),
+    c.HoldSeats(ident(3), EVE, ("pit", "pit", "C-1")),
+    c.Change(ident(3), EVE, ("pit", "C-1", "C-2")),
+    c.RequestPayment(ident(3), EVE, ident(13), "sandbox"),
+    c.ApprovePayment(ident(3), ident(13), "ref-3"),
+    c.Refund(ident(3), EVE, ident(33), ident(13), ("pit",), fee_percent=10),
+    c.CompleteRefund(ident(33), ident(13), 81_000, "KRW", "back-3"),
+    c.HoldSeats(ident(4), BOB, ("B-1",)),
+    c.Expire(),
+)
+
+
+class House:
+    """One schedule whose story is journaled and on the log, and a service that lives on it."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], events: list[bytes]) -> None:
+        self.pool = pool
+        self.journal = PostgresJournal(pool)
+        self.events = events
+        self.log = MemoryEventLog(partitions=1)
+        self.feed = MemoryEventFeed(self.log)
+        self.service = Sales()
+        self.receiver = Receiver(self.service, pool, self.journal, self.feed)
+
+    def messages(self, *versions: int) -> list[Message]:
+        return [Message(0, number, SCHEDULE, self.events[version - 1]) for number, version in enumerate(versions)]
+
+    async def position(self) -> int:
+        return await positions.of(self.pool, self.service.name, SCHEDULE)
+
+    async def checksum(self) -> str:
+        return await figures.checksum(self.pool)
+
+    async def right(self) -> str:
+        """The checksum of a making from the journal alone; leaves the data made so."""
+        await Replay(self.pool, self.journal, self.service, self.feed).run(None, lambda taken: None)
+        return await self.checksum()
+
+
+@pytest.fixture
+async def house(database_url: str) -> AsyncIterator[House]:
+    await plant_schedule(database_url)
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=4) as pool:
+        journal = PostgresJournal(pool)
+        claim = await journal.claim(SCHEDULE)
+        state = await history.state_at(journal, SCHEDULE, PLAN, 1)
+        first = (await journal.read(SCHEDULE, 0, 1))[0]
+        events = [render(SCHEDULE, first, None, PLAN)]
+        for number, command in enumerate(STORY):
+            steps = turn(state, command, NOW + number * 60_000 + number // 12 * 7_200_000)
+            await journal.append(claim, PLAN, Batch(list(steps), published_seq=steps[-1].record.seq))
+            events += [render(SCHEDULE, step.record, step.booking, PLAN) for step in steps]
+        yield House(pool, events)
+
+
+def turn(state: ScheduleState, command: c.AnyCommand, now_ms: int) -> Sequence[Step]:
+    done = execute(state, Request("", command), now_ms)
+    assert done.steps, done.result
+    return done.steps
+
+
+async def test_what_is_told_in_order_is_taken_once(house: House) -> None:
+    await house.log.publish(SCHEDULE, house.events)
+    messages = await house.feed.next(0.01)
+    assert await house.receiver.receive(messages) == len(house.events)
+    assert await house.receiver.receive(messages) == 0
+    assert await house.position() == len(house.events)
+    assert await house.checksum() == await house.right()
+
+
+async def test_the_figures_are_what_happened(house: House) -> None:
+    await house.receiver.receive(house.messages(*range(1, len(house.events) + 1)))
+    (schedule,) = await figures.of_performance(house.pool, "00000000-0000-7000-8000-0000000000cc", "sales")
+    assert schedule.up_to_version == schedule.version == len(house.events)
+    total = {name: sum(getattr(row.figures, name) for row in schedule.rows) for name in figures.FIGURES}
+    # 2 + 3 + 3 + 1 places held; Ann's two VIP seats and Eve's three R places sold, one of hers given back.
+    assert total == {
+        "held": 9,
+        "expired": 1,
+        "cancelled": 3,
+        "sold": 5,
+        "refunded": 1,
+        "revenue": 2 * 150_000 + 2 * 90_000,
+        "fees": 9_000,
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_duplicates_and_any_order_of_batches_lead_to_the_same_data(house: House, seed: int) -> None:
+    random_ = random.Random(seed)
+    versions = list(range(1, len(house.events) + 1))
+    told = versions + random_.choices(versions, k=10)
+    random_.shuffle(told)
+    while told:
+        size = random_.randint(1, 6)
+        await house.receiver.receive(house.messages(*told[:size]))
+        del told[:size]
+    assert await house.position() == len(house.events)
+    assert await house.checksum() == await house.right()
+
+
+async def test_a_gap_is_read_from_the_journal(house: House) -> None:
+    await house.receiver.receive(house.messages(1, 2, 9))
+    assert await house.position() == 9
+    await house.receiver.receive(house.messages(len(house.events)))
+    assert await house.checksum() == await house.right()
+
+
+async def test_what_is_never_told_is_read_from_the_journal(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.receiver.receive(house.messages(1, 2, 3))
+    assert await house.receiver.repair() == 0  # it may still come
+    monkeypatch.setattr(receiver, "BEHIND_SECONDS", 0.0)
+    assert await house.receiver.repair() == len(house.events) - 3
+    assert await house.receiver.repair() == 0
+    assert await house.checksum() == await house.right()
+
+
+async def test_a_crash_between_any_two_batches_loses_and_repeats_nothing(house: House) -> None:
+    await house.log.publish(SCHEDULE, house.events)
+    done: dict[int, int] = {}
+    random_ = random.Random(7)
+    while await house.position() < len(house.events):
+        feed = MemoryEventFeed(house.log, done)  # a new process: begins where the last one had said it was done
+        service = Receiver(house.service, house.pool, house.journal, feed)
+        for message in await feed.next(0.01):
+            await service.receive([message])
+            if random_.random() < 0.3:
+                break  # killed before it could say so
+        else:
+            await feed.done()
+        done = feed.positions if random_.random() < 0.5 else done
+    assert await house.checksum() == await house.right()
+
+
+class Choking(Sales):
+    """Cannot digest one version, until it is cured."""
+
+    def __init__(self, version: int) -> None:
+        self.version: int | None = version
+
+    async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
+        if any(event.data.version == self.version for event in events):
+            await connection.execute("SELECT 1 / 0")
+        await super().take(connection, events)
+
+
+async def test_an_event_that_cannot_be_digested_is_parked_and_holds_nothing_up(house: House) -> None:
+    service = Choking(len(house.events))
+    choking = Receiver(service, house.pool, house.journal, house.feed)
+    await choking.receive(house.messages(*range(1, len(house.events) + 1)))
+    assert await house.position() == len(house.events)
+    (parked,) = await positions.parked(house.pool, limit=10)
+    assert (parked.consumer, parked.version, parked.attempts) == ("sales", len(house.events), 1)
+    assert "division by zero" in parked.error
+    again = await retry(house.pool, service, SCHEDULE, len(house.events))
+    assert again is not None
+    assert not again.taken
+    assert (await positions.parked(house.pool, limit=10))[0].attempts == 1
+    service.version = None
+    cured = await retry(house.pool, service, SCHEDULE, len(house.events))
+    assert cured is not None
+    assert cured.taken
+    assert await positions.parked(house.pool, limit=10) == []
+    assert await retry(house.pool, service, SCHEDULE, len(house.events)) is None
+    assert await house.checksum() == await house.right()
+
+
+async def test_bytes_that_are_no_event_are_passed_over_and_what_they_hid_is_repaired(house: House) -> None:
+    damaged = [Message(0, 0, SCHEDULE, b"?"), *house.messages(3)]
+    await house.receiver.receive(damaged)
+    assert await house.position() == 3
+
+
+async def test_a_database_that_is_away_parks_nothing_and_moves_nothing(house: House) -> None:
+    class Away(Sales):
+        async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
+            raise ConnectionResetError("gone")
+
+    with pytest.raises(ConnectionResetError):
+        await Receiver(Away(), house.pool, house.journal, house.feed).receive(house.messages(1, 2))
+    assert await house.position() == 0
+    assert await positions.parked(house.pool, limit=10) == []
+
+
+async def test_the_service_runs_through_a_log_that_is_away_for_a_while(house: House) -> None:
+    class Flaky(MemoryEventFeed):
+        failures = 2
+
+        async def next(self, timeout_seconds: float) -> list[Message]:
+            if self.failures:
+                self.failures -= 1
+                raise LogUnavailable("away")
+            return await super().next(timeout_seconds)
+
+    await house.log.publish(SCHEDULE, house.events)
+    stop = asyncio.Event()
+    running = asyncio.create_task(Receiver(house.service, house.pool, house.journal, Flaky(house.log)).run(stop))
+
+    async def caught_up() -> bool:
+        return await house.position() == len(house.events)
+
+    await until(caught_up)
+    stop.set()
+    await running
+    assert await positions.lag(house.pool, "sales") == 0
+
+
+async def test_a_replay_broken_off_goes_on_where_it_stopped(house: House) -> None:
+    await house.receiver.receive(house.messages(*range(1, len(house.events) + 1)))
+    before = await house.checksum()
+    replay = Replay(house.pool, house.journal, house.service, house.feed)
+
+    def broken(taken: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await replay.run(None, broken)
+    assert await replay.left() == []
+    assert await replay.run(None, lambda taken: None) == 0
+    assert await replay.left() == [(SCHEDULE, len(house.events))]
+    assert await house.checksum() == before

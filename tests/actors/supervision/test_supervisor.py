@@ -1,0 +1,306 @@
+"""What `boxoffice up` promises: one for each data directory, what dies comes back, nothing is left, data stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from actors.process.settings import Settings
+from actors.supervision.keeper import Keeper
+from actors.supervision.programs import AddressError, listening, local_url
+from actors.supervision.supervisor import StartError, Supervisor, together
+from persistence.embedded.instance import end_marked, marked
+from persistence.embedded.process import ProcessError, Program, child_environment
+from tests.conftest import MakeStack, Stack
+
+SLEEPER = (sys.executable, "-I", "-S", "-c", "import signal; signal.pause()")
+
+
+def sleeper(name: str = "sleeper", argv: tuple[str, ...] = SLEEPER) -> Program:
+    return Program(name=name, argv=argv, address="")
+
+
+@pytest.fixture
+async def changes() -> asyncio.Queue[str]:
+    """What a keeper reported: "changed", "restarted"."""
+    return asyncio.Queue()
+
+
+@pytest.fixture
+async def keeper(tmp_path: Path, changes: asyncio.Queue[str]) -> AsyncIterator[Keeper]:
+    """A keeper of a program that does nothing."""
+    made = keeper_of(sleeper(), tmp_path, changes)
+    yield made
+    await made.end()
+
+
+def keeper_of(
+    program: Program,
+    data_dir: Path,
+    changes: asyncio.Queue[str],
+    restarted: Callable[[Keeper], Awaitable[None]] | None = None,
+) -> Keeper:
+    async def report(_: Keeper) -> None:
+        changes.put_nowait("restarted")
+
+    return Keeper(
+        program,
+        data_dir,
+        child_environment(os.environ),
+        on_change=lambda: changes.put_nowait("changed"),
+        on_restart=restarted or report,
+        on_failure=lambda error: changes.put_nowait(f"failed: {error}"),
+    )
+
+
+async def next_restart(changes: asyncio.Queue[str]) -> None:
+    async with asyncio.timeout(20):
+        while await changes.get() != "restarted":
+            pass
+
+
+class TestKeeper:
+    """One program kept running."""
+
+    async def test_a_program_that_is_killed_runs_again(self, keeper: Keeper, changes: asyncio.Queue[str]) -> None:
+        await keeper.begin()
+        former = keeper.pid
+        assert former is not None
+        os.kill(former, signal.SIGKILL)
+        await next_restart(changes)
+        assert keeper.pid not in (None, former)
+        assert keeper.restarts == 1
+
+    async def test_a_renewed_program_is_another_process(self, keeper: Keeper, changes: asyncio.Queue[str]) -> None:
+        await keeper.begin()
+        former = keeper.pid
+        await keeper.renew()
+        await next_restart(changes)
+        assert keeper.pid not in (None, former)
+
+    async def test_what_a_dead_program_had_started_is_gone_before_it_runs_again(
+        self, tmp_path: Path, changes: asyncio.Queue[str]
+    ) -> None:
+        child = "import subprocess, sys, signal; subprocess.Popen(sys.argv[1:], start_new_session=True); signal.pause()"
+        keeper = keeper_of(sleeper(argv=(sys.executable, "-c", child, *SLEEPER)), tmp_path, changes)
+        try:
+            await keeper.begin()
+            async with asyncio.timeout(10):
+                while len(marked(tmp_path)) < 2:
+                    await asyncio.sleep(0.01)
+            former = {process.pid for process in marked(tmp_path)}
+            assert keeper.pid is not None
+            os.kill(keeper.pid, signal.SIGKILL)
+            await next_restart(changes)
+            assert not former & {process.pid for process in marked(tmp_path)}
+        finally:
+            await keeper.end()
+        assert marked(tmp_path) == []
+
+    async def test_a_keeper_that_fails_itself_says_so(self, tmp_path: Path, changes: asyncio.Queue[str]) -> None:
+        async def broken(_: Keeper) -> None:
+            raise RuntimeError("a bug")
+
+        async def failures() -> None:
+            while await changes.get() != "failed: a bug":
+                pass
+
+        keeper = keeper_of(sleeper(), tmp_path, changes, restarted=broken)
+        try:
+            await keeper.begin()
+            assert keeper.pid is not None
+            os.kill(keeper.pid, signal.SIGKILL)
+            await asyncio.wait_for(failures(), 20)
+        finally:
+            await keeper.end()
+
+    async def test_a_program_that_ends_at_the_start_is_an_error_with_its_log(
+        self, tmp_path: Path, changes: asyncio.Queue[str]
+    ) -> None:
+        async def never() -> None:
+            raise ConnectionError
+
+        program = replace(
+            sleeper("broken", (sys.executable, "-c", "raise SystemExit('no luck today')")),
+            ready=never,
+            log=tmp_path / "broken.log",
+        )
+        with pytest.raises(ProcessError, match=r"(?s)broken ended with exit code 1.*no luck today"):
+            await keeper_of(program, tmp_path, changes).begin()
+
+    async def test_a_program_that_will_not_stop_is_killed(self, tmp_path: Path, changes: asyncio.Queue[str]) -> None:
+        stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+        log = tmp_path / "stubborn.log"
+
+        async def ready() -> None:
+            assert log.read_text()
+
+        program = replace(sleeper("stubborn", (sys.executable, "-c", stubborn)), stop_seconds=0.2, log=log, ready=ready)
+        keeper = keeper_of(program, tmp_path, changes)
+        await keeper.begin()
+        await keeper.end()
+        assert keeper.pid is None
+        assert marked(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ties a child to its parent on Linux only")
+async def test_a_child_dies_with_its_parent_even_when_that_is_killed(tmp_path: Path) -> None:
+    source = """
+import asyncio, os, sys
+from persistence.embedded.process import Child, Program, child_environment
+async def main():
+    program = Program(name="child", argv=tuple(sys.argv[1:]), address="")
+    child = await Child.start(program, child_environment(os.environ))
+    print(child.pid, flush=True)
+    await child.wait()
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", source, *SLEEPER, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(await parent.stdout.readline()))
+    parent.kill()
+    await parent.wait()
+    async with asyncio.timeout(10):
+        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.01)
+
+
+async def test_marked_finds_only_the_processes_of_its_data_directory(tmp_path: Path) -> None:
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    one, other = keeper_of(sleeper(), tmp_path / "one", queue), keeper_of(sleeper(), tmp_path / "other", queue)
+    try:
+        await together(one.begin(), other.begin())
+        assert [process.pid for process in marked(tmp_path / "one")] == [one.pid]
+        assert end_marked(tmp_path / "one") == 1
+        assert [process.pid for process in marked(tmp_path / "other")] == [other.pid]
+    finally:
+        await together(one.end(), other.end())
+
+
+def test_a_taken_port_is_named_with_who_uses_it_and_what_to_do() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = rf"port {port} on 127\.0\.0\.1 is in use by pid {os.getpid()} .*--port"
+        with pytest.raises(AddressError, match=message), listening("127.0.0.1", port):
+            pass
+
+
+def test_a_port_is_free_again_as_soon_as_it_is_let_go() -> None:
+    with listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    with listening("127.0.0.1", port):
+        pass
+
+
+def test_an_unknown_host_is_named() -> None:
+    with pytest.raises(AddressError, match=r"--host no-such-host\.invalid"), listening("no-such-host.invalid", 0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://[::1]:80")],
+)
+def test_the_local_address_of_a_server_is_one_that_can_be_reached(host: str, url: str) -> None:
+    assert local_url(host, 80) == url
+
+
+async def test_an_outside_service_that_is_away_is_named_with_its_variable_but_not_its_password(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=str(tmp_path),
+        port=0,
+        database_url="postgresql://me:hush@127.0.0.1:1/x",
+        redis_url="redis://127.0.0.1:1",
+        kafka_bootstrap_servers="127.0.0.1:1",
+        ray_address="127.0.0.1:1",
+    )
+    with pytest.raises(StartError, match="cannot be reached") as failure:
+        await Supervisor(settings).run()
+    assert "hush" not in str(failure.value)
+    assert marked(tmp_path) == []
+
+
+async def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
+    supervisor = Supervisor(Settings(data_dir=str(tmp_path), port=0))
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(20):
+        while len(marked(tmp_path)) < 3:
+            await asyncio.sleep(0.01)
+    supervisor.stop()
+    await running
+    assert marked(tmp_path) == []
+    assert not (tmp_path / "run.json").exists()
+
+
+@pytest.fixture(scope="module")
+async def own(make_stack: MakeStack) -> AsyncIterator[Stack]:
+    """A system that may be broken: each test leaves it running."""
+    async with make_stack(workers=2) as stack:
+        yield stack
+
+
+@pytest.mark.stack
+class TestStack:
+    """The whole system, its parts killed one after another."""
+
+    @pytest.mark.parametrize("part", ["redis", "kafka", "postgres", "sandbox", "background", "worker-1"])
+    async def test_a_part_that_is_killed_comes_back(self, own: Stack, part: str) -> None:
+        former = await own.kill(part)
+        await own.replaced(part, former)
+        await own.answers()
+
+    async def test_a_worker_that_dies_refuses_no_connection(self, own: Stack) -> None:
+        async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
+            former = await own.kill("worker-2")
+            for _ in range(50):  # each on a connection of its own, so that the kernel has to find somebody to take it
+                assert (await client.get("/healthz", headers={"Connection": "close"})).status_code == httpx.codes.OK
+            await own.replaced("worker-2", former)
+
+    @pytest.mark.long
+    async def test_when_ray_is_killed_everything_connected_to_it_is_started_anew(self, own: Stack) -> None:
+        former = own.run.processes
+        await own.kill("ray")
+        for part in ("ray", "worker-1", "worker-2", "background"):
+            await own.replaced(part, former[part])
+        await own.answers()
+
+    async def test_a_stop_ends_everything_with_exit_code_0_and_a_start_finds_the_data(self, own: Stack) -> None:
+        account = {"email": "stays@tests.example", "password": "stays where it is"}
+        async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
+            assert (await client.post("/v1/accounts", json=account)).status_code == httpx.codes.CREATED
+        assert await own.stop() == 0, own.log.read_text()
+        assert own.remains() == []
+        await own.start()
+        async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
+            assert (await client.post("/v1/sessions", json=account)).status_code == httpx.codes.CREATED
+
+    @pytest.mark.long
+    async def test_kill_9_of_the_supervisor_leaves_no_process_and_a_start_works(self, own: Stack) -> None:
+        await own.kill_supervisor()
+        async with asyncio.timeout(15):
+            while own.remains():
+                await asyncio.sleep(0.02)
+        await own.start()
+        await own.answers()
+
+    async def test_what_kill_9_of_everything_leaves_is_cleaned_at_the_next_start(self, own: Stack) -> None:
+        await own.kill_all()
+        assert (own.data_dir / "postgres" / "postmaster.pid").exists()
+        await own.start()
+        connection = await asyncpg.connect(own.database_url)
+        await connection.close()

@@ -1,0 +1,206 @@
+"""The description of the API: enough to go by hand from log-in to a booking on /docs, without the Internet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from actors.process.settings import Settings
+from api.http.problem_messages import PROBLEMS
+from api.server.app import create_app
+from tests.api.conftest import Worker
+from tests.support.sale import problem
+
+WITHOUT_TOKEN = {
+    "/v1/accounts": ("post",),
+    "/v1/sessions": ("post",),
+    "/v1/sessions/token": ("post",),
+    "/v1/sessions/refresh": ("post",),
+}
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return create_app(Settings()).openapi()
+
+
+def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_every_route_of_the_contract_is_described(schema: dict[str, Any]) -> None:
+    promised = {
+        "/v1/accounts": {"post"},
+        "/v1/accounts/me": {"get", "patch", "delete"},
+        "/v1/sessions": {"post"},
+        "/v1/sessions/refresh": {"post"},
+        "/v1/sessions/current": {"delete"},
+        "/v1/venues": {"post", "get"},
+        "/v1/venues/{venue_id}": {"get"},
+        "/v1/performances": {"post", "get"},
+        "/v1/performances/{performance_id}": {"get", "put", "patch", "delete"},
+        "/v1/performances/{performance_id}/schedules": {"post", "get"},
+        "/v1/schedules/{schedule_id}": {"get", "patch", "delete"},
+        "/v1/schedules/{schedule_id}/seats": {"get"},
+        "/v1/schedules/{schedule_id}/availability": {"get"},
+        "/v1/schedules/{schedule_id}/stream": {"get"},
+        "/v1/schedules/{schedule_id}/bookings": {"post"},
+        "/v1/bookings": {"get"},
+        "/v1/bookings/{booking_id}": {"get", "patch", "delete"},
+        "/v1/bookings/{booking_id}/cancellation": {"post", "get", "patch"},
+        "/v1/bookings/{booking_id}/payments": {"post"},
+        "/v1/cancellations": {"get"},
+        "/v1/payments": {"get"},
+        "/v1/payments/{payment_id}": {"get"},
+        "/v1/bookings/{booking_id}/history": {"get"},
+        "/v1/payments/{payment_id}/refunds": {"post", "get"},
+        "/v1/payments/{payment_id}/refund_quote": {"get"},
+        "/v1/refunds/{refund_id}": {"get"},
+        "/v1/organizer/performances": {"get"},
+        "/v1/organizer/schedules/{schedule_id}/bookings": {"get"},
+        "/v1/organizer/schedules/{schedule_id}/blocks": {"post", "delete"},
+        "/v1/organizer/schedules/{schedule_id}/cancellation": {"post", "get"},
+        "/v1/admin/bookings": {"get"},
+        "/v1/admin/bookings/{booking_id}": {"get", "patch", "delete"},
+        "/v1/admin/bookings/{booking_id}/cancellation": {"post"},
+        "/v1/admin/bookings/{booking_id}/history": {"get"},
+        "/v1/admin/payments": {"get"},
+        "/v1/admin/payments/{payment_id}": {"get"},
+        "/v1/admin/cancellations": {"get"},
+        "/v1/admin/refunds": {"get"},
+        "/v1/admin/refunds/{refund_id}/settlement": {"post"},
+        "/v1/admin/audit": {"get"},
+        "/v1/admin/actors": {"get"},
+        "/v1/admin/schedules/{schedule_id}/journal": {"get"},
+        "/healthz": {"get"},
+        "/readyz": {"get"},
+        "/metrics": {"get"},
+        "/asyncapi.json": {"get"},
+    }
+    for path, methods in promised.items():
+        assert methods <= set(schema["paths"][path]), path
+
+
+def test_every_operation_has_a_name_of_its_own_and_a_summary(schema: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(schema)]
+    assert len(names) == len(set(names))
+    assert all(operation.get("summary") for _, _, operation in operations(schema))
+
+
+def test_every_request_body_has_an_example(schema: dict[str, Any]) -> None:
+    for path, method, operation in operations(schema):
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            if media_type != "application/json":
+                continue
+            text = repr(content)
+            for name in re.findall(r"#/components/schemas/(\w+)", text):
+                text += repr(schema["components"]["schemas"][name])
+            assert "'examples'" in text or "'example'" in text, f"{method} {path}"
+
+
+def test_every_refusal_is_a_known_problem(schema: dict[str, Any]) -> None:
+    for path, _, operation in operations(schema):
+        for status, answer in operation["responses"].items():
+            if not status.startswith(("4", "5")):
+                continue
+            content = answer["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}, path
+            for code, example in content["examples"].items():
+                assert (PROBLEMS[code].status, example["value"]["code"]) == (int(status), code)
+    assert "HTTPValidationError" not in repr(schema["paths"])
+
+
+def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
+    for name in set(re.findall(r"#/components/schemas/([\w.-]+)", repr(schema))):
+        assert name in schema["components"]["schemas"], name
+
+
+def test_authorize_works_by_token_and_by_password(schema: dict[str, Any]) -> None:
+    schemes = schema["components"]["securitySchemes"]
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+    assert schemes["password"]["flows"]["password"]["tokenUrl"] == "/v1/sessions/token"
+    assert schema["paths"]["/v1/accounts/me"]["get"]["security"] == [{"bearer": []}, {"password": []}]
+    for path, method, operation in operations(schema):
+        if method in ("post", "put", "patch", "delete") and path.startswith("/v1/") and "webhooks" not in path:
+            assert bool(operation.get("security")) == (method not in WITHOUT_TOKEN.get(path, ())), path
+
+
+def test_idempotency_key_is_described_where_it_is_taken(schema: dict[str, Any]) -> None:
+    for path in (
+        "/v1/accounts",
+        "/v1/venues",
+        "/v1/performances",
+        "/v1/performances/{performance_id}/schedules",
+        "/v1/payments/{payment_id}/refunds",
+        "/v1/admin/bookings/{booking_id}/cancellation",
+        "/v1/organizer/schedules/{schedule_id}/cancellation",
+    ):
+        names = {parameter["name"] for parameter in schema["paths"][path]["post"]["parameters"]}
+        assert "Idempotency-Key" in names, path
+
+
+async def test_the_examples_lead_from_sign_up_to_a_held_booking(fresh_worker: Worker) -> None:
+    """What somebody does on the page, with the examples as they stand there; only ids are filled in."""
+    http = fresh_worker.http
+    schema = (await http.get("/openapi.json")).json()
+
+    def example(name: str, position: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = schema["components"]["schemas"][name]["examples"][position]
+        return found
+
+    async def authorize(account: dict[str, Any]) -> dict[str, str]:
+        assert (await http.post("/v1/accounts", json=account)).status_code == 201
+        form = {"grant_type": "password", "username": account["email"], "password": account["password"]}
+        token_url = schema["components"]["securitySchemes"]["password"]["flows"]["password"]["tokenUrl"]
+        session = (await http.post(token_url, data=form, headers={"Authorization": "Basic Og=="})).json()
+        return {"Authorization": f"{session['token_type']} {session['access_token']}"}
+
+    customer, organizer = await authorize(example("NewAccount")), await authorize(example("NewAccount", 1))
+    assert (await http.post("/v1/sessions", json=example("Credentials"))).status_code == 201
+    venue = (await http.post("/v1/venues", json=example("NewVenue"), headers=organizer)).json()
+    performance = (await http.post("/v1/performances", json=example("PerformanceInput"), headers=organizer)).json()
+    url = f"/v1/performances/{performance['id']}/schedules"
+    schedule = await http.post(url, json={**example("NewSchedule"), "venue_id": venue["id"]}, headers=organizer)
+    assert schedule.status_code == 201, schedule.text
+    changed = await http.patch(
+        f"/v1/schedules/{schedule.json()['id']}", json=example("ScheduleChange"), headers=organizer
+    )
+    assert changed.status_code == 200, changed.text
+    booking = await http.post(f"/v1/schedules/{schedule.json()['id']}/bookings", json={"quantity": 2}, headers=customer)
+    assert booking.status_code == 201, booking.text
+
+
+async def test_the_page_needs_nothing_from_elsewhere(worker: Worker) -> None:
+    page = await worker.http.get("/docs")
+    assert page.status_code == 200
+    assert "://" not in re.sub(r"http://www\.w3\.org", "", page.text)
+    for asset in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        answer = await worker.http.get(asset)
+        assert answer.status_code == 200, asset
+        assert len(answer.content) > 100
+
+
+# --- about the system -------------------------------------------------------------------------------------------------
+async def test_a_worker_that_runs_is_healthy(worker: Worker) -> None:
+    answer = (await worker.http.get("/healthz")).json()
+    assert answer == {"status": "up", "worker": worker.house.worker}
+
+
+async def test_readiness_names_what_is_down(worker: Worker) -> None:
+    # Here nothing runs where Ray should be.
+    document = problem(await worker.http.get("/readyz"), 503, "not_ready")
+    assert (document["checks"]["postgres"], document["checks"]["redis"]) == ("up", "up")
+    assert document["checks"]["ray"] != "up"
+
+
+async def test_requests_are_counted_by_route_and_status(worker: Worker) -> None:
+    await worker.http.get("/v1/venues/none")
+    page = (await worker.http.get("/metrics")).text
+    assert re.search(
+        r'boxoffice_http_requests_total\{method="GET",route="/v1/venues/\{venue_id\}",status="404"\} \d', page
+    )

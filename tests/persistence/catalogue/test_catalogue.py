@@ -1,0 +1,231 @@
+"""The catalogue in Postgres: what is deleted is found by nothing, times that overlap are found by the minute."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from actors.process.clock import SystemClock
+from engine.events import Opened, Terms
+from persistence.accounts import accounts
+from persistence.catalogue import catalogue
+from persistence.catalogue.catalogue import open_schedule
+from persistence.database import tables
+from persistence.database.connection import create_engine
+
+new_id = SystemClock().new_id
+START = datetime(2031, 5, 5, 10, 30, tzinfo=UTC)
+TERMS = Terms(
+    currency="KRW",
+    prices={"R": 1},
+    starts_at_ms=int(START.timestamp() * 1000),
+    sale_opens_at_ms=0,
+    sale_closes_at_ms=int(START.timestamp() * 1000),
+    max_seats_per_customer=0,
+    hold_ms=600_000,
+)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as opened:
+        yield opened
+
+
+async def organizer(connection: AsyncConnection) -> str:
+    made = await accounts.create(
+        connection,
+        account_id=new_id(),
+        email=f"{new_id()}@example.com",
+        password_hash="",
+        name=None,
+        role="organizer",
+    )
+    return made.id
+
+
+async def venue(connection: AsyncConnection, owner: str) -> str:
+    made = await catalogue.create_venue(
+        connection,
+        venue_id=new_id(),
+        organizer_id=owner,
+        name="Hall",
+        seating_plan='{"name": "Hall", "글": "자"}',
+        packed_plan=b"packed",
+        plan_digest="digest",
+        capacity=8,
+    )
+    return made.id
+
+
+async def performance(connection: AsyncConnection, owner: str, **values: Any) -> catalogue.PerformanceRow:
+    return await catalogue.create_performance(
+        connection, performance_id=new_id(), organizer_id=owner, values={"title": f"Title {new_id()}", **values}
+    )
+
+
+async def schedule(connection: AsyncConnection, of: str, at: str, starts_at: datetime = START, **values: Any) -> str:
+    schedule_id = new_id()
+    row = {
+        "performance_id": of,
+        "venue_id": at,
+        "starts_at": starts_at,
+        "currency": "KRW",
+        "prices": {"R": 1},
+        "hold_seconds": 600,
+        **values,
+    }
+    await catalogue.create_schedule(connection, schedule_id=schedule_id, values=row)
+    await open_schedule(connection, schedule_id, 0, Opened("digest", TERMS))
+    return schedule_id
+
+
+async def test_a_plan_is_given_back_as_it_was_sent(connection: AsyncConnection) -> None:
+    made = await venue(connection, await organizer(connection))
+    kept = await catalogue.seating_plan(connection, made)
+    assert kept is not None
+    assert json.loads(kept) == {"name": "Hall", "글": "자"}
+    assert await catalogue.packed_plan(connection, made) == b"packed"
+    assert await catalogue.seating_plan(connection, new_id()) is None
+    assert await catalogue.packed_plan(connection, new_id()) is None
+    assert await catalogue.lock_venue(connection, made)
+    assert not await catalogue.lock_venue(connection, new_id())
+
+
+async def test_a_title_is_unique_among_an_organizers_live_performances(connection: AsyncConnection) -> None:
+    mine, other = await organizer(connection), await organizer(connection)
+    made = await performance(connection, mine, title="Carmen")
+    await performance(connection, other, title="Carmen")
+    with pytest.raises(catalogue.TitleTaken):
+        await performance(connection, mine, title="CARMEN")
+    await catalogue.delete_performance(connection, made.id, START)
+    again = await performance(connection, mine, title="carmen")
+    tosca = await performance(connection, mine, title="Tosca")
+    assert (await catalogue.change_performance(connection, again.id, {"title": "CARMEN"})).title == "CARMEN"
+    with pytest.raises(catalogue.TitleTaken):
+        await catalogue.change_performance(connection, tosca.id, {"title": "Carmen"})
+
+
+async def test_a_deleted_performance_takes_its_schedules_along(connection: AsyncConnection) -> None:
+    owner = await organizer(connection)
+    made, hall = await performance(connection, owner), await venue(connection, owner)
+    played = await schedule(connection, made.id, hall)
+    assert await catalogue.any_performance(connection)
+    await catalogue.delete_performance(connection, made.id, START)
+    assert not await catalogue.any_performance(connection)
+    assert await catalogue.performance(connection, made.id) is None
+    assert await catalogue.list_performances(connection, limit=10) == []
+    assert await catalogue.schedule(connection, played) is None
+    assert await catalogue.list_schedules(connection, made.id, limit=10) == []
+    assert await catalogue.place_of(connection, played) == catalogue.Place(made.id, hall)
+    free = await catalogue.conflicting(
+        connection, venue_id=hall, performance_id=made.id, starts_at=START, ends_at=START + timedelta(hours=1)
+    )
+    assert free == []
+
+
+@pytest.mark.parametrize(
+    ("from_minutes", "to_minutes", "conflicts"),
+    [(0, 10, True), (-10, 0, False), (-10, 1, True), (99, 200, True), (100, 200, False), (-50, 500, True)],
+)
+async def test_overlapping_times_are_found(
+    connection: AsyncConnection, from_minutes: int, to_minutes: int, conflicts: bool
+) -> None:
+    owner = await organizer(connection)
+    made, other = await performance(connection, owner, duration_minutes=100), await performance(connection, owner)
+    hall, elsewhere = await venue(connection, owner), await venue(connection, owner)
+    taken = await schedule(connection, made.id, hall)
+    wish: dict[str, Any] = {
+        "performance_id": other.id,
+        "starts_at": START + timedelta(minutes=from_minutes),
+        "ends_at": START + timedelta(minutes=to_minutes),
+    }
+    assert await catalogue.conflicting(connection, venue_id=hall, **wish) == ([taken] if conflicts else [])
+    assert await catalogue.conflicting(connection, venue_id=elsewhere, **wish) == []
+    assert await catalogue.conflicting(connection, venue_id=hall, **wish, except_id=taken) == []
+
+
+async def test_a_performance_without_a_duration_counts_as_two_hours(connection: AsyncConnection) -> None:
+    owner = await organizer(connection)
+    made, hall = await performance(connection, owner), await venue(connection, owner)
+    taken = await schedule(connection, made.id, hall)
+    other = (await performance(connection, owner)).id
+    for minutes, conflicts in ((119, [taken]), (120, [])):
+        starts_at = START + timedelta(minutes=minutes)
+        found = await catalogue.conflicting(
+            connection,
+            venue_id=hall,
+            performance_id=other,
+            starts_at=starts_at,
+            ends_at=starts_at + timedelta(hours=1),
+        )
+        assert found == conflicts
+
+
+async def test_schedules_on_sale_are_found(connection: AsyncConnection) -> None:
+    owner = await organizer(connection)
+    made, hall = await performance(connection, owner), await venue(connection, owner)
+    hour = timedelta(hours=1)
+    open_ = await schedule(connection, made.id, hall)
+    scheduled = await schedule(connection, made.id, hall, START + 3 * hour, sale_opens_at=START - hour)
+    closed = await schedule(connection, made.id, hall, START + 6 * hour, sale_closes_at=START - 9 * hour)
+
+    async def on_sale(at: datetime) -> list[str]:
+        found = await catalogue.list_schedules(connection, made.id, on_sale_at=at, limit=10)
+        return [row.id for row in found]
+
+    assert await on_sale(START - 10 * hour) == [open_, closed]
+    assert await on_sale(START - 9 * hour) == [open_]
+    assert await on_sale(START - hour) == [open_, scheduled]
+    assert await on_sale(START) == [scheduled]
+
+
+async def test_live_bookings_are_held_and_confirmed_ones(connection: AsyncConnection) -> None:
+    owner = await organizer(connection)
+    made, hall = await performance(connection, owner), await venue(connection, owner)
+    sold, customer = await schedule(connection, made.id, hall), await organizer(connection)
+    for status, live in (("cancelled", False), ("expired", False), ("held", True), ("confirmed", True)):
+        await connection.execute(tables.bookings.delete())
+        await connection.execute(
+            tables.bookings.insert().values(
+                id=new_id(),
+                schedule_id=sold,
+                customer_id=customer,
+                status=status,
+                seats=["A-1"],
+                prices=[1],
+                amount=1,
+                currency="KRW",
+                version=2,
+                created_at=START,
+            )
+        )
+        assert await catalogue.has_live_bookings(connection, schedule_id=sold) is live
+        assert await catalogue.has_live_bookings(connection, performance_id=made.id) is live
+        before = START - timedelta(days=1)
+        assert await accounts.has_business(connection, customer, before) is live
+        assert not await accounts.has_business(connection, customer, START), "what was played is no business any more"
+
+
+async def test_an_organizer_has_business_while_something_is_to_be_played(connection: AsyncConnection) -> None:
+    owner = await organizer(connection)
+    made, hall = await performance(connection, owner), await venue(connection, owner)
+    before = START - timedelta(days=1)
+    assert not await accounts.has_business(connection, owner, before)
+    planned = await schedule(connection, made.id, hall)
+    assert await accounts.has_business(connection, owner, before)
+    assert not await accounts.has_business(connection, owner, START)
+    await catalogue.delete_schedule(connection, planned, before)
+    assert not await accounts.has_business(connection, owner, before)

@@ -1,0 +1,180 @@
+"""Reaching PostgreSQL and migrating it: safe at any time, for many at once, and what results is `tables.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.database import tables
+from persistence.database.connection import (
+    MIGRATION_LOCK,
+    MIGRATIONS,
+    DatabaseUnavailable,
+    asyncpg_dsn,
+    create_engine,
+    current_revision,
+    head_revision,
+    is_unavailable,
+    migrate,
+)
+from persistence.database.pools import open_pool
+from tests.conftest import execute, other_database
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+async def empty_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database without anything in it."""
+    name = f"empty_{next(NUMBERS)}"
+    await execute(postgres_url, f"CREATE DATABASE {name}")
+    yield other_database(postgres_url, name)
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def differences(url: str) -> list[object]:
+    """What an upgrade would still have to do to reach `tables.metadata`."""
+    engine = create_engine(url)
+    options = {"compare_server_default": True, "compare_type": True}
+    async with engine.connect() as connection:
+        found = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync, opts=options), tables.metadata)
+        )
+    await engine.dispose()
+    return list(found)
+
+
+async def test_migrating_an_empty_database_gives_exactly_the_tables(empty_url: str) -> None:
+    assert await current_revision(empty_url) is None
+    await migrate(empty_url)
+    assert await current_revision(empty_url) == head_revision()
+    assert await differences(empty_url) == []
+
+
+async def test_what_the_comparison_does_not_see_is_migrated_as_well(empty_url: str) -> None:
+    await migrate(empty_url)
+    engine = create_engine(empty_url)
+    async with engine.connect() as connection:
+        options = await names(connection, "SELECT unnest(reloptions) FROM pg_class WHERE relname = 'schedule_heads'")
+        indexes = await names(connection, "SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")
+    await engine.dispose()
+    assert options == {"fillfactor=50"}
+    expected = {str(index.name) for table in tables.metadata.tables.values() for index in table.indexes}
+    assert expected <= indexes
+
+
+async def names(connection: AsyncConnection, query: str) -> set[str]:
+    return set((await connection.execute(sa.text(query))).scalars())
+
+
+async def test_migrating_again_changes_nothing(empty_url: str) -> None:
+    await migrate(empty_url)
+    await migrate(empty_url)
+    assert await current_revision(empty_url) == head_revision()
+
+
+async def test_many_may_migrate_at_once(empty_url: str) -> None:
+    await asyncio.gather(*(migrate(empty_url) for _ in range(5)))
+    assert await differences(empty_url) == []
+
+
+async def test_a_migration_waits_for_the_one_under_way(empty_url: str) -> None:
+    other = await asyncpg.connect(empty_url)
+    await other.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+    waiting = asyncio.create_task(migrate(empty_url))
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with asyncio.timeout(10):
+        while not await other.fetchval(query):
+            await asyncio.sleep(0.01)
+    assert await current_revision(empty_url) is None
+    await other.close()
+    await waiting
+    assert await current_revision(empty_url) == head_revision()
+
+
+def test_every_migration_ships_with_the_package() -> None:
+    assert Path(tables.__file__).parent / "migrations" == MIGRATIONS
+    assert sorted(path.name for path in (MIGRATIONS / "versions").glob("0*.py"))
+
+
+@pytest.mark.parametrize(
+    ("url", "dsn"),
+    [
+        ("postgresql://me:secret@db:5433/boxoffice", "postgresql://me:secret@db:5433/boxoffice"),
+        ("postgresql+asyncpg://db/boxoffice", "postgresql://db/boxoffice"),
+        ("postgres://db/boxoffice?sslmode=require", "postgresql://db/boxoffice?sslmode=require"),
+        ("postgresql://postgres@/boxoffice?host=/run/pg", "postgresql://postgres@/boxoffice?host=/run/pg"),
+    ],
+)
+def test_urls_are_understood_however_they_are_written(url: str, dsn: str) -> None:
+    assert asyncpg_dsn(url) == dsn
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@db/boxoffice", "boxoffice", ""])
+def test_other_urls_are_refused_without_their_password(url: str) -> None:
+    with pytest.raises(ValueError, match="PostgreSQL") as refused:
+        asyncpg_dsn(url)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://postgres@127.0.0.1:1/boxoffice", "postgresql://postgres@/boxoffice?host=/nowhere/at/all"],
+)
+async def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
+    engine = create_engine(url)
+    with pytest.raises(DatabaseUnavailable) as away:
+        async with engine.connect():
+            pass
+    assert is_unavailable(away.value)
+    await engine.dispose()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(postgres_url: str) -> None:
+    with pytest.raises(DatabaseUnavailable, match="does not exist"):
+        await current_revision(other_database(postgres_url, "nonexistent"))
+
+
+async def test_a_pool_never_hands_out_a_connection_that_the_server_closed(database_url: str) -> None:
+    engine = create_engine(database_url, pool_size=1)
+    async with engine.connect() as connection:
+        first = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+        driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    await execute(database_url, f"SELECT pg_terminate_backend({first}, 5000)")
+    async with asyncio.timeout(10):
+        while not driver.is_closed():
+            await asyncio.sleep(0.01)
+    async with engine.connect() as connection:
+        second = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+    assert second != first
+    await engine.dispose()
+
+
+async def test_a_pool_that_is_empty_is_unavailable_rather_than_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.database.connection.POOL_WAIT_SECONDS", 0.05)
+    engine = create_engine(database_url, pool_size=1)
+    async with engine.connect():
+        with pytest.raises(sa.exc.TimeoutError) as refused:
+            async with engine.connect():
+                pass
+    assert is_unavailable(refused.value)
+    await engine.dispose()
+
+
+async def test_what_was_begun_on_a_pooled_connection_ends_when_it_goes_back(database_url: str) -> None:
+    async with open_pool(database_url, 1) as pool:
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN; CREATE TABLE begun ()")
+        assert await pool.fetchval("SELECT to_regclass('begun')") is None

@@ -1,0 +1,420 @@
+"""A schedule with a past, all that knows of it, and whoever examines and mends it: in one process, without Ray.
+
+Database and journal are real; owners, seat cache, event log and provider live in this process, so that a test can
+damage any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.gateway.gateway import Gateway, OwnerLost
+from actors.owner.schedule import Schedule
+from actors.process.clock import SystemClock
+from actors.reconciliation import event_check
+from actors.reconciliation.checks import Check, Report
+from actors.reconciliation.provider_books import with_books
+from actors.reconciliation.reconciler import Reconciler
+from actors.reconciliation.repair import Mended, Repair
+from actors.wire.messages import decode_requests, encode_inspection, encode_replies
+from engine import commands as c
+from engine.booking import Booking
+from engine.events import Opened, Terms
+from engine.refusals import Refusal
+from engine.seating_plan import SeatingPlan
+from engine.state import Answer, Done, ScheduleState
+from persistence.catalogue.catalogue import open_schedule
+from persistence.database import tables
+from persistence.database.connection import create_engine
+from persistence.database.moments import moment
+from persistence.events.log import MemoryEventLog
+from persistence.journal.journal import PostgresJournal
+from persistence.providers.provider import (
+    Approved,
+    ChargeRequest,
+    KnownPayment,
+    Outcome,
+    PaymentRef,
+    ProviderUnavailable,
+    Refunded,
+    RefundOutcome,
+    RefundRequest,
+    Unknown,
+    WebhookEvent,
+)
+from persistence.seats.cache import MemorySeatCache
+from tests.support.sale import small_plan
+from tests.support.waiting import until
+
+HOLD_MS = 600_000
+PRICES = {"VIP": 150_000, "Standard": 55_000, "Standing": 33_000}
+TABLES = ("schedules", "schedule_heads", "journal", "snapshots", "bookings", "payments", "cancellations", "refunds")
+
+
+class MovableClock(SystemClock):
+    """The machine's clock, set forward at will."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+class ProviderWithBooks:
+    """A payment provider as far as comparing, settling and refunding need one."""
+
+    def __init__(self, clock: MovableClock, name: str = "sandbox", *, knows_our_ids: bool = True) -> None:
+        self.name = name
+        self.away = False
+        self.known: dict[str, KnownPayment] = {}  # by reference
+        self.refunded: dict[str, int] = {}
+        self._clock = clock
+        self._knows_our_ids = knows_our_ids
+
+    def take(self, payment_id: str, booking_id: str, amount: int, *, at_ms: int | None = None) -> str:
+        """Takes money; gives the reference."""
+        reference = f"ref-{payment_id}"
+        self.known[reference] = KnownPayment(
+            payment_id=payment_id if self._knows_our_ids else None,
+            booking_id=booking_id,
+            reference=reference,
+            amount=amount,
+            refunded=0,
+            currency="KRW",
+            created_ms=self._clock.now_ms() if at_ms is None else at_ms,
+        )
+        return reference
+
+    def give_back(self, reference: str, amount: int) -> None:
+        known = self.known[reference]
+        self.known[reference] = msgspec.structs.replace(known, refunded=known.refunded + amount)
+
+    async def charge(self, request: ChargeRequest) -> Outcome:
+        raise AssertionError("a reconciliation never charges")
+
+    async def look_up(self, payment: PaymentRef) -> Outcome | None:
+        if self.away:
+            return Unknown("away")
+        reference = payment.reference or f"ref-{payment.payment_id}"
+        return Approved(reference) if reference in self.known else None
+
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        if self.away:
+            return Unknown("away")
+        if request.refund_id not in self.refunded:
+            self.refunded[request.refund_id] = request.amount
+            self.give_back(request.payment.reference, request.amount)
+        return Refunded(f"back-{request.refund_id}")
+
+    async def payments(self, since_ms: int, until_ms: int) -> AsyncIterator[KnownPayment]:
+        if self.away:
+            raise ProviderUnavailable("away")
+        for known in list(self.known.values()):
+            if since_ms <= known.created_ms < until_ms:
+                yield known
+
+    def parse_webhook(self, headers: Mapping[str, str], raw_body: bytes) -> WebhookEvent:
+        raise AssertionError("a reconciliation reads no webhooks")
+
+    async def close(self) -> None:
+        return None
+
+
+class LocalOwner:
+    """A schedule's owner in this process."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.silent = False
+        self.gone = False
+
+    async def _alive(self) -> None:
+        if self.silent:
+            await asyncio.Event().wait()
+        if self.gone or self.schedule.left.is_set():
+            raise OwnerLost("gone")
+
+    async def submit(self, data: bytes) -> bytes:
+        await self._alive()
+        return encode_replies(await self.schedule.submit(decode_requests(data)))
+
+    async def inspect(self) -> bytes:
+        await self._alive()
+        return encode_inspection(await self.schedule.inspect())
+
+    def close(self) -> None:
+        """Nothing reaches it but this object."""
+
+
+class LocalOwners:
+    """Brings the one owner up on first use."""
+
+    def __init__(self, journal: PostgresJournal, cache: MemorySeatCache, log: MemoryEventLog, clock: SystemClock):
+        self._parts: dict[str, Any] = {"journal": journal, "cache": cache, "log": log, "clock": clock}
+        self.owner: LocalOwner | None = None
+        self.away = False
+
+    async def find(self, schedule_id: str) -> LocalOwner:
+        if self.away:
+            raise OwnerLost("away")
+        if self.owner is None or self.owner.schedule.left.is_set():
+            schedule = Schedule(schedule_id, **self._parts)
+            await schedule.activate()
+            self.owner = LocalOwner(schedule)
+        return self.owner
+
+    async def current(self, schedule_id: str) -> LocalOwner | None:
+        return self.owner
+
+    async def replace(self, schedule_id: str, owner: LocalOwner) -> None:
+        if self.owner is owner:
+            self.owner = None
+            owner.gone, owner.silent = True, False
+            await owner.schedule.stop()
+
+
+class Examined:
+    """The schedule, and everything that can be done to it."""
+
+    def __init__(
+        self, pool: asyncpg.Pool[Any], engine: AsyncEngine, clock: MovableClock, schedule_id: str, plan: SeatingPlan
+    ) -> None:
+        self.pool = pool
+        self.engine = engine
+        self.clock = clock
+        self.schedule_id = schedule_id
+        self.plan = plan
+        self.journal = PostgresJournal(pool)
+        self.cache = MemorySeatCache()
+        self.log = MemoryEventLog()
+        self.owners = LocalOwners(self.journal, self.cache, self.log, clock)
+        self.gateway = Gateway(self.owners, self._exists, call_timeout_seconds=1.0, deadline_seconds=3.0)
+        self.provider = ProviderWithBooks(clock)
+        self.reconciler = self.new_reconciler()
+        self.customer = clock.new_id()
+
+    async def _exists(self, schedule_id: str) -> bool:
+        return schedule_id == self.schedule_id
+
+    def new_reconciler(self, **options: Any) -> Reconciler:
+        return Reconciler(self.pool, self.journal, self.gateway, self.cache, self.clock, publishing=True, **options)
+
+    # --- the sale -----------------------------------------------------------------------------------------------------
+    async def send(self, command: c.AnyCommand) -> Answer | Refusal:
+        return await self.gateway.send(self.schedule_id, command, request_id=self.clock.new_id())
+
+    async def hold(self, *seats: str) -> Booking:
+        return booking_of(await self.send(c.HoldSeats(self.clock.new_id(), self.customer, seats)))
+
+    async def request(self, booking: Booking) -> str:
+        payment_id = self.clock.new_id()
+        booking_of(await self.send(c.RequestPayment(booking.id, self.customer, payment_id, self.provider.name)))
+        return payment_id
+
+    async def approve(self, booking: Booking, payment_id: str) -> Booking:
+        reference = self.provider.take(payment_id, booking.id, booking.amount)
+        return booking_of(await self.send(c.ApprovePayment(booking.id, payment_id, reference)))
+
+    async def paid(self, *seats: str) -> Booking:
+        booking = await self.hold(*seats)
+        return await self.approve(booking, await self.request(booking))
+
+    async def declined(self, booking: Booking) -> str:
+        payment_id = await self.request(booking)
+        await self.send(c.DeclinePayment(booking.id, payment_id, "lost_card"))
+        return payment_id
+
+    async def refund(self, booking: Booking, *seats: str, pay_out: bool = True) -> str:
+        assert booking.payment is not None
+        refund_id, payment = self.clock.new_id(), booking.payment
+        after = booking_of(await self.send(c.Refund(booking.id, self.customer, refund_id, payment.id, seats)))
+        if pay_out:
+            amount = after.refunds[-1].amount
+            self.provider.give_back(payment.reference, amount)
+            done = c.CompleteRefund(refund_id, payment.id, amount, "KRW", f"back-{refund_id}")
+            assert not isinstance(await self.send(done), Refusal)
+        return refund_id
+
+    async def a_past(self) -> Past:
+        """Something of everything, all of it at its end."""
+        paid = await self.paid("A-1", "A-2", "floor")
+        part = await self.paid("A-3", "A-4")
+        await self.refund(part, "A-4")
+        whole = await self.paid("B-1")
+        await self.refund(whole)
+        held = await self.hold("B-2", "B-3")
+        declined = await self.declined(held)
+        gone = await self.hold("C-1")
+        booking_of(await self.send(c.Cancel(gone.id, self.clock.new_id(), self.customer, "마음이 바뀜")))
+        assert isinstance(await self.send(c.Block(("C-2",), "camera", "organizer")), Done)
+        await self.at_rest()
+        return Past(paid, part, whole, held, gone, declined)
+
+    async def at_rest(self) -> None:
+        """Until everything is durable, published and shown."""
+
+        async def rests() -> bool:
+            seq, published = await self.head()
+            return published == seq
+
+        await until(rests)
+        await self.shown()
+
+    async def shown(self) -> None:
+        """Until readers are shown everything."""
+
+        async def shows() -> bool:
+            view = await self.cache.get(self.schedule_id)
+            return view is not None and view.version == (await self.head())[0]
+
+        await until(shows)
+
+    # --- looking and damaging -----------------------------------------------------------------------------------------
+    @property
+    def state(self) -> ScheduleState:
+        """The owner's memory."""
+        assert self.owners.owner is not None
+        return self.owners.owner.schedule._state
+
+    async def head(self) -> tuple[int, int]:
+        row = await self.pool.fetchrow("SELECT seq, published_seq FROM schedule_heads")
+        assert row is not None
+        return row["seq"], row["published_seq"]
+
+    async def sql(self, statement: str, *arguments: object) -> None:
+        """What somebody does who can write to the database, and changes exactly one row."""
+        assert (await self.pool.execute(statement, *arguments)).split()[-1] == "1", statement
+
+    async def dump(self) -> dict[str, list[Any]]:
+        """All that the database holds of the schedule."""
+        found = {}
+        for table in TABLES:
+            rows = await self.pool.fetch(f"SELECT to_jsonb(t)::text FROM {table} t ORDER BY 1")
+            found[table] = [row[0] for row in rows]
+        return found
+
+    async def retire(self) -> None:
+        """Ends the owner."""
+        await self.gateway.retire(self.schedule_id)
+
+    # --- examining and mending ----------------------------------------------------------------------------------------
+    async def examine(self, *, events: bool = False) -> Report:
+        report = await self.reconciler.examine(self.schedule_id)
+        report = await with_books(report, self.pool, self.reconciler, [self.provider])
+        if events:
+            report = await event_check.with_events(report, self.pool, self.reconciler, self.log)
+        return report
+
+    async def mend(self, report: Report, *, dry_run: bool = False, log: bool = True) -> list[Mended]:
+        async def forget(schedule_id: str) -> None:
+            self.cache.forget()
+
+        providers = {self.provider.name: self.provider}
+        used = self.log if log else None
+        repair = Repair(self.pool, self.engine, self.gateway, self.reconciler, providers, forget, used)
+        return await repair.mend(report, dry_run=dry_run)
+
+    async def dry_run(self, report: Report) -> list[Mended]:
+        """A dry run, which must change nothing."""
+        before, owner = await self.dump(), self.owners.owner
+        actions = await self.mend(report, dry_run=True)
+        assert not any(each.done for each in actions)
+        assert {each.check for each in actions} == report.failing
+        assert (await self.dump(), self.owners.owner) == (before, owner)
+        return actions
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What `a_past` has left."""
+
+    paid: Booking  # A-1, A-2 and a standing place
+    part: Booking  # A-3; A-4 was given back
+    whole: Booking  # B-1, given back
+    held: Booking  # B-2, B-3
+    gone: Booking  # C-1, cancelled
+    declined: str  # a payment of `held`
+
+
+def booking_of(answer: Answer | Refusal) -> Booking:
+    assert isinstance(answer, Booking), answer
+    return answer
+
+
+def check(report: Report, name: str) -> Check:
+    """The one check of this name."""
+    (found,) = [each for each in report.checks if each.name == name]
+    return found
+
+
+def named(report: Report, name: str, offender: str) -> None:
+    """Asserts that the check does not hold and that this is among those to blame."""
+    found = check(report, name)
+    assert not found.holds, found
+    assert any(offender in each for each in found.offenders), found
+
+
+def told(actions: Sequence[Mended], name: str) -> str:
+    """What was said about a check."""
+    return "\n".join(each.action for each in actions if each.check == name)
+
+
+@asynccontextmanager
+async def examined_schedule(database_url: str, document: Mapping[str, Any] | None = None) -> AsyncIterator[Examined]:
+    """A schedule on sale in a fresh database."""
+    async with AsyncExitStack() as stack:
+        clock = MovableClock()
+        engine = create_engine(database_url, pool_size=4)
+        stack.push_async_callback(engine.dispose)
+        pool = await stack.enter_async_context(asyncpg.create_pool(database_url, min_size=1, max_size=5))
+        plan, schedule_id = await _open(engine, clock, small_plan(standing=20) if document is None else document)
+        examined = Examined(pool, engine, clock, schedule_id, plan)
+        try:
+            yield examined
+        finally:
+            await examined.gateway.close()
+            await examined.retire()
+
+
+async def _open(engine: AsyncEngine, clock: MovableClock, document: Mapping[str, Any]) -> tuple[SeatingPlan, str]:
+    organizer, venue, performance, schedule = (clock.new_id() for _ in range(4))
+    plan = SeatingPlan.parse(document)
+    prices = {name: PRICES.get(name, 55_000) for name in plan.categories}
+    now_ms = clock.now_ms()
+    terms = Terms("KRW", prices, now_ms + 10**10, 0, now_ms + 10**10, 0, HOLD_MS)
+    async with engine.begin() as connection:
+        await connection.execute(
+            tables.accounts.insert().values(id=organizer, email="o@example.com", password_hash="-", role="organizer")
+        )
+        await connection.execute(
+            tables.venues.insert().values(
+                id=venue,
+                organizer_id=organizer,
+                name="-",
+                seating_plan=dict(document),
+                plan_digest=plan.digest,
+                capacity=plan.capacity,
+            )
+        )
+        await connection.execute(
+            tables.performances.insert().values(id=performance, organizer_id=organizer, title="-", venue_id=venue)
+        )
+        await connection.execute(
+            tables.schedules.insert().values(
+                id=schedule,
+                performance_id=performance,
+                venue_id=venue,
+                starts_at=moment(terms.starts_at_ms),
+                currency=terms.currency,
+                prices=terms.prices,
+                hold_seconds=HOLD_MS // 1000,
+            )
+        )
+        await open_schedule(connection, schedule, now_ms, Opened(plan.digest, terms))
+    return plan, schedule

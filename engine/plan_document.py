@@ -30,6 +30,11 @@ AISLE_RATIO = 1.6
 STAGE_WORDS = ("stage", "screen", "무대", "스크린", "bühne", "scène")
 
 
+def read_plan(document: object) -> SeatingPlan:
+    """Reads a pretix seating plan (a decoded JSON value). Raises `PlanError`."""
+    return Reader().read(document)
+
+
 class Reader:
     """Walks one document once. Everything found wrong is noted with its path; nothing half-read leaves this class."""
 

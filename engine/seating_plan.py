@@ -110,13 +110,6 @@ class SeatingPlan:
     stage: Box  # what the house looks at
     digest: str
 
-    @classmethod
-    def parse(cls, document: object) -> SeatingPlan:
-        """Read a pretix seating plan (a decoded JSON value). Raises `PlanError`."""
-        from engine.plan_document import Reader  # it builds plans, so it has to come after this module
-
-        return Reader().read(document)
-
     def is_area(self, index: int) -> bool:
         return index >= self.size
 
@@ -140,3 +133,10 @@ class SeatingPlan:
 
     def category_number(self, text: str) -> int | None:
         return self.categories.index(text) if text in self.categories else None
+
+    def capacities(self) -> dict[str, int]:
+        """How many places each category has, seats and standing room together."""
+        counts = [self.category_of[: self.size].count(number) for number in range(len(self.categories))]
+        for area in self.areas:
+            counts[area.category] += area.capacity
+        return dict(zip(self.categories, counts, strict=True))

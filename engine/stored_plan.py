@@ -12,6 +12,7 @@ from array import array
 import msgspec
 from msgspec import Struct
 
+from engine.plan_document import read_plan
 from engine.seating_plan import Area, Box, Row, Run, SeatingPlan
 
 
@@ -106,7 +107,7 @@ def plan_of(packed: bytes | None, document: str | bytes | None) -> SeatingPlan:
     if packed is not None:
         return unpack(packed)
     assert document is not None, "a house has a plan in one form or the other"
-    return SeatingPlan.parse(msgspec.json.decode(document))
+    return read_plan(msgspec.json.decode(document))
 
 
 def _bytes(values: array[int] | array[float]) -> bytes:

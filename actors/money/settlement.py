@@ -23,7 +23,7 @@ from engine.commands import AnyCommand, ApprovePayment, DeclinePayment, ReturnPa
 from engine.payment import PaymentStatus
 from engine.refusals import Code, Refusal
 from engine.state import Done
-from persistence.bookings.bookings import PaymentRow, find_payment, unsettled_payments
+from persistence.bookings.payments import PaymentRow, find_payment, unsettled_payments
 from persistence.database.connection import is_unavailable
 from persistence.providers.provider import (
     CLIENT_TIMEOUT_SECONDS,

@@ -43,14 +43,13 @@ from actors.process.settings import Settings
 from actors.receivers.receiver import Receiver
 from engine.events import Opened, TermsChanged, decode_event
 from persistence.database.moments import moment, rfc3339
-from persistence.database.pools import open_pool
+from persistence.database.pools import Connection, open_pool
 from persistence.events import cloud_events
 from persistence.events.cloud_events import BookingData, CancellationData, EventEnvelope, RefundData, TermsData
 from persistence.events.feed import KafkaEventFeed
 from persistence.journal.journal import PostgresJournal
 from persistence.notifications import outbox
 from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
-from persistence.reconciliation.table_mirror import Connection
 
 NAME = "notifications"
 LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is still news

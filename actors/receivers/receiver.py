@@ -22,14 +22,13 @@ from prometheus_client import Counter, Gauge
 from actors.process import garbage
 from actors.process.rounds import every
 from actors.process.settings import Settings
-from persistence.database.pools import open_pool
+from persistence.database.pools import Connection, open_pool
 from persistence.events import positions
 from persistence.events.cloud_events import EventEnvelope, EventError, decode
 from persistence.events.feed import EventFeed, KafkaEventFeed
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import LogUnavailable, Message
 from persistence.journal.journal import Journal, PostgresJournal
-from persistence.reconciliation.table_mirror import Connection
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)

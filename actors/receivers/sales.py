@@ -17,8 +17,8 @@ from actors.process import telemetry
 from actors.process.courtesy import give_way
 from actors.process.settings import Settings
 from actors.receivers.receiver import run_service
+from persistence.database.pools import Connection
 from persistence.events.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
-from persistence.reconciliation.table_mirror import Connection
 from persistence.sales import figures
 from persistence.sales.figures import Figures, LiveBooking, SalesRow
 

@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from actors.receivers.sales import NAME as SALES
 from actors.reconciliation.checks import Check, checked
+from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.positions import Standing
 from persistence.reconciliation import sales_mirror
 from persistence.reconciliation.sales_mirror import SalesMirror
-from persistence.reconciliation.table_mirror import Connection
 from persistence.sales.figures import FIGURES, LiveBooking, SalesRow
 
 NAME = "projections_equal_journal"

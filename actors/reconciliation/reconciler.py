@@ -32,11 +32,12 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import Snapshot, SnapshotError, decode, state_hash
 from engine.state import Remembered, apply
 from persistence.database.moments import moment
-from persistence.journal.history import view_of
+from persistence.database.pools import Connection
 from persistence.journal.journal import Journal, UnknownSchedule, decompressed
 from persistence.reconciliation.sales_mirror import SalesMirror
-from persistence.reconciliation.table_mirror import Connection, Mirror
+from persistence.reconciliation.table_mirror import Mirror
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatView
+from persistence.seats.from_journal import view_of
 
 __all__ = ["BrokenJournal", "Check", "Reconciler", "Report", "checked"]
 

@@ -35,7 +35,8 @@ from engine.payment import Payment, PaymentStatus
 from engine.refusals import Refusal
 from engine.turn import Step
 from persistence.bookings import refunds
-from persistence.bookings.bookings import PaymentRow, find_booking, find_payment
+from persistence.bookings.bookings import find_booking
+from persistence.bookings.payments import PaymentRow, find_payment
 from persistence.events.feed import MemoryEventFeed
 from persistence.events.log import EventLog, LogUnavailable, MemoryEventLog
 from persistence.journal.journal import drop_snapshots

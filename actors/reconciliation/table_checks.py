@@ -11,16 +11,9 @@ from msgspec import Struct
 from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, checked, none_of
 from engine.seating_plan import SeatingPlan
 from engine.state import HELD, SOLD
+from persistence.database.pools import Connection
 from persistence.reconciliation import money
-from persistence.reconciliation.table_mirror import (
-    TABLES,
-    Connection,
-    Mirror,
-    Table,
-    described,
-    differing,
-    table_digest,
-)
+from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, described, differing, table_digest
 
 # What is younger may still be on its way: an event, a payment's outcome, a refund, the end of a hold.
 PUBLISHED_WITHIN_MS = 60_000

@@ -36,16 +36,16 @@ from api.http.tokens import ACCESS_SECONDS, Tokens
 from api.http.under_way import shared
 from engine.seating_plan import SeatingPlan
 from engine.stored_plan import plan_of
-from persistence.accounts.sessions import Revocations
-from persistence.catalogue import catalogue
+from persistence.accounts.revocations import Revocations
+from persistence.catalogue import schedules, venues
 from persistence.database import first_answers
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
 from persistence.database.pools import open_pool
-from persistence.journal.history import load_view
 from persistence.journal.journal import PostgresJournal, UnknownSchedule
 from persistence.providers.opening import NotConfigured, open_providers
 from persistence.providers.provider import Provider
 from persistence.seats.cache import SeatView
+from persistence.seats.from_journal import load_view
 from persistence.seats.redis_cache import RedisSeatCache
 
 PLANS_KEPT = 64  # a 15,000-seat plan is about 10 MB
@@ -70,7 +70,7 @@ class PlanCache:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._plans: OrderedDict[str, asyncio.Task[SeatingPlan]] = OrderedDict()
-        self._places: OrderedDict[str, catalogue.Place] = OrderedDict()
+        self._places: OrderedDict[str, schedules.Place] = OrderedDict()
 
     async def get(self, venue_id: str) -> SeatingPlan:
         """The venue's plan, read once however many ask. Raises `UnknownVenue`."""
@@ -82,12 +82,12 @@ class PlanCache:
             self._plans.popitem(last=False)
         return await shared(task)
 
-    async def place_of(self, schedule_id: str) -> catalogue.Place:
+    async def place_of(self, schedule_id: str) -> schedules.Place:
         """The schedule's performance and venue, deleted or not. Raises `UnknownSchedule`."""
         place = self._places.get(schedule_id)
         if place is None:
             async with self._database.connect() as connection:
-                place = await catalogue.place_of(connection, schedule_id)
+                place = await schedules.place_of(connection, schedule_id)
             if place is None:
                 raise UnknownSchedule(schedule_id)
             self._places[schedule_id] = place
@@ -101,8 +101,8 @@ class PlanCache:
 
     async def _load(self, venue_id: str) -> SeatingPlan:
         async with self._database.connect() as connection:
-            packed = await catalogue.packed_plan(connection, venue_id)
-            document = await catalogue.seating_plan(connection, venue_id) if packed is None else None
+            packed = await venues.packed_plan(connection, venue_id)
+            document = await venues.seating_plan(connection, venue_id) if packed is None else None
         if packed is None and document is None:
             raise UnknownVenue(venue_id)
         return await asyncio.to_thread(plan_of, packed, document)  # a document of a large house takes half a second

@@ -14,7 +14,7 @@ from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.http.models import RawText
+from api.http.models import UUID_FORM, RawText
 from api.http.problems import invalid
 
 MAX_LIMIT = 200
@@ -45,6 +45,13 @@ def decode_cursor(cursor: str | None, length: int) -> tuple[str, ...] | None:
     if len(key) != length or any("\0" in part for part in key):
         raise malformed_cursor()
     return key
+
+
+def id_of(cursor: tuple[str, ...]) -> str:
+    """The id in a cursor of one. Raises a 422 `Problem` for what is none."""
+    if UUID_FORM.fullmatch(cursor[0]) is None:
+        raise malformed_cursor()
+    return cursor[0]
 
 
 def malformed_cursor() -> Exception:

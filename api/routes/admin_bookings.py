@@ -15,12 +15,11 @@ from api.http.dependencies import Admin, HouseOf
 from api.http.idempotency import TAKES_KEY
 from api.http.models import BookingId, BookingState, Input, Text, UuidText
 from api.http.office import House
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, responses
 from api.http.tokens import Account
 from api.http.under_way import finished
 from api.routes.bookings import SeatIds
-from api.routes.cancellations import id_of
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
@@ -38,6 +37,7 @@ from engine.commands import Cancel, Change, Refund
 from engine.refusals import Code, Refusal
 from persistence.audit import chain
 from persistence.bookings import bookings as rows_of
+from persistence.bookings import cancellations
 from persistence.bookings.bookings import STATUSES, BookingRow
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -232,7 +232,7 @@ async def _end(house: House, request: Request, account: Account, row: BookingRow
     )
     if last is not None:
         await pay_out(house, last.id)
-    cancellation = await rows_of.find_cancellation(house.database, row.id, None)
+    cancellation = await cancellations.find_cancellation(house.database, row.id, None)
     assert cancellation is not None, "what was answered is in the tables"
     (refund,) = await commands.refunds_of(house, [cancellation])
     return json_answer(admin_cancellation_view(cancellation, refund), 201)
@@ -300,7 +300,7 @@ async def list_all_cancellations(
 ) -> Response:
     """Bookings cancelled or refunded to the last seat, newest first."""
     after = decode_cursor(cursor, 1)
-    rows = await rows_of.list_cancellations(
+    rows = await cancellations.list_cancellations(
         house.database,
         customer_id=customer_id,
         archived=archived,

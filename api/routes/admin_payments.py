@@ -16,12 +16,11 @@ from actors.money.refunding import complete
 from api.http.dependencies import Admin, HouseOf
 from api.http.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
 from api.http.office import House
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, responses
 from api.http.tokens import Account
 from api.http.under_way import finished
 from api.routes.admin_bookings import Archived
-from api.routes.cancellations import id_of
 from api.views.admin import (
     WHERE_EXAMPLE,
     AdminPaymentView,
@@ -33,8 +32,7 @@ from api.views.booking import PAYMENT_EXAMPLE, PAYMENT_STATUS_NAMES, Page, descr
 from api.views.refund import REFUND_EXAMPLE, REFUND_STATUS_NAMES
 from engine.payment import RefundStatus
 from persistence.audit import chain
-from persistence.bookings import bookings as rows_of
-from persistence.bookings import refunds
+from persistence.bookings import payments, refunds
 from persistence.bookings.refunds import RefundRow
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -72,7 +70,7 @@ async def list_all_payments(
 ) -> Response:
     """All payments, declined attempts included, newest first."""
     after = decode_cursor(cursor, 1)
-    rows = await rows_of.list_payments(
+    rows = await payments.list_payments(
         house.database,
         customer_id=None,
         status=None if status is None else PAYMENT_STATUSES[status],
@@ -94,7 +92,7 @@ async def list_all_payments(
     | responses("payment_not_found"),
 )
 async def get_any_payment(payment_id: PaymentId, account: Admin, house: HouseOf) -> Response:
-    row = await rows_of.find_payment(house.database, payment_id, None)
+    row = await payments.find_payment(house.database, payment_id, None)
     if row is None:
         raise Problem("payment_not_found")
     return json_answer(admin_payment_view(row))

@@ -15,9 +15,8 @@ from pydantic import Field
 from api.http.dependencies import CurrentAccount, Customer, HouseOf
 from api.http.idempotency import TAKES_KEY
 from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
-from api.routes.cancellations import id_of
 from api.selling import booking_commands as commands
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described
 from api.views.journal import STORY, FromVersion, customer_entry, story_of

@@ -10,14 +10,15 @@ from pydantic import ConfigDict, Field
 
 from api.http.dependencies import CurrentAccount, Customer, HouseOf
 from api.http.idempotency import TAKES_KEY
-from api.http.models import UUID_FORM, BookingId, Input, Text
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.models import BookingId, Input, Text
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, responses
 from api.selling import booking_commands as commands
 from api.views.booking import CANCELLATION_EXAMPLE, CancellationView, Page, cancellation_view, described, ending_view
 from engine.booking import Booking
 from engine.commands import Cancel
 from persistence.bookings import bookings as rows_of
+from persistence.bookings import cancellations
 
 router = APIRouter(tags=["cancellations"])
 
@@ -36,13 +37,6 @@ class Rewording(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "A cold"}]})
 
     reason: Reason
-
-
-def id_of(cursor: tuple[str, ...]) -> str:
-    """The id in a cursor of one. Raises a 422 `Problem` for what is none."""
-    if UUID_FORM.fullmatch(cursor[0]) is None:
-        raise malformed_cursor()
-    return cursor[0]
 
 
 CANCELS = described(201, CancellationView, CANCELLATION_EXAMPLE, "The seats are free again.") | responses(
@@ -100,7 +94,7 @@ async def delete_booking(booking_id: BookingId, request: Request, account: Custo
     | responses("unauthenticated", "booking_not_found", "cancellation_not_found"),
 )
 async def get_cancellation(booking_id: BookingId, account: CurrentAccount, house: HouseOf) -> Response:
-    row = await rows_of.find_cancellation(house.database, booking_id, account.id)
+    row = await cancellations.find_cancellation(house.database, booking_id, account.id)
     if row is None:
         raise await _missing(house, booking_id, account)
     (refund,) = await commands.refunds_of(house, [row])
@@ -117,7 +111,7 @@ async def reword_cancellation(
     booking_id: BookingId, change: Rewording, account: CurrentAccount, house: HouseOf
 ) -> Response:
     """Changes the wording of the reason; the journal keeps the one that was given first."""
-    row = await rows_of.reword_cancellation(house.database, booking_id, account.id, change.reason)
+    row = await cancellations.reword_cancellation(house.database, booking_id, account.id, change.reason)
     if row is None:
         raise await _missing(house, booking_id, account)
     (refund,) = await commands.refunds_of(house, [row])
@@ -135,7 +129,7 @@ async def list_cancellations(
 ) -> Response:
     """The caller's own cancellations, newest first."""
     after = decode_cursor(cursor, 1)
-    rows = await rows_of.list_cancellations(
+    rows = await cancellations.list_cancellations(
         house.database,
         customer_id=account.id,
         before_id=None if after is None else id_of(after),

@@ -27,7 +27,7 @@ from api.views.booking import described
 from engine.commands import CancelSchedule
 from engine.refusals import Code, Refusal
 from persistence.bookings import cancelled_schedules
-from persistence.catalogue.catalogue import ScheduleRow
+from persistence.catalogue.schedules import ScheduleRow
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 

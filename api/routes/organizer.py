@@ -24,7 +24,7 @@ from api.views.booking import CONFIRMED_EXAMPLE, Page, described
 from engine.commands import AnyCommand, Block, Unblock
 from engine.refusals import Refusal
 from persistence.bookings import bookings as rows_of
-from persistence.catalogue import catalogue
+from persistence.catalogue import performances
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -56,7 +56,7 @@ async def list_my_performances(
 ) -> Response:
     """The caller's own performances, newest first; an empty list if there is none."""
     async with house.database.connect() as connection:
-        rows = await catalogue.list_performances(
+        rows = await performances.list_performances(
             connection, organizer_id=account.id, before_id=_last_id(cursor), limit=limit + 1
         )
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None

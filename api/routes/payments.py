@@ -20,11 +20,10 @@ from api.http.dependencies import CurrentAccount, Customer, HouseOf
 from api.http.idempotency import TAKES_KEY
 from api.http.models import BookingId, Input, PaymentId, PaymentState, UuidText
 from api.http.office import House
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, responses
 from api.http.tokens import Account
 from api.http.under_way import finished
-from api.routes.cancellations import id_of
 from api.selling import booking_commands as commands
 from api.views.booking import (
     PAID_EXAMPLE,
@@ -46,7 +45,8 @@ from engine.commands import Confirm, RequestPayment
 from engine.payment import PaymentStatus
 from engine.refusals import Code
 from persistence.bookings import bookings as rows_of
-from persistence.bookings.bookings import PaymentRow
+from persistence.bookings import payments
+from persistence.bookings.payments import PaymentRow
 from persistence.providers.provider import (
     CHARGE_WINDOW_MS,
     Approved,
@@ -156,7 +156,7 @@ async def _take(
     """Has the provider take the money and records what came of it: the booking then, or the payment as it stands."""
     payment = row.payment
     if repeated:
-        now = await rows_of.find_payment(house.database, payment.id, row.customer_id)
+        now = await payments.find_payment(house.database, payment.id, row.customer_id)
         if now is not None and now.payment.status is not PaymentStatus.REQUESTED:
             return now
     outcome: Outcome | None
@@ -225,7 +225,7 @@ async def list_payments(
 ) -> Response:
     """The caller's own payments, declined attempts included, newest first. What was refunded says how much."""
     after = decode_cursor(cursor, 1)
-    rows = await rows_of.list_payments(
+    rows = await payments.list_payments(
         house.database,
         customer_id=account.id,
         status=None if status is None else STATUSES[status],
@@ -245,7 +245,7 @@ async def list_payments(
 )
 async def get_payment(payment_id: PaymentId, account: CurrentAccount, house: HouseOf) -> Response:
     """A payment of the caller's own; anybody else's is not found."""
-    row = await rows_of.find_payment(house.database, payment_id, account.id)
+    row = await payments.find_payment(house.database, payment_id, account.id)
     if row is None:
         raise Problem("payment_not_found")
     return json_answer(payment_row_view(row))

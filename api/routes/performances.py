@@ -48,7 +48,7 @@ from api.http.problems import Problem, invalid, responses
 from api.http.tokens import Account
 from api.selling.terms import end_sales
 from persistence.audit import chain
-from persistence.catalogue import catalogue
+from persistence.catalogue import performances, schedules, venues
 
 router = APIRouter(prefix="/v1/performances", tags=["performances"])
 
@@ -140,15 +140,15 @@ DateTo = Annotated[
 ]
 
 
-def view(row: catalogue.PerformanceRow) -> PerformanceView:
+def view(row: performances.PerformanceRow) -> PerformanceView:
     return PerformanceView(**{name: getattr(row, name) for name in PerformanceView.model_fields})
 
 
 async def own_performance(
     connection: AsyncConnection, performance_id: str, account: Account
-) -> catalogue.PerformanceRow:
+) -> performances.PerformanceRow:
     """The performance, locked, if the account may change it. Raises `Problem("performance_not_found")`."""
-    row = await catalogue.performance(connection, performance_id, lock=True)
+    row = await performances.performance(connection, performance_id, lock=True)
     if row is None or (row.organizer_id != account.id and account.role != "admin"):
         raise Problem("performance_not_found")
     return row
@@ -156,7 +156,7 @@ async def own_performance(
 
 async def _check_venue(connection: AsyncConnection, values: dict[str, Any]) -> None:
     venue_id = values.get("venue_id")
-    if venue_id is not None and await catalogue.venue(connection, venue_id) is None:
+    if venue_id is not None and await venues.venue(connection, venue_id) is None:
         raise invalid("venue_id", "there is no such venue", "없는 공연장입니다")
 
 
@@ -173,10 +173,10 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
         values = new.model_dump()
         await _check_venue(connection, values)
         try:
-            row = await catalogue.create_performance(
+            row = await performances.create_performance(
                 connection, performance_id=house.clock.new_id(), organizer_id=account.id, values=values
             )
-        except catalogue.TitleTaken:
+        except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
         await _audit(connection, house, account, "performance.created", row.id, None, values)
         return view(row)
@@ -204,7 +204,7 @@ async def list_performances(
 
     async def read() -> Response:
         async with house.database.connect() as connection:
-            rows = await catalogue.list_performances(
+            rows = await performances.list_performances(
                 connection,
                 search=q,
                 category=category,
@@ -213,7 +213,7 @@ async def list_performances(
                 before_id=None if after is None else after[0],
                 limit=limit + 1,
             )
-            if not rows and not await catalogue.any_performance(connection):
+            if not rows and not await performances.any_performance(connection):
                 raise Problem("catalogue_empty")
         next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
         return page_answer([view(row) for row in rows[:limit]], next_cursor, names)
@@ -232,7 +232,7 @@ async def list_performances(
 async def get_performance(performance_id: PerformanceId, house: HouseOf, fields: Fields = None) -> Response:
     names = chosen(fields, PerformanceView)
     async with house.database.connect() as connection:
-        row = await catalogue.performance(connection, performance_id)
+        row = await performances.performance(connection, performance_id)
     if row is None:
         raise Problem("performance_not_found")
     return json_answer(view(row).model_dump(mode="json", include=names))
@@ -260,8 +260,8 @@ async def _change(house: House, account: Account, performance_id: str, values: d
         before = await own_performance(connection, performance_id, account)
         await _check_venue(connection, values)
         try:
-            row = await catalogue.change_performance(connection, performance_id, values)
-        except catalogue.TitleTaken:
+            row = await performances.change_performance(connection, performance_id, values)
+        except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
         old = {name: getattr(before, name) for name in values}
         await _audit(connection, house, account, "performance.changed", performance_id, old, values)
@@ -280,11 +280,11 @@ async def delete_performance(performance_id: PerformanceId, account: Organizer, 
     async with house.database.begin() as connection:
         # The lock keeps new schedules out until the performance is gone.
         row = await own_performance(connection, performance_id, account)
-        if await catalogue.has_live_bookings(connection, performance_id=performance_id):
+        if await schedules.has_live_bookings(connection, performance_id=performance_id):
             raise Problem("performance_has_bookings")
-        running = await catalogue.list_schedules(connection, performance_id, limit=MAX_SCHEDULES)
+        running = await schedules.list_schedules(connection, performance_id, limit=MAX_SCHEDULES)
         async with end_sales(house, running, refusal="performance_has_bookings"):
-            await catalogue.delete_performance(connection, performance_id, house.now())
+            await performances.delete_performance(connection, performance_id, house.now())
             old = {"title": row.title}
             await _audit(connection, house, account, "performance.deleted", performance_id, old, None)
 

@@ -18,12 +18,12 @@ from api.http.dependencies import Caller, CurrentAccount, HouseOf
 from api.http.idempotency import TAKES_KEY
 from api.http.models import Input, PaymentId, RefundId
 from api.http.office import House
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.http.tokens import Account
 from api.http.under_way import finished
 from api.routes.bookings import SeatId, SeatIds
-from api.routes.cancellations import Reason, id_of
+from api.routes.cancellations import Reason
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
@@ -35,8 +35,8 @@ from engine.decide import MAX_PLACES_PER_BOOKING
 from engine.payment import PaymentStatus
 from engine.refusals import Code, Refusal
 from persistence.bookings import bookings as rows_of
-from persistence.bookings import refunds
-from persistence.bookings.bookings import PaymentRow
+from persistence.bookings import payments, refunds
+from persistence.bookings.payments import PaymentRow
 
 router = APIRouter(tags=["refunds"])
 
@@ -143,7 +143,7 @@ async def _refund(house: House, request: Request, account: Account, row: Payment
 
 
 async def _payment(house: House, payment_id: str, account: Account) -> PaymentRow:
-    row = await rows_of.find_payment(house.database, payment_id, commands.owner_of(account))
+    row = await payments.find_payment(house.database, payment_id, commands.owner_of(account))
     if row is None:
         raise Problem("payment_not_found")
     return row
@@ -152,7 +152,7 @@ async def _payment(house: House, payment_id: str, account: Account) -> PaymentRo
 async def _refused(house: House, row: PaymentRow, refusal: Refusal) -> Problem:
     """The refusal as a problem; it is about the payment, whose booking the owner may have forgotten."""
     if refusal.code in (Code.BOOKING_NOT_FOUND, Code.NOT_REFUNDABLE) and not refusal.seats:
-        now = await rows_of.find_payment(house.database, row.payment.id, None)
+        now = await payments.find_payment(house.database, row.payment.id, None)
         whole = now is not None and now.payment.status is PaymentStatus.REFUNDED
         refusal = Refusal(Code.ALREADY_REFUNDED if whole else Code.NOT_REFUNDABLE, at_ms=refusal.at_ms)
     return problem_of(refusal, await house.plans.of_schedule(row.schedule_id) if refusal.seats else None)

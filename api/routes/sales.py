@@ -15,7 +15,7 @@ from api.http.models import PerformanceId
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
 from api.views.booking import described
-from persistence.catalogue import catalogue
+from persistence.catalogue import performances
 from persistence.sales import figures
 from persistence.sales.figures import Figures, SalesRow, ScheduleSales
 
@@ -92,7 +92,7 @@ async def get_sales(performance_id: PerformanceId, account: Organizer, house: Ho
     """Places held, sold and given back, and the money, by schedule, category and hour. Follows the events within a
     second or so; `up_to_version` tells how far it has come."""
     async with house.database.connect() as connection:
-        performance = await catalogue.performance(connection, performance_id)
+        performance = await performances.performance(connection, performance_id)
     if performance is None or (performance.organizer_id != account.id and account.role != "admin"):
         raise Problem("performance_not_found")
     schedules = await figures.of_performance(house.pool, performance_id, NAME)

@@ -34,7 +34,6 @@ from api.http.paging import (
 from api.http.problems import Problem, invalid, responses
 from api.http.tokens import Account
 from api.routes.performances import DateFrom, DateTo, own_performance
-from api.routes.venues import plan_capacities
 from api.selling.recurrence import occurrences
 from api.selling.schedule_input import CHANGEABLE, NewSchedule, ScheduleChange
 from api.selling.terms import change_terms, end_sales, terms_of
@@ -42,8 +41,9 @@ from api.views.schedule import CreatedSchedule, SchedulePage, ScheduleView, sche
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from persistence.audit import chain
-from persistence.catalogue import catalogue
+from persistence.catalogue import performances, schedules, venues
 from persistence.database.moments import milliseconds
+from persistence.journal import opening
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
@@ -78,7 +78,7 @@ def _dates(new: NewSchedule, now: datetime) -> list[datetime]:
 
 
 async def _check_free(connection: AsyncConnection, **time_and_place: Any) -> None:
-    taken = await catalogue.conflicting(connection, **time_and_place)
+    taken = await schedules.conflicting(connection, **time_and_place)
     if taken:
         raise Problem("schedule_conflict", conflicts_with=taken)
 
@@ -96,11 +96,11 @@ async def create_schedule(
 ) -> Response:
     async def create(connection: AsyncConnection) -> CreatedSchedule:
         performance = await own_performance(connection, performance_id, account)
-        if not await catalogue.lock_venue(connection, new.venue_id):
+        if not await venues.lock_venue(connection, new.venue_id):
             raise invalid("venue_id", "there is no such venue", "없는 공연장입니다")
         plan = await house.plans.get(new.venue_id)
         _check_prices(new.prices, plan)
-        lasts = timedelta(minutes=performance.duration_minutes or catalogue.DEFAULT_DURATION_MINUTES)
+        lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
         for starts_at in _dates(new, house.now()):
             await _check_free(
@@ -112,8 +112,8 @@ async def create_schedule(
             )
             ids.append(await _open(connection, house, performance_id, new, starts_at, plan))
         await _audit(connection, house, account, "schedule.created", ids[0], None, {"ids": ids, **new.model_dump()})
-        left = plan_capacities(plan)
-        views = [schedule_view(row, left, house.now()) for row in await catalogue.schedules_by_id(connection, ids)]
+        left = plan.capacities()
+        views = [schedule_view(row, left, house.now()) for row in await schedules.schedules_by_id(connection, ids)]
         return CreatedSchedule(**dict(views[0]), recurring=views[1:])
 
     return await once(house, request, account.id, create, "/v1/schedules/{id}")
@@ -133,11 +133,11 @@ async def _open(
     values["starts_at"] = starts_at
     if new.sale_closes_at is not None:
         values["sale_closes_at"] = new.sale_closes_at + (starts_at - new.starts_at)
-    await catalogue.create_schedule(connection, schedule_id=schedule_id, values=values)
+    await schedules.create_schedule(connection, schedule_id=schedule_id, values=values)
     # The journal must begin before the row can be read back: a schedule without a head is no schedule.
     now = house.now()
     terms = terms_of(
-        catalogue.ScheduleRow(
+        schedules.ScheduleRow(
             id=schedule_id,
             organizer_id="",
             duration_minutes=0,
@@ -149,7 +149,7 @@ async def _open(
             **values,
         )
     )
-    await catalogue.open_schedule(connection, schedule_id, milliseconds(now), Opened(plan.digest, terms))
+    await opening.open_schedule(connection, schedule_id, milliseconds(now), Opened(plan.digest, terms))
     return schedule_id
 
 
@@ -177,9 +177,9 @@ async def list_schedules(
     for _ in range(PAGES_SEARCHED):
         wanted = limit - len(found)
         async with house.database.connect() as connection:
-            if await catalogue.performance(connection, performance_id) is None:
+            if await performances.performance(connection, performance_id) is None:
                 raise Problem("performance_not_found")
-            rows = await catalogue.list_schedules(
+            rows = await schedules.list_schedules(
                 connection,
                 performance_id,
                 starts_from=None if date_from is None else datetime.fromisoformat(date_from),
@@ -222,7 +222,7 @@ def _decoded(cursor: str | None) -> tuple[datetime, str] | None:
 async def get_schedule(schedule_id: ScheduleId, house: HouseOf, fields: Fields = None) -> Response:
     names = chosen(fields, ScheduleView)
     async with house.database.connect() as connection:
-        row = await catalogue.schedule(connection, schedule_id)
+        row = await schedules.schedule(connection, schedule_id)
     if row is None:
         raise Problem("schedule_not_found")
     (view,) = await schedule_views(house, [row])
@@ -230,9 +230,9 @@ async def get_schedule(schedule_id: ScheduleId, house: HouseOf, fields: Fields =
 
 
 # --- changing ---------------------------------------------------------------------------------------------------------
-async def own_schedule(connection: AsyncConnection, schedule_id: str, account: Account) -> catalogue.ScheduleRow:
+async def own_schedule(connection: AsyncConnection, schedule_id: str, account: Account) -> schedules.ScheduleRow:
     """The schedule, if the account may change it. Raises `Problem("schedule_not_found")`."""
-    row = await catalogue.schedule(connection, schedule_id)
+    row = await schedules.schedule(connection, schedule_id)
     if row is None or (row.organizer_id != account.id and account.role != "admin"):
         raise Problem("schedule_not_found")
     return row
@@ -262,7 +262,7 @@ async def change_schedule(
             # The actor's transaction writes the row, so this one must not have touched it yet.
             await change_terms(house, schedule_id, terms_of(new), request_id=request_id, fingerprint=fingerprint)
         if new.waiting_room != row.waiting_room:
-            await catalogue.change_schedule(connection, schedule_id, {"waiting_room": new.waiting_room})
+            await schedules.change_schedule(connection, schedule_id, {"waiting_room": new.waiting_room})
         before, after = ({name: getattr(each, name) for name in wanted} for each in (row, new))
         await _audit(connection, house, account, "schedule.changed", schedule_id, before, after)
         row = await own_schedule(connection, schedule_id, account)
@@ -271,8 +271,8 @@ async def change_schedule(
 
 
 async def _changed(
-    connection: AsyncConnection, house: House, row: catalogue.ScheduleRow, wanted: Mapping[str, Any]
-) -> catalogue.ScheduleRow:
+    connection: AsyncConnection, house: House, row: schedules.ScheduleRow, wanted: Mapping[str, Any]
+) -> schedules.ScheduleRow:
     """The row as it shall be, checked. Keeps the venue's calendar locked if the start moves."""
     for name in ("venue_id", "currency"):
         if wanted.get(name) not in (None, getattr(row, name)):
@@ -283,7 +283,7 @@ async def _changed(
     if new.starts_at != row.starts_at:
         if new.starts_at <= house.now():
             raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
-        await catalogue.lock_venue(connection, row.venue_id)
+        await venues.lock_venue(connection, row.venue_id)
         await _check_free(
             connection,
             venue_id=row.venue_id,
@@ -308,10 +308,10 @@ async def delete_schedule(schedule_id: ScheduleId, account: Organizer, house: Ho
         performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
         await own_performance(connection, performance_id, account)
         row = await own_schedule(connection, schedule_id, account)
-        if await catalogue.has_live_bookings(connection, schedule_id=schedule_id):
+        if await schedules.has_live_bookings(connection, schedule_id=schedule_id):
             raise Problem("schedule_has_bookings")
         async with end_sales(house, [row], refusal="schedule_has_bookings"):
-            await catalogue.delete_schedule(connection, schedule_id, house.now())
+            await schedules.delete_schedule(connection, schedule_id, house.now())
             before = {"performance_id": row.performance_id, "starts_at": row.starts_at}
             await _audit(connection, house, account, "schedule.deleted", schedule_id, before, None)
 

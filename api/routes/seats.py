@@ -15,7 +15,7 @@ from api.http.models import Output, ScheduleId
 from api.http.office import House
 from api.http.problems import responses
 from api.views.seats import GZIP_FROM_BYTES, Offer, Page, SeatPages, accepts_gzip
-from persistence.catalogue import catalogue
+from persistence.catalogue import schedules
 from persistence.journal.journal import UnknownSchedule
 
 
@@ -34,7 +34,7 @@ router = APIRouter(tags=["seats"], lifespan=closing_pages)
 async def read_offer(house: House, schedule_id: str) -> Offer:
     """What the schedule sells. Raises `UnknownSchedule`."""
     async with house.database.connect() as connection:
-        row = await catalogue.schedule(connection, schedule_id)
+        row = await schedules.schedule(connection, schedule_id)
     if row is None:
         raise UnknownSchedule(schedule_id)
     return Offer.of(await house.plans.get(row.venue_id), row.currency, row.prices)

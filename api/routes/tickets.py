@@ -21,7 +21,7 @@ from api.selling.booking_commands import view_of_row
 from api.views.booking import CONFIRMED_EXAMPLE, BookingView, described
 from engine.booking import Status
 from persistence.bookings.bookings import BookingRow, find_booking
-from persistence.catalogue import catalogue
+from persistence.catalogue import performances, schedules
 
 router = APIRouter(prefix="/v1/organizer/tickets", tags=["organizer"])
 
@@ -72,7 +72,7 @@ async def check_ticket(
     booking = await find_booking(house.database, ticket.booking_id, None)
     async with house.database.connect() as connection:
         schedule = await own_schedule(connection, ticket.schedule_id, account)
-        performance = await catalogue.performance(connection, schedule.performance_id)
+        performance = await performances.performance(connection, schedule.performance_id)
     assert performance is not None, "it has a schedule"
     if booking is None:
         raise Problem("booking_not_found")
@@ -89,7 +89,7 @@ async def check_ticket(
     return json_answer(view)
 
 
-def why_not(ticket: Ticket, booking: BookingRow, schedule: catalogue.ScheduleRow) -> WhyNot | None:
+def why_not(ticket: Ticket, booking: BookingRow, schedule: schedules.ScheduleRow) -> WhyNot | None:
     """Why the ticket admits nobody, if so."""
     if schedule.cancelled_at is not None:
         return "schedule_cancelled"

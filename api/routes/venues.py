@@ -30,10 +30,11 @@ from api.http.paging import (
     page_answer,
 )
 from api.http.problems import Problem, responses
+from engine.plan_document import read_plan
 from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
 from engine.stored_plan import pack
 from persistence.audit import chain
-from persistence.catalogue import catalogue
+from persistence.catalogue import venues
 
 router = APIRouter(prefix="/v1/venues", tags=["venues"])
 
@@ -117,12 +118,12 @@ class VenuePage(Output):
     next_cursor: str | None
 
 
-def _summary(row: catalogue.VenueRow) -> dict[str, Any]:
+def _summary(row: venues.VenueRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in VenueSummary.model_fields}
 
 
 def _parts(plan: SeatingPlan) -> dict[str, Any]:
-    capacities = plan_capacities(plan)
+    capacities = plan.capacities()
     return {
         "categories": [
             CategoryView(name=name, color=color, capacity=capacities[name])
@@ -132,14 +133,6 @@ def _parts(plan: SeatingPlan) -> dict[str, Any]:
     }
 
 
-def plan_capacities(plan: SeatingPlan) -> dict[str, int]:
-    """How many places each category has, seats and standing room together."""
-    counts = [plan.category_of[: plan.size].count(number) for number in range(len(plan.categories))]
-    for area in plan.areas:
-        counts[area.category] += area.capacity
-    return dict(zip(plan.categories, counts, strict=True))
-
-
 def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
     """The plan, its JSON text, checked to be storable, and its stored form. A large house takes half a second."""
     for value in _values(document):
@@ -147,7 +140,7 @@ def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
             raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
         if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
             raise PlanError([PlanProblem("", "must not hold NUL characters or halves of surrogate pairs")])
-    plan = SeatingPlan.parse(document)
+    plan = read_plan(document)
     return plan, json.dumps(document, ensure_ascii=False), pack(plan)
 
 
@@ -192,7 +185,7 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
         raise Problem("invalid_seating_plan", errors=errors) from None
 
     async def create(connection: AsyncConnection) -> VenueView:
-        row = await catalogue.create_venue(
+        row = await venues.create_venue(
             connection,
             venue_id=house.clock.new_id(),
             organizer_id=account.id,
@@ -229,7 +222,7 @@ async def list_venues(
     if after is not None and uuid_or_none(after[0]) is None:
         raise malformed_cursor()
     async with house.database.connect() as connection:
-        rows = await catalogue.list_venues(
+        rows = await venues.list_venues(
             connection, search=q, before_id=None if after is None else after[0], limit=limit + 1
         )
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
@@ -242,9 +235,9 @@ async def list_venues(
 async def get_venue(venue_id: VenueId, house: HouseOf, fields: Fields = None) -> Response:
     names = chosen(fields, VenueWithPlan)
     async with house.database.connect() as connection:
-        row = await catalogue.venue(connection, venue_id)
+        row = await venues.venue(connection, venue_id)
         with_plan = row is not None and (names is None or "seating_plan" in names)
-        document = await catalogue.seating_plan(connection, venue_id) if with_plan else None
+        document = await venues.seating_plan(connection, venue_id) if with_plan else None
     if row is None:
         raise Problem("venue_not_found")
     view = VenueView(**_summary(row), **_parts(await house.plans.get(venue_id)))

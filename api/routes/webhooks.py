@@ -19,7 +19,7 @@ from api.http.office import House
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
 from engine.payment import PaymentStatus
-from persistence.bookings.bookings import PaymentRow, find_payment, find_requested_payment
+from persistence.bookings.payments import PaymentRow, find_payment, find_requested_payment
 from persistence.providers.provider import Approved, BadSignature, Unknown, WebhookEvent
 
 logger = logging.getLogger(__name__)

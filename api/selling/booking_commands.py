@@ -22,7 +22,8 @@ from engine.commands import AnyCommand
 from engine.refusals import Code, Refusal
 from engine.state import Done
 from persistence.bookings import refunds
-from persistence.bookings.bookings import BookingRow, CancellationRow, Whereabouts, find_booking, whereabouts
+from persistence.bookings.bookings import BookingRow, Whereabouts, find_booking, whereabouts
+from persistence.bookings.cancellations import CancellationRow
 from persistence.bookings.refunds import RefundRow
 
 KEPT = 50_000  # bookings whose schedule this process remembers: about 9 MB, and minutes of the hottest sale

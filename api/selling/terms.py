@@ -15,7 +15,7 @@ from engine.commands import ChangeTerms
 from engine.events import Terms
 from engine.refund_policy import RefundStep
 from engine.refusals import Refusal
-from persistence.catalogue import catalogue
+from persistence.catalogue import schedules
 from persistence.database.moments import milliseconds
 
 # Clocks of different machines differ by less: within it a sale counts as open.
@@ -23,36 +23,18 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 ACTORS_AT_ONCE = 4
 
 
-def closes_at(row: catalogue.ScheduleRow) -> datetime:
-    """When the sale ends: at the start unless something else was said."""
-    return row.sale_closes_at or row.starts_at
-
-
-def terms_of(row: catalogue.ScheduleRow) -> Terms:
+def terms_of(row: schedules.ScheduleRow) -> Terms:
     """The row as the schedule's actor is told."""
     return Terms(
         currency=row.currency,
         prices=row.prices,
         starts_at_ms=milliseconds(row.starts_at),
         sale_opens_at_ms=0 if row.sale_opens_at is None else milliseconds(row.sale_opens_at),
-        sale_closes_at_ms=milliseconds(closes_at(row)),
+        sale_closes_at_ms=milliseconds(row.closes_at),
         max_seats_per_customer=row.max_seats_per_customer or 0,
         hold_ms=row.hold_seconds * 1000,
         refund_policy=tuple(RefundStep(**step) for step in row.refund_policy),
     )
-
-
-def sale_state(row: catalogue.ScheduleRow, now: datetime) -> str:
-    """`scheduled` → `on_sale` → `closed` → `ended`; `cancelled` for good."""
-    if row.cancelled_at is not None:
-        return "cancelled"
-    if now >= row.starts_at + timedelta(minutes=row.duration_minutes):
-        return "ended"
-    if now >= closes_at(row):
-        return "closed"
-    if row.sale_opens_at is not None and now < row.sale_opens_at:
-        return "scheduled"
-    return "on_sale"
 
 
 async def change_terms(
@@ -67,17 +49,17 @@ async def change_terms(
 
 
 @asynccontextmanager
-async def end_sales(house: House, rows: Sequence[catalogue.ScheduleRow], *, refusal: str) -> AsyncIterator[None]:
+async def end_sales(house: House, rows: Sequence[schedules.ScheduleRow], *, refusal: str) -> AsyncIterator[None]:
     """Closes the sales that are open, so that nobody gets a seat meanwhile; undone if the caller fails.
 
     Raises `Problem(refusal)` if somebody got one first: after its actor has closed a sale, the tables tell all.
     """
     now = house.now()
     open_sales = [row for row in rows if _may_sell(row, now)]
-    closed: list[catalogue.ScheduleRow] = []
+    closed: list[schedules.ScheduleRow] = []
     places = asyncio.Semaphore(ACTORS_AT_ONCE)
 
-    async def close(row: catalogue.ScheduleRow) -> None:
+    async def close(row: schedules.ScheduleRow) -> None:
         async with places:
             before = milliseconds(now - CLOCKS_DIFFER)
             await change_terms(house, row.id, msgspec.structs.replace(terms_of(row), sale_closes_at_ms=before))
@@ -89,7 +71,7 @@ async def end_sales(house: House, rows: Sequence[catalogue.ScheduleRow], *, refu
                 group.create_task(close(row))
         async with house.database.connect() as connection:
             for row in closed:
-                if await catalogue.has_live_bookings(connection, schedule_id=row.id):
+                if await schedules.has_live_bookings(connection, schedule_id=row.id):
                     raise Problem(refusal)
         yield
     except BaseException as error:  # a cancelled request, too, must leave the sales as they were
@@ -99,6 +81,6 @@ async def end_sales(house: House, rows: Sequence[catalogue.ScheduleRow], *, refu
         raise
 
 
-def _may_sell(row: catalogue.ScheduleRow, now: datetime) -> bool:
+def _may_sell(row: schedules.ScheduleRow, now: datetime) -> bool:
     opened = row.sale_opens_at is None or row.sale_opens_at <= now + CLOCKS_DIFFER
-    return row.cancelled_at is None and opened and closes_at(row) > now - CLOCKS_DIFFER
+    return row.cancelled_at is None and opened and row.closes_at > now - CLOCKS_DIFFER

@@ -6,7 +6,9 @@ import msgspec
 
 from api.views.booking import BookingView, CancellationView, PaymentView, cancellation_view, payment_row_view
 from api.views.refund import RefundView, refund_row_view
-from persistence.bookings.bookings import BookingRow, CancellationRow, PaymentRow
+from persistence.bookings.bookings import BookingRow
+from persistence.bookings.cancellations import CancellationRow
+from persistence.bookings.payments import PaymentRow
 from persistence.bookings.refunds import RefundRow
 from persistence.database.moments import rfc3339
 

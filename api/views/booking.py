@@ -16,7 +16,8 @@ from engine.booking import STATUS_NAMES, Booking, Status
 from engine.payment import Payment, PaymentStatus, Refund
 from engine.seating_plan import SeatingPlan
 from engine.state import can_expire
-from persistence.bookings.bookings import CancellationRow, PaymentRow
+from persistence.bookings.cancellations import CancellationRow
+from persistence.bookings.payments import PaymentRow
 from persistence.bookings.refunds import RefundRow
 from persistence.database.moments import rfc3339
 

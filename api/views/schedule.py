@@ -13,9 +13,7 @@ from datetime import datetime, timedelta
 from actors.gateway.gateway import Unavailable
 from api.http.models import Output, Timestamp
 from api.http.office import House
-from api.routes.venues import plan_capacities
-from api.selling.terms import closes_at, sale_state
-from persistence.catalogue import catalogue
+from persistence.catalogue import schedules
 from persistence.journal.journal import UnknownSchedule
 
 VIEWS_AT_ONCE = 8
@@ -80,24 +78,37 @@ MADE = ("ends_at", "sale", "seats_left", "refund_policy")
 COPIED = tuple(name for name in ScheduleView.model_fields if name not in MADE)
 
 
-def schedule_view(row: catalogue.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
+def sale_state(row: schedules.ScheduleRow, now: datetime) -> str:
+    """`scheduled` → `on_sale` → `closed` → `ended`; `cancelled` for good."""
+    if row.cancelled_at is not None:
+        return "cancelled"
+    if now >= row.starts_at + timedelta(minutes=row.duration_minutes):
+        return "ended"
+    if now >= row.closes_at:
+        return "closed"
+    if row.sale_opens_at is not None and now < row.sale_opens_at:
+        return "scheduled"
+    return "on_sale"
+
+
+def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
     return ScheduleView(
         **{name: getattr(row, name) for name in COPIED},
         ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
-        sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=closes_at(row)),
+        sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=row.closes_at),
         seats_left=seats_left,
         refund_policy=[RefundStepView(**step) for step in row.refund_policy],
     )
 
 
-async def schedule_views(house: House, rows: Sequence[catalogue.ScheduleRow]) -> list[ScheduleView]:
+async def schedule_views(house: House, rows: Sequence[schedules.ScheduleRow]) -> list[ScheduleView]:
     places = asyncio.Semaphore(VIEWS_AT_ONCE)
     untouched: dict[str, dict[str, int]] = {}
 
-    async def seats_left(row: catalogue.ScheduleRow) -> dict[str, int] | None:
+    async def seats_left(row: schedules.ScheduleRow) -> dict[str, int] | None:
         if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
             if row.venue_id not in untouched:
-                untouched[row.venue_id] = plan_capacities(await house.plans.get(row.venue_id))
+                untouched[row.venue_id] = (await house.plans.get(row.venue_id)).capacities()
             return untouched[row.venue_id]
         async with places:
             try:

@@ -1,12 +1,10 @@
-"""Reads of what a schedule's actor wrote: bookings, payments, cancellations.
+"""Reads of the bookings that a schedule's owner wrote.
 
-The rows ride in the actor's own transaction, so they show exactly what was acknowledged. Nothing here changes a seat or
-money; the one write is the wording of a cancellation's reason, which decides nothing.
+The rows ride in the owner's own transaction, so they show exactly what was acknowledged. Nothing here changes a seat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,16 +13,15 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engine.booking import Booking, Status
-from engine.payment import Payment, PaymentStatus
+from engine.payment import Payment
 from engine.seating_plan import SeatingPlan
 from persistence.bookings import refunds as refund_rows
+from persistence.bookings.payments import PAYMENT_COLUMNS, payment_of
 from persistence.bookings.refunds import RefundRow
 from persistence.database.moments import milliseconds, moment
-from persistence.database.tables import LIVE, TIME, UUID, bookings, cancellations, payments, refunds, schedules
-from persistence.providers.provider import PaymentRef
+from persistence.database.tables import LIVE, bookings, payments, schedules
 
 STATUSES = {status.name.lower(): status for status in Status}
-PAYMENT_STATUSES = {status.name.lower(): status for status in PaymentStatus}
 
 
 class Whereabouts(Struct, frozen=True):
@@ -69,52 +66,6 @@ class BookingRow(Struct, frozen=True, kw_only=True):
         )
 
 
-class PaymentRow(Struct, frozen=True, kw_only=True):
-    """A payment as the tables show it."""
-
-    payment: Payment
-    booking_id: str
-    schedule_id: str
-    customer_id: str
-    currency: str
-    refunded: int = 0  # what its refunds come to, minor units of `currency`, paid out or still owed
-
-    @property
-    def ref(self) -> PaymentRef:
-        """What its provider may need to find it."""
-        return PaymentRef(
-            payment_id=self.payment.id,
-            booking_id=self.booking_id,
-            amount=self.payment.amount,
-            currency=self.currency,
-            requested_ms=self.payment.requested_ms,
-            reference=self.payment.reference,
-        )
-
-
-class CancellationRow(Struct, frozen=True, kw_only=True):
-    """A cancellation as the tables show it."""
-
-    id: str
-    booking_id: str
-    schedule_id: str
-    customer_id: str
-    reason: str
-    by: str  # customer | organizer | admin | system
-    cancelled_ms: int
-
-
-# --- bookings ---------------------------------------------------------------------------------------------------------
-_PAYMENT_COLUMNS = (
-    payments.c.id.label("payment_id"),
-    payments.c.status.label("payment_status"),
-    payments.c.amount.label("payment_amount"),
-    payments.c.provider,
-    payments.c.reference,
-    payments.c.reason.label("payment_reason"),
-    payments.c.requested_at,
-    payments.c.settled_at,
-)
 _BOOKINGS = sa.select(
     bookings.c.id,
     bookings.c.schedule_id,
@@ -128,7 +79,7 @@ _BOOKINGS = sa.select(
     bookings.c.expires_at,
     bookings.c.version,
     bookings.c.archived_at,
-    *_PAYMENT_COLUMNS,
+    *PAYMENT_COLUMNS,
 ).select_from(
     bookings.join(schedules, schedules.c.id == bookings.c.schedule_id).outerjoin(
         payments, payments.c.id == bookings.c.payment_id
@@ -224,193 +175,7 @@ def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) 
         created_ms=milliseconds(row.created_at),
         expires_ms=milliseconds(row.expires_at),
         version=row.version,
-        payment=None if row.payment_id is None else _payment(row),
+        payment=None if row.payment_id is None else payment_of(row),
         archived_ms=milliseconds(row.archived_at),
         refunds=refunds,
-    )
-
-
-# --- payments ---------------------------------------------------------------------------------------------------------
-_PAYMENTS = sa.select(
-    *_PAYMENT_COLUMNS,
-    payments.c.booking_id,
-    payments.c.schedule_id,
-    payments.c.customer_id,
-    payments.c.currency,
-    sa.cast(
-        sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))
-        .where(refunds.c.payment_id == payments.c.id)
-        .scalar_subquery(),
-        sa.BigInteger,
-    ).label("refunded"),
-)
-
-
-async def find_payment(engine: AsyncEngine, payment_id: str, customer_id: str | None) -> PaymentRow | None:
-    """The payment, if it is this customer's; a `customer_id` of None asks for anybody's."""
-    query = _PAYMENTS.where(payments.c.id == payment_id)
-    if customer_id is not None:
-        query = query.where(payments.c.customer_id == customer_id)
-    async with engine.connect() as connection:
-        row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _payment_row(row)
-
-
-async def find_requested_payment(engine: AsyncEngine, booking_id: str, provider: str) -> PaymentRow | None:
-    """The payment that this provider is at work on for the booking."""
-    query = _PAYMENTS.where(
-        payments.c.booking_id == booking_id,
-        payments.c.provider == provider,
-        payments.c.status == PaymentStatus.REQUESTED.name.lower(),
-    )
-    async with engine.connect() as connection:
-        row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _payment_row(row)
-
-
-async def list_payments(
-    engine: AsyncEngine,
-    *,
-    customer_id: str | None,
-    status: PaymentStatus | None = None,
-    booking_id: str | None = None,
-    schedule_id: str | None = None,
-    archived: bool | None = None,
-    before_id: str | None = None,
-    limit: int,
-) -> list[PaymentRow]:
-    """Newest first, starting after `before_id`; those of bookings that were put away, of the others, or (None) all."""
-    query = _PAYMENTS.order_by(payments.c.id.desc()).limit(limit)
-    if customer_id is not None:
-        query = query.where(payments.c.customer_id == customer_id)
-    if status is not None:
-        query = query.where(payments.c.status == status.name.lower())
-    if booking_id is not None:
-        query = query.where(payments.c.booking_id == booking_id)
-    if schedule_id is not None:
-        query = query.where(payments.c.schedule_id == schedule_id)
-    if archived is not None:
-        query = query.where(_put_away(payments.c.booking_id) if archived else ~_put_away(payments.c.booking_id))
-    if before_id is not None:
-        query = query.where(payments.c.id < before_id)
-    async with engine.connect() as connection:
-        return [_payment_row(row) for row in await connection.execute(query)]
-
-
-async def unsettled_payments(
-    engine: AsyncEngine, *, requested_before_ms: int, provider: str, after: tuple[int, str], limit: int
-) -> list[PaymentRow]:
-    """Payments whose outcome nobody has recorded, oldest first, after the place `(requested_ms, payment id)`."""
-    query = (
-        _PAYMENTS.where(
-            payments.c.status == "requested",
-            payments.c.provider == provider,
-            payments.c.requested_at < moment(requested_before_ms),
-            sa.tuple_(payments.c.requested_at, payments.c.id)
-            > sa.tuple_(sa.literal(moment(after[0]), TIME), sa.literal(after[1], UUID)),
-        )
-        .order_by(payments.c.requested_at, payments.c.id)
-        .limit(limit)
-    )
-    async with engine.connect() as connection:
-        return [_payment_row(row) for row in await connection.execute(query)]
-
-
-def _payment_row(row: sa.Row[*tuple[Any, ...]]) -> PaymentRow:
-    return PaymentRow(
-        payment=_payment(row),
-        booking_id=row.booking_id,
-        schedule_id=row.schedule_id,
-        customer_id=row.customer_id,
-        currency=row.currency,
-        refunded=row.refunded,
-    )
-
-
-def _put_away(booking_id: sa.Column[Any]) -> sa.Exists:
-    return sa.exists().where(bookings.c.id == booking_id, bookings.c.archived_at.is_not(None))
-
-
-def _payment(row: sa.Row[*tuple[Any, ...]]) -> Payment:
-    return Payment(
-        id=row.payment_id,
-        amount=row.payment_amount,
-        status=PAYMENT_STATUSES[row.payment_status],
-        requested_ms=milliseconds(row.requested_at),
-        provider=row.provider,
-        settled_ms=milliseconds(row.settled_at),
-        reference=row.reference or "",
-        reason=row.payment_reason or "",
-    )
-
-
-# --- cancellations ----------------------------------------------------------------------------------------------------
-_CANCELLATION_COLUMNS: Sequence[sa.Column[Any]] = (
-    cancellations.c.id,
-    cancellations.c.booking_id,
-    cancellations.c.schedule_id,
-    cancellations.c.customer_id,
-    cancellations.c.reason,
-    cancellations.c.by,
-    cancellations.c.cancelled_at,
-)
-_CANCELLATIONS = sa.select(*_CANCELLATION_COLUMNS)
-
-
-async def find_cancellation(engine: AsyncEngine, booking_id: str, customer_id: str | None) -> CancellationRow | None:
-    """The cancellation of a booking, if it is this customer's; a `customer_id` of None asks for anybody's."""
-    query = _CANCELLATIONS.where(cancellations.c.booking_id == booking_id)
-    if customer_id is not None:
-        query = query.where(cancellations.c.customer_id == customer_id)
-    async with engine.connect() as connection:
-        row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _cancellation_row(row)
-
-
-async def list_cancellations(
-    engine: AsyncEngine,
-    *,
-    customer_id: str | None,
-    archived: bool | None = None,
-    before_id: str | None = None,
-    limit: int,
-) -> list[CancellationRow]:
-    """Newest first, starting after `before_id`; `archived` as for payments."""
-    query = _CANCELLATIONS.order_by(cancellations.c.id.desc()).limit(limit)
-    if customer_id is not None:
-        query = query.where(cancellations.c.customer_id == customer_id)
-    if archived is not None:
-        query = query.where(
-            _put_away(cancellations.c.booking_id) if archived else ~_put_away(cancellations.c.booking_id)
-        )
-    if before_id is not None:
-        query = query.where(cancellations.c.id < before_id)
-    async with engine.connect() as connection:
-        return [_cancellation_row(row) for row in await connection.execute(query)]
-
-
-async def reword_cancellation(
-    engine: AsyncEngine, booking_id: str, customer_id: str, reason: str
-) -> CancellationRow | None:
-    """Puts the reason differently. The journal keeps the one it was cancelled with."""
-    change = (
-        sa.update(cancellations)
-        .where(cancellations.c.booking_id == booking_id, cancellations.c.customer_id == customer_id)
-        .values(reason=reason)
-        .returning(*_CANCELLATION_COLUMNS)
-    )
-    async with engine.begin() as connection:
-        row = (await connection.execute(change)).one_or_none()
-    return None if row is None else _cancellation_row(row)
-
-
-def _cancellation_row(row: sa.Row[*tuple[Any, ...]]) -> CancellationRow:
-    return CancellationRow(
-        id=row.id,
-        booking_id=row.booking_id,
-        schedule_id=row.schedule_id,
-        customer_id=row.customer_id,
-        reason=row.reason or "",
-        by=row.by,
-        cancelled_ms=milliseconds(row.cancelled_at),
     )

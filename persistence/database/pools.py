@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from persistence.database.dsn import asyncpg_dsn
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
 
 
 def open_pool(url: str, max_size: int, *, command_timeout: float | None = None) -> asyncpg.Pool[Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from persistence.database.pools import Connection
 from persistence.events.cloud_events import EventEnvelope
-from persistence.reconciliation.table_mirror import Connection
 
 
 class Gap(Struct, frozen=True):

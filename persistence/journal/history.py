@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator
 
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError, decode
-from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply
+from engine.state import ScheduleState, apply
 from engine.turn import Step
 from persistence.journal.journal import Journal, UnknownSchedule
-from persistence.seats.cache import AreaCounts, SeatView
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +62,3 @@ async def _beginning(journal: Journal, schedule_id: str, plan: SeatingPlan, at_m
     except SnapshotError as error:  # slower, and no sale stops for it; reconciliation names it and drops it
         logger.error("schedule %s is read from its first record on, its snapshot is damaged: %s", schedule_id, error)
     return ScheduleState(plan)
-
-
-def view_of(schedule_id: str, state: ScheduleState) -> SeatView:
-    """What readers see of a state."""
-    areas = tuple(AreaCounts(each[FREE], each[HELD], each[SOLD], each[BLOCKED]) for each in state.areas)
-    return SeatView(schedule_id, state.seq, bytes(state.seats), areas)
-
-
-async def load_view(journal: Journal, schedule_id: str) -> SeatView | None:
-    """The newest durable seat states; None if there is no such schedule."""
-    state = await latest(journal, schedule_id)
-    return None if state is None else view_of(schedule_id, state)

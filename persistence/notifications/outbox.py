@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.catalogue.catalogue import DEFAULT_DURATION_MINUTES
+from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
+from persistence.database.pools import Connection
 from persistence.database.tables import LIVE, notifications
-from persistence.reconciliation.table_mirror import Connection
 
 STATUSES = ("pending", "sending", "sent", "failed", "skipped", "unknown")
 RETRYABLE = ("failed", "unknown")

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from persistence.database.pools import Connection
 from persistence.database.tables import LIVE
-from persistence.reconciliation.table_mirror import Connection
 
 __all__ = ["LIVE", "Balance", "OwnPayment", "balance", "booked", "own_payments", "schedules_of"]
 

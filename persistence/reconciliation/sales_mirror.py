@@ -16,7 +16,7 @@ from hashlib import md5
 from engine import events
 from engine.events import Record
 from engine.seating_plan import SeatingPlan
-from persistence.reconciliation.table_mirror import Connection
+from persistence.database.pools import Connection
 from persistence.sales.figures import FIGURES, Figures, LiveBooking, SalesRow
 
 HOUR_MS = 3_600_000

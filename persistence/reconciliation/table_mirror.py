@@ -11,9 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import md5
-from typing import Any, TypeAlias
 
-import asyncpg
 from msgspec import Struct
 
 from engine import events
@@ -23,9 +21,8 @@ from engine.snapshot import Fingerprint
 from engine.state import ScheduleState, apply
 from engine.turn import Step
 from persistence.database.moments import milliseconds
+from persistence.database.pools import Connection
 from persistence.journal.rows import Row, Rows, settled
-
-Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
 
 SEPARATOR = "\x1e"
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from persistence.reconciliation.table_mirror import Connection
+from persistence.database.pools import Connection
 
 FIGURES = ("held", "expired", "cancelled", "sold", "refunded", "revenue", "fees")
 

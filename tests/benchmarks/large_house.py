@@ -7,6 +7,7 @@ from random import Random
 
 from engine import commands as c
 from engine.events import Opened, Record, Terms
+from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState, apply
 from engine.turn import Request, execute
@@ -43,7 +44,7 @@ def plan(size: int) -> SeatingPlan:
             }
         )
     categories = [{"name": name, "color": "#000000"} for name in TERMS.prices]
-    return SeatingPlan.parse({"name": "Large house", "categories": categories, "zones": zones})
+    return read_plan({"name": "Large house", "categories": categories, "zones": zones})
 
 
 def _row(zone: int, row: int) -> dict[str, object]:

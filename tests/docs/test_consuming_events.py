@@ -18,7 +18,7 @@ from fastapi import FastAPI, Header, Response
 
 from api.views.journal import entry
 from engine.events import Record, decode_event
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from engine.state import ScheduleState, apply
 from persistence.embedded.process import Program, child_environment, running
 from persistence.events.cloud_events import render
@@ -40,7 +40,7 @@ class History:
 
     def __init__(self) -> None:
         header, *lines = (json.loads(line) for line in JOURNAL.read_text().splitlines())
-        self.plan = SeatingPlan.parse(header["plan"])
+        self.plan = read_plan(header["plan"])
         state = ScheduleState(self.plan)
         self.records = [
             Record(seq, at_ms, decode_event(base64.b64decode(payload))) for seq, at_ms, payload, *_ in lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.events import Opened, Record, Terms
+from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState, apply
 
@@ -60,6 +61,6 @@ def terms(**changes: object) -> Terms:
 
 def opened(plan: SeatingPlan | None = None, **changes: object) -> ScheduleState:
     """The state of a schedule that has just been opened."""
-    state = ScheduleState(plan or SeatingPlan.parse(plan_document()))
+    state = ScheduleState(plan or read_plan(plan_document()))
     apply(state, Record(1, NOW, Opened(state.plan.digest, terms(**changes))))
     return state

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine import allocate
 from engine.allocate import FreeSeats, seat_scores
+from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from tests.engine.naive_allocate import NaiveFreeSeats
 
@@ -29,7 +30,7 @@ def house(*zones: list[str]) -> SeatingPlan:
             y += 10
         drawn.append({"name": f"zone {z}", "position": {"x": 0, "y": 0}, "rows": listed})
     categories = [{"name": name, "color": "#000000"} for name in "ABC"]
-    return SeatingPlan.parse({"name": "drawn", "categories": categories, "zones": drawn})
+    return read_plan({"name": "drawn", "categories": categories, "zones": drawn})
 
 
 def free_seats(plan: SeatingPlan, *rows: str) -> FreeSeats:
@@ -165,7 +166,7 @@ def test_scores_do_not_depend_on_the_scale_of_the_drawing() -> None:
             }
             for r in range(4)
         ]
-        return SeatingPlan.parse({"name": "p", "categories": [{"name": "A"}], "zones": [{"name": "z", "rows": rows}]})
+        return read_plan({"name": "p", "categories": [{"name": "A"}], "zones": [{"name": "z", "rows": rows}]})
 
     assert seat_scores(plan(1)) == seat_scores(plan(4))
 
@@ -253,7 +254,7 @@ def test_filters_choose_by_category_and_zone() -> None:
 def test_a_plan_of_standing_room_alone_has_no_seat_to_give() -> None:
     floor = {"guid": "floor", "name": "Floor", "category": "A", "capacity": 10}
     zone = {"name": "z", "general_admission": [floor]}
-    seats = FreeSeats(SeatingPlan.parse({"name": "p", "categories": [{"name": "A"}], "zones": [zone]}))
+    seats = FreeSeats(read_plan({"name": "p", "categories": [{"name": "A"}], "zones": [zone]}))
     assert seats.count() == 0
     assert seats.best(1) is None
 

@@ -19,8 +19,8 @@ from engine import commands as c
 from engine.booking import Booking, Status
 from engine.events import AnyEvent, Opened, Record, decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
+from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
-from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState, apply
 from engine.turn import Request, execute
 from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
@@ -31,7 +31,7 @@ GOLDEN = sorted(DIRECTORY.glob("*.jsonl"))
 
 def replay(path: Path) -> tuple[ScheduleState, list[Record]]:
     header, *lines = (json.loads(line) for line in path.read_text().splitlines())
-    state = ScheduleState(SeatingPlan.parse(header["plan"]))
+    state = ScheduleState(read_plan(header["plan"]))
     records = []
     for seq, at_ms, payload, request_id, fingerprint in lines:
         record = Record(seq, at_ms, decode_event(base64.b64decode(payload)), request_id, fingerprint)
@@ -195,7 +195,7 @@ def record(story: Story) -> list[Record]:
 
 
 def opening() -> AnyEvent:
-    return Opened(SeatingPlan.parse(plan_document()).digest, terms())
+    return Opened(read_plan(plan_document()).digest, terms())
 
 
 def main(story: str, name: str) -> None:

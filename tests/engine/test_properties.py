@@ -15,15 +15,15 @@ from engine import events as e
 from engine.booking import Booking, Status
 from engine.events import decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
+from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
 from engine.refusals import Refusal
-from engine.seating_plan import SeatingPlan
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply, can_expire
 from engine.turn import Request, Step, Turn, execute
 from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
 
-PLAN = SeatingPlan.parse(plan_document(rows=3, seats=5, standing=4))
+PLAN = read_plan(plan_document(rows=3, seats=5, standing=4))
 CUSTOMERS = st.sampled_from([ANN, BOB, EVE])
 OWNERS = st.one_of(CUSTOMERS, st.just(""))
 SEATS = st.one_of(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine import commands as c
 from engine.booking import Booking, Status
+from engine.plan_document import read_plan
 from engine.refund_policy import (
     DAY_MS,
     DEFAULT_POLICY,
@@ -21,7 +22,6 @@ from engine.refund_policy import (
     last_moment_ms,
 )
 from engine.refusals import Code, Refusal
-from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState
 from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 from tests.engine.test_decide import after, booking, do
@@ -230,7 +230,7 @@ def test_a_change_of_seats_keeps_the_promise_of_the_booking() -> None:
 
 
 # --- parts and wholes -------------------------------------------------------------------------------------------------
-HOUSE = SeatingPlan.parse(plan_document(rows=2, seats=4, standing=8))
+HOUSE = read_plan(plan_document(rows=2, seats=4, standing=8))
 PLACES = ("A-1", "A-2", "A-3", "B-1", "B-2", "B-4", "pit", "pit", "pit")
 ORDERS = st.permutations(PLACES)
 CUTS = st.sets(st.integers(1, len(PLACES) - 1)).map(sorted)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import plan_document
+from engine.plan_document import read_plan
 from engine.seating_plan import Area, Box, PlanError, PlanProblem, Row, SeatingPlan, SeatLabel
 
 
@@ -50,13 +51,13 @@ def document() -> dict[str, Any]:
 
 def problems(plan: object) -> dict[str, str]:
     with pytest.raises(PlanError) as caught:
-        SeatingPlan.parse(plan)
+        read_plan(plan)
     return {problem.path: problem.message for problem in caught.value.problems}
 
 
 # --- what a document becomes ------------------------------------------------------------------------------------------
 def test_a_document_becomes_numbered_places() -> None:
-    plan = SeatingPlan.parse(document())
+    plan = read_plan(document())
     assert (plan.name, plan.size, plan.capacity) == ("Small house", 6, 46)
     assert plan.ids == ("a1", "a2", "a3", "b1", "b2", "c1", "floor")
     assert [plan.index[guid] for guid in plan.ids] == list(range(7))
@@ -70,13 +71,13 @@ def test_a_document_becomes_numbered_places() -> None:
 
 
 def test_positions_of_zone_row_and_seat_add_up() -> None:
-    plan = SeatingPlan.parse(document())
+    plan = read_plan(document())
     assert (plan.x[4], plan.y[4]) == (115, 30)
     assert (plan.x[5], plan.y[5]) == (0, 100)
 
 
 def test_places_are_described_in_words() -> None:
-    plan = SeatingPlan.parse(document())
+    plan = read_plan(document())
     assert plan.describe(4) == SeatLabel("b2", "Stalls", "2", "2", "B")
     assert plan.describe(6) == SeatLabel("floor", "Balcony", "", "Standing", "B")
     assert not plan.is_area(5)
@@ -88,26 +89,26 @@ def test_places_are_described_in_words() -> None:
     ("text", "number"), [("stalls", 0), ("Stalls", 0), ("Balcony", 1), ("balcony", None), ("", None)]
 )
 def test_a_zone_is_found_by_id_or_name(text: str, number: int | None) -> None:
-    assert SeatingPlan.parse(document()).zone_number(text) == number
+    assert read_plan(document()).zone_number(text) == number
 
 
 def test_an_id_wins_over_another_zones_name() -> None:
     plan = document()
     plan["zones"][1]["zone_id"] = "Stalls"
-    assert SeatingPlan.parse(plan).zone_number("Stalls") == 1
+    assert read_plan(plan).zone_number("Stalls") == 1
 
 
 def test_zones_may_share_a_name_but_the_same_identity_is_one_zone() -> None:
     plan = document()
     plan["zones"][1] |= {"name": "Stalls", "zone_id": "upper"}
-    assert SeatingPlan.parse(plan).zones == ("Stalls", "Stalls")
+    assert read_plan(plan).zones == ("Stalls", "Stalls")
     plan["zones"][1]["zone_id"] = "stalls"
-    assert SeatingPlan.parse(plan).zones == ("Stalls",)
-    assert set(SeatingPlan.parse(plan).zone_of) == {0}
+    assert read_plan(plan).zones == ("Stalls",)
+    assert set(read_plan(plan).zone_of) == {0}
 
 
 def test_a_category_is_found_by_name() -> None:
-    plan = SeatingPlan.parse(document())
+    plan = read_plan(document())
     assert (plan.category_number("B"), plan.category_number("b")) == (1, None)
 
 
@@ -115,14 +116,14 @@ def test_labels_replace_numbers_as_in_pretix() -> None:
     plan = document()
     plan["zones"][0]["rows"][0] |= {"row_label": "Loge %s"}
     plan["zones"][0]["rows"][0]["seats"][0] |= {"seat_label": "Sessel %s", "seat_number": 7}
-    label = SeatingPlan.parse(plan).describe(0)
+    label = read_plan(plan).describe(0)
     assert (label.row, label.number) == ("Loge 1", "Sessel 7")
 
 
 def test_standing_room_alone_is_a_plan() -> None:
     plan = document()
     plan["zones"] = [{"name": "Floor", "general_admission": plan["zones"][1]["general_admission"]}]
-    parsed = SeatingPlan.parse(plan)
+    parsed = read_plan(plan)
     assert (parsed.size, parsed.capacity, parsed.ids, parsed.rows, parsed.runs) == (0, 40, ("floor",), (), ())
 
 
@@ -135,7 +136,7 @@ def test_optional_and_unknown_parts_may_be_missing_or_odd() -> None:
     plan["zones"][0]["areas"] = ["?", {"shape": []}, {"shape": "circle", "position": {"x": "?"}}, {"position": None}]
     plan["zones"][0]["rows"][0]["seats"][0]["radius"] = 10
     plan["editor"] = {"version": 3}
-    parsed = SeatingPlan.parse(plan)
+    parsed = read_plan(plan)
     assert (parsed.capacity, len(parsed.rows), parsed.x[0]) == (46, 3, 0)
 
 
@@ -157,7 +158,7 @@ def test_optional_and_unknown_parts_may_be_missing_or_odd() -> None:
 def test_an_aisle_parts_neighbours(xs: list[float], runs: list[int]) -> None:
     plan = document()
     plan["zones"][0]["rows"][0]["seats"] = [seat(f"s{k}", x) for k, x in enumerate(xs)]
-    parsed = SeatingPlan.parse(plan)
+    parsed = read_plan(plan)
     assert parsed.rows[0].count == len(xs)
     assert [run.count for run in parsed.runs if run.first < len(xs)] == runs
     for number, run in enumerate(parsed.runs):
@@ -168,7 +169,7 @@ def test_seats_listed_odd_then_even_are_put_in_order_along_the_row() -> None:
     plan = document()
     places = {"s1": 30, "s3": 20, "s5": 10, "s2": 40, "s4": 50, "s6": 60}
     plan["zones"][0]["rows"][0]["seats"] = [seat(guid, x) for guid, x in places.items()]
-    parsed = SeatingPlan.parse(plan)
+    parsed = read_plan(plan)
     assert parsed.ids[:6] == ("s5", "s3", "s1", "s2", "s4", "s6")
     assert parsed.runs[0].count == 6
 
@@ -178,7 +179,7 @@ def test_a_horseshoe_keeps_the_order_of_the_document() -> None:
     around = [(0, 0), (0, 10), (0, 20), (10, 30), (20, 30), (30, 20), (30, 10), (30, -20)]
     seats = [seat(f"s{k}", 0) | {"position": {"x": x, "y": y}} for k, (x, y) in enumerate(around)]
     plan["zones"][0]["rows"][0]["seats"] = seats
-    parsed = SeatingPlan.parse(plan)
+    parsed = read_plan(plan)
     assert parsed.ids[:8] == tuple(f"s{k}" for k in range(8))
     assert [run.count for run in parsed.runs][:2] == [7, 1]
 
@@ -210,7 +211,7 @@ RECTANGLE = {"shape": "rectangle", "position": {"x": 1, "y": 2}, "rectangle": {"
 def test_the_house_looks_at_its_stage(drawings: list[dict[str, Any]], stage: Box) -> None:
     plan = document()
     plan["zones"][0]["areas"] = drawings
-    assert SeatingPlan.parse(plan).stage == stage
+    assert read_plan(plan).stage == stage
 
 
 # --- the digest -------------------------------------------------------------------------------------------------------
@@ -222,12 +223,12 @@ def reversed_keys(value: Any) -> Any:
 
 def test_equal_plans_have_equal_digests_whatever_the_order_of_keys_and_extras() -> None:
     plan = document()
-    digest = SeatingPlan.parse(plan).digest
-    assert SeatingPlan.parse(reversed_keys(plan)).digest == digest
-    assert SeatingPlan.parse(json.loads(json.dumps(plan))).digest == digest
+    digest = read_plan(plan).digest
+    assert read_plan(reversed_keys(plan)).digest == digest
+    assert read_plan(json.loads(json.dumps(plan))).digest == digest
     plan["name"] = "Renamed"
     plan["categories"][0]["color"] = "#00ff00"
-    assert SeatingPlan.parse(plan).digest == digest
+    assert read_plan(plan).digest == digest
     assert len(digest) == 64
 
 
@@ -249,9 +250,9 @@ def test_equal_plans_have_equal_digests_whatever_the_order_of_keys_and_extras() 
 )
 def test_whatever_matters_to_selling_changes_the_digest(change: Any) -> None:
     plan = document()
-    digest = SeatingPlan.parse(plan).digest
+    digest = read_plan(plan).digest
     change(plan)
-    assert SeatingPlan.parse(plan).digest != digest
+    assert read_plan(plan).digest != digest
 
 
 # --- what is wrong, and where -----------------------------------------------------------------------------------------
@@ -359,7 +360,7 @@ def test_all_problems_are_reported_together_in_the_order_of_the_document() -> No
     plan["zones"][0]["rows"][0]["seats"][0]["category"] = "Z"
     plan["zones"][1]["general_admission"][0]["capacity"] = 0
     with pytest.raises(PlanError, match=r"name: is missing; zones\[0\].*") as caught:
-        SeatingPlan.parse(plan)
+        read_plan(plan)
     assert caught.value.problems == (
         PlanProblem("name", "is missing"),
         PlanProblem("zones[0].rows[0].seats[0].category", 'category "Z" is not declared'),
@@ -408,7 +409,7 @@ def test_whatever_stands_anywhere_a_plan_or_its_problems_come_out(data: st.DataO
             break
         target = target[place]
     try:
-        parsed = SeatingPlan.parse(plan)
+        parsed = read_plan(plan)
     except PlanError as error:
         found = len(error.problems)
     else:

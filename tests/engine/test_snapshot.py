@@ -7,13 +7,13 @@ import pytest
 
 from engine import commands as c
 from engine import snapshot as snapshot_module
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import ScheduleState
 from engine.turn import Request, execute
 from tests.engine.houses import ANN, BOB, NOW, opened, plan_document
 
-HALL = SeatingPlan.parse(plan_document(rows=10, seats=60))
+HALL = read_plan(plan_document(rows=10, seats=60))
 
 
 def sold(seats: int) -> ScheduleState:

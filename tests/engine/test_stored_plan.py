@@ -11,6 +11,7 @@ import pytest
 
 from api.demo.venues import arena, sejong_grand_theater
 from engine.allocate import FreeSeats
+from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.stored_plan import pack, plan_of, unpack
 from tests.engine.houses import plan_document
@@ -18,7 +19,7 @@ from tests.engine.houses import plan_document
 
 @pytest.mark.parametrize("document", [plan_document, sejong_grand_theater, arena])
 def test_a_stored_plan_comes_back_whole(document: Callable[[], dict[str, Any]]) -> None:
-    plan = SeatingPlan.parse(document())
+    plan = read_plan(document())
     again = unpack(pack(plan))
     for field in fields(SeatingPlan):
         assert getattr(again, field.name) == getattr(plan, field.name), field.name
@@ -30,6 +31,6 @@ def test_a_stored_plan_comes_back_whole(document: Callable[[], dict[str, Any]]) 
 
 
 def test_a_house_without_a_stored_plan_has_its_document() -> None:
-    plan = SeatingPlan.parse(plan_document())
+    plan = read_plan(plan_document())
     document = msgspec.json.encode(plan_document()).decode()
     assert plan_of(None, document).digest == plan_of(pack(plan), None).digest == plan.digest

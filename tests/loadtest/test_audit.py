@@ -10,7 +10,7 @@ from engine import events
 from engine.booking import Booking
 from engine.events import Record, Terms
 from engine.payment import PaymentStatus
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from engine.snapshot import capture, encode
 from engine.state import ScheduleState, apply
 from loadtest import audit
@@ -26,7 +26,7 @@ CUSTOMER = "01980000-0000-7000-8000-00000000000c"
 PAID, HELD, CANCELLED, REFUNDED, PARTLY = (f"01980000-0000-7000-8000-0000000000b{number}" for number in range(5))
 PAYMENT, PAYMENT_2, PAYMENT_3 = (f"01980000-0000-7000-8000-0000000000d{number}" for number in range(3))
 REFUND, REFUND_2 = (f"01980000-0000-7000-8000-0000000000e{number}" for number in range(2))
-PLAN = SeatingPlan.parse(small_plan(rows=2, seats_per_row=5, standing=2))
+PLAN = read_plan(small_plan(rows=2, seats_per_row=5, standing=2))
 FRONT = PLAN.ids[:2]
 AREA = PLAN.areas[0].id
 TERMS = Terms("KRW", dict.fromkeys(PLAN.categories, 1_000), 2_000, 0, 2_000, 0, 600)

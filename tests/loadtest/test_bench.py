@@ -13,7 +13,7 @@ import uvicorn
 from rich.console import Console
 
 from api.server import worker
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from loadtest.baselines import serve
 from loadtest.bench import __main__ as command
 from loadtest.bench import inside, loads, ours, plots, processes, report, wrk
@@ -286,7 +286,7 @@ async def test_a_paced_line_needs_the_peak_that_it_is_a_share_of() -> None:
 
 
 def test_the_plan_has_the_seats_that_are_asked_for() -> None:
-    assert list(SeatingPlan.parse(seating_plan(1_234)).ids) == seat_ids(1_234)
+    assert list(read_plan(seating_plan(1_234)).ids) == seat_ids(1_234)
     assert len(set(seat_ids(LARGE))) == LARGE
 
 

@@ -27,15 +27,16 @@ from actors.wire.messages import decode_requests, encode_inspection, encode_repl
 from engine import commands as c
 from engine.booking import Booking
 from engine.events import Opened, Terms
+from engine.plan_document import read_plan
 from engine.refusals import Refusal
 from engine.seating_plan import SeatingPlan
 from engine.state import Answer, Done, ScheduleState
-from persistence.catalogue.catalogue import open_schedule
 from persistence.database import tables
 from persistence.database.connection import create_engine
 from persistence.database.moments import moment
 from persistence.events.log import MemoryEventLog
 from persistence.journal.journal import PostgresJournal
+from persistence.journal.opening import open_schedule
 from persistence.providers.provider import (
     Approved,
     ChargeRequest,
@@ -384,7 +385,7 @@ async def examined_schedule(database_url: str, document: Mapping[str, Any] | Non
 
 async def _open(engine: AsyncEngine, clock: MovableClock, document: Mapping[str, Any]) -> tuple[SeatingPlan, str]:
     organizer, venue, performance, schedule = (clock.new_id() for _ in range(4))
-    plan = SeatingPlan.parse(document)
+    plan = read_plan(document)
     prices = {name: PRICES.get(name, 55_000) for name in plan.categories}
     now_ms = clock.now_ms()
     terms = Terms("KRW", prices, now_ms + 10**10, 0, now_ms + 10**10, 0, HOLD_MS)

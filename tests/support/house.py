@@ -22,18 +22,19 @@ from engine.booking import Booking, Status
 from engine.commands import AnyCommand, ApprovePayment, DeclinePayment, HoldSeats, Refund, RequestPayment
 from engine.events import Opened, Terms
 from engine.payment import PaymentStatus
+from engine.plan_document import read_plan
 from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
-from engine.seating_plan import SeatingPlan
 from engine.state import Answer
 from persistence.bookings import refunds
-from persistence.bookings.bookings import PaymentRow, find_booking, find_payment
+from persistence.bookings.bookings import find_booking
+from persistence.bookings.payments import PaymentRow, find_payment
 from persistence.bookings.refunds import RefundRow
-from persistence.catalogue.catalogue import open_schedule
 from persistence.database import tables
 from persistence.database.connection import create_engine
 from persistence.database.moments import moment
 from persistence.journal.journal import PostgresJournal
+from persistence.journal.opening import open_schedule
 from persistence.providers.provider import (
     ChargeRequest,
     KnownPayment,
@@ -286,7 +287,7 @@ async def open_sale(engine: AsyncEngine, clock: MovableClock) -> str:
     """An organizer, a venue, a performance and a schedule with its first journal record."""
     organizer, venue, performance, schedule = (clock.new_id() for _ in range(4))
     document = small_plan()
-    plan = SeatingPlan.parse(document)
+    plan = read_plan(document)
     now_ms = clock.now_ms()
     # A minute more, so that the fee is still that of the day when a test looks.
     starts_at_ms = now_ms + STARTS_IN_DAYS * DAY_MS + 60_000

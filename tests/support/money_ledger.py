@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from engine import commands as c
 from engine import events as e
+from engine.plan_document import read_plan
 from engine.refund_policy import RefundPolicy
 from engine.refusals import Code, Refusal
-from engine.seating_plan import SeatingPlan
 from engine.turn import Request
 from persistence.providers.provider import Approved, Declined
 from tests.engine.houses import DAY, NOW, plan_document
 
-PLAN = SeatingPlan.parse(plan_document(rows=2, seats=4, standing=3))
+PLAN = read_plan(plan_document(rows=2, seats=4, standing=3))
 STANDING = PLAN.size  # the index of the pit
 STARTS = NOW + 20 * DAY
 ADMIN_FEES = (None, 0, 33, 100)

@@ -13,12 +13,12 @@ from engine.booking import Booking
 from engine.events import Opened
 from engine.state import ScheduleState
 from engine.turn import Request, Step, execute
-from persistence.catalogue.catalogue import open_schedule
 from persistence.database.connection import create_engine
 from persistence.events.cloud_events import render
 from persistence.events.log import EventLog
 from persistence.journal import history
 from persistence.journal.journal import Batch, PostgresJournal
+from persistence.journal.opening import open_schedule
 from tests.engine.houses import ANN, BOB, EVE, NOW, terms
 from tests.persistence.journal.test_journal import PERFORMANCE, PLAN, SCHEDULE, VENUE, ident, plant_schedule
 

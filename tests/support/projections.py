@@ -10,13 +10,13 @@ import asyncpg
 from actors.receivers.notifications import Notifications
 from actors.receivers.receiver import Service
 from actors.receivers.sales import Sales
+from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.cloud_events import decode, render
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import Message
 from persistence.journal import history
 from persistence.journal.journal import PostgresJournal
-from persistence.reconciliation.table_mirror import Connection
 from persistence.sales import figures
 
 Seen = TypeVar("Seen")

@@ -18,7 +18,8 @@ from engine.booking import Booking, Status
 from engine.commands import Cancel, CompleteRefund, DeclinePayment, HoldSeats, Refund, RequestPayment
 from engine.payment import PaymentStatus, RefundStatus
 from engine.refusals import Code, Refusal
-from persistence.bookings.bookings import PaymentRow, find_booking
+from persistence.bookings.bookings import find_booking
+from persistence.bookings.payments import PaymentRow
 from persistence.database.connection import create_engine
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Approved, Declined, Outcome, Unknown
 from persistence.providers.sandbox import SandboxProvider

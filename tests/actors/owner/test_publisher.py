@@ -13,7 +13,7 @@ import pytest
 from actors.owner import publisher as publishing
 from actors.owner.publisher import CHUNK, RENDERED_AT_ONCE, Publisher
 from engine.events import AnyEvent, Blocked, Opened, Record, Unblocked
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from engine.state import ScheduleState, apply
 from engine.turn import Step
 from persistence.events.log import MemoryEventLog
@@ -22,7 +22,7 @@ from tests.engine.houses import NOW, plan_document, terms
 from tests.support.waiting import until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
-PLAN = SeatingPlan.parse(plan_document())
+PLAN = read_plan(plan_document())
 
 
 class History:

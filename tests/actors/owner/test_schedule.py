@@ -13,6 +13,7 @@ from actors.wire.messages import Reply
 from engine import commands
 from engine.booking import Booking, Status
 from engine.events import Opened
+from engine.plan_document import read_plan
 from engine.refusals import Code, Refusal
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import state_hash
@@ -26,7 +27,7 @@ from tests.engine.houses import ANN, BOB, NOW, plan_document, terms
 from tests.support.waiting import until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
-PLAN = SeatingPlan.parse(plan_document())
+PLAN = read_plan(plan_document())
 
 
 class ManualClock:

@@ -17,13 +17,13 @@ from actors.receivers.sales import Sales
 from engine import commands as c
 from engine.state import ScheduleState
 from engine.turn import Request, Step, execute
+from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.cloud_events import EventEnvelope, render
 from persistence.events.feed import MemoryEventFeed
 from persistence.events.log import LogUnavailable, MemoryEventLog, Message
 from persistence.journal import history
 from persistence.journal.journal import Batch, PostgresJournal
-from persistence.reconciliation.table_mirror import Connection
 from persistence.sales import figures
 from tests.engine.houses import ANN, BOB, EVE, NOW
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, ident, plant_schedule

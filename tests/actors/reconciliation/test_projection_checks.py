@@ -11,9 +11,9 @@ from actors.receivers.sales import Sales
 from actors.reconciliation.receiver_checks import NAME, TAKEN_WITHIN_MS
 from engine import commands as c
 from engine.refusals import Refusal
+from persistence.database.pools import Connection
 from persistence.events.cloud_events import EventEnvelope
 from persistence.events.feed import MemoryEventFeed
-from persistence.reconciliation.table_mirror import Connection
 from tests.support.examined import Examined, Past, check, examined_schedule, named
 from tests.support.sale import small_plan
 

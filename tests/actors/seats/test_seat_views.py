@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from actors.seats import seat_views
 from actors.seats.seat_views import CategoryCount, SeatViews
+from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import BLOCKED, FREE, HELD, SOLD
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
@@ -43,7 +44,7 @@ DOCUMENT = {
         }
     ],
 }
-PLAN = SeatingPlan.parse(DOCUMENT)
+PLAN = read_plan(DOCUMENT)
 
 
 class Clock:

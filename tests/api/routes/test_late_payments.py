@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from actors.money.settlement import give_back
-from persistence.bookings.bookings import find_payment
+from persistence.bookings.payments import find_payment
 from persistence.providers.provider import (
     Approved,
     ChargeRequest,

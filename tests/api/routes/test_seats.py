@@ -30,6 +30,7 @@ from api.server.door import Rescue
 from api.server.worker import Worker
 from api.views import seats
 from api.views.seats import Offer, SeatPages, Stream
+from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import HELD, SOLD
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
@@ -68,7 +69,7 @@ def document(rows: int, seats_per_row: int) -> dict[str, Any]:
     }
 
 
-PLAN = SeatingPlan.parse(document(rows=3, seats_per_row=20))
+PLAN = read_plan(document(rows=3, seats_per_row=20))
 
 
 class World:
@@ -218,7 +219,7 @@ async def test_answers_are_what_the_documentation_says(world: World, client: htt
 
 async def test_standing_room_alone_is_a_house_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = document(rows=0, seats_per_row=0)
-    sheet = seats.Sheet(Offer.of(SeatingPlan.parse(empty), "KRW", {}))
+    sheet = seats.Sheet(Offer.of(read_plan(empty), "KRW", {}))
     view = SeatView("s", 1, b"", (AreaCounts(100, 0, 0, 0),))
     assert json.loads(sheet.page(view))["seats"] == []
     assert json.loads(sheet.snapshot(view))["areas"][0]["left"] == 100

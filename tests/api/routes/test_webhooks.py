@@ -18,7 +18,8 @@ from api.sandbox.server import create_sandbox
 from engine.booking import Booking
 from engine.commands import Cancel, DeclinePayment, HoldSeats, RequestPayment
 from persistence.bookings import refunds
-from persistence.bookings.bookings import find_booking, find_payment
+from persistence.bookings.bookings import find_booking
+from persistence.bookings.payments import find_payment
 from persistence.bookings.refunds import RefundRow
 from persistence.journal import heads
 from persistence.providers.provider import Approved, ChargeRequest, Declined

@@ -28,11 +28,11 @@ from api.views.booking import (
 from api.views.refund import QUOTE_EXAMPLE, REFUND_STATUS_NAMES, QuoteView
 from engine.booking import Booking, Status
 from engine.payment import Payment, PaymentStatus, Refund, RefundStatus
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from persistence.database.moments import rfc3339
 from tests.support.sale import small_plan
 
-PLAN = SeatingPlan.parse(small_plan(standing=9))
+PLAN = read_plan(small_plan(standing=9))
 NOW = 1_790_000_000_000
 HELD = Booking("b", "c", Status.HELD, (0, PLAN.size), (150_000, 33_000), "KRW", NOW - 5_000, NOW + 1, 7)
 PAYING = Payment("p", 183_000, PaymentStatus.REQUESTED, NOW - 10, "sandbox")

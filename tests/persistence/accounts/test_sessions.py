@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import SystemClock
 from persistence.accounts import accounts, sessions
-from persistence.accounts.sessions import ROW_TRUST_SECONDS, Revocations
+from persistence.accounts.revocations import ROW_TRUST_SECONDS, Revocations
 from persistence.database.connection import create_engine
 from persistence.embedded.process import running
 from persistence.embedded.redis import redis

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from persistence.audit import chain, verification
 from persistence.audit.chain import GENESIS, Entry, Head, StoredEntry, entry_hash
 from persistence.audit.verification import DamagedLine, ExportedHead, Kind, verify
+from persistence.database import connection as database_connection
 from persistence.database.connection import create_engine
 from tests.conftest import execute, other_database
 from tests.support.audit_log import found, head_of, new_id, sql, stored, write
@@ -375,7 +376,7 @@ async def test_a_log_that_is_damaged_all_over_is_given_up(engine: AsyncEngine, m
 # --- migration --------------------------------------------------------------------------------------------------------
 def to_revision(revision: str, *, down: bool = False) -> Any:
     def step(connection: Connection) -> None:
-        config = connection._config()
+        config = database_connection._config()
         config.attributes["connection"] = connection
         (command.downgrade if down else command.upgrade)(config, revision)
 

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.clock import SystemClock
 from engine.booking import Booking, Status
 from engine.payment import Payment, PaymentStatus
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from persistence.bookings import bookings as queries
+from persistence.bookings import cancellations, payments
 from persistence.bookings.bookings import Whereabouts
 from persistence.database import tables
 from persistence.database.connection import create_engine
@@ -125,7 +126,7 @@ async def test_booking_is_read_back_as_the_engine_wrote_it(house: House) -> None
     row = await queries.find_booking(house.engine, booking_id, house.customer)
     assert row is not None
     assert (row.schedule_id, row.performance_id) == (house.schedules[0], house.performances[0])
-    assert row.booking(SeatingPlan.parse(small_plan())) == Booking(
+    assert row.booking(read_plan(small_plan())) == Booking(
         id=booking_id,
         customer_id=house.customer,
         status=Status.CONFIRMED,
@@ -184,14 +185,14 @@ async def test_payments_are_found_and_listed_by_owner_booking_and_status(house: 
     declined = await house.pay(booking_id, "declined", reason="lost_card")
     approved = await house.pay(booking_id, "approved", reference="sbx_2")
     other = await house.pay(await house.book(), customer_id=house.stranger)
-    row = await queries.find_payment(house.engine, declined, house.customer)
+    row = await payments.find_payment(house.engine, declined, house.customer)
     assert row is not None
     assert (row.payment.status, row.payment.reason, row.currency) == (PaymentStatus.DECLINED, "lost_card", "KRW")
-    assert await queries.find_payment(house.engine, other, house.customer) is None
-    assert await queries.find_payment(house.engine, other, None) is not None
+    assert await payments.find_payment(house.engine, other, house.customer) is None
+    assert await payments.find_payment(house.engine, other, None) is not None
 
     async def listed(**filters: Any) -> list[str]:
-        rows = await queries.list_payments(house.engine, customer_id=house.customer, limit=LIMIT, **filters)
+        rows = await payments.list_payments(house.engine, customer_id=house.customer, limit=LIMIT, **filters)
         return [row.payment.id for row in rows]
 
     assert await listed() == [approved, declined]
@@ -208,8 +209,8 @@ async def test_unsettled_payments_come_oldest_first_and_only_the_overdue_of_the_
     await house.pay(booking_id, "approved", requested_ms=NOW - 60_000)
     await house.pay(booking_id, requested_ms=NOW - 60_000, provider="other")
 
-    async def overdue(after: tuple[int, str], limit: int) -> list[queries.PaymentRow]:
-        return await queries.unsettled_payments(
+    async def overdue(after: tuple[int, str], limit: int) -> list[payments.PaymentRow]:
+        return await payments.unsettled_payments(
             house.engine, requested_before_ms=NOW - 10_000, provider="sandbox", after=after, limit=limit
         )
 
@@ -222,15 +223,15 @@ async def test_unsettled_payments_come_oldest_first_and_only_the_overdue_of_the_
 async def test_cancellation_is_its_owner_s_to_read_and_reword(house: House) -> None:
     booking_id = await house.book("cancelled")
     cancellation_id = await house.cancel(booking_id)
-    row = await queries.find_cancellation(house.engine, booking_id, house.customer)
+    row = await cancellations.find_cancellation(house.engine, booking_id, house.customer)
     assert row is not None
     assert (row.id, row.reason, row.by, row.cancelled_ms) == (cancellation_id, "cannot come", "customer", NOW)
-    assert await queries.find_cancellation(house.engine, booking_id, house.stranger) is None
-    assert await queries.reword_cancellation(house.engine, booking_id, house.stranger, "mine now") is None
-    assert await queries.reword_cancellation(house.engine, booking_id, house.customer, "ill") is not None
-    listed = await queries.list_cancellations(house.engine, customer_id=house.customer, limit=LIMIT)
+    assert await cancellations.find_cancellation(house.engine, booking_id, house.stranger) is None
+    assert await cancellations.reword_cancellation(house.engine, booking_id, house.stranger, "mine now") is None
+    assert await cancellations.reword_cancellation(house.engine, booking_id, house.customer, "ill") is not None
+    listed = await cancellations.list_cancellations(house.engine, customer_id=house.customer, limit=LIMIT)
     assert [(row.id, row.reason) for row in listed] == [(cancellation_id, "ill")]
-    assert await queries.list_cancellations(house.engine, customer_id=house.stranger, limit=LIMIT) == []
+    assert await cancellations.list_cancellations(house.engine, customer_id=house.stranger, limit=LIMIT) == []
 
 
 def test_times_keep_their_milliseconds_both_ways() -> None:

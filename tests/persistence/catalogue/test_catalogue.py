@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.process.clock import SystemClock
 from engine.events import Opened, Terms
 from persistence.accounts import accounts
-from persistence.catalogue import catalogue
-from persistence.catalogue.catalogue import open_schedule
+from persistence.catalogue import performances, schedules, venues
 from persistence.database import tables
 from persistence.database.connection import create_engine
+from persistence.journal.opening import open_schedule
 
 new_id = SystemClock().new_id
 START = datetime(2031, 5, 5, 10, 30, tzinfo=UTC)
@@ -57,7 +57,7 @@ async def organizer(connection: AsyncConnection) -> str:
 
 
 async def venue(connection: AsyncConnection, owner: str) -> str:
-    made = await catalogue.create_venue(
+    made = await venues.create_venue(
         connection,
         venue_id=new_id(),
         organizer_id=owner,
@@ -70,8 +70,8 @@ async def venue(connection: AsyncConnection, owner: str) -> str:
     return made.id
 
 
-async def performance(connection: AsyncConnection, owner: str, **values: Any) -> catalogue.PerformanceRow:
-    return await catalogue.create_performance(
+async def performance(connection: AsyncConnection, owner: str, **values: Any) -> performances.PerformanceRow:
+    return await performances.create_performance(
         connection, performance_id=new_id(), organizer_id=owner, values={"title": f"Title {new_id()}", **values}
     )
 
@@ -87,50 +87,50 @@ async def schedule(connection: AsyncConnection, of: str, at: str, starts_at: dat
         "hold_seconds": 600,
         **values,
     }
-    await catalogue.create_schedule(connection, schedule_id=schedule_id, values=row)
+    await schedules.create_schedule(connection, schedule_id=schedule_id, values=row)
     await open_schedule(connection, schedule_id, 0, Opened("digest", TERMS))
     return schedule_id
 
 
 async def test_a_plan_is_given_back_as_it_was_sent(connection: AsyncConnection) -> None:
     made = await venue(connection, await organizer(connection))
-    kept = await catalogue.seating_plan(connection, made)
+    kept = await venues.seating_plan(connection, made)
     assert kept is not None
     assert json.loads(kept) == {"name": "Hall", "글": "자"}
-    assert await catalogue.packed_plan(connection, made) == b"packed"
-    assert await catalogue.seating_plan(connection, new_id()) is None
-    assert await catalogue.packed_plan(connection, new_id()) is None
-    assert await catalogue.lock_venue(connection, made)
-    assert not await catalogue.lock_venue(connection, new_id())
+    assert await venues.packed_plan(connection, made) == b"packed"
+    assert await venues.seating_plan(connection, new_id()) is None
+    assert await venues.packed_plan(connection, new_id()) is None
+    assert await venues.lock_venue(connection, made)
+    assert not await venues.lock_venue(connection, new_id())
 
 
 async def test_a_title_is_unique_among_an_organizers_live_performances(connection: AsyncConnection) -> None:
     mine, other = await organizer(connection), await organizer(connection)
     made = await performance(connection, mine, title="Carmen")
     await performance(connection, other, title="Carmen")
-    with pytest.raises(catalogue.TitleTaken):
+    with pytest.raises(performances.TitleTaken):
         await performance(connection, mine, title="CARMEN")
-    await catalogue.delete_performance(connection, made.id, START)
+    await performances.delete_performance(connection, made.id, START)
     again = await performance(connection, mine, title="carmen")
     tosca = await performance(connection, mine, title="Tosca")
-    assert (await catalogue.change_performance(connection, again.id, {"title": "CARMEN"})).title == "CARMEN"
-    with pytest.raises(catalogue.TitleTaken):
-        await catalogue.change_performance(connection, tosca.id, {"title": "Carmen"})
+    assert (await performances.change_performance(connection, again.id, {"title": "CARMEN"})).title == "CARMEN"
+    with pytest.raises(performances.TitleTaken):
+        await performances.change_performance(connection, tosca.id, {"title": "Carmen"})
 
 
 async def test_a_deleted_performance_takes_its_schedules_along(connection: AsyncConnection) -> None:
     owner = await organizer(connection)
     made, hall = await performance(connection, owner), await venue(connection, owner)
     played = await schedule(connection, made.id, hall)
-    assert await catalogue.any_performance(connection)
-    await catalogue.delete_performance(connection, made.id, START)
-    assert not await catalogue.any_performance(connection)
-    assert await catalogue.performance(connection, made.id) is None
-    assert await catalogue.list_performances(connection, limit=10) == []
-    assert await catalogue.schedule(connection, played) is None
-    assert await catalogue.list_schedules(connection, made.id, limit=10) == []
-    assert await catalogue.place_of(connection, played) == catalogue.Place(made.id, hall)
-    free = await catalogue.conflicting(
+    assert await performances.any_performance(connection)
+    await performances.delete_performance(connection, made.id, START)
+    assert not await performances.any_performance(connection)
+    assert await performances.performance(connection, made.id) is None
+    assert await performances.list_performances(connection, limit=10) == []
+    assert await schedules.schedule(connection, played) is None
+    assert await schedules.list_schedules(connection, made.id, limit=10) == []
+    assert await schedules.place_of(connection, played) == schedules.Place(made.id, hall)
+    free = await schedules.conflicting(
         connection, venue_id=hall, performance_id=made.id, starts_at=START, ends_at=START + timedelta(hours=1)
     )
     assert free == []
@@ -152,9 +152,9 @@ async def test_overlapping_times_are_found(
         "starts_at": START + timedelta(minutes=from_minutes),
         "ends_at": START + timedelta(minutes=to_minutes),
     }
-    assert await catalogue.conflicting(connection, venue_id=hall, **wish) == ([taken] if conflicts else [])
-    assert await catalogue.conflicting(connection, venue_id=elsewhere, **wish) == []
-    assert await catalogue.conflicting(connection, venue_id=hall, **wish, except_id=taken) == []
+    assert await schedules.conflicting(connection, venue_id=hall, **wish) == ([taken] if conflicts else [])
+    assert await schedules.conflicting(connection, venue_id=elsewhere, **wish) == []
+    assert await schedules.conflicting(connection, venue_id=hall, **wish, except_id=taken) == []
 
 
 async def test_a_performance_without_a_duration_counts_as_two_hours(connection: AsyncConnection) -> None:
@@ -164,7 +164,7 @@ async def test_a_performance_without_a_duration_counts_as_two_hours(connection: 
     other = (await performance(connection, owner)).id
     for minutes, conflicts in ((119, [taken]), (120, [])):
         starts_at = START + timedelta(minutes=minutes)
-        found = await catalogue.conflicting(
+        found = await schedules.conflicting(
             connection,
             venue_id=hall,
             performance_id=other,
@@ -183,7 +183,7 @@ async def test_schedules_on_sale_are_found(connection: AsyncConnection) -> None:
     closed = await schedule(connection, made.id, hall, START + 6 * hour, sale_closes_at=START - 9 * hour)
 
     async def on_sale(at: datetime) -> list[str]:
-        found = await catalogue.list_schedules(connection, made.id, on_sale_at=at, limit=10)
+        found = await schedules.list_schedules(connection, made.id, on_sale_at=at, limit=10)
         return [row.id for row in found]
 
     assert await on_sale(START - 10 * hour) == [open_, closed]
@@ -212,8 +212,8 @@ async def test_live_bookings_are_held_and_confirmed_ones(connection: AsyncConnec
                 created_at=START,
             )
         )
-        assert await catalogue.has_live_bookings(connection, schedule_id=sold) is live
-        assert await catalogue.has_live_bookings(connection, performance_id=made.id) is live
+        assert await schedules.has_live_bookings(connection, schedule_id=sold) is live
+        assert await schedules.has_live_bookings(connection, performance_id=made.id) is live
         before = START - timedelta(days=1)
         assert await accounts.has_business(connection, customer, before) is live
         assert not await accounts.has_business(connection, customer, START), "what was played is no business any more"
@@ -227,5 +227,5 @@ async def test_an_organizer_has_business_while_something_is_to_be_played(connect
     planned = await schedule(connection, made.id, hall)
     assert await accounts.has_business(connection, owner, before)
     assert not await accounts.has_business(connection, owner, START)
-    await catalogue.delete_schedule(connection, planned, before)
+    await schedules.delete_schedule(connection, planned, before)
     assert not await accounts.has_business(connection, owner, before)

@@ -10,8 +10,8 @@ and read what was published long ago. So of what was once described
 New types of events, new fields that may be left out and new values of an enumeration are allowed: consumers are told to
 be prepared for them. Whatever else is new in a schema (a limit, a pattern) counts as a break until it stands here.
 
-`python -m tests.persistence.events.event_contract NAME` writes today's description to `contracts/asyncapi-NAME.json`; those
-committed are never written again.
+`python -m tests.persistence.events.event_contract NAME` writes today's description to `contracts/asyncapi-NAME.json`;
+those committed are never written again.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from engine import events
 from engine.booking import Booking, Ending, Status
 from engine.events import AnyEvent, Record, Terms
 from engine.payment import Payment, PaymentStatus
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from persistence.events import cloud_events
 from persistence.events.cloud_events import EventError, asyncapi_document, decode, render
 
@@ -24,7 +24,7 @@ PAYMENT = "01980000-0000-7000-8000-00000000000d"
 CANCELLATION = "01980000-0000-7000-8000-00000000000e"
 AT_MS = 1_795_356_000_123  # 2026-11-22T14:00:00.123Z
 
-PLAN = SeatingPlan.parse(
+PLAN = read_plan(
     {
         "name": "작은 극장",
         "size": {"width": 100, "height": 100},

@@ -14,12 +14,11 @@ import pytest
 
 from engine import commands
 from engine.events import Opened
-from engine.seating_plan import SeatingPlan
+from engine.plan_document import read_plan
 from engine.snapshot import SnapshotError, capture, encode, state_hash
 from engine.state import ScheduleState
 from engine.stored_plan import pack
 from engine.turn import Request, Step, execute
-from persistence.catalogue.catalogue import open_schedule
 from persistence.database.connection import create_engine
 from persistence.journal import history
 from persistence.journal.journal import (
@@ -33,13 +32,14 @@ from persistence.journal.journal import (
     drop_snapshots,
 )
 from persistence.journal.memory import MemoryJournal
+from persistence.journal.opening import open_schedule
 from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 VENUE = "00000000-0000-7000-8000-0000000000bb"
 PERFORMANCE = "00000000-0000-7000-8000-0000000000cc"
-PLAN = SeatingPlan.parse(plan_document())
-LARGER_PLAN = SeatingPlan.parse(plan_document(rows=4))
+PLAN = read_plan(plan_document())
+LARGER_PLAN = read_plan(plan_document(rows=4))
 
 
 def ident(number: int) -> str:

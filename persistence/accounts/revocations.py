@@ -1,0 +1,237 @@
+"""How every worker learns at once that a session was revoked.
+
+The row in Postgres is the truth. Guarantee: when `Revocations.announce` returns, no worker lets the session's access
+tokens through any more. Workers that are subscribed acknowledge. One that is not (Redis away, connection lost) asks the
+row itself and believes an answer for `ROW_TRUST_SECONDS`; where an acknowledgement is missing, `announce` waits out the
+time in which a worker must have noticed that and asked. What a worker missed it reads from Postgres before it trusts
+its own memory again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from persistence.database.connection import is_unavailable
+from persistence.database.ending_tasks import end
+from persistence.database.tables import sessions
+
+CHANNEL = "boxoffice:sessions:revoked"
+ACK_SECONDS = 0.5  # how long a log-out waits for the other workers
+ROW_TRUST_SECONDS = 1.0
+ROWS_REMEMBERED = 10_000
+PING_SECONDS = 1.0
+# By then a worker whose connection is dead without knowing it has missed a ping, and asked the row since.
+UNACKNOWLEDGED_SECONDS = 2 * PING_SECONDS + ROW_TRUST_SECONDS
+CONNECT_SECONDS = 1.0
+RECONNECT_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    """What goes over the channel."""
+
+    sessions: list[str]
+    nonce: str
+    reply_to: str  # the channel that waits for acknowledgements
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+class Revocations:
+    """One worker's knowledge of revoked sessions whose access tokens have not expired yet. `start` it, `stop` it."""
+
+    def __init__(
+        self, database: AsyncEngine, redis_url: str, *, now_ms: Callable[[], int], token_seconds: int, worker: str
+    ) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._token_ms = token_seconds * 1000
+        self._own_channel = f"{CHANNEL}:{worker}:{secrets.token_hex(8)}"
+        # No retry: a subscription that reconnects by itself would hide that messages were missed.
+        self._redis: Redis = Redis.from_url(
+            redis_url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=CONNECT_SECONDS,
+            socket_connect_timeout=CONNECT_SECONDS,
+        )
+        self._revoked: OrderedDict[str, int] = OrderedDict()  # session id → when its last token has expired
+        self._rows: OrderedDict[str, tuple[bool, int]] = OrderedDict()  # session id → (revoked, when it was read)
+        self._awaited: dict[str, _Acknowledgements] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._first_attempt = asyncio.Event()
+        self.live = False  # subscribed, and everything missed was read from Postgres
+
+    async def start(self) -> None:
+        """Begins to listen. Returns when the first attempt is through, successful or not."""
+        self._task = asyncio.create_task(self._listen())
+        await self._first_attempt.wait()
+
+    async def stop(self) -> None:
+        """Stops listening and lets go of connections."""
+        if self._task is not None:
+            await end([self._task])
+        await self._redis.aclose()
+
+    async def is_revoked(self, session_id: str) -> bool:
+        """Whether the session's tokens are to be refused. Costs a look-up in memory while Redis is there."""
+        if session_id in self._revoked:
+            return True
+        if self.live:
+            return False
+        now_ms = self._now_ms()
+        known = self._rows.get(session_id)
+        if known is None or now_ms - known[1] >= ROW_TRUST_SECONDS * 1000:
+            known = (await self._row_is_revoked(session_id), now_ms)
+            self._rows[session_id] = known
+            self._rows.move_to_end(session_id)
+            if len(self._rows) > ROWS_REMEMBERED:
+                self._rows.popitem(last=False)
+        return known[0]
+
+    async def announce(self, session_ids: Iterable[str]) -> None:
+        """Tells every worker, after the rows were committed; returns when all know or must have asked Postgres."""
+        ids = list(session_ids)
+        if not ids:
+            return
+        self._remember(ids)
+        if not await self._acknowledged_by_all(ids):
+            logger.warning(
+                "a revocation was not acknowledged by every worker; waiting until they must have asked Postgres"
+            )
+            await asyncio.sleep(UNACKNOWLEDGED_SECONDS)
+
+    async def _acknowledged_by_all(self, ids: list[str]) -> bool:
+        if not self.live:
+            return False  # nobody would hear the acknowledgements
+        message = _Message(ids, secrets.token_hex(8), self._own_channel)
+        awaited = self._awaited[message.nonce] = _Acknowledgements()
+        try:
+            async with asyncio.timeout(ACK_SECONDS):
+                awaited.expect(await self._redis.publish(CHANNEL, _encode(message)))
+                await awaited.complete.wait()
+                return True
+        except (TimeoutError, RedisError, OSError):
+            return False
+        finally:
+            del self._awaited[message.nonce]
+
+    async def _row_is_revoked(self, session_id: str) -> bool:
+        async with self._database.connect() as connection:
+            query = sa.select(sessions.c.revoked_at.is_not(None)).where(sessions.c.id == session_id)
+            revoked = (await connection.execute(query)).scalar_one_or_none()
+        return revoked is None or bool(revoked)
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+    async def _listen(self) -> None:
+        while True:
+            try:
+                pubsub = self._redis.pubsub()
+                try:
+                    await self._subscribe(pubsub)
+                    await self._receive(pubsub)
+                finally:
+                    self.live = False
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+            except (RedisError, OSError) as error:
+                logger.warning("revocations are read from Postgres until Redis is back: %s", error)
+            except Exception as error:
+                # Rows decide until this works again: safe, only slower. Ending the task would make that last for ever.
+                if is_unavailable(error):
+                    logger.warning("cannot read revocations: %s", error)
+                else:
+                    logger.exception("listening for revocations failed")
+            finally:
+                self._first_attempt.set()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _subscribe(self, pubsub: PubSub) -> None:
+        await pubsub.subscribe(CHANNEL, self._own_channel)
+        confirmed = 0
+        while confirmed < 2:
+            message = await pubsub.get_message(timeout=CONNECT_SECONDS)
+            if message is None:
+                raise OSError("no answer to SUBSCRIBE")
+            confirmed += message["type"] == "subscribe"
+        # Only now: what is revoked from here on is announced, what was revoked before has its row.
+        since = datetime.fromtimestamp((self._now_ms() - self._token_ms) / 1000, UTC)
+        async with self._database.connect() as connection:
+            query = sa.select(sessions.c.id).where(sessions.c.revoked_at > since)
+            self._remember((await connection.execute(query)).scalars())
+        self._rows.clear()
+        self.live = True
+        self._first_attempt.set()
+
+    async def _receive(self, pubsub: PubSub) -> None:
+        silent = False
+        while True:
+            message = await pubsub.get_message(timeout=PING_SECONDS)
+            if message is None:
+                if silent:
+                    raise OSError("Redis does not answer")
+                silent = True
+                await pubsub.ping()
+                continue
+            silent = False
+            if message["type"] == "message":
+                await self._handle(message)
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        if message["channel"] == self._own_channel.encode():
+            awaited = self._awaited.get(message["data"].decode())
+            if awaited is not None:
+                awaited.add()
+            return
+        try:
+            revoked = _decode(message["data"])
+        except msgspec.MsgspecError:
+            logger.warning("something else than a revocation was published on %s", CHANNEL)
+            return
+        self._remember(revoked.sessions)
+        await self._redis.publish(revoked.reply_to, revoked.nonce)
+
+    def _remember(self, ids: Iterable[str]) -> None:
+        now_ms = self._now_ms()
+        for session_id in ids:
+            self._revoked[session_id] = now_ms + self._token_ms
+            self._revoked.move_to_end(session_id)
+        while self._revoked and next(iter(self._revoked.values())) < now_ms:
+            self._revoked.popitem(last=False)
+
+
+class _Acknowledgements:
+    """Counts them; they may come before it is known how many there must be."""
+
+    def __init__(self) -> None:
+        self.complete = asyncio.Event()
+        self._expected: int | None = None
+        self._received = 0
+
+    def expect(self, count: int) -> None:
+        self._expected = count
+        self._settle()
+
+    def add(self) -> None:
+        self._received += 1
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._expected is not None and self._received >= self._expected:
+            self.complete.set()

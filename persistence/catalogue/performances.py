@@ -1,0 +1,140 @@
+"""Performances. Plain rows in, plain rows out.
+
+Deleted ones keep their rows, because bookings refer to them, and are found by nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.database.connection import violated
+from persistence.database.tables import (
+    performances,
+    schedules,
+)
+
+DEFAULT_DURATION_MINUTES = 120
+
+
+class TitleTaken(Exception):
+    """The organizer has a live performance with this title."""
+
+
+class PerformanceRow(Struct, frozen=True, kw_only=True):
+    """A performance as stored."""
+
+    id: str
+    organizer_id: str
+    venue_id: str | None
+    title: str
+    description: str | None
+    category: str | None
+    duration_minutes: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+_PERFORMANCE = tuple(performances.c[name] for name in PerformanceRow.__struct_fields__)
+_LIVE_PERFORMANCE = performances.c.deleted_at.is_(None)
+
+
+async def create_performance(
+    connection: AsyncConnection, *, performance_id: str, organizer_id: str, values: Mapping[str, object]
+) -> PerformanceRow:
+    """A new performance. Raises `TitleTaken`."""
+    created = await connection.execute(
+        insert(performances)
+        .values(id=performance_id, organizer_id=organizer_id, **values)
+        .on_conflict_do_nothing()
+        .returning(*_PERFORMANCE)
+    )
+    row = created.one_or_none()
+    if row is None:
+        raise TitleTaken
+    return PerformanceRow(**row._mapping)
+
+
+async def performance(connection: AsyncConnection, performance_id: str, *, lock: bool = False) -> PerformanceRow | None:
+    """The performance with this id; with `lock`, nobody else changes it until this transaction ends."""
+    query = sa.select(*_PERFORMANCE).where(performances.c.id == performance_id, _LIVE_PERFORMANCE)
+    if lock:
+        query = query.with_for_update(key_share=True)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else PerformanceRow(**row._mapping)
+
+
+async def change_performance(
+    connection: AsyncConnection, performance_id: str, values: Mapping[str, object]
+) -> PerformanceRow:
+    """Changes a locked performance. Raises `TitleTaken`, after which the transaction is over."""
+    statement = (
+        performances.update()
+        .where(performances.c.id == performance_id, _LIVE_PERFORMANCE)
+        .values(**values, updated_at=sa.func.now())
+        .returning(*_PERFORMANCE)
+    )
+    try:
+        return PerformanceRow(**(await connection.execute(statement)).one()._mapping)
+    except sa.exc.IntegrityError as error:
+        if violated(error) == "uq_performances_organizer_title":
+            raise TitleTaken from error
+        raise
+
+
+async def delete_performance(connection: AsyncConnection, performance_id: str, at: datetime) -> None:
+    """Takes the performance and its schedules out of the catalogue."""
+    await connection.execute(
+        performances.update()
+        .where(performances.c.id == performance_id, _LIVE_PERFORMANCE)
+        .values(deleted_at=at, updated_at=at)
+    )
+    await connection.execute(
+        schedules.update()
+        .where(schedules.c.performance_id == performance_id, schedules.c.deleted_at.is_(None))
+        .values(deleted_at=at, updated_at=at)
+    )
+
+
+async def any_performance(connection: AsyncConnection) -> bool:
+    """Whether anything is registered at all."""
+    return bool((await connection.execute(sa.select(sa.exists().where(_LIVE_PERFORMANCE)))).scalar_one())
+
+
+async def list_performances(
+    connection: AsyncConnection,
+    *,
+    search: str | None = None,
+    category: str | None = None,
+    organizer_id: str | None = None,
+    starts_from: datetime | None = None,
+    starts_before: datetime | None = None,
+    before_id: str | None = None,
+    limit: int,
+) -> list[PerformanceRow]:
+    """Performances, newest first. A time range means: with a schedule that starts in it."""
+    query = sa.select(*_PERFORMANCE).where(_LIVE_PERFORMANCE).order_by(performances.c.id.desc()).limit(limit)
+    if search:
+        query = query.where(
+            performances.c.title.icontains(search, autoescape=True)
+            | performances.c.description.icontains(search, autoescape=True)
+        )
+    if category:
+        query = query.where(sa.func.lower(performances.c.category) == sa.func.lower(category))
+    if organizer_id:
+        query = query.where(performances.c.organizer_id == organizer_id)
+    if starts_from or starts_before:
+        within = sa.exists().where(schedules.c.performance_id == performances.c.id, schedules.c.deleted_at.is_(None))
+        if starts_from:
+            within = within.where(schedules.c.starts_at >= starts_from)
+        if starts_before:
+            within = within.where(schedules.c.starts_at < starts_before)
+        query = query.where(within)
+    if before_id:
+        query = query.where(performances.c.id < before_id)
+    return [PerformanceRow(**row._mapping) for row in await connection.execute(query)]

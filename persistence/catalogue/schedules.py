@@ -1,0 +1,183 @@
+"""Schedules: when a performance is given, where, and on which terms. Plain rows in, plain rows out.
+
+Deleted ones keep their rows, because bookings refer to them, and are found by nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
+from persistence.database.tables import (
+    LIVE,
+    TIME,
+    UUID,
+    bookings,
+    performances,
+    schedule_heads,
+    schedules,
+)
+
+
+class ScheduleRow(Struct, frozen=True, kw_only=True):
+    """A schedule as stored, with what its performance and its journal say about it."""
+
+    id: str
+    performance_id: str
+    venue_id: str
+    starts_at: datetime
+    currency: str
+    prices: dict[str, int]
+    sale_opens_at: datetime | None
+    sale_closes_at: datetime | None
+    max_seats_per_customer: int | None
+    hold_seconds: int
+    waiting_room: bool
+    refund_policy: list[dict[str, int]]  # as in the column
+    cancelled_at: datetime | None
+    cancellation_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    organizer_id: str
+    duration_minutes: int
+    seq: int  # the journal's last position; 1: nothing has ever been sold
+
+    @property
+    def closes_at(self) -> datetime:
+        """When the sale ends: at the start unless something else was said."""
+        return self.sale_closes_at or self.starts_at
+
+
+_DURATION = sa.func.coalesce(performances.c.duration_minutes, DEFAULT_DURATION_MINUTES)
+_LIVE_SCHEDULE = schedules.c.deleted_at.is_(None)
+_SCHEDULE = tuple(
+    schedules.c[name]
+    for name in ScheduleRow.__struct_fields__
+    if name not in ("organizer_id", "duration_minutes", "seq")
+)
+_SCHEDULES = (
+    sa.select(*_SCHEDULE, performances.c.organizer_id, _DURATION.label("duration_minutes"), schedule_heads.c.seq)
+    .select_from(
+        schedules.join(performances, performances.c.id == schedules.c.performance_id).join(
+            schedule_heads, schedule_heads.c.schedule_id == schedules.c.id
+        )
+    )
+    .where(_LIVE_SCHEDULE)
+)
+
+
+async def create_schedule(connection: AsyncConnection, *, schedule_id: str, values: Mapping[str, object]) -> None:
+    """A new schedule's row; `open_schedule` writes its journal in the same transaction."""
+    await connection.execute(schedules.insert().values(id=schedule_id, **values))
+
+
+async def schedule(connection: AsyncConnection, schedule_id: str) -> ScheduleRow | None:
+    """The schedule with this id."""
+    row = (await connection.execute(_SCHEDULES.where(schedules.c.id == schedule_id))).one_or_none()
+    return None if row is None else ScheduleRow(**row._mapping)
+
+
+async def schedules_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[ScheduleRow]:
+    """These schedules, by start."""
+    query = _SCHEDULES.where(schedules.c.id.in_(ids)).order_by(schedules.c.starts_at, schedules.c.id)
+    return [ScheduleRow(**row._mapping) for row in await connection.execute(query)]
+
+
+async def list_schedules(
+    connection: AsyncConnection,
+    performance_id: str,
+    *,
+    starts_from: datetime | None = None,
+    starts_before: datetime | None = None,
+    on_sale_at: datetime | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int,
+) -> list[ScheduleRow]:
+    """A performance's schedules by start; with `on_sale_at`, those whose sale is open at that moment."""
+    query = _SCHEDULES.where(schedules.c.performance_id == performance_id)
+    if starts_from:
+        query = query.where(schedules.c.starts_at >= starts_from)
+    if starts_before:
+        query = query.where(schedules.c.starts_at < starts_before)
+    if on_sale_at:
+        closes_at = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
+        opened = schedules.c.sale_opens_at.is_(None) | (schedules.c.sale_opens_at <= on_sale_at)
+        query = query.where(opened, closes_at > on_sale_at, schedules.c.cancelled_at.is_(None))
+    if after:
+        last = sa.tuple_(sa.literal(after[0], TIME), sa.literal(after[1], UUID))
+        query = query.where(sa.tuple_(schedules.c.starts_at, schedules.c.id) > last)
+    query = query.order_by(schedules.c.starts_at, schedules.c.id).limit(limit)
+    return [ScheduleRow(**row._mapping) for row in await connection.execute(query)]
+
+
+async def change_schedule(connection: AsyncConnection, schedule_id: str, values: Mapping[str, object]) -> None:
+    """Changes what the schedule's actor does not care about; terms of sale go through the actor."""
+    await connection.execute(
+        schedules.update()
+        .where(schedules.c.id == schedule_id, _LIVE_SCHEDULE)
+        .values(**values, updated_at=sa.func.now())
+    )
+
+
+async def delete_schedule(connection: AsyncConnection, schedule_id: str, at: datetime) -> None:
+    """Takes the schedule out of the catalogue."""
+    await connection.execute(
+        schedules.update().where(schedules.c.id == schedule_id, _LIVE_SCHEDULE).values(deleted_at=at, updated_at=at)
+    )
+
+
+async def conflicting(
+    connection: AsyncConnection,
+    *,
+    venue_id: str,
+    performance_id: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    except_id: str | None = None,
+) -> list[str]:
+    """Schedules that hold the venue at an overlapping time, or the performance at the same start."""
+    other_ends_at = schedules.c.starts_at + sa.func.make_interval(0, 0, 0, 0, 0, _DURATION)
+    same_place = (schedules.c.venue_id == venue_id) & (schedules.c.starts_at < ends_at) & (other_ends_at > starts_at)
+    same_time = (schedules.c.performance_id == performance_id) & (schedules.c.starts_at == starts_at)
+    query = (
+        sa.select(schedules.c.id)
+        .select_from(schedules.join(performances, performances.c.id == schedules.c.performance_id))
+        .where(_LIVE_SCHEDULE, schedules.c.cancelled_at.is_(None), same_place | same_time)
+        .order_by(schedules.c.starts_at)
+        .limit(10)
+    )
+    if except_id:
+        query = query.where(schedules.c.id != except_id)
+    return list((await connection.execute(query)).scalars())
+
+
+async def has_live_bookings(
+    connection: AsyncConnection, *, schedule_id: str | None = None, performance_id: str | None = None
+) -> bool:
+    """Whether anybody holds or owns seats."""
+    if schedule_id is not None:
+        concerned = bookings.c.schedule_id == schedule_id
+    else:
+        of_performance = sa.select(schedules.c.id).where(schedules.c.performance_id == performance_id, _LIVE_SCHEDULE)
+        concerned = bookings.c.schedule_id.in_(of_performance)
+    query = sa.select(sa.exists().where(concerned, bookings.c.status.in_(LIVE)))
+    return bool((await connection.execute(query)).scalar_one())
+
+
+class Place(Struct, frozen=True):
+    """What a schedule is sold for and where. Never changes."""
+
+    performance_id: str
+    venue_id: str
+
+
+async def place_of(connection: AsyncConnection, schedule_id: str) -> Place | None:
+    """Where a schedule belongs, deleted or not: its bookings are still shown."""
+    query = sa.select(schedules.c.performance_id, schedules.c.venue_id).where(schedules.c.id == schedule_id)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Place(**row._mapping)

@@ -1,0 +1,95 @@
+"""Venues: the houses that are sold, each with its seating plan. Plain rows in, plain rows out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.database.tables import (
+    venues,
+)
+
+
+class VenueRow(Struct, frozen=True, kw_only=True):
+    """A venue without its seating plan."""
+
+    id: str
+    organizer_id: str
+    name: str
+    plan_digest: str
+    capacity: int
+    created_at: datetime
+
+
+_VENUE = tuple(venues.c[name] for name in VenueRow.__struct_fields__)
+
+
+async def create_venue(
+    connection: AsyncConnection,
+    *,
+    venue_id: str,
+    organizer_id: str,
+    name: str,
+    seating_plan: str,
+    packed_plan: bytes,
+    plan_digest: str,
+    capacity: int,
+) -> VenueRow:
+    """A new venue, its plan as JSON text and as it is stored. The plan never changes: schedules are sold by it."""
+    created = await connection.execute(
+        venues.insert()
+        .values(
+            id=venue_id,
+            organizer_id=organizer_id,
+            name=name,
+            seating_plan=sa.cast(sa.literal(seating_plan, sa.Text), JSONB),
+            packed_plan=packed_plan,
+            plan_digest=plan_digest,
+            capacity=capacity,
+        )
+        .returning(*_VENUE)
+    )
+    return VenueRow(**created.one()._mapping)
+
+
+async def venue(connection: AsyncConnection, venue_id: str) -> VenueRow | None:
+    """The venue with this id."""
+    row = (await connection.execute(sa.select(*_VENUE).where(venues.c.id == venue_id))).one_or_none()
+    return None if row is None else VenueRow(**row._mapping)
+
+
+async def list_venues(
+    connection: AsyncConnection, *, search: str | None, before_id: str | None, limit: int
+) -> list[VenueRow]:
+    """Venues, newest first."""
+    query = sa.select(*_VENUE).order_by(venues.c.id.desc()).limit(limit)
+    if search:
+        query = query.where(venues.c.name.icontains(search, autoescape=True))
+    if before_id:
+        query = query.where(venues.c.id < before_id)
+    return [VenueRow(**row._mapping) for row in await connection.execute(query)]
+
+
+async def seating_plan(connection: AsyncConnection, venue_id: str) -> str | None:
+    """The venue's seating plan as JSON text: some megabytes that are not to be decoded on anybody's event loop."""
+    query = sa.select(sa.cast(venues.c.seating_plan, sa.Text)).where(venues.c.id == venue_id)
+    document: str | None = (await connection.execute(query)).scalar_one_or_none()
+    return document
+
+
+async def packed_plan(connection: AsyncConnection, venue_id: str) -> bytes | None:
+    """The venue's seating plan in its stored form, where it has one."""
+    query = sa.select(venues.c.packed_plan).where(venues.c.id == venue_id)
+    packed: bytes | None = (await connection.execute(query)).scalar_one_or_none()
+    return packed
+
+
+async def lock_venue(connection: AsyncConnection, venue_id: str) -> bool:
+    """Keeps the venue's calendar to this transaction until it ends; False if there is no such venue."""
+    # NO KEY UPDATE leaves foreign key checks alone.
+    query = sa.select(venues.c.id).where(venues.c.id == venue_id).with_for_update(key_share=True)
+    return (await connection.execute(query)).one_or_none() is not None

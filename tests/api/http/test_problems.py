@@ -196,7 +196,7 @@ async def test_an_unexpected_error_tells_nothing(worker: Worker, monkeypatch: py
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret ingredient")
 
-    monkeypatch.setattr("persistence.catalogue.catalogue.venue", broken)
+    monkeypatch.setattr("persistence.catalogue.venues.venue", broken)
     answer = await worker.http.get("/v1/venues/01a203e0-5bc8-779f-ba49-d4cbdeab5127")
     problem(answer, 500, "internal_error")
     assert "ingredient" not in answer.text

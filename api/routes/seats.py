@@ -23,9 +23,15 @@ from persistence.journal.journal import UnknownSchedule
 async def closing_pages(app: FastAPI) -> AsyncIterator[None]:
     """The part of the application's lifespan that is this noun's own."""
     yield
+    end_streams(app)
     if hasattr(app.state, "seat_pages"):
-        app.state.seat_pages.close()
         del app.state.seat_pages
+
+
+def end_streams(app: FastAPI) -> None:
+    """Ends every stream of this worker, which a server that stops would wait for."""
+    if hasattr(app.state, "seat_pages"):
+        app.state.seat_pages.stop()
 
 
 router = APIRouter(tags=["seats"], lifespan=closing_pages)

@@ -2,7 +2,7 @@
 
 A version is written out, compressed and framed once, however many ask for it. A large house is written out again only
 after five times what the last time took (25 ms for 15,000 seats), so that a crowd of readers cannot starve the sale.
-Streams are bounded in number, and end as soon as the server is told to stop.
+Streams are bounded in number, and end when the worker leaves.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import signal
-import threading
 import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from hashlib import blake2b
-from types import FrameType
 from typing import Generic, TypeVar
 
 import msgspec
@@ -203,7 +200,6 @@ class SeatPages:
         self._pages: Kept[Page] = Kept(PAGES_BYTES)
         self._counts: Kept[Page] = Kept(SCHEDULES_KEPT)
         self._frames: Kept[bytes] = Kept(FRAMES_BYTES)
-        self._handlers: dict[int, Callable[[int, FrameType | None], object]] = {}  # those that were there before ours
 
     async def seats(self, schedule_id: str, known: str) -> Page | str:
         """The whole house, or its ETag for a client that has it already."""
@@ -242,7 +238,6 @@ class SeatPages:
             raise Problem("overloaded", retry_after=STREAM_RETRY_AFTER_SECONDS)
         sheet = await self._sheet(await self._offer(schedule_id))
         await self.views.view(schedule_id)
-        self._hear_signals()
         return Stream(self, schedule_id, sheet, after)
 
     def stop(self) -> None:
@@ -250,31 +245,6 @@ class SeatPages:
         self.stopping = True
         for stream in self.streams:
             stream.end()
-
-    def close(self) -> None:
-        """Stops, and leaves signals to whoever handled them before."""
-        self.stop()
-        for number, handler in self._handlers.items():
-            if signal.getsignal(number) == self._on_signal:
-                signal.signal(number, handler)
-
-    def _hear_signals(self) -> None:
-        """Listens to the signals that stop a server, besides the server.
-
-        A server that stops waits for open responses before it tells the application, so streams must hear of it
-        earlier. Done with the first stream: the server sets its own handlers as late as at the end of its start.
-        """
-        if self._handlers or threading.current_thread() is not threading.main_thread():
-            return
-        self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if callable(handler := signal.getsignal(number)):
-                self._handlers[number] = handler
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self.stop)
-        self._handlers[number](number, frame)
 
     def frame(self, sheet: Sheet, change: SeatView | SeatDelta) -> bytes:
         """The change as an event, written out once for all streams that are equally far."""

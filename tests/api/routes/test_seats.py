@@ -7,10 +7,10 @@ import contextlib
 import gzip
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ from starlette.types import Lifespan
 
 from actors.seats.seat_views import SeatViews
 from api.http.problems import Problem, answer
-from api.routes.seats import Counts, Seats, closing_pages, router
+from api.routes.seats import Counts, Seats, end_streams, router
 from api.server.door import Rescue
 from api.server.worker import Worker
 from api.views import seats
@@ -139,7 +139,7 @@ async def world() -> AsyncIterator[World]:
     world = World()
     await world.views.start()
     yield world
-    world.pages.close()
+    world.pages.stop()
     await world.views.stop()
 
 
@@ -561,21 +561,6 @@ async def called(stream: Stream) -> None:
 
 
 # --- stopping the server ----------------------------------------------------------------------------------------------
-async def test_a_signal_ends_streams_and_goes_on_to_the_server(world: World) -> None:
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
-    try:
-        the_servers = signal.getsignal(signal.SIGTERM)
-        async with closing_pages(world.app):
-            await world.pages.stream(world.schedule_id, None)
-            os.kill(os.getpid(), signal.SIGTERM)
-            await until(lambda: world.pages.stopping)
-        assert heard == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGTERM) is the_servers
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 async def test_an_open_stream_does_not_hold_up_a_server_that_is_told_to_stop() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     root = Path(seats.__file__).parents[2]
@@ -621,8 +606,9 @@ def serve(descriptor: int) -> None:
         yield
         await world.views.stop()
 
-    config = uvicorn.Config(application(lifespan), loop="uvloop", http="httptools", log_config=None)
-    Worker(config, None).run(sockets=[socket.socket(fileno=descriptor)])
+    app = application(lifespan)
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None)
+    Worker(config, None, partial(end_streams, app)).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 # --- the running system -----------------------------------------------------------------------------------------------

@@ -37,8 +37,7 @@ from engine.turn import Step
 from persistence.bookings import refunds
 from persistence.bookings.bookings import find_booking
 from persistence.bookings.payments import PaymentRow, find_payment
-from persistence.events.feed import MemoryEventFeed
-from persistence.events.log import EventLog, LogUnavailable, MemoryEventLog
+from persistence.events.log import EventLog, LogUnavailable
 from persistence.journal.journal import drop_snapshots
 from persistence.journal.rows import Rows
 from persistence.providers.provider import (
@@ -194,8 +193,7 @@ class Repair:
 
     async def _count_again(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
-            feed = MemoryEventFeed(MemoryEventLog())  # nothing comes of it: everything is read from the journal
-            await Replay(self._pool, self._reconciler.journal, Sales(), feed).again(schedule_id)
+            await Replay(self._pool, self._reconciler.journal, Sales()).again(schedule_id)
         return [("its sales figures are made again from the journal", not dry_run)]
 
     async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:

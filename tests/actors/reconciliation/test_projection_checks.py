@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from actors.receivers.receiver import Receiver
 from actors.receivers.sales import Sales
+from actors.receivers.taker import Taker
 from actors.reconciliation.receiver_checks import NAME, TAKEN_WITHIN_MS
 from engine import commands as c
 from engine.refusals import Refusal
 from persistence.database.pools import Connection
 from persistence.events.cloud_events import EventEnvelope
-from persistence.events.feed import MemoryEventFeed
 from tests.support.examined import Examined, Past, check, examined_schedule, named
 from tests.support.sale import small_plan
 
@@ -24,14 +23,14 @@ class Watched:
     def __init__(self, house: Examined, past: Past) -> None:
         self.house = house
         self.past = past
-        self.receiver = self.service(Sales())
+        self.taker = self.service(Sales())
 
-    def service(self, service: Sales) -> Receiver:
-        return Receiver(service, self.house.pool, self.house.journal, MemoryEventFeed(self.house.log))
+    def service(self, service: Sales) -> Taker:
+        return Taker(service, self.house.pool, self.house.journal)
 
     async def take(self, until: int | None = None) -> None:
         seq, _ = await self.house.head()
-        await self.receiver.catch_up(self.house.schedule_id, until or seq)
+        await self.taker.catch_up(self.house.schedule_id, until or seq)
 
     async def offenders(self) -> Sequence[str]:
         """To blame, when this check alone does not hold."""
@@ -197,7 +196,7 @@ async def test_events_that_were_parked_are_named_and_what_they_left_out(watched:
                 raise ValueError("indigestible")
             await super().take(connection, events)
 
-    watched.receiver = watched.service(Choking())
+    watched.taker = watched.service(Choking())
     await watched.take()
     offenders = await watched.offenders()
     assert any(each.startswith("sales: 4 events are parked, the first of version ") for each in offenders), offenders

@@ -4,24 +4,24 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LAYERS := engine persistence actors api loadtest
 # Extra arguments for the program behind a target: make run ARGS="--port 9000"
 ARGS ?=
-# A start is nine Pythons that import much the same. What they import is kept compiled, whatever the environment says:
-# otherwise each of them compiles all of it anew, which makes a start two to three times as long.
-unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test test-long demo check bench bench-engine clean
+.PHONY: help install run test test-long demo check pages bench bench-engine clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Set up .venv with the locked dependencies
+install: pages ## Set up .venv with the locked dependencies, and build the pages
 
-run: $(STAMP) ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
+# Only if a source has changed. Without npm there are no pages, and everything else.
+pages: $(STAMP)
+	@$(BIN)/python -m api.web.building || true
+
+run: pages ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
 	@exec $(BIN)/boxoffice up --demo $(ARGS)
 
-test: $(STAMP) ## Run the whole test suite, integration included
+test: pages ## Run the whole test suite, integration included
 	@exec $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-long: $(STAMP) ## Run the few tests that take long for what quicker ones show in the small
@@ -37,11 +37,12 @@ bench-engine: $(STAMP) ## Measure the engine alone, piece by piece, in CPU time
 	@exec $(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-timer=time.process_time --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds $(ARGS)
 
-check: $(STAMP) ## Lint, format, types, layers, compose file
+check: $(STAMP) ## Lint, format, types, layers, pages, compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m api.web.building --check
 	@if docker compose version >/dev/null 2>&1; then \
 		echo "docker compose config -q"; docker compose config -q; \
 	else \
@@ -49,6 +50,7 @@ check: $(STAMP) ## Lint, format, types, layers, compose file
 	fi
 
 clean: ## Remove .venv and caches; the data in .boxoffice stays
+	rm -rf api/web/node_modules api/web/built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -77,6 +79,5 @@ $(STAMP): pyproject.toml uv.lock
 			$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
 		fi; \
 	fi; \
-	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never "$$uv" sync --frozen --inexact --compile-bytecode --python $(BIN)/python; \
-	$(BIN)/python -m compileall -q $(LAYERS); \
+	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never "$$uv" sync --frozen --inexact --python $(BIN)/python; \
 	touch $@

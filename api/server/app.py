@@ -52,6 +52,7 @@ from api.routes import (
 )
 from api.server.door import BodyGuard, Rescue, Watch
 from api.server.express import Express
+from api.web.served import Pages
 
 DESCRIPTION = """
 Sell seats: register a performance, open schedules for sale, hold seats, pay, cancel.
@@ -96,12 +97,12 @@ ROUTERS = (
 
 
 class Application(FastAPI):
-    """FastAPI, with two layers of ours around all of its own: most requests of a sale go no further in."""
+    """FastAPI, with three layers of ours around all of its own: most requests of a sale go no further in."""
 
     own_routes: Sequence[APIRoute] = ()
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Watch(Express(super().build_middleware_stack(), self.own_routes))
+        return Watch(Pages(Express(super().build_middleware_stack(), self.own_routes)))
 
 
 def create_app(settings: Settings) -> FastAPI:

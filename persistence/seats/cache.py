@@ -120,9 +120,6 @@ class SeatCache(Protocol):
     async def get(self, schedule_id: str) -> SeatView | None:
         """The stored view; None when there is none."""
 
-    async def forget(self, schedule_id: str) -> None:
-        """Drops what is stored of a schedule: its next view is stored whatever its version."""
-
     def deltas(self) -> AbstractAsyncContextManager[AsyncIterator[SeatDelta]]:
         """Listens to every announcement. Entered means subscribed: from then on nothing is missed in silence."""
 
@@ -160,8 +157,8 @@ class MemorySeatCache:
         for queue in self._listeners:
             queue.put_nowait(None)
 
-    def lose_everything(self) -> None:
-        """It comes back empty, as Redis does."""
+    def forget(self) -> None:
+        """Everything stored is lost."""
         self._views.clear()
 
     def _check(self) -> None:
@@ -188,10 +185,6 @@ class MemorySeatCache:
         self._check()
         stored = self._views.get(schedule_id)
         return None if stored is None else decode_view(stored)
-
-    async def forget(self, schedule_id: str) -> None:
-        self._check()
-        self._views.pop(schedule_id, None)
 
     @asynccontextmanager
     async def deltas(self) -> AsyncIterator[AsyncIterator[SeatDelta]]:

@@ -314,11 +314,13 @@ class Examined:
         return report
 
     async def mend(self, report: Report, *, dry_run: bool = False, log: bool = True) -> list[Mended]:
-        return await self.repair(log=log).mend(report, dry_run=dry_run)
+        async def forget(schedule_id: str) -> None:
+            self.cache.forget()
 
-    def repair(self, *, log: bool = True) -> Repair:
         providers = {self.provider.name: self.provider}
-        return Repair(self.pool, self.engine, self.gateway, self.reconciler, providers, self.log if log else None)
+        used = self.log if log else None
+        repair = Repair(self.pool, self.engine, self.gateway, self.reconciler, providers, forget, used)
+        return await repair.mend(report, dry_run=dry_run)
 
     async def dry_run(self, report: Report) -> list[Mended]:
         """A dry run, which must change nothing."""

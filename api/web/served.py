@@ -1,0 +1,238 @@
+"""Serves the built pages from memory, ahead of the application's own routes.
+
+Every file is read at start with the compressed forms that the build made, so that an answer is a look-up. Hashed names
+are cached for ever; the shell, which names them, is asked about every time and mostly answered with 304. Addresses that
+people share get a head of their own (`sharing`). Where nothing is built the API serves all the same, and a page says
+how to build.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import cramjam
+from msgspec import Struct
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.http.models import UUID_FORM
+from api.web.building import BUILT, DIGEST
+from api.web.sharing import Sharing
+
+# No script, style or connection but our own. The one policy for markup is Svelte's, which makes its templates from the
+# compiler's constants.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
+)
+SECURITY = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_FIRST = "no-cache"
+KINDS = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+    ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+    ".png": "image/png",
+}
+HTML = KINDS[".html"]
+
+ID = UUID_FORM.pattern
+# Which page is at which address, by the source file of its component. `src/routes.ts` says the same to the browser.
+PAGES: tuple[tuple[str, str], ...] = (
+    (r"/", "src/customer/Home.svelte"),
+    (rf"/p/({ID})", "src/customer/Performance.svelte"),
+    (rf"/s/({ID})", "src/customer/Seats.svelte"),
+    (r"/b/[^/]+", "src/customer/Booking.svelte"),
+    (r"/bookings", "src/customer/Bookings.svelte"),
+    (r"/account", "src/customer/Account.svelte"),
+    (r"/login", "src/customer/LogIn.svelte"),
+    (r"/signup", "src/customer/SignUp.svelte"),
+    (r"/forgotten", "src/customer/Forgotten.svelte"),
+    (r"/password-resets/[^/]+", "src/customer/NewPassword.svelte"),
+    (r"/email-confirmations/[^/]+", "src/customer/ConfirmEmail.svelte"),
+    (r"/(?:p|s)/[^/]+", ""),  # an id that cannot be one: the page says so
+)
+SHARED = {"src/customer/Performance.svelte": "performance", "src/customer/Seats.svelte": "schedule"}
+VERSION_PATH = "/pages-version"
+BROTLI_LEVEL_AT_ONCE = 5  # of a shell made for one address: a third of a millisecond
+
+NOT_BUILT = """\
+<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Boxoffice</title>
+<h1>The pages are not built</h1>
+<p>The API works: <a href="/docs">/docs</a>. What is missing is what <code>make install</code> builds last, with
+libraries from npm, which was out of reach then. Once it can be reached: <code>make install</code>, and start again.</p>
+
+<h2 lang="ko">화면이 아직 만들어지지 않았습니다</h2>
+<p lang="ko">API는 작동합니다: <a href="/docs">/docs</a>. 화면은 <code>make install</code>이 마지막에 npm 라이브러리로
+만드는데, 그때 npm에 연결할 수 없었습니다.
+연결되면 <code>make install</code>을 다시 실행하고 서버를 다시 시작하세요.</p>
+"""
+
+
+class Answer(Struct, frozen=True):
+    """A body in every coding it has, with the headers of each."""
+
+    etag: bytes
+    codings: Mapping[str, tuple[list[tuple[bytes, bytes]], bytes]]  # "" is the body as it is
+    unchanged: list[tuple[bytes, bytes]]  # the headers of a 304
+
+
+def made(body: bytes, kind: str, caching: str, forms: Mapping[str, bytes], extra: Mapping[str, str] = {}) -> Answer:
+    """The answer that a body is sent as; `forms` has its compressed forms by the name of their coding."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+    common = {"etag": etag, "cache-control": caching, "vary": "accept-encoding", **extra}
+
+    def headers(values: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        return [(name.encode(), value.encode()) for name, value in values.items()]
+
+    codings = {}
+    for coding, packed in {"": body, **forms}.items():
+        named = {"content-encoding": coding} if coding else {}
+        lengths = {"content-type": kind, "content-length": str(len(packed))}
+        codings[coding] = (headers(common | lengths | named), packed)
+    return Answer(etag.encode(), codings, headers(common))
+
+
+class Shell:
+    """The page without its content: what differs from address to address is its head."""
+
+    def __init__(self, built: Path) -> None:
+        self.version = (built / DIGEST).read_text()[:16]
+        self._manifest = json.loads((built / ".vite" / "manifest.json").read_text())
+        html = (built / "index.html").read_text()
+        self._before, title, after = re.split(r"(<title>.*?</title>)", html)
+        self._title = title
+        self._after = f'<meta name="version" content="{self.version}">{after}'
+
+    def page(self, component: str, head: str | None = None) -> Answer:
+        """The shell for the page of a component, whose files the browser is told to fetch at once."""
+        early = "".join(self._early(component)) if component in self._manifest else ""
+        body = f"{self._before}{head or self._title}{early}{self._after}".encode()
+        forms = {
+            "br": bytes(cramjam.brotli.compress(body, level=BROTLI_LEVEL_AT_ONCE)),
+            "gzip": gzip.compress(body, 6, mtime=0),
+        }
+        return made(body, HTML, ASK_FIRST, forms, SECURITY)
+
+    def _early(self, component: str) -> Iterator[str]:
+        seen: set[str] = set()
+        waiting = [component]
+        while waiting:
+            name = waiting.pop()
+            if name in seen or self._manifest[name].get("isEntry"):
+                continue  # the shell names the entry and what it imports itself
+            seen.add(name)
+            chunk = self._manifest[name]
+            waiting += chunk.get("imports", ())
+            yield f'<link rel="modulepreload" crossorigin href="/{chunk["file"]}">'
+            yield from (f'<link rel="stylesheet" crossorigin href="/{each}">' for each in chunk.get("css", ()))
+
+
+def read_files(built: Path) -> dict[str, Answer]:
+    """Every built file but the shell, by its path."""
+    files = {}
+    for path in sorted(built.rglob("*")):
+        name = path.relative_to(built).as_posix()
+        if path.suffix not in KINDS or name.startswith(".vite/") or name in ("index.html", DIGEST):
+            continue
+        forms = {
+            coding: packed.read_bytes()
+            for coding, suffix in (("br", ".br"), ("gzip", ".gz"))
+            if (packed := path.with_name(path.name + suffix)).exists()
+        }
+        caching = FOR_EVER if name.startswith("assets/") else ASK_FIRST
+        nosniff = {"x-content-type-options": "nosniff"}
+        files[f"/{name}"] = made(path.read_bytes(), KINDS[path.suffix], caching, forms, nosniff)
+    return files
+
+
+@lru_cache(maxsize=64)
+def coding_of(accept_encoding: bytes) -> tuple[str, ...]:
+    """The codings a client takes, the best one first, its body as it is last (RFC 9110 section 12.5.3)."""
+    accepted: dict[str, bool] = {}
+    for part in accept_encoding.decode("latin-1").lower().split(","):
+        coding, _, weight = part.partition(";")
+        accepted[coding.strip()] = re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight) is None
+    return (*(coding for coding in ("br", "gzip") if accepted.get(coding, accepted.get("*", False))), "")
+
+
+class Pages:
+    """Answers for the pages' addresses and files, and hands on everything else."""
+
+    def __init__(self, app: ASGIApp, built: Path = BUILT) -> None:
+        self._app = app
+        self._sharing: Sharing[Answer] = Sharing()
+        self._addresses = [(re.compile(pattern, re.ASCII), component) for pattern, component in PAGES]
+        if (built / DIGEST).exists():
+            self._shell: Shell | None = Shell(built)
+            self._files = read_files(built)
+            self._files[VERSION_PATH] = made(self._shell.version.encode(), KINDS[".txt"], ASK_FIRST, {})
+            self._shells = {component: self._shell.page(component) for _, component in PAGES}
+        else:
+            self._shell, self._files, self._shells = None, {}, {}
+        self._not_built = made(NOT_BUILT.encode(), HTML, "no-store", {}, SECURITY)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if scope["type"] != "http" or path.startswith("/v1/") or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        file = self._files.get(path)
+        if file is not None:
+            scope["route"] = SimpleNamespace(path="/assets" if path.startswith("/assets/") else path)
+            await _send(file, 200, scope, send)
+            return
+        for pattern, component in self._addresses:
+            if (matched := pattern.fullmatch(path)) is not None:
+                scope["route"] = SimpleNamespace(path=pattern.pattern)
+                ids = matched.groups()
+                answer, status = await self._page(component, ids[0] if ids else "", scope)
+                await _send(answer, status, scope, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _page(self, component: str, its_id: str, scope: Scope) -> tuple[Answer, int]:
+        if self._shell is None:
+            return self._not_built, 503
+        if component not in SHARED:
+            return self._shells[component], 200 if component else 404
+        shell = self._shell
+        shared = await self._sharing.page(
+            scope["app"].state.house, SHARED[component], its_id, lambda head: shell.page(component, head)
+        )
+        # Where the head cannot be had, the page itself finds out why, and tells.
+        return (self._shells[component], 200) if shared is None else shared
+
+
+async def _send(answer: Answer, status: int, scope: Scope, send: Send) -> None:
+    accept = known = b""
+    for name, value in scope["headers"]:
+        if name == b"accept-encoding":
+            accept = value
+        elif name == b"if-none-match":
+            known = value
+    if status == 200 and known and (known == b"*" or answer.etag in known):
+        await send({"type": "http.response.start", "status": 304, "headers": answer.unchanged})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    headers, body = next(answer.codings[each] for each in coding_of(accept) if each in answer.codings)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,113 @@
+"""The head of a page that people share: title and description for previews, and what search engines read (schema.org).
+
+Read from the catalogue and kept for a minute, so that a link going round costs one look-up a minute a worker.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.http.office import House
+from persistence.catalogue import performances, schedules, venues
+from persistence.catalogue.performances import PerformanceRow
+from persistence.catalogue.schedules import ScheduleRow
+from persistence.catalogue.venues import VenueRow
+from persistence.database.connection import is_unavailable
+
+KEPT = 500  # shells of 3 kB
+KEPT_SECONDS = 60.0
+DATES_NAMED = 20
+DESCRIPTION_CHARACTERS = 200  # what previews show of one
+
+ShellT = TypeVar("ShellT")
+
+
+class Kept(Struct, Generic[ShellT], frozen=True):
+    """A shell that was made, and until when it counts."""
+
+    shell: ShellT
+    status: int
+    until: float
+
+
+class Sharing(Generic[ShellT]):
+    """The shells of shared addresses, the latest ones kept."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], Kept[ShellT]] = OrderedDict()
+
+    async def page(
+        self, house: House, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
+    ) -> tuple[ShellT, int] | None:
+        """The shell of one performance or schedule, 404 where there is none; None while the catalogue is away."""
+        kept = self._kept.get((kind, its_id))
+        if kept is None or kept.until < time.monotonic():
+            try:
+                async with house.database.connect() as connection:
+                    head = await head_of(connection, kind, its_id)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                return None
+            kept = Kept(shell(head), 200 if head is not None else 404, time.monotonic() + KEPT_SECONDS)
+            self._kept[kind, its_id] = kept
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return kept.shell, kept.status
+
+
+async def head_of(connection: AsyncConnection, kind: str, its_id: str) -> str | None:
+    """The head of a performance's or a schedule's page, as HTML; None where there is no such thing."""
+    date = await schedules.schedule(connection, its_id) if kind == "schedule" else None
+    if kind == "schedule" and date is None:
+        return None
+    row = await performances.performance(connection, its_id if date is None else date.performance_id)
+    if row is None:
+        return None
+    dates = [date] if date is not None else await schedules.list_schedules(connection, row.id, limit=DATES_NAMED)
+    venue = await venues.venue(connection, dates[0].venue_id) if dates else None
+    return rendered(row, dates, venue)
+
+
+def rendered(row: PerformanceRow, dates: list[ScheduleRow], venue: VenueRow | None) -> str:
+    """Title, OpenGraph and JSON-LD. Everything in it comes from organizers and is escaped."""
+    description = (row.description or "")[:DESCRIPTION_CHARACTERS]
+    tags = {"og:title": row.title, "og:description": description, "og:type": "website", "og:site_name": "Boxoffice"}
+    document = {"@context": "https://schema.org", "@graph": [_event(row, date, venue) for date in dates]}
+    # Inside a script element only `<` can end it early.
+    linked = json.dumps(document, ensure_ascii=False).replace("<", "\\u003c")
+    return "".join(
+        (
+            f"<title>{html.escape(row.title)} · Boxoffice</title>",
+            f'<meta name="description" content="{html.escape(description)}">',
+            *(f'<meta property="{name}" content="{html.escape(value)}">' for name, value in tags.items() if value),
+            f'<script type="application/ld+json">{linked}</script>' if dates else "",
+        )
+    )
+
+
+def _event(row: PerformanceRow, date: ScheduleRow, venue: VenueRow | None) -> dict[str, object]:
+    cancelled = date.cancelled_at is not None
+    return {
+        "@type": "Event",
+        "name": row.title,
+        "startDate": date.starts_at.isoformat(),
+        "endDate": (date.starts_at + timedelta(minutes=date.duration_minutes)).isoformat(),
+        "eventStatus": f"https://schema.org/Event{'Cancelled' if cancelled else 'Scheduled'}",
+        "eventAttendanceMode": "https://schema.org/OfflineEventAttendanceMode",
+        "location": {"@type": "Place", "name": venue.name if venue is not None else ""},
+        "offers": {
+            "@type": "AggregateOffer",
+            "priceCurrency": date.currency,
+            "offerCount": len(date.prices),
+        },
+    }

@@ -1,0 +1,39 @@
+/**
+ * The server's clock, which all countdowns go by: a phone's may be minutes off.
+ *
+ * Each answer's `Date` header bounds it: the server's time lay within that second somewhere between sending and receiving.
+ * The bounds of all answers are cut with one another, so the error falls below a second after a few of them.
+ */
+
+const SECOND_MS = 1000;
+
+export class ServerClock {
+  // The server's time minus ours lies between these.
+  #earliest = -Infinity;
+  #latest = Infinity;
+  readonly #ours: () => number;
+
+  constructor(ours: () => number = Date.now) {
+    this.#ours = ours;
+  }
+
+  /** Takes in one answer: its `Date`, and when by our clock its request was sent. */
+  heard(date: string | null, sentMs: number): void {
+    const second = date === null ? NaN : Date.parse(date);
+    if (Number.isNaN(second)) return;
+    const earliest = second - this.#ours();
+    const latest = second + SECOND_MS - sentMs;
+    // Bounds that exclude those before mean that our clock was set, or drifted: begin anew.
+    const apart = earliest > this.#latest || latest < this.#earliest;
+    this.#earliest = apart ? earliest : Math.max(this.#earliest, earliest);
+    this.#latest = apart ? latest : Math.min(this.#latest, latest);
+  }
+
+  /** The server's time in milliseconds. Ours, as long as nothing was heard of it. */
+  now(): number {
+    const known = Number.isFinite(this.#earliest) && Number.isFinite(this.#latest);
+    return this.#ours() + (known ? (this.#earliest + this.#latest) / 2 : 0);
+  }
+}
+
+export const serverClock = new ServerClock();

@@ -1,0 +1,171 @@
+/**
+ * Who is logged in, and the access token of their requests.
+ *
+ * The access token lives in this page's memory alone. The refresh token is a cookie that no script can read; a page that is
+ * loaded anew gets its access token by it. What is stored in the browser is only that a session may exist, so that a
+ * stranger's page asks for nothing.
+ *
+ *     session.account            null, or who is logged in (reactive)
+ *     await session.logIn(…)     throws a Problem
+ *     await session.demand()     true once somebody is logged in: asks with a sheet over the page, false if they decline
+ */
+
+import { asProblem, offline, problemOf } from './problem.ts';
+import { serverClock } from './clock.ts';
+
+export interface Account {
+  readonly id: string;
+  readonly email: string;
+  readonly name: string | null;
+  readonly role: string;
+  readonly language: string;
+  readonly email_confirmed?: boolean;
+}
+
+interface Tokens {
+  readonly access_token: string;
+  readonly expires_in: number;
+}
+
+const BROWSER_SESSIONS = '/v1/sessions/browser';
+const HINT = 'boxoffice.session'; // says that a session may exist; holds nothing of it
+const RENEW_BEFORE_MS = 20_000; // a token this close to its end is renewed first
+
+class Session {
+  account = $state<Account | null>(null);
+  /** Whether it is known yet who is logged in. */
+  known = $state(false);
+  /** Whether the log-in sheet is asked for; it calls `answered` when it is done. */
+  asking = $state(false);
+
+  #token: string | null = null;
+  #renewAt = 0;
+  #renewing: Promise<boolean> | null = null;
+  #waiting: ((loggedIn: boolean) => void)[] = [];
+  #others = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(HINT);
+
+  /** Finds out whether the browser has a session. Ends when that is known. */
+  async start(): Promise<void> {
+    this.#others?.addEventListener('message', (event: MessageEvent<string>) => void this.#heard(event.data));
+    if (localStorage.getItem(HINT) !== null) await this.renew();
+    this.known = true;
+  }
+
+  async #heard(news: string): Promise<void> {
+    if (news === 'out') this.#forget();
+    else if (this.account === null) await this.renew();
+  }
+
+  /** The access token to send, renewed where its end is near; null while nobody is logged in. */
+  async token(): Promise<string | null> {
+    if (this.#token !== null && Date.now() >= this.#renewAt) await this.renew();
+    return this.#token;
+  }
+
+  async logIn(email: string, password: string): Promise<void> {
+    await this.#take(await opened({ email, password }));
+    this.#others?.postMessage('in');
+    this.answered(true);
+  }
+
+  /** A new access token by the cookie; false where there is no session (any more). One at a time in all tabs. */
+  renew(): Promise<boolean> {
+    this.#renewing ??= this.#renewed().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
+  async #renewed(): Promise<boolean> {
+    try {
+      await this.#take(await ('locks' in navigator ? navigator.locks.request(HINT, refreshed) : refreshed()));
+      return true;
+    } catch (error) {
+      if (asProblem(error).status === 401 || asProblem(error).status === 404) this.#forget();
+      return false;
+    }
+  }
+
+  async logOut(): Promise<void> {
+    await ask('DELETE', refreshToken === null ? BROWSER_SESSIONS : '/v1/sessions/current', undefined, this.#token);
+    this.#forget();
+    this.#others?.postMessage('out');
+  }
+
+  /** After the server has ended the session: a new password, a deleted account. */
+  ended(): void {
+    this.#forget();
+    this.#others?.postMessage('out');
+  }
+
+  /** Whether somebody is logged in; if nobody is, they are asked to, over the page. */
+  async demand(): Promise<boolean> {
+    if (this.account !== null || (await this.renew())) return true;
+    this.asking = true;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Ends the asking. */
+  answered(loggedIn: boolean): void {
+    this.asking = false;
+    for (const resolve of this.#waiting.splice(0)) resolve(loggedIn);
+  }
+
+  async #take(answer: unknown): Promise<void> {
+    const tokens = answer as Tokens;
+    this.#token = tokens.access_token;
+    this.#renewAt = Date.now() + tokens.expires_in * 1000 - RENEW_BEFORE_MS;
+    localStorage.setItem(HINT, 'yes');
+    this.account ??= (await ask('GET', '/v1/accounts/me', undefined, this.#token)) as Account;
+  }
+
+  /** Reads the account anew, after it was changed. */
+  async reread(): Promise<void> {
+    this.account = (await ask('GET', '/v1/accounts/me', undefined, await this.token())) as Account;
+  }
+
+  #forget(): void {
+    this.#token = null;
+    this.account = null;
+    localStorage.removeItem(HINT);
+  }
+}
+
+// Until the API has sessions for browsers: the pair of `/v1/sessions`, whose refresh token lives as long as this page.
+let refreshToken: string | null = null;
+
+async function opened(credentials: { email: string; password: string }): Promise<unknown> {
+  try {
+    return await ask('POST', BROWSER_SESSIONS, credentials);
+  } catch (error) {
+    if (asProblem(error).code !== 'route_not_found' && asProblem(error).code !== 'method_not_allowed') throw error;
+    const pair = (await ask('POST', '/v1/sessions', credentials)) as { refresh_token: string };
+    refreshToken = pair.refresh_token;
+    return pair;
+  }
+}
+
+async function refreshed(): Promise<unknown> {
+  if (refreshToken === null) return ask('POST', `${BROWSER_SESSIONS}/refresh`, {});
+  const pair = (await ask('POST', '/v1/sessions/refresh', { refresh_token: refreshToken })) as { refresh_token: string };
+  refreshToken = pair.refresh_token;
+  return pair;
+}
+
+/** A request of the session's own, past the client that asks the session for its token. */
+async function ask(method: string, path: string, body?: unknown, token?: string | null): Promise<unknown> {
+  const headers = new Headers({ 'Accept-Language': document.documentElement.lang });
+  if (body !== undefined) headers.set('Content-Type', 'application/json');
+  if (token) headers.set('Authorization', `Bearer ${token}`);
+  const sentMs = Date.now();
+  let response: Response;
+  try {
+    response = await fetch(path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+  } catch {
+    throw offline();
+  }
+  serverClock.heard(response.headers.get('Date'), sentMs);
+  const answer: unknown = response.status === 204 ? null : await response.json().catch(() => null);
+  if (!response.ok) throw problemOf(response, answer);
+  return answer;
+}
+
+export const session = new Session();

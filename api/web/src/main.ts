@@ -1,0 +1,17 @@
+/** The entry: finds out who is here and in which language, then shows the page of the address. */
+
+import './look/tokens.css';
+import './look/base.css';
+import { mount } from 'svelte';
+import { session } from './api/session.svelte.ts';
+import App from './frame/App.svelte';
+import { startRouting } from './frame/router.svelte.ts';
+import { theme } from './frame/theme.svelte.ts';
+import { language } from './words/language.svelte.ts';
+
+theme.apply();
+language.apply();
+startRouting();
+void session.start();
+const target = document.getElementById('app');
+if (target !== null) mount(App, { target });

@@ -1,0 +1,51 @@
+/**
+ * Which page is at which address. A page is a component in a file of its own, loaded when it is gone to; the parts of the
+ * address become its props (`/s/{scheduleId}` → `let { scheduleId }: { scheduleId: string } = $props()`).
+ *
+ * A page sets its title with `<svelte:head><title>…</title></svelte:head>` and has one `<h1>`. The server knows the same
+ * addresses (`served.py`), to answer them with the shell.
+ */
+
+import type { Component } from 'svelte';
+import { match } from './frame/router.svelte.ts';
+
+type Page = Component<Record<string, string>>;
+interface Route {
+  readonly pattern: string;
+  /** Whether the page is for whoever is logged in: others are asked to log in first. */
+  readonly own?: boolean;
+  load(): Promise<unknown>;
+}
+
+const ROUTES: readonly Route[] = [
+  { pattern: '/', load: () => import('./customer/Home.svelte') },
+  { pattern: '/p/{performanceId}', load: () => import('./customer/Performance.svelte') },
+  { pattern: '/s/{scheduleId}', load: () => import('./customer/Seats.svelte') },
+  { pattern: '/b/{bookingId}', own: true, load: () => import('./customer/Booking.svelte') },
+  { pattern: '/bookings', own: true, load: () => import('./customer/Bookings.svelte') },
+  { pattern: '/account', own: true, load: () => import('./customer/Account.svelte') },
+  { pattern: '/login', load: () => import('./customer/LogIn.svelte') },
+  { pattern: '/signup', load: () => import('./customer/SignUp.svelte') },
+  { pattern: '/forgotten', load: () => import('./customer/Forgotten.svelte') },
+  { pattern: '/password-resets/{token}', load: () => import('./customer/NewPassword.svelte') },
+  { pattern: '/email-confirmations/{token}', load: () => import('./customer/ConfirmEmail.svelte') },
+];
+
+export interface Found {
+  readonly route: Route;
+  readonly props: Record<string, string>;
+}
+
+/** The page at the path, or null where there is none. */
+export function found(path: string): Found | null {
+  for (const route of ROUTES) {
+    const props = match(route.pattern, path);
+    if (props !== null) return { route, props };
+  }
+  return null;
+}
+
+/** The page's component. Throws where its file cannot be had: no connection, or a newer version is served. */
+export async function loaded({ route }: Found): Promise<Page> {
+  return ((await route.load()) as { default: Page }).default;
+}

@@ -1,0 +1,15 @@
+// How the pages are built: one entry, a file for each page, names that carry their content's digest.
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vite';
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    manifest: true, // by which the server tells the browser early what a page needs
+    modulePreload: { polyfill: false }, // every browser that runs the rest has it
+    assetsInlineLimit: 0, // the content security policy takes files, not data
+    sourcemap: false,
+    reportCompressedSize: false,
+  },
+});

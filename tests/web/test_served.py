@@ -1,0 +1,201 @@
+"""How the built pages are served: from memory, compressed, by ETag, with a head of their own where they are shared."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import cramjam
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from api.web import building, sharing
+from api.web.served import CONTENT_SECURITY_POLICY, PAGES, Pages, coding_of
+
+HOME = "src/customer/Home.svelte"
+ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
+OTHER_ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c91"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A build in the small."""
+    (tmp_path / ".vite").mkdir()
+    (tmp_path / "assets").mkdir()
+    manifest = {
+        "index.html": {"file": "assets/index-1.js", "isEntry": True},
+        HOME: {"file": "assets/Home-1.js", "imports": ["_card.js", "index.html"], "css": ["assets/Home-1.css"]},
+        "_card.js": {"file": "assets/card-1.js", "imports": ["index.html"]},
+    }
+    (tmp_path / ".vite" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "index.html").write_text("<html><head><title>Boxoffice</title><link></head><body></body></html>")
+    (tmp_path / "assets" / "index-1.js").write_text("let answer = 42;" * 100)
+    (tmp_path / building.DIGEST).write_text("0123456789abcdef0123")
+    building.compress(tmp_path)
+    return tmp_path
+
+
+async def route(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("a route of the API")(scope, receive, send)
+
+
+@pytest.fixture
+async def pages(built: Path) -> Any:
+    transport = httpx.ASGITransport(app=Pages(route, built))
+    async with httpx.AsyncClient(transport=transport, base_url="http://boxoffice.test") as client:
+        yield client
+
+
+async def test_a_file_with_a_hashed_name_is_kept_for_ever_and_sent_as_small_as_the_client_takes(pages: Any) -> None:
+    sizes = {}
+    for coding in ("br", "gzip", "identity"):
+        async with pages.stream("GET", "/assets/index-1.js", headers={"Accept-Encoding": coding}) as answer:
+            raw = b"".join([part async for part in answer.aiter_raw()])
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers.get("content-encoding", "identity") == coding
+        assert answer.headers["vary"] == "accept-encoding"
+        assert int(answer.headers["content-length"]) == len(raw)
+        sizes[coding] = len(raw)
+        if coding == "br":
+            assert bytes(cramjam.brotli.decompress(raw)).startswith(b"let answer")
+    assert sizes["br"] <= sizes["gzip"] < sizes["identity"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (b"", ("",)),
+        (b"gzip, deflate, br", ("br", "gzip", "")),
+        (b"br;q=0, gzip", ("gzip", "")),
+        (b"*", ("br", "gzip", "")),
+        (b"*;q=0", ("",)),
+        (b"identity", ("",)),
+    ],
+)
+def test_a_coding_is_used_only_where_the_client_takes_it(accept: bytes, expected: tuple[str, ...]) -> None:
+    assert coding_of(accept) == expected
+
+
+async def test_the_shell_is_asked_about_each_time_and_not_sent_twice(pages: Any) -> None:
+    first = await pages.get("/")
+    again = await pages.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert first.headers["cache-control"] == "no-cache"
+    assert first.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert first.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_shell_names_what_its_page_needs_so_that_the_browser_need_not_find_out(pages: Any) -> None:
+    html = (await pages.get("/")).text
+    for name in ("assets/Home-1.js", "assets/card-1.js"):
+        assert f'<link rel="modulepreload" crossorigin href="/{name}">' in html
+    assert '<link rel="stylesheet" crossorigin href="/assets/Home-1.css">' in html
+    assert 'href="/assets/index-1.js"' not in html, "the entry is named by the shell itself"
+    assert '<meta name="version" content="0123456789abcdef">' in html
+    assert (await pages.get("/pages-version")).text == "0123456789abcdef"
+
+
+async def test_what_is_no_page_goes_on_to_the_api(pages: Any) -> None:
+    for method, path in [("GET", "/v1/performances"), ("POST", "/"), ("GET", "/docs"), ("GET", "/assets/none.js")]:
+        assert (await pages.request(method, path)).text == "a route of the API", path
+
+
+async def test_a_head_request_has_no_body(pages: Any) -> None:
+    answer = await pages.head("/login")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) > 0
+
+
+async def test_without_a_build_the_api_serves_and_every_page_says_how_to_build(tmp_path: Path) -> None:
+    transport = httpx.ASGITransport(app=Pages(route, tmp_path))
+    async with httpx.AsyncClient(transport=transport, base_url="http://boxoffice.test") as client:
+        page = await client.get("/")
+        assert page.status_code == 503
+        assert "make install" in page.text
+        assert "화면" in page.text
+        assert (await client.get("/v1/performances")).text == "a route of the API"
+
+
+def test_browser_and_server_know_the_same_addresses() -> None:
+    routes = (building.ROOT / "src" / "routes.ts").read_text()
+    for _, component in PAGES:
+        assert component == "" or f"import('./{component.removeprefix('src/')}')" in routes, component
+    assert routes.count("load: () => import(") == len([component for _, component in PAGES if component])
+
+
+# --- shared addresses -------------------------------------------------------------------------------------------------
+class Away(Exception):
+    """The catalogue cannot be read."""
+
+
+class FakeDatabase:
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.away = False
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> Any:
+        self.asked += 1
+        if self.away:
+            raise Away
+        yield None
+
+
+class FakeHouse:
+    def __init__(self) -> None:
+        self.database = FakeDatabase()
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch) -> FakeHouse:
+    """A house with one performance, ID."""
+
+    async def head_of(_: Any, kind: str, its_id: str) -> str | None:
+        return f"<title>{kind} {its_id}</title>" if its_id == ID else None
+
+    monkeypatch.setattr(sharing, "head_of", head_of)
+    monkeypatch.setattr(sharing, "is_unavailable", lambda error: isinstance(error, Away))
+    return FakeHouse()
+
+
+@pytest.fixture
+async def shared(built: Path, house: FakeHouse) -> Any:
+    inner = Pages(route, built)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["app"] = type("App", (), {"state": type("State", (), {"house": house})})
+        await inner(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://boxoffice.test") as client:
+        yield client
+
+
+async def test_a_shared_address_has_a_head_of_its_own_and_is_looked_up_once(shared: Any, house: FakeHouse) -> None:
+    for _ in range(3):
+        answer = await shared.get(f"/p/{ID}")
+        assert answer.status_code == 200
+        assert f"<title>performance {ID}</title>" in answer.text
+        assert "<title>Boxoffice</title>" not in answer.text
+    assert house.database.asked == 1
+    assert f"<title>schedule {ID}</title>" in (await shared.get(f"/s/{ID}")).text
+
+
+async def test_what_is_not_in_the_catalogue_is_404_and_still_a_page(shared: Any) -> None:
+    for path in (f"/p/{OTHER_ID}", f"/s/{OTHER_ID}", "/p/no-id"):
+        answer = await shared.get(path)
+        assert answer.status_code == 404, path
+        assert "<title>Boxoffice</title>" in answer.text, path
+
+
+async def test_while_the_catalogue_is_away_a_plain_shell_is_served_and_not_kept(shared: Any, house: FakeHouse) -> None:
+    house.database.away = True
+    assert (await shared.get(f"/p/{ID}")).status_code == 200
+    house.database.away = False
+    assert f"<title>performance {ID}</title>" in (await shared.get(f"/p/{ID}")).text

@@ -12,6 +12,7 @@ RUN .venv/bin/python -m api.web.building
 FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 \
+    UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/app/.venv \
@@ -29,7 +30,9 @@ COPY actors actors
 COPY api api
 COPY --from=pages /app/api/web/built api/web/built
 COPY loadtest loadtest
+# Compiled here, since who runs it may not write here: each process would compile all it imports, at each start.
 RUN uv sync --frozen --no-dev --no-cache \
+    && python -m compileall -q engine persistence actors api loadtest \
     && useradd --create-home --shell /usr/sbin/nologin boxoffice \
     && install -d -o boxoffice -g boxoffice /data
 

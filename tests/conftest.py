@@ -43,6 +43,9 @@ SLOWEST_FIRST = ("e2e", "loadtest", "actors", "docs", "api", "persistence")  # t
 # reads how to join its head when it is imported, and what tests import may import Ray.
 SERVICES = Path(tempfile.mkdtemp(prefix="boxoffice-test-"))
 os.environ.update(client_environment(SERVICES))
+# Every stack is nine Pythons, and every test process another: what they import is compiled once, whatever we were told.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure() -> None:

@@ -14,6 +14,7 @@ import asyncpg
 
 from actors.gateway.gateway import Gateway, OwnerT, Unavailable, UnknownSchedule
 from actors.process.clock import Clock
+from actors.process.rounds import every
 from engine.commands import Expire
 
 SWEEP_SECONDS = 1.0
@@ -51,15 +52,7 @@ class Sweeper(Generic[OwnerT]):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until told to stop; a database or owner that is away is tried again in the next round."""
-        while not stop.is_set():
-            try:
-                await self.run_once()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                logger.warning("the sweep is delayed: %s", error)
-            try:
-                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
-            except TimeoutError:
-                continue
+        await every(SWEEP_SECONDS, stop, self.run_once, "the sweep")
 
     async def run_once(self) -> list[str]:
         """Wakes what is due now; returns the schedules."""

@@ -41,6 +41,7 @@ from actors.process.clock import Clock, SystemClock
 from actors.process.courtesy import give_way
 from actors.process.settings import Settings
 from actors.receivers.receiver import Receiver
+from actors.receivers.taker import Taker
 from engine.events import Opened, TermsChanged, decode_event
 from persistence.database.moments import moment, rfc3339
 from persistence.database.pools import Connection, open_pool
@@ -204,7 +205,7 @@ async def run(settings: Settings) -> None:
     clock = SystemClock()
     transport = open_transport(settings)
     async with open_pool(settings.database_url, LANES + 3) as pool:
-        receiver = Receiver(Notifications(), pool, PostgresJournal(pool), KafkaEventFeed(settings.kafka, NAME))
+        receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.kafka, NAME))
         postmark = Postmark(transport.sender, ticket_key(settings.secret), clock)
         log.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
         garbage.spare_what_is_here()

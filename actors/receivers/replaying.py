@@ -13,10 +13,9 @@ from typing import Any
 
 import asyncpg
 
-from actors.receivers.receiver import Receiver, Service
+from actors.receivers.taker import Service, Taker
 from persistence.events import positions
 from persistence.events.cloud_events import EventError, decode
-from persistence.events.feed import EventFeed
 from persistence.events.log import Message
 from persistence.journal.journal import Journal
 
@@ -30,10 +29,10 @@ class TopicIncomplete(Exception):
 class Replay:
     """One service's replay."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], journal: Journal, service: Service, feed: EventFeed) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], journal: Journal, service: Service) -> None:
         self._pool = pool
         self._service = service
-        self._receiver = Receiver(service, pool, journal, feed)
+        self._taker = Taker(service, pool, journal)
         self._mark = f"{service.name}/replay"
         self._topic_mark = f"{service.name}/replay-topic"
 
@@ -53,7 +52,7 @@ class Replay:
         taken = 0
         for each, until in await self.left(schedule_id):
             await self._begin_anew(each)
-            taken += await self._receiver.catch_up(each, until)
+            taken += await self._taker.catch_up(each, until)
             async with self._pool.acquire() as connection, connection.transaction():
                 await positions.lock(connection, self._mark, each)
                 await positions.move(connection, self._mark, each, until)
@@ -65,7 +64,7 @@ class Replay:
         """Makes one schedule's data again from the journal, whatever other replays are under way."""
         until = await self._pool.fetchval("SELECT seq FROM schedule_heads WHERE schedule_id = $1", schedule_id)
         await self._begin_anew(schedule_id)
-        return await self._receiver.catch_up(schedule_id, until)
+        return await self._taker.catch_up(schedule_id, until)
 
     async def finish(self) -> None:
         """Forgets what was done: the next replay does everything again."""
@@ -107,7 +106,7 @@ class Replay:
         taken = 0
         async for messages in read():
             ours = _about(messages, published)
-            taken += await self._receiver.receive(ours, "topic")
+            taken += await self._taker.receive(ours, "topic")
             done(len(ours))
         await positions.forget(self._pool, self._topic_mark)
         return taken

@@ -9,19 +9,17 @@ from typing import Any
 
 import asyncpg
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.gateway.gateway import Gateway
 from actors.gateway.ray_owners import open_gateway
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
-from actors.reconciliation.checks import Check, Report, checked
+from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.event_check import with_events
-from actors.reconciliation.provider_books import DATED_BEFORE_MS, NAME, examine_all_books, is_id, with_books
+from actors.reconciliation.provider_books import DATED_BEFORE_MS, examine_all_books, is_id, with_books
 from actors.reconciliation.reconciler import Reconciler
-from actors.reconciliation.repair import Forget, Mended, Repair
+from actors.reconciliation.repair import Mended, Repair
 from persistence.database.connection import create_engine
 from persistence.database.pools import open_pool
 from persistence.events.log import EventLog, KafkaEventLog
@@ -29,8 +27,7 @@ from persistence.journal.journal import PostgresJournal
 from persistence.providers.opening import open_providers
 from persistence.providers.provider import Provider, ProviderUnavailable
 from persistence.reconciliation import money
-from persistence.seats.cache import CacheUnavailable
-from persistence.seats.redis_cache import KEY, RedisSeatCache
+from persistence.seats.redis_cache import RedisSeatCache
 
 
 class Result(Struct, frozen=True):
@@ -55,7 +52,6 @@ class Desk:
     gateway: Gateway[Any]
     reconciler: Reconciler
     providers: Mapping[str, Provider]
-    forget_view: Forget
     log: EventLog | None  # None: events are not published
 
     async def examine(self, schedule_id: str, *, events: bool, with_providers: bool = True) -> Report:
@@ -78,9 +74,7 @@ class Desk:
         report = await examine()
         if report.holds:
             return Result(report, [], None)
-        repair = Repair(
-            self.pool, self.database, self.gateway, self.reconciler, self.providers, self.forget_view, self.log
-        )
+        repair = Repair(self.pool, self.database, self.gateway, self.reconciler, self.providers, self.log)
         actions = await repair.mend(report, dry_run=dry_run)
         return Result(report, actions, None if dry_run else await examine())
 
@@ -99,7 +93,10 @@ class Desk:
             try:
                 check, strays = await examine_all_books(self.pool, provider, first_ms - DATED_BEFORE_MS, now_ms)
             except ProviderUnavailable as error:
-                check, strays = checked(NAME, f"the books of {provider.name}", f"cannot be read now: {error}"), []
+                check, strays = (
+                    checked(Name.PROVIDER_BOOKS_AGREE, f"the books of {provider.name}", f"cannot be read now: {error}"),
+                    [],
+                )
             checks.append(check)
             ids = [each.theirs.booking_id for each in strays if each.theirs.booking_id is not None]
             schedules |= {*(await money.schedules_of(self.pool, filter(is_id, ids))).values()}
@@ -120,18 +117,6 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog | None]:
         await log.close()
 
 
-def forgetting(redis: Redis) -> Forget:
-    """Takes a schedule's view out of the seat cache. Raises `CacheUnavailable`."""
-
-    async def forget(schedule_id: str) -> None:
-        try:
-            await redis.delete(KEY + schedule_id)
-        except (RedisError, OSError) as error:
-            raise CacheUnavailable(f"cannot remove: {error}") from error
-
-    return forget
-
-
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     """Opens everything, and closes it in reverse order."""
@@ -144,8 +129,6 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         pool = await stack.enter_async_context(open_pool(settings.database_url, 3))
         cache = RedisSeatCache(settings.redis_url)
         stack.push_async_callback(cache.close)
-        redis: Redis = Redis.from_url(settings.redis_url)
-        stack.push_async_callback(redis.aclose)
         gateway = await stack.enter_async_context(open_gateway(settings))
         providers = open_providers(settings, clock.now_ms)
         for provider in providers.values():
@@ -158,6 +141,5 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
             gateway=gateway,
             reconciler=Reconciler(pool, journal, gateway, cache, clock, publishing=log is not None, mirrors_kept=0),
             providers=providers,
-            forget_view=forgetting(redis),
             log=log,
         )

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from actors.reconciliation.checks import Check, Report, checked
+from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.reconciler import Reconciler
 from engine.events import Record
 from engine.state import ScheduleState, apply
@@ -22,7 +22,6 @@ from persistence.events.log import EventLog, LogUnavailable, Message
 from persistence.journal.journal import Journal
 
 CHUNK = 500  # records rendered at a time
-NAME = "events_equal_journal"
 
 
 class Topic(Struct):
@@ -60,7 +59,9 @@ async def compare_events(reconciler: Reconciler, log: EventLog, schedule_id: str
     wrong += topic.unreadable
     there = f"{published_seq - len(missing)} of {published_seq} versions"
     actual = f"{there}, {topic.repeated} repetitions" + (f", {len(differing)} differ" if differing else "")
-    check = checked(NAME, f"versions 1 to {published_seq}, in order", actual, wrong, holds=not wrong)
+    check = checked(
+        Name.EVENTS_EQUAL_JOURNAL, f"versions 1 to {published_seq}, in order", actual, wrong, holds=not wrong
+    )
     return Comparison(check, topic.in_order + 1 if topic.in_order < published_seq else None, tuple(differing))
 
 
@@ -69,7 +70,7 @@ async def with_events(report: Report, pool: Any, reconciler: Reconciler, log: Ev
 
     A journal that cannot be replayed has nothing to be compared with.
     """
-    if "journal_is_whole" in report.failing:
+    if Name.JOURNAL_IS_WHOLE in report.failing:
         return report
     published_seq = await pool.fetchval(
         "SELECT least(published_seq, seq) FROM schedule_heads WHERE schedule_id = $1", report.schedule_id
@@ -77,7 +78,9 @@ async def with_events(report: Report, pool: Any, reconciler: Reconciler, log: Ev
     try:
         check = (await compare_events(reconciler, log, report.schedule_id, published_seq)).check
     except LogUnavailable as error:
-        check = checked(NAME, f"versions 1 to {published_seq}, in order", f"cannot be read now: {error}")
+        check = checked(
+            Name.EVENTS_EQUAL_JOURNAL, f"versions 1 to {published_seq}, in order", f"cannot be read now: {error}"
+        )
     return msgspec.structs.replace(report, checks=(*report.checks, check))
 
 

@@ -13,14 +13,13 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Report, checked
+from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Name, Report, checked
 from actors.reconciliation.reconciler import Reconciler
 from engine.payment import PaymentStatus
 from persistence.providers.provider import Approved, KnownPayment, PaymentRef, Provider, ProviderUnavailable, Unknown
 from persistence.reconciliation import money
 from persistence.reconciliation.money import OwnPayment
 
-NAME = "provider_books_agree"
 RECORDED_WITHIN_MS = 60_000  # what a provider has just answered may be on its way to the journal
 DATED_BEFORE_MS = 3_600_000  # a provider's clock may be behind ours
 
@@ -107,7 +106,7 @@ async def check_books(
         if settled and own.amount and payment_id not in seen and len(wrong) < OFFENDERS_SHOWN:
             wrong += await _asked(provider, payment_id, own)
     expected, actual = f"the books of {provider.name}", f"differences: {len(wrong)}"
-    return checked(NAME, expected, actual if wrong else expected, wrong), strays
+    return checked(Name.PROVIDER_BOOKS_AGREE, expected, actual if wrong else expected, wrong), strays
 
 
 def _told(theirs: KnownPayment, payment_id: str | None) -> str:
@@ -187,7 +186,7 @@ async def with_books(
         try:
             check, _ = await examine_books(pool, reconciler, provider, report.schedule_id)
         except ProviderUnavailable as error:
-            check = checked(NAME, f"the books of {provider.name}", f"cannot be read now: {error}")
+            check = checked(Name.PROVIDER_BOOKS_AGREE, f"the books of {provider.name}", f"cannot be read now: {error}")
         checks.append(check)
     return msgspec.structs.replace(report, checks=tuple(checks))
 

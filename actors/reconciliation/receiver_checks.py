@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.receivers.sales import NAME as SALES
-from actors.reconciliation.checks import Check, checked
+from actors.reconciliation.checks import Check, Name, checked
 from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.positions import Standing
@@ -22,7 +22,6 @@ from persistence.reconciliation import sales_mirror
 from persistence.reconciliation.sales_mirror import SalesMirror
 from persistence.sales.figures import FIGURES, LiveBooking, SalesRow
 
-NAME = "projections_equal_journal"
 # A service reads what the topic leaves out within 15 s. One that has taken nothing for a minute does not work.
 TAKEN_WITHIN_MS = 60_000
 
@@ -113,7 +112,8 @@ async def check_received(
             if await _is_late(connection, schedule_id, each, now_ms):
                 wrong.append(f"{each.consumer}: {behind} events behind, and takes none")
     actual = "; ".join(told) + (f"; {len(wrong)} wrong" if wrong else "")
-    return [checked(NAME, f"up to version {seq}, and what follows from it", actual, wrong, holds=not wrong)]
+    expected = f"up to version {seq}, and what follows from it"
+    return [checked(Name.PROJECTIONS_EQUAL_JOURNAL, expected, actual, wrong, holds=not wrong)]
 
 
 async def _is_late(connection: Connection, schedule_id: str, standing: Standing, now_ms: int) -> bool:

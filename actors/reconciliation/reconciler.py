@@ -23,7 +23,7 @@ from msgspec import Struct
 from actors.gateway.gateway import Gateway, Unavailable
 from actors.process.clock import Clock
 from actors.process.rounds import pause_after
-from actors.reconciliation.checks import Check, Report, checked
+from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.receiver_checks import check_received, compare_sales, received
 from actors.reconciliation.table_checks import Head, against_journal, by_themselves
 from actors.wire.messages import Inspection
@@ -119,10 +119,10 @@ class Reconciler:
         if not await self._approach(schedule_id, followed):
             followed = await self._start(schedule_id)  # it stands in the middle of a record
         report = await self._look(schedule_id, followed)
-        if "memory_equals_journal" in report.failing:
+        if Name.MEMORY_EQUALS_JOURNAL in report.failing:
             # A turn whose commit failed is undone, and the version it had is another one's then. Damage stays.
             report = await self._look(schedule_id, followed)
-        if "journal_is_whole" not in report.failing:
+        if Name.JOURNAL_IS_WHOLE not in report.failing:
             self._keep(schedule_id, followed)
         return report
 
@@ -253,7 +253,7 @@ async def _compare(
     snapshot = await connection.fetchrow(SNAPSHOT, schedule_id)
     checks: list[Check] = []
     if copies.silent:
-        checks.append(checked("memory_equals_journal", "an answer", "the owner is silent"))
+        checks.append(checked(Name.MEMORY_EQUALS_JOURNAL, "an answer", "the owner is silent"))
     elif memory is not None and not copies.durable:
         checks.append(_check_memory(memory, f"at most version {head.seq}", f"version {memory.version}"))
     elif memory is not None and memory.version < mirror.seq:
@@ -288,7 +288,7 @@ async def _compare(
 
 
 def _journal(head: Head, actual: str, offenders: Sequence[str] = ()) -> Check:
-    return checked("journal_is_whole", f"versions 1 to {head.seq}", actual, offenders)
+    return checked(Name.JOURNAL_IS_WHOLE, f"versions 1 to {head.seq}", actual, offenders)
 
 
 async def _count(connection: Connection, schedule_id: str, head: Head) -> str:
@@ -358,7 +358,7 @@ def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record], sales: SalesMirror 
 # --- memory, snapshot, seat map ---------------------------------------------------------------------------------------
 def _check_memory(memory: Inspection, expected: str, actual: str) -> Check:
     owner = () if expected == actual else (f"the owner of epoch {memory.epoch}, pid {memory.pid}",)
-    return checked("memory_equals_journal", expected, actual, owner)
+    return checked(Name.MEMORY_EQUALS_JOURNAL, expected, actual, owner)
 
 
 async def _check_snapshot(
@@ -378,7 +378,7 @@ def _judged(followed: _Followed, seq: int, payload: bytes, wrong: str) -> Check:
     if not wrong:
         followed.snapshot = (seq, _digest(payload))
     expected = f"the state of version {seq}"
-    return checked("snapshot_equals_journal", expected, wrong or expected, (f"snapshot {seq}",) if wrong else ())
+    return checked(Name.SNAPSHOT_EQUALS_JOURNAL, expected, wrong or expected, (f"snapshot {seq}",) if wrong else ())
 
 
 def _wrong_snapshot(plan: SeatingPlan, payload: bytes, due: str, rows: Sequence[asyncpg.Record]) -> str:
@@ -414,19 +414,19 @@ async def _check_view(connection: Connection, mirror: Mirror, view: SeatView, he
     """What readers are shown is what the journal says."""
     due, plan = view_of(view.schedule_id, mirror.state), mirror.state.plan
     if (len(view.states), len(view.areas)) != (len(due.states), len(due.areas)):
-        return checked("seat_map_equals_journal", f"{plan.size} seats", f"{len(view.states)} seats")
+        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, f"{plan.size} seats", f"{len(view.states)} seats")
     delta = view.since(due)
     wrong = [plan.ids[index] for index, _ in delta.seats] + [plan.areas[number].id for number, _ in delta.areas]
     expected = f"version {view.version}"
     if wrong:
         actual = f"{expected}, {len(wrong)} places differ"
-        return checked("seat_map_equals_journal", expected, actual, wrong)
+        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, expected, actual, wrong)
     return await _check_outside(connection, view, head, now_ms)
 
 
 async def _check_outside(connection: Connection, view: SeatView, head: Head, now_ms: int) -> Check:
     """A seat map that cannot be compared, or need not: it may be behind for a moment, and never ahead."""
-    name, expected, actual = "seat_map_equals_journal", f"version {head.seq}", f"version {view.version}"
+    name, expected, actual = Name.SEAT_MAP_EQUALS_JOURNAL, f"version {head.seq}", f"version {view.version}"
     if view.version >= head.seq:
         return checked(name, expected, actual)
     at_ms = await connection.fetchval(

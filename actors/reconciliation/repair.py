@@ -23,8 +23,8 @@ from actors.money.refunding import pay_out
 from actors.money.settlement import NOT_CHARGED, give_back, settle
 from actors.receivers.replaying import Replay
 from actors.receivers.sales import Sales
-from actors.reconciliation import event_check, provider_books, receiver_checks
-from actors.reconciliation.checks import OFFENDERS_SHOWN, Report
+from actors.reconciliation import event_check
+from actors.reconciliation.checks import OFFENDERS_SHOWN, Name, Report, equal_journal
 from actors.reconciliation.event_check import compare_events
 from actors.reconciliation.provider_books import Stray, examine_books, is_id
 from actors.reconciliation.reconciler import BrokenJournal, Reconciler
@@ -37,8 +37,7 @@ from engine.turn import Step
 from persistence.bookings import refunds
 from persistence.bookings.bookings import find_booking
 from persistence.bookings.payments import PaymentRow, find_payment
-from persistence.events.feed import MemoryEventFeed
-from persistence.events.log import EventLog, LogUnavailable, MemoryEventLog
+from persistence.events.log import EventLog, LogUnavailable
 from persistence.journal.journal import drop_snapshots
 from persistence.journal.rows import Rows
 from persistence.providers.provider import (
@@ -56,13 +55,15 @@ CAUGHT_UP_SECONDS = 10.0  # for what a new owner does by itself: publishing, tel
 POLL_SECONDS = 0.05
 
 # What follows from the journal, and what may have led it astray: each is a witness of its own.
-ROWS = frozenset({*(f"{table.name}_equal_journal" for table in TABLES), "schedule_equals_journal"})
-MEMORY = frozenset({"memory_equals_journal", "snapshot_equals_journal"})
-FOLLOWS = frozenset({"seats_sold_once", "sold_seats_equal_bookings", "money_is_conserved"})
+ROWS = frozenset({*(equal_journal(table.name) for table in TABLES), Name.SCHEDULE_EQUALS_JOURNAL})
+MEMORY = frozenset({Name.MEMORY_EQUALS_JOURNAL, Name.SNAPSHOT_EQUALS_JOURNAL})
+# What is right again once those are.
+FOLLOWS = frozenset({Name.SEATS_SOLD_ONCE, Name.SOLD_SEATS_EQUAL_BOOKINGS, Name.MONEY_IS_CONSERVED})
+# Evidence, which nobody but a person may touch, and what says nothing by itself.
+IRREPARABLE = frozenset({Name.JOURNAL_IS_WHOLE, Name.AUDIT_LOG_IS_WHOLE, Name.CAN_BE_EXAMINED})
 
 Action = tuple[str, bool]  # what was done, or would be; whether it was
 Way = Callable[[str, bool], Awaitable[list[Action]]]
-Forget = Callable[[str], Awaitable[object]]
 
 logger = logging.getLogger(__name__)
 
@@ -85,38 +86,36 @@ class Repair:
         gateway: Gateway[Any],
         reconciler: Reconciler,
         providers: Mapping[str, Provider],
-        forget_view: Forget,
         log: EventLog | None = None,
     ) -> None:
-        """`forget_view` takes a schedule's view out of the seat cache; `log` is where events are published."""
+        """`log` is where events are published."""
         self._pool = pool
         self._database = database
         self._gateway = gateway
         self._reconciler = reconciler
-        self._forget_view = forget_view
         self._log = log
         self.providers = providers
         # In the order in which they are gone through: an owner that starts afresh must find a good snapshot.
-        self._ways: dict[str, Way] = {
-            "snapshot_equals_journal": self._drop_snapshots,
-            "memory_equals_journal": self._start_afresh,
-            **{f"{table.name}_equal_journal": self._rewriting(table) for table in TABLES},
-            "schedule_equals_journal": self._rewrite_schedule,
-            "seat_map_equals_journal": self._show_anew,
-            "holds_end_in_time": self._wake,
-            "published_equals_head": self._publish,
-            event_check.NAME: self._publish_anew,
-            "payments_have_an_outcome": self._settle,
-            "refunds_are_paid_out": self._pay_out,
-            provider_books.NAME: self._give_back,
-            receiver_checks.NAME: self._count_again,
+        self.ways: dict[str, Way] = {
+            Name.SNAPSHOT_EQUALS_JOURNAL: self._drop_snapshots,
+            Name.MEMORY_EQUALS_JOURNAL: self._start_afresh,
+            **{equal_journal(table.name): self._rewriting(table) for table in TABLES},
+            Name.SCHEDULE_EQUALS_JOURNAL: self._rewrite_schedule,
+            Name.SEAT_MAP_EQUALS_JOURNAL: self._show_anew,
+            Name.HOLDS_END_IN_TIME: self._wake,
+            Name.PUBLISHED_EQUALS_HEAD: self._publish,
+            Name.EVENTS_EQUAL_JOURNAL: self._publish_anew,
+            Name.PAYMENTS_HAVE_AN_OUTCOME: self._settle,
+            Name.REFUNDS_ARE_PAID_OUT: self._pay_out,
+            Name.PROVIDER_BOOKS_AGREE: self._give_back,
+            Name.PROJECTIONS_EQUAL_JOURNAL: self._count_again,
         }
 
     async def mend(self, report: Report, *, dry_run: bool) -> list[Mended]:
         """Goes through the checks that do not hold. What cannot be done now is said, and the next one follows."""
         doubt = await self._doubt(report)
         mended = []
-        for name in sorted(report.failing, key=[*self._ways, *sorted(report.failing)].index):
+        for name in sorted(report.failing, key=[*self.ways, *sorted(report.failing)].index):
             for action, done in await self._treat(name, report, doubt, dry_run):
                 mended.append(Mended(check=name, action=action, done=done))
         self._reconciler.forget(report.schedule_id)
@@ -129,12 +128,12 @@ class Repair:
         """What is done about one check."""
         if name in FOLLOWS and report.failing & ROWS:
             return [("nothing by itself: it follows from rows that are not as the journal says", False)]
-        way = self._ways.get(name)
+        way = self.ways.get(name)
         if way is None:
             return [("nothing: the journal is never changed, a person must look into it", False)]
         if doubt:
             return [(f"nothing: {doubt}", False)]
-        if name == provider_books.NAME and dry_run and report.failing & ROWS:
+        if name == Name.PROVIDER_BOOKS_AGREE and dry_run and report.failing & ROWS:
             return [("looked at again once the rows are as the journal says", False)]
         try:
             return await way(report.schedule_id, dry_run) or [("nothing is left to do", True)]
@@ -143,7 +142,7 @@ class Repair:
 
     async def _doubt(self, report: Report) -> str:
         """Why nothing must be made to follow from the journal; empty if there is no reason."""
-        if "journal_is_whole" in report.failing:
+        if Name.JOURNAL_IS_WHOLE in report.failing:
             return "as long as the journal is damaged, nothing is made to follow from it"
         if not (report.failing & ROWS and report.failing & MEMORY):
             return ""
@@ -179,7 +178,7 @@ class Repair:
         if dry_run:
             return [(told, False)]
         await self._gateway.retire(schedule_id)
-        await self._forget_view(schedule_id)
+        await self._reconciler.cache.forget(schedule_id)
         await self._send_nothing(schedule_id)
 
         async def shown() -> bool:
@@ -194,8 +193,7 @@ class Repair:
 
     async def _count_again(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
-            feed = MemoryEventFeed(MemoryEventLog())  # nothing comes of it: everything is read from the journal
-            await Replay(self._pool, self._reconciler.journal, Sales(), feed).again(schedule_id)
+            await Replay(self._pool, self._reconciler.journal, Sales()).again(schedule_id)
         return [("its sales figures are made again from the journal", not dry_run)]
 
     async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, checked, none_of
+from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Name, checked, equal_journal, none_of
 from engine.seating_plan import SeatingPlan
 from engine.state import HELD, SOLD
 from persistence.database.pools import Connection
@@ -51,7 +51,7 @@ async def by_themselves(
 
 async def _table(connection: Connection, table: Table, schedule_id: str, mirror: Mirror) -> Check:
     sheet = mirror.sheets[table.name]
-    name, expected = f"{table.name}_equal_journal", f"rows: {len(sheet.rows)}"
+    name, expected = equal_journal(table.name), f"rows: {len(sheet.rows)}"
     actual = await table_digest(connection, table, schedule_id)
     if actual == sheet.digest:
         return checked(name, expected, expected)
@@ -88,7 +88,7 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
     for name in ("prices", "refund_policy"):
         actual[name] = msgspec.json.decode(actual[name])
     wrong = [f"{name}: {_short(actual[name])}, {_short(due)}" for name, due in expected.items() if actual[name] != due]
-    name, found = "schedule_equals_journal", f"{len(wrong)} of them differ" if wrong else "the journal's terms"
+    name, found = Name.SCHEDULE_EQUALS_JOURNAL, f"{len(wrong)} of them differ" if wrong else "the journal's terms"
     return checked(name, "the journal's terms", found, [f"{each} in the journal" for each in wrong])
 
 
@@ -108,7 +108,7 @@ async def _seats(connection: Connection, schedule_id: str, plan: SeatingPlan) ->
     )
     capacity = {area.id: area.capacity for area in plan.areas}
     twice = [f"{seat}: {', '.join(owners)}" for seat, times, owners in rows if times > capacity.get(seat, 1)]
-    return none_of("seats_sold_once", twice)
+    return none_of(Name.SEATS_SOLD_ONCE, twice)
 
 
 async def _sold(connection: Connection, schedule_id: str, mirror: Mirror) -> Check:
@@ -128,7 +128,7 @@ async def _sold(connection: Connection, schedule_id: str, mirror: Mirror) -> Che
     for status, places in rows:
         in_bookings["held" if status == "held" else "sold"] += places
     expected, actual = (f"{each['sold']} sold, {each['held']} held" for each in (in_seats, in_bookings))
-    return checked("sold_seats_equal_bookings", expected, actual)
+    return checked(Name.SOLD_SEATS_EQUAL_BOOKINGS, expected, actual)
 
 
 # --- money ------------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ async def _money(connection: Connection, schedule_id: str) -> Check:
     total, wrong = await money.balance(connection, schedule_id, OFFENDERS_SHOWN)
     left = total.taken - total.refunded - total.fees
     return checked(
-        "money_is_conserved",
+        Name.MONEY_IS_CONSERVED,
         f"{total.value} in live bookings",
         f"{left} = {total.taken} taken - {total.refunded} refunded - {total.fees} kept as fees",
         wrong,
@@ -149,8 +149,8 @@ async def _money(connection: Connection, schedule_id: str) -> Check:
 async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> list[Check]:
     checks = []
     for name, table, within_ms in (
-        ("payments_have_an_outcome", "payments", OUTCOME_WITHIN_MS),
-        ("refunds_are_paid_out", "refunds", PAID_OUT_WITHIN_MS),
+        (Name.PAYMENTS_HAVE_AN_OUTCOME, "payments", OUTCOME_WITHIN_MS),
+        (Name.REFUNDS_ARE_PAID_OUT, "refunds", PAID_OUT_WITHIN_MS),
     ):
         rows = await connection.fetch(
             f"SELECT id::text FROM {table} WHERE schedule_id = $1 AND status = 'requested'"  # noqa: S608  # constants
@@ -166,12 +166,12 @@ async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> lis
         schedule_id,
         now_ms - EXPIRED_WITHIN_MS,
     )
-    return [*checks, none_of("holds_end_in_time", [row[0] for row in held])]
+    return [*checks, none_of(Name.HOLDS_END_IN_TIME, [row[0] for row in held])]
 
 
 async def _published(connection: Connection, schedule_id: str, head: Head, now_ms: int) -> Check:
     """Every event is published soon. A schedule that was only opened waits for its first owner to tell of it."""
-    name, expected = "published_equals_head", f"up to version {head.seq}"
+    name, expected = Name.PUBLISHED_EQUALS_HEAD, f"up to version {head.seq}"
     if head.published_seq == head.seq or head.seq == 1:
         return checked(name, expected, expected)
     actual = f"up to version {head.published_seq}"

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.clock import Clock
 from actors.process.rounds import every
 from actors.reconciliation.audit_heads import read_heads
-from actors.reconciliation.checks import Check, Report, checked
+from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.provider_books import examine_all_books
 from actors.reconciliation.reconciler import Reconciler
 from persistence.audit.verification import verify
@@ -119,7 +119,7 @@ class Reconciling:
             logger.exception("schedule %s cannot be examined", schedule_id)
             why = repr(error)[:500]
         self._reconciler.forget(schedule_id)
-        failed = checked("can_be_examined", "a report", why)
+        failed = checked(Name.CAN_BE_EXAMINED, "a report", why)
         return Report(schedule_id=schedule_id, version=0, checked_ms=self._clock.now_ms(), checks=(failed,))
 
     async def examine_the_whole(self) -> list[Check]:
@@ -143,7 +143,7 @@ class Reconciling:
 
     async def _keep(self, subject: str, version: int, checks: Sequence[Check]) -> None:
         holds = all(check.holds for check in checks)
-        self._named |= {"can_be_examined", *(check.name for check in checks)}
+        self._named |= {Name.CAN_BE_EXAMINED, *(check.name for check in checks)}
         EXAMINED.labels(str(holds).lower()).inc()
         before = await findings.find(self._pool, subject)
         await findings.keep(
@@ -178,4 +178,6 @@ async def check_audit(database: AsyncEngine, heads: tuple[Path, bytes]) -> Check
     found = await verify(database, read_heads(path, key) if path.exists() else ())
     expected, seen = "no findings", f"{found.entries} entries, {found.heads} exported heads"
     wrong = [f"{finding.kind}: {finding.where}" for finding in found.findings]
-    return checked("audit_log_is_whole", expected, f"{len(wrong) or 'no'} findings in {seen}", wrong, holds=not wrong)
+    return checked(
+        Name.AUDIT_LOG_IS_WHOLE, expected, f"{len(wrong) or 'no'} findings in {seen}", wrong, holds=not wrong
+    )

@@ -22,7 +22,8 @@ from persistence.embedded.process import Program
 LISTEN_FD_VARIABLE = "BOXOFFICE_LISTEN_FD"  # the listening socket a worker inherits
 READY_FILE_VARIABLE = "BOXOFFICE_READY_FILE"  # a worker makes this file once it serves
 BACKLOG = 2048  # connections waiting to be accepted: a crowd arriving while a worker is being replaced
-WORKER_STOP_SECONDS = 8.0  # a worker gives its requests 5 s
+WORKER_GRACE_SECONDS = 5.0  # a worker that is told to stop gives the requests under way so long, then turns them away
+WORKER_STOP_SECONDS = WORKER_GRACE_SECONDS + 3.0  # to turn them away, and to let go of what it holds
 
 
 class AddressError(RuntimeError):

@@ -16,9 +16,8 @@ from actors.receivers.services import SERVICES
 from persistence.database.connection import is_unavailable
 from persistence.database.pools import open_pool
 from persistence.events.cloud_events import BookingData, EventEnvelope, PaymentData, RefundData, SeatsData
-from persistence.events.feed import MemoryEventFeed
 from persistence.events.from_journal import JournalFeed
-from persistence.events.log import LogUnavailable, MemoryEventLog
+from persistence.events.log import LogUnavailable
 from persistence.events.options import KafkaOptions
 from persistence.events.reader import read_through
 from persistence.journal.journal import PostgresJournal
@@ -82,7 +81,7 @@ async def replay(
     if from_kafka and options is None:
         raise EventsError("there is no topic to replay: KAFKA_BOOTSTRAP_SERVERS is not set")
     async with _pool(settings) as pool:
-        work = Replay(pool, PostgresJournal(pool), SERVICES[service], MemoryEventFeed(MemoryEventLog()))
+        work = Replay(pool, PostgresJournal(pool), SERVICES[service])
         left = await work.published(schedule_id) if from_kafka else dict(await work.left(schedule_id))
         if schedule_id is not None and not left:
             raise EventsError(f"there is no schedule {schedule_id}")

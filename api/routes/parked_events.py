@@ -8,8 +8,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from actors.receivers.receiver import Retried, retry
 from actors.receivers.services import SERVICES
+from actors.receivers.taker import Retried, retry
 from api.http.dependencies import Admin, HouseOf
 from api.http.models import ScheduleId, uuid_or_none
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 
 from actors.reconciliation.checks import Report
-from actors.reconciliation.desk import Desk, forgetting, open_log
+from actors.reconciliation.desk import Desk, open_log
 from api.http.dependencies import Admin, HouseOf
 from api.http.models import Input, ScheduleId
 from api.http.office import House
@@ -185,7 +185,6 @@ async def _desk(house: House) -> AsyncIterator[Desk]:
             gateway=house.gateway,
             reconciler=house.reconciler,
             providers=house.providers,
-            forget_view=forgetting(house.redis),
             log=log,
         )
 

@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from pydantic import Field
 
-from api.http.models import Output, ScheduleId
+from api.http.codings import FROM_BYTES, coding_for
+from api.http.models import Output, ScheduleId, Timestamp, rfc3339
 from api.http.office import House
 from api.http.problems import responses
-from api.views.seats import GZIP_FROM_BYTES, Offer, Page, SeatPages, accepts_gzip
+from api.views.kept import Page, matches
+from api.views.seat_forms import Offer, Terms
+from api.views.seats import SeatPages
 from persistence.catalogue import schedules
 from persistence.journal.journal import UnknownSchedule
 
@@ -23,9 +26,15 @@ from persistence.journal.journal import UnknownSchedule
 async def closing_pages(app: FastAPI) -> AsyncIterator[None]:
     """The part of the application's lifespan that is this noun's own."""
     yield
+    end_streams(app)
     if hasattr(app.state, "seat_pages"):
-        app.state.seat_pages.close()
         del app.state.seat_pages
+
+
+def end_streams(app: FastAPI) -> None:
+    """Ends every stream of this worker, which a server that stops would wait for."""
+    if hasattr(app.state, "seat_pages"):
+        app.state.seat_pages.stop()
 
 
 router = APIRouter(tags=["seats"], lifespan=closing_pages)
@@ -37,7 +46,15 @@ async def read_offer(house: House, schedule_id: str) -> Offer:
         row = await schedules.schedule(connection, schedule_id)
     if row is None:
         raise UnknownSchedule(schedule_id)
-    return Offer.of(await house.plans.get(row.venue_id), row.currency, row.prices)
+    terms = Terms(
+        max_seats_per_customer=row.max_seats_per_customer,
+        hold_seconds=row.hold_seconds,
+        sale_opens_at=None if row.sale_opens_at is None else rfc3339(row.sale_opens_at),
+        sale_closes_at=rfc3339(row.closes_at),
+        waiting_room=row.waiting_room,
+        cancelled=row.cancelled_at is not None,
+    )
+    return Offer.of(await house.plans.get(row.venue_id), row.currency, row.prices, terms)
 
 
 async def seat_pages(request: Request) -> SeatPages:
@@ -49,15 +66,16 @@ async def seat_pages(request: Request) -> SeatPages:
     return pages
 
 
-async def _answer(request: Request, page: Page | str) -> Response:
+async def _answer(request: Request, page: Page | str, cached: str = "no-cache") -> Response:
     etag = page if isinstance(page, str) else page.etag
-    headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    headers = {"ETag": etag, "Cache-Control": cached, "Vary": "Accept-Encoding"}
     if isinstance(page, str):
         return Response(status_code=304, headers=headers)
-    if len(page.body) < GZIP_FROM_BYTES or not accepts_gzip(request.headers.get("accept-encoding", "")):
+    coding = coding_for(request.headers.get("accept-encoding", ""), page.codings)
+    if len(page.body) < FROM_BYTES or coding is None:
         return Response(page.body, headers=headers, media_type="application/json")
-    compressed = await page.compressed()
-    return Response(compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type="application/json")
+    headers["Content-Encoding"] = coding
+    return Response(await page.compressed(coding), headers=headers, media_type="application/json")
 
 
 class Seat(Output):
@@ -118,6 +136,108 @@ class Counts(Output):
     categories: list[Category]
 
 
+class LayoutCategory(Output):
+    """A price category, and the colour the plan draws it in."""
+
+    name: Annotated[str, Field(examples=["R"])]
+    color: Annotated[str, Field(examples=["#e53935"])]
+
+
+class LayoutZone(Output):
+    """A section of the house."""
+
+    id: Annotated[str, Field(examples=["1F-A"])]
+    name: Annotated[str, Field(examples=["1층 A"])]
+
+
+class LayoutFloor(Output):
+    """Zones that belong together; numbers into `zones`."""
+
+    name: Annotated[str, Field(examples=["1층"])]
+    zones: Annotated[list[int], Field(examples=[[0, 1, 2, 3, 4, 5]])]
+
+
+class LayoutRows(Output):
+    """Rows as columns. Their seats follow one another: row 0 has the first `count[0]` seats, row 1 those after it."""
+
+    zone: Annotated[list[int], Field(examples=[[0, 0, 1]])]
+    label: Annotated[list[str], Field(examples=[["1", "2", "1"]])]
+    count: Annotated[list[int], Field(examples=[[24, 25, 22]])]
+
+
+class LayoutSeats(Output):
+    """Seats as columns."""
+
+    id: Annotated[list[str], Field(examples=[["1F-A-1-1", "1F-A-1-2"]])]
+    number: Annotated[list[str], Field(examples=[["1", "2"]])]
+    category: Annotated[list[int], Field(description="Numbers into `categories`.", examples=[[0, 0]])]
+    x: Annotated[list[int], Field(description="Steps from the seat before; the first from 0.", examples=[[410, 25]])]
+    y: Annotated[list[int], Field(description="Steps from the seat before; the first from 0.", examples=[[980, 3]])]
+
+
+class LayoutArea(Output):
+    """Standing room. `box` is where to draw it, as `[left, top, right, bottom]`."""
+
+    id: Annotated[str, Field(examples=["FLOOR-A"])]
+    name: Annotated[str, Field(examples=["스탠딩 Standing A"])]
+    zone: Annotated[int, Field(description="A number into `zones`.", examples=[0])]
+    category: Annotated[int, Field(description="A number into `categories`.", examples=[4])]
+    capacity: Annotated[int, Field(examples=[900])]
+    box: Annotated[list[int], Field(examples=[[1984, 812, 3612, 2166]])]
+
+
+class HouseLayout(Output):
+    """A house to be drawn. Lengths are in steps, as a rule 25 from a seat to its neighbour; y grows from the top."""
+
+    digest: Annotated[str, Field(description="Of all that follows.", examples=["d210d44b1fb828f67136e952701f937b"])]
+    name: Annotated[str, Field(examples=["세종문화회관 대극장"])]
+    bounds: Annotated[list[int], Field(description="`[left, top, right, bottom]`", examples=[[50, 50, 2361, 2999]])]
+    stage: Annotated[list[int], Field(description="`[left, top, right, bottom]`", examples=[[755, 50, 1655, 450]])]
+    categories: list[LayoutCategory]
+    zones: list[LayoutZone]
+    floors: Annotated[list[LayoutFloor], Field(description="Empty where the house has one.")]
+    rows: LayoutRows
+    runs: Annotated[
+        list[int],
+        Field(
+            description="Seats side by side without an aisle between them, in the layout's order.", examples=[[12, 12]]
+        ),
+    ]
+    seats: LayoutSeats
+    areas: list[LayoutArea]
+
+
+class States(Output):
+    """How every place of the layout stands, and what is asked for it."""
+
+    schedule_id: str
+    layout: Annotated[str, Field(description="The layout's digest.", examples=["d210d44b1fb828f67136e952701f937b"])]
+    version: Annotated[int, Field(examples=[57])]
+    currency: Annotated[str, Field(examples=["KRW"])]
+    prices: Annotated[
+        dict[str, int | None],
+        Field(description="Minor units by category; null: not for sale.", examples=[{"R": 150000, "S": None}]),
+    ]
+    max_seats_per_customer: Annotated[int | None, Field(examples=[6])]
+    hold_seconds: Annotated[int, Field(examples=[420])]
+    sale_opens_at: Timestamp | None
+    sale_closes_at: Timestamp | None
+    waiting_room: bool
+    cancelled: bool
+    seats: Annotated[
+        str,
+        Field(
+            description="Base64 of two bits a seat in the layout's order, the first seat of a byte in its lowest bits: "
+            "0 free, 1 held, 2 sold, 3 blocked.",
+            examples=["AAQBgA=="],
+        ),
+    ]
+    areas: Annotated[
+        list[list[int]],
+        Field(description="`[free, held, sold, blocked]` of each standing area.", examples=[[[892, 8, 0, 0]]]),
+    ]
+
+
 Pages = Annotated[SeatPages, Depends(seat_pages)]
 Known = Annotated[list[str] | None, Header(alias="If-None-Match", description="The `ETag` of an earlier answer.")]
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since."}}
@@ -132,10 +252,27 @@ event: seats
 id: 58
 data: {"version":58,"seats":[{"id":"1F-A-12","state":"held"}],"areas":[]}
 """
+PACKED_EXAMPLE = """\
+retry: 2000
+
+event: snapshot
+id: 57
+data: {"version":57,"seats":"AAQBgA==","areas":[[1312,8,680,0]]}
+
+event: seats
+id: 58
+data: {"from":57,"version":58,"seats":[[11,1]],"areas":[]}
+"""
 EVENT_STREAM = {
     "description": "Never ends by itself. `snapshot` has every place, `seats` those that changed.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}},
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "examples": {"seats by id": {"value": STREAM_EXAMPLE}, "packed": {"value": PACKED_EXAMPLE}},
+        }
+    },
 }
+LASTING = "public, max-age=31536000, immutable"  # a year, the longest that means anything (RFC 9111 section 5.2.2.1)
 
 
 @router.get(
@@ -151,6 +288,49 @@ EVENT_STREAM = {
 async def get_seats(request: Request, schedule_id: ScheduleId, pages: Pages, known: Known = None) -> Response:
     """Every seat with its place, price and state. Ask again with `If-None-Match`: unchanged costs next to nothing."""
     return await _answer(request, await pages.seats(schedule_id, ",".join(known or ())))
+
+
+@router.get(
+    "/v1/schedules/{schedule_id}/layout",
+    summary="Where the seats are",
+    response_class=Response,
+    responses={
+        200: {"model": HouseLayout, "description": "The house, in columns."},
+        **NOT_MODIFIED,
+        **responses("schedule_not_found", "dependency_unavailable"),
+    },
+)
+async def get_layout(
+    request: Request,
+    schedule_id: ScheduleId,
+    pages: Pages,
+    known: Known = None,
+    digest: Annotated[
+        str | None, Query(description="The digest that `/states` names: the answer may be kept for good.")
+    ] = None,
+) -> Response:
+    """Where every seat is and what it is called; the same for every date in that house. `/states` goes with it."""
+    page = await pages.layout(schedule_id)
+    return await _answer(
+        request,
+        page.etag if matches(",".join(known or ()), page.etag) else page,
+        cached=LASTING if digest == page.digest else "no-cache",
+    )
+
+
+@router.get(
+    "/v1/schedules/{schedule_id}/states",
+    summary="How the seats of the layout stand",
+    response_class=Response,
+    responses={
+        200: {"model": States, "description": "Two bits a seat."},
+        **NOT_MODIFIED,
+        **responses("schedule_not_found", "dependency_unavailable"),
+    },
+)
+async def get_states(request: Request, schedule_id: ScheduleId, pages: Pages, known: Known = None) -> Response:
+    """Every seat's state in a few kilobytes, with prices and terms. `/stream?packed=true` goes on from its version."""
+    return await _answer(request, await pages.states(schedule_id, ",".join(known or ())))
 
 
 @router.get(
@@ -184,6 +364,7 @@ async def get_stream(
     last_event_id_query: Annotated[
         str | None, Query(alias="last_event_id", description="The same, for clients that cannot set headers.")
     ] = None,
+    packed: Annotated[bool, Query(description="Places by their number in the layout, states as in `/states`.")] = False,
 ) -> Response:
     """Server-Sent Events: a snapshot of all states, then what changes, at most ten times a second.
 
@@ -192,4 +373,4 @@ async def get_stream(
     """
     text = last_event_id or last_event_id_query or ""
     after = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
-    return await pages.stream(schedule_id, after)
+    return await pages.stream(schedule_id, after, packed=packed)

@@ -31,6 +31,7 @@ BODY_LIMIT = 1 * MIB
 BODY_LIMITS = {"/v1/venues": 8 * MIB}  # a seating plan of 50,000 seats
 # A client that is still sending does not read an answer, so a body too large is read and dropped, within reason.
 DRAIN_LIMIT, DRAIN_SECONDS = 64 * MIB, 10.0
+STOPPING_RETRY_AFTER_SECONDS = 1  # another worker serves meanwhile; the one that stops is replaced within seconds
 
 NOT_JSON = ("/v1/sessions/token", "/v1/webhooks/")  # a form, and whatever a provider sends
 
@@ -46,7 +47,10 @@ logger = logging.getLogger(__name__)
 
 
 class Watch:
-    """The outermost layer: counts what was answered, and logs a line for what is our own fault."""
+    """The outermost layer: counts what was answered, logs a line for what is our own fault, and answers who is called
+    off because the server stops. Such a request may or may not have had its effect; sent again with its
+    `Idempotency-Key` it has it once.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,13 +60,22 @@ class Watch:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        begun = False
 
         async def watched(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 _count(scope, message["status"], time.perf_counter() - started)
             await send(message)
 
-        await self._app(scope, receive, watched)
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if begun:
+                raise
+            away = Problem("overloaded", retry_after=STOPPING_RETRY_AFTER_SECONDS)
+            await answer(away, Request(scope))(scope, receive, watched)
 
 
 class Rescue:

@@ -75,6 +75,10 @@ async def _get_seats(request: Request, schedule_id: str, _: bytes) -> Response:
     return await seats.get_seats(request, schedule_id, await seats.seat_pages(request), _known(request))
 
 
+async def _get_states(request: Request, schedule_id: str, _: bytes) -> Response:
+    return await seats.get_states(request, schedule_id, await seats.seat_pages(request), _known(request))
+
+
 async def _list_performances(request: Request, _: str, __: bytes) -> Response:
     return await performances.list_performances(request.app.state.house)
 
@@ -89,6 +93,7 @@ SHORTCUTS: Mapping[tuple[str, str, str], tuple[Callable[..., object], Shortcut]]
     ("POST", "bookings", "payments"): (payments.pay, _pay),
     ("GET", "schedules", "availability"): (seats.get_availability, _get_availability),
     ("GET", "schedules", "seats"): (seats.get_seats, _get_seats),
+    ("GET", "schedules", "states"): (seats.get_states, _get_states),
     ("GET", "", CATALOGUE): (performances.list_performances, _list_performances),
 }
 

@@ -1,35 +1,44 @@
 """One API worker process: `python -m api.server.worker`.
 
 Under `boxoffice up` it serves the listening socket it inherits and says when it does; started on its own, with the
-outside services' variables set, it listens by itself. SIGTERM lets requests under way finish for 5 seconds.
+outside services' variables set, it listens by itself. SIGTERM has one owner, the server: it ends streams, lets requests
+under way finish for `WORKER_GRACE_SECONDS`, and answers those that still wait with 503 and `Retry-After`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from actors.process import garbage, telemetry
 from actors.process.settings import Settings
-from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, listening
+from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, WORKER_GRACE_SECONDS, listening
 from api.http.corked import Protocol
+from api.routes.seats import end_streams
 from api.server.app import create_app
 from persistence.embedded.instance import ROLE_VARIABLE
 
-GRACE_SECONDS = 5
+LAST_WORDS_SECONDS = 1.0  # for those who are turned away to take their answer
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s after which common load balancers drop an idle connection themselves
 
 
 class Worker(uvicorn.Server):
-    """A uvicorn server that makes `ready_file` once its application has started and it accepts connections."""
+    """A uvicorn server that makes `ready_file` once its application has started and it accepts connections.
 
-    def __init__(self, config: uvicorn.Config, ready_file: Path | None) -> None:
+    `leave` is called as soon as it is told to stop, before it waits for open answers.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready_file: Path | None, leave: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready_file = ready_file
+        self._leave = leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -39,11 +48,23 @@ class Worker(uvicorn.Server):
         if self.started and self._ready_file is not None:
             self._ready_file.touch()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leave()
+        turning_away = asyncio.get_running_loop().call_later(WORKER_GRACE_SECONDS, self._turn_away)
+        await super().shutdown(sockets)
+        turning_away.cancel()
+
+    def _turn_away(self) -> None:
+        """Calls off what is still under way; `Watch` has an answer for it."""
+        for task in list(self.server_state.tasks):
+            task.cancel("the server is stopping")
+
 
 def serve(settings: Settings, listener: socket.socket, ready_file: Path | None) -> None:
     """Serves the API on `listener` until SIGTERM or SIGINT."""
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         loop="uvloop",
         http=Protocol,
         ws="none",
@@ -53,9 +74,9 @@ def serve(settings: Settings, listener: socket.socket, ready_file: Path | None) 
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=int(WORKER_GRACE_SECONDS + LAST_WORDS_SECONDS),
     )
-    server = Worker(config, ready_file)
+    server = Worker(config, ready_file, partial(end_streams, app))
     server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(3)  # the application did not start; the log says why

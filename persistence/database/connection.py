@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from persistence.database.dsn import asyncpg_dsn
+from persistence.database.pools import is_away
 
 if TYPE_CHECKING:
     # Imported where it is used: it takes a second, which every process would wait for and few need.
@@ -30,10 +31,6 @@ MIGRATION_LOCK = 0x626F786F66666963  # "boxoffic" in ASCII: the advisory lock th
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 10  # no statement of a route takes longer, except when the database is in trouble
 POOL_WAIT_SECONDS = 5  # then the request is answered 503
-
-# SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources, operator intervention
-# (shutdown, cancelled), system error. All may be gone a moment later.
-UNAVAILABLE_CLASSES = ("08", "40", "53", "57", "58")
 
 
 class DatabaseUnavailable(Exception):
@@ -129,16 +126,14 @@ def _refuse_closed(connection: DBAPIConnection, entry: ConnectionPoolEntry, prox
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error of a statement means that the database is in trouble, not that the statement is wrong."""
-    if isinstance(error, (DatabaseUnavailable, exc.TimeoutError, TimeoutError, ConnectionError)):
+    """`pools.is_away`, of an error that came by way of SQLAlchemy, too."""
+    if isinstance(error, (DatabaseUnavailable, exc.TimeoutError)):
         return True
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated or isinstance(error, (exc.InterfaceError, exc.OperationalError)):
             return True
         error = error.driver_exception
-    if isinstance(error, asyncpg.InterfaceError):
-        return not isinstance(error, ValueError)  # that one says a value cannot be sent
-    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in UNAVAILABLE_CLASSES
+    return is_away(error)
 
 
 def is_unstorable(error: BaseException) -> bool:

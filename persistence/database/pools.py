@@ -10,6 +10,22 @@ from persistence.database.dsn import asyncpg_dsn
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
 
+# SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources, operator intervention
+# (shutdown, cancelled), system error. All may be gone a moment later.
+AWAY_CLASSES = ("08", "40", "53", "57", "58")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error means that the database is in trouble, not that the statement is wrong: the one definition.
+
+    Whatever else a statement fails by (a constraint, a missing column) fails again, however often it is tried.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # that one says a value cannot be sent
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate)[:2] in AWAY_CLASSES
+    return isinstance(error, (TimeoutError, OSError))
+
 
 def open_pool(url: str, max_size: int, *, command_timeout: float | None = None) -> asyncpg.Pool[Any]:
     """A pool of at most `max_size` connections, none of them opened yet: enter it as a context, or close it.

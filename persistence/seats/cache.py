@@ -120,6 +120,9 @@ class SeatCache(Protocol):
     async def get(self, schedule_id: str) -> SeatView | None:
         """The stored view; None when there is none."""
 
+    async def forget(self, schedule_id: str) -> None:
+        """Drops what is stored of a schedule: its next view is stored whatever its version."""
+
     def deltas(self) -> AbstractAsyncContextManager[AsyncIterator[SeatDelta]]:
         """Listens to every announcement. Entered means subscribed: from then on nothing is missed in silence."""
 
@@ -157,8 +160,8 @@ class MemorySeatCache:
         for queue in self._listeners:
             queue.put_nowait(None)
 
-    def forget(self) -> None:
-        """Everything stored is lost."""
+    def lose_everything(self) -> None:
+        """It comes back empty, as Redis does."""
         self._views.clear()
 
     def _check(self) -> None:
@@ -185,6 +188,10 @@ class MemorySeatCache:
         self._check()
         stored = self._views.get(schedule_id)
         return None if stored is None else decode_view(stored)
+
+    async def forget(self, schedule_id: str) -> None:
+        self._check()
+        self._views.pop(schedule_id, None)
 
     @asynccontextmanager
     async def deltas(self) -> AsyncIterator[AsyncIterator[SeatDelta]]:

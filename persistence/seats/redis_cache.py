@@ -107,6 +107,12 @@ class RedisSeatCache:
         except (RedisError, OSError) as error:
             raise CacheUnavailable(f"cannot read: {error}") from error
 
+    async def forget(self, schedule_id: str) -> None:
+        try:
+            await self._redis.delete(KEY + schedule_id)
+        except (RedisError, OSError) as error:
+            raise CacheUnavailable(f"cannot remove: {error}") from error
+
     @asynccontextmanager
     async def deltas(self) -> AsyncIterator[AsyncIterator[SeatDelta]]:
         pubsub = self._listener.pubsub()

@@ -314,13 +314,11 @@ class Examined:
         return report
 
     async def mend(self, report: Report, *, dry_run: bool = False, log: bool = True) -> list[Mended]:
-        async def forget(schedule_id: str) -> None:
-            self.cache.forget()
+        return await self.repair(log=log).mend(report, dry_run=dry_run)
 
+    def repair(self, *, log: bool = True) -> Repair:
         providers = {self.provider.name: self.provider}
-        used = self.log if log else None
-        repair = Repair(self.pool, self.engine, self.gateway, self.reconciler, providers, forget, used)
-        return await repair.mend(report, dry_run=dry_run)
+        return Repair(self.pool, self.engine, self.gateway, self.reconciler, providers, self.log if log else None)
 
     async def dry_run(self, report: Report) -> list[Mended]:
         """A dry run, which must change nothing."""

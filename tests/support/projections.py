@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 from actors.receivers.notifications import Notifications
-from actors.receivers.receiver import Service
 from actors.receivers.sales import Sales
+from actors.receivers.taker import Service
 from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.cloud_events import decode, render

@@ -18,7 +18,7 @@ import pytest
 from actors.mail.transport import OUTBOX
 from actors.process.settings import Settings
 from actors.receivers.notifications import LOOK_BACK, Notifications
-from actors.receivers.receiver import Receiver
+from actors.receivers.taker import Taker
 from engine.commands import (
     AnyCommand,
     Cancel,
@@ -35,9 +35,8 @@ from engine.events import Terms
 from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
 from persistence.events import positions
-from persistence.events.feed import MemoryEventFeed
 from persistence.events.from_journal import JournalFeed
-from persistence.events.log import KafkaEventLog, MemoryEventLog
+from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from persistence.journal.journal import PostgresJournal
 from persistence.notifications import outbox
@@ -58,12 +57,12 @@ class Told:
         self.pool = pool
         self.journal = PostgresJournal(pool)
         self.service = Notifications(house.clock)
-        self.receiver = Receiver(self.service, pool, self.journal, MemoryEventFeed(MemoryEventLog()))
+        self.taker = Taker(self.service, pool, self.journal)
 
     async def catch_up(self) -> int:
         """Takes what has happened; gives how many events that were."""
         head = await self.pool.fetchval("SELECT seq FROM schedule_heads WHERE schedule_id = $1", self.house.schedule_id)
-        return await self.receiver.catch_up(self.house.schedule_id, head)
+        return await self.taker.catch_up(self.house.schedule_id, head)
 
     async def rows(self) -> list[asyncpg.Record]:
         return await self.pool.fetch("SELECT * FROM notifications ORDER BY version, customer_id")
@@ -286,7 +285,7 @@ async def test_events_in_one_batch_make_the_same_mails_as_one_by_one(told: Told)
     at_once = [(row["id"], row["facts"]) for row in await told.rows()]
     await told.pool.execute("TRUNCATE notifications, consumer_positions")
     for version in range(1, await told.pool.fetchval("SELECT seq FROM schedule_heads") + 1):
-        assert await told.receiver.catch_up(told.house.schedule_id, version) == 1
+        assert await told.taker.catch_up(told.house.schedule_id, version) == 1
     assert [(row["id"], row["facts"]) for row in await told.rows()] == at_once
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from actors.receivers import receiver
-from actors.receivers.receiver import Receiver, retry
+from actors.receivers import taker
+from actors.receivers.receiver import Receiver
 from actors.receivers.replaying import Replay
 from actors.receivers.sales import Sales
+from actors.receivers.taker import Taker, retry
 from engine import commands as c
 from engine.state import ScheduleState
 from engine.turn import Request, Step, execute
@@ -56,7 +57,7 @@ class House:
         self.log = MemoryEventLog(partitions=1)
         self.feed = MemoryEventFeed(self.log)
         self.service = Sales()
-        self.receiver = Receiver(self.service, pool, self.journal, self.feed)
+        self.taker = Taker(self.service, pool, self.journal)
 
     def messages(self, *versions: int) -> list[Message]:
         return [Message(0, number, SCHEDULE, self.events[version - 1]) for number, version in enumerate(versions)]
@@ -69,7 +70,7 @@ class House:
 
     async def right(self) -> str:
         """The checksum of a making from the journal alone; leaves the data made so."""
-        await Replay(self.pool, self.journal, self.service, self.feed).run(None, lambda taken: None)
+        await Replay(self.pool, self.journal, self.service).run(None, lambda taken: None)
         return await self.checksum()
 
 
@@ -98,14 +99,14 @@ def turn(state: ScheduleState, command: c.AnyCommand, now_ms: int) -> Sequence[S
 async def test_what_is_told_in_order_is_taken_once(house: House) -> None:
     await house.log.publish(SCHEDULE, house.events)
     messages = await house.feed.next(0.01)
-    assert await house.receiver.receive(messages) == len(house.events)
-    assert await house.receiver.receive(messages) == 0
+    assert await house.taker.receive(messages) == len(house.events)
+    assert await house.taker.receive(messages) == 0
     assert await house.position() == len(house.events)
     assert await house.checksum() == await house.right()
 
 
 async def test_the_figures_are_what_happened(house: House) -> None:
-    await house.receiver.receive(house.messages(*range(1, len(house.events) + 1)))
+    await house.taker.receive(house.messages(*range(1, len(house.events) + 1)))
     (schedule,) = await figures.of_performance(house.pool, "00000000-0000-7000-8000-0000000000cc", "sales")
     assert schedule.up_to_version == schedule.version == len(house.events)
     total = {name: sum(getattr(row.figures, name) for row in schedule.rows) for name in figures.FIGURES}
@@ -129,25 +130,25 @@ async def test_duplicates_and_any_order_of_batches_lead_to_the_same_data(house: 
     random_.shuffle(told)
     while told:
         size = random_.randint(1, 6)
-        await house.receiver.receive(house.messages(*told[:size]))
+        await house.taker.receive(house.messages(*told[:size]))
         del told[:size]
     assert await house.position() == len(house.events)
     assert await house.checksum() == await house.right()
 
 
 async def test_a_gap_is_read_from_the_journal(house: House) -> None:
-    await house.receiver.receive(house.messages(1, 2, 9))
+    await house.taker.receive(house.messages(1, 2, 9))
     assert await house.position() == 9
-    await house.receiver.receive(house.messages(len(house.events)))
+    await house.taker.receive(house.messages(len(house.events)))
     assert await house.checksum() == await house.right()
 
 
 async def test_what_is_never_told_is_read_from_the_journal(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    await house.receiver.receive(house.messages(1, 2, 3))
-    assert await house.receiver.repair() == 0  # it may still come
-    monkeypatch.setattr(receiver, "BEHIND_SECONDS", 0.0)
-    assert await house.receiver.repair() == len(house.events) - 3
-    assert await house.receiver.repair() == 0
+    await house.taker.receive(house.messages(1, 2, 3))
+    assert await house.taker.repair() == 0  # it may still come
+    monkeypatch.setattr(taker, "BEHIND_SECONDS", 0.0)
+    assert await house.taker.repair() == len(house.events) - 3
+    assert await house.taker.repair() == 0
     assert await house.checksum() == await house.right()
 
 
@@ -157,7 +158,7 @@ async def test_a_crash_between_any_two_batches_loses_and_repeats_nothing(house: 
     random_ = random.Random(7)
     while await house.position() < len(house.events):
         feed = MemoryEventFeed(house.log, done)  # a new process: begins where the last one had said it was done
-        service = Receiver(house.service, house.pool, house.journal, feed)
+        service = Taker(house.service, house.pool, house.journal)
         for message in await feed.next(0.01):
             await service.receive([message])
             if random_.random() < 0.3:
@@ -182,7 +183,7 @@ class Choking(Sales):
 
 async def test_an_event_that_cannot_be_digested_is_parked_and_holds_nothing_up(house: House) -> None:
     service = Choking(len(house.events))
-    choking = Receiver(service, house.pool, house.journal, house.feed)
+    choking = Taker(service, house.pool, house.journal)
     await choking.receive(house.messages(*range(1, len(house.events) + 1)))
     assert await house.position() == len(house.events)
     (parked,) = await positions.parked(house.pool, limit=10)
@@ -203,7 +204,7 @@ async def test_an_event_that_cannot_be_digested_is_parked_and_holds_nothing_up(h
 
 async def test_bytes_that_are_no_event_are_passed_over_and_what_they_hid_is_repaired(house: House) -> None:
     damaged = [Message(0, 0, SCHEDULE, b"?"), *house.messages(3)]
-    await house.receiver.receive(damaged)
+    await house.taker.receive(damaged)
     assert await house.position() == 3
 
 
@@ -213,9 +214,40 @@ async def test_a_database_that_is_away_parks_nothing_and_moves_nothing(house: Ho
             raise ConnectionResetError("gone")
 
     with pytest.raises(ConnectionResetError):
-        await Receiver(Away(), house.pool, house.journal, house.feed).receive(house.messages(1, 2))
+        await Taker(Away(), house.pool, house.journal).receive(house.messages(1, 2))
     assert await house.position() == 0
     assert await positions.parked(house.pool, limit=10) == []
+
+
+@pytest.mark.parametrize("told", [(13,), (1, 13), (2, 7, 13)])
+async def test_a_gap_wider_than_a_transaction_is_taken_in_chunks(
+    house: House, monkeypatch: pytest.MonkeyPatch, told: tuple[int, ...]
+) -> None:
+    class Counting(Sales):
+        def __init__(self) -> None:
+            self.sizes: list[int] = []
+
+        async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
+            self.sizes.append(len(events))
+            await super().take(connection, events)
+
+    monkeypatch.setattr(taker, "CHUNK", 4)
+    counting = Counting()
+    assert await Taker(counting, house.pool, house.journal).receive(house.messages(*told)) == told[-1]
+    assert max(counting.sizes) <= 4
+    assert await house.position() == told[-1]
+
+
+async def test_a_deterministic_refusal_ends_the_service_instead_of_being_waited_for(house: House) -> None:
+    class Broken(MemoryEventFeed):
+        async def next(self, timeout_seconds: float) -> list[Message]:
+            await house.pool.execute("SELECT nothing_of_that_name FROM schedules")
+            raise AssertionError
+
+    receiver = Receiver(Taker(house.service, house.pool, house.journal), Broken(house.log))
+    with pytest.raises(ExceptionGroup) as failed:
+        await receiver.run(asyncio.Event())
+    assert failed.group_contains(asyncpg.UndefinedColumnError)
 
 
 async def test_the_service_runs_through_a_log_that_is_away_for_a_while(house: House) -> None:
@@ -230,7 +262,7 @@ async def test_the_service_runs_through_a_log_that_is_away_for_a_while(house: Ho
 
     await house.log.publish(SCHEDULE, house.events)
     stop = asyncio.Event()
-    running = asyncio.create_task(Receiver(house.service, house.pool, house.journal, Flaky(house.log)).run(stop))
+    running = asyncio.create_task(Receiver(Taker(house.service, house.pool, house.journal), Flaky(house.log)).run(stop))
 
     async def caught_up() -> bool:
         return await house.position() == len(house.events)
@@ -242,9 +274,9 @@ async def test_the_service_runs_through_a_log_that_is_away_for_a_while(house: Ho
 
 
 async def test_a_replay_broken_off_goes_on_where_it_stopped(house: House) -> None:
-    await house.receiver.receive(house.messages(*range(1, len(house.events) + 1)))
+    await house.taker.receive(house.messages(*range(1, len(house.events) + 1)))
     before = await house.checksum()
-    replay = Replay(house.pool, house.journal, house.service, house.feed)
+    replay = Replay(house.pool, house.journal, house.service)
 
     def broken(taken: int) -> None:
         raise KeyboardInterrupt

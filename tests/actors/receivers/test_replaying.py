@@ -10,13 +10,12 @@ import asyncpg
 import pytest
 
 from actors.process.settings import Settings
-from actors.receivers.receiver import Receiver
 from actors.receivers.replaying import Replay
 from actors.receivers.sales import Sales
+from actors.receivers.taker import Taker
 from api.command_line.events_report import EventsError, Replayed, replay
 from persistence.events import positions
-from persistence.events.feed import MemoryEventFeed
-from persistence.events.log import KafkaEventLog, MemoryEventLog
+from persistence.events.log import KafkaEventLog
 from persistence.events.reader import read_through
 from persistence.journal.journal import PostgresJournal
 from persistence.sales import figures
@@ -53,9 +52,9 @@ async def world(database_url: str, servers: str) -> AsyncIterator[World]:
     async with asyncpg.create_pool(database_url, min_size=1, max_size=3) as pool:
         past = Past(database_url, pool, random.Random(5))
         await past.fill(6_000)
-        receiver = Receiver(Sales(), pool, PostgresJournal(pool), MemoryEventFeed(MemoryEventLog()))
+        taker = Taker(Sales(), pool, PostgresJournal(pool))
         for schedule_id, values in past.events.items():
-            await receiver.catch_up(schedule_id, len(values))
+            await taker.catch_up(schedule_id, len(values))
         settings = Settings(database_url=database_url, kafka_bootstrap_servers=servers, topic=next(TOPICS))
         assert settings.kafka is not None
         log = KafkaEventLog(settings.kafka)
@@ -120,7 +119,7 @@ async def test_a_replay_broken_off_goes_on_and_throws_nothing_away_twice(world: 
     before = await figures.checksum(world.pool)
     assert world.settings.kafka is not None
     options = world.settings.kafka
-    again = Replay(world.pool, PostgresJournal(world.pool), Sales(), MemoryEventFeed(MemoryEventLog()))
+    again = Replay(world.pool, PostgresJournal(world.pool), Sales())
 
     def broken(taken: int) -> None:
         raise KeyboardInterrupt
@@ -147,7 +146,7 @@ async def test_bytes_that_are_no_event_are_named(world: World) -> None:
 async def test_one_schedule_is_made_again_from_the_journal(world: World) -> None:
     before = await figures.checksum(world.pool)
     await world.falsify()
-    again = Replay(world.pool, PostgresJournal(world.pool), Sales(), MemoryEventFeed(MemoryEventLog()))
+    again = Replay(world.pool, PostgresJournal(world.pool), Sales())
     for schedule_id, values in world.past.events.items():
         assert await again.again(schedule_id) == len(values)
     assert await figures.checksum(world.pool) == before

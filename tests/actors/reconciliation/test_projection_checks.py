@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from actors.receivers.receiver import Receiver
 from actors.receivers.sales import Sales
-from actors.reconciliation.receiver_checks import NAME, TAKEN_WITHIN_MS
+from actors.receivers.taker import Taker
+from actors.reconciliation.checks import Name
+from actors.reconciliation.receiver_checks import TAKEN_WITHIN_MS
 from engine import commands as c
 from engine.refusals import Refusal
 from persistence.database.pools import Connection
 from persistence.events.cloud_events import EventEnvelope
-from persistence.events.feed import MemoryEventFeed
 from tests.support.examined import Examined, Past, check, examined_schedule, named
 from tests.support.sale import small_plan
 
@@ -24,20 +24,20 @@ class Watched:
     def __init__(self, house: Examined, past: Past) -> None:
         self.house = house
         self.past = past
-        self.receiver = self.service(Sales())
+        self.taker = self.service(Sales())
 
-    def service(self, service: Sales) -> Receiver:
-        return Receiver(service, self.house.pool, self.house.journal, MemoryEventFeed(self.house.log))
+    def service(self, service: Sales) -> Taker:
+        return Taker(service, self.house.pool, self.house.journal)
 
     async def take(self, until: int | None = None) -> None:
         seq, _ = await self.house.head()
-        await self.receiver.catch_up(self.house.schedule_id, until or seq)
+        await self.taker.catch_up(self.house.schedule_id, until or seq)
 
     async def offenders(self) -> Sequence[str]:
         """To blame, when this check alone does not hold."""
         report = await self.house.examine()
-        assert report.failing <= {NAME}
-        return check(report, NAME).offenders
+        assert report.failing <= {Name.PROJECTIONS_EQUAL_JOURNAL}
+        return check(report, Name.PROJECTIONS_EQUAL_JOURNAL).offenders
 
     async def idle(self, since_ms: int) -> None:
         """The service has not moved for so long."""
@@ -75,12 +75,12 @@ async def a_past(house: Examined) -> Past:
 async def test_a_schedule_of_which_no_service_has_heard_is_not_examined_for_it(watched: Watched) -> None:
     report = await watched.house.examine()
     assert report.failing == frozenset()
-    assert NAME not in {each.name for each in report.checks}
+    assert Name.PROJECTIONS_EQUAL_JOURNAL not in {each.name for each in report.checks}
 
 
 async def test_what_follows_from_the_journal_holds(watched: Watched) -> None:
     await watched.take()
-    found = check(await watched.house.examine(), NAME)
+    found = check(await watched.house.examine(), Name.PROJECTIONS_EQUAL_JOURNAL)
     seq, _ = await watched.house.head()
     assert (found.holds, found.actual) == (True, f"sales up to version {seq}")
 
@@ -144,16 +144,20 @@ async def test_falsified_figures_are_found_by_one_who_has_followed_the_schedule_
     await watched.take()
     await watched.house.sql("UPDATE sales SET fees = fees + 1 WHERE category = 'VIP'")
     report = await watched.house.new_reconciler().examine(watched.house.schedule_id)
-    named(report, NAME, ": fees ")
+    named(report, Name.PROJECTIONS_EQUAL_JOURNAL, ": fees ")
 
 
 async def test_a_service_that_is_behind_is_compared_where_it_stands(watched: Watched) -> None:
     seq, _ = await watched.house.head()
     await watched.take(seq - 3)
-    found = check(await watched.house.examine(), NAME)
+    found = check(await watched.house.examine(), Name.PROJECTIONS_EQUAL_JOURNAL)
     assert (found.holds, found.actual) == (True, f"sales up to version {seq - 3}, 3 behind")
     await watched.house.sql("UPDATE sales SET held = held + 1 WHERE category = 'Standing'")
-    named(await watched.house.new_reconciler().examine(watched.house.schedule_id), NAME, "held 2, 1 in the journal")
+    named(
+        await watched.house.new_reconciler().examine(watched.house.schedule_id),
+        Name.PROJECTIONS_EQUAL_JOURNAL,
+        "held 2, 1 in the journal",
+    )
 
 
 async def test_a_service_that_is_behind_and_takes_nothing_is_named_after_a_minute(watched: Watched) -> None:
@@ -180,7 +184,7 @@ async def test_what_is_not_published_yet_is_not_missed(watched: Watched) -> None
     await watched.idle(TAKEN_WITHIN_MS + 1_000)
     report = await watched.house.examine()
     assert report.failing == {"published_equals_head"}
-    assert check(report, NAME).actual == f"sales up to version {seq}"
+    assert check(report, Name.PROJECTIONS_EQUAL_JOURNAL).actual == f"sales up to version {seq}"
 
 
 async def test_a_position_beyond_the_journal_is_named(watched: Watched) -> None:
@@ -197,7 +201,7 @@ async def test_events_that_were_parked_are_named_and_what_they_left_out(watched:
                 raise ValueError("indigestible")
             await super().take(connection, events)
 
-    watched.receiver = watched.service(Choking())
+    watched.taker = watched.service(Choking())
     await watched.take()
     offenders = await watched.offenders()
     assert any(each.startswith("sales: 4 events are parked, the first of version ") for each in offenders), offenders
@@ -218,7 +222,7 @@ async def test_wrong_figures_are_made_again_from_the_journal(watched: Watched) -
     await watched.house.sql("UPDATE sales SET sold = sold + 1 WHERE category = 'Standing'")
     await watched.house.sql("DELETE FROM sales_bookings WHERE booking_id = $1", watched.past.paid.id)
     report = await watched.house.examine()
-    assert report.failing == {NAME}
+    assert report.failing == {Name.PROJECTIONS_EQUAL_JOURNAL}
     await watched.house.dry_run(report)
     (done,) = await watched.house.mend(report)
     assert done.done

@@ -11,6 +11,8 @@ import pytest
 
 from actors.process.rounds import pause_after
 from actors.reconciliation import reconciler
+from actors.reconciliation.checks import Name
+from actors.reconciliation.repair import FOLLOWS, IRREPARABLE
 from engine import commands as c
 from engine.events import decode_event, encode_event
 from engine.refusals import Refusal
@@ -110,7 +112,7 @@ async def test_what_happened_since_the_last_examination_is_examined_by_the_next(
 async def test_an_older_database_that_was_restored_is_examined_from_the_start(house: Examined, past: Past) -> None:
     await house.examine()
     await house.retire()
-    house.cache.forget()
+    house.cache.lose_everything()
     seq, _ = await house.head()
     blocked = seq  # the last thing that happened touches no table
     await house.pool.execute("DELETE FROM journal WHERE seq = $1", blocked)
@@ -470,7 +472,7 @@ async def show(house: Examined, version: int | None = None, **seats: int) -> Non
     states = bytearray(right.states)
     for seat, state in seats.items():
         states[house.plan.index[seat.replace("_", "-")]] = state
-    house.cache.forget()
+    house.cache.lose_everything()
     await house.cache.put(SeatView(right.schedule_id, version or right.version, bytes(states), right.areas))
 
 
@@ -755,3 +757,10 @@ async def test_the_newest_snapshot_is_looked_at_while_the_database_is_not_held(
     await house.at_rest()
     assert check(await house.examine(), "snapshot_equals_journal").holds
     assert seen == [True]
+
+
+# --- every check has an answer ----------------------------------------------------------------------------------------
+async def test_each_check_can_be_mended_or_follows_from_others_or_is_declared_irreparable(house: Examined) -> None:
+    kinds = [frozenset(house.repair().ways), FOLLOWS, IRREPARABLE]
+    assert frozenset().union(*kinds) == frozenset(Name)
+    assert sum(map(len, kinds)) == len(Name)

@@ -357,7 +357,7 @@ async def test_a_cache_that_lost_everything_is_filled_again(world: World, views:
     await world.cache.put(world.opened("a"))
     await views.view("a")
     async with interrupted(world):
-        world.cache.forget()
+        world.cache.lose_everything()
     assert (await views.view("a")).version == 1
     assert await world.cache.get("a") == world.journal["a"]
 
@@ -530,7 +530,7 @@ async def test_a_subscriber_hears_of_changes_while_the_cache_is_away_and_after(w
             world.clock.seconds += 1
             assert await next_change(changes) == first
             second = world.commit("a", 1, HELD)  # never announced
-            world.cache.forget()
+            world.cache.lose_everything()
         assert await next_change(changes) == second
         third = await world.publish("a", 2, HELD)
         assert await next_change(changes) == third

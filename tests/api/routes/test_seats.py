@@ -7,14 +7,16 @@ import contextlib
 import gzip
 import json
 import os
-import signal
 import socket
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import cramjam
 import httpx
 import pytest
 import uvicorn
@@ -25,11 +27,12 @@ from starlette.types import Lifespan
 
 from actors.seats.seat_views import SeatViews
 from api.http.problems import Problem, answer
-from api.routes.seats import Counts, Seats, closing_pages, router
+from api.routes.seats import Counts, HouseLayout, Seats, States, end_streams, router
 from api.server.door import Rescue
 from api.server.worker import Worker
-from api.views import seats
-from api.views.seats import Offer, SeatPages, Stream
+from api.views import kept, seat_forms, seats
+from api.views.seat_forms import Offer
+from api.views.seats import SeatPages, Stream
 from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import HELD, SOLD
@@ -139,7 +142,7 @@ async def world() -> AsyncIterator[World]:
     world = World()
     await world.views.start()
     yield world
-    world.pages.close()
+    world.pages.stop()
     await world.views.stop()
 
 
@@ -169,7 +172,7 @@ def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept for a while."""
     monkeypatch.setattr(seats, "TERMS_SECONDS", 0)
     monkeypatch.setattr(seats, "EVENT_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(seats.Page, "_took", lambda page, started: None)
+    monkeypatch.setattr(kept.Page, "_took", lambda page, started: None)
 
 
 # --- seats ------------------------------------------------------------------------------------------------------------
@@ -213,19 +216,21 @@ async def test_answers_are_what_the_documentation_says(world: World, client: htt
     try:
         Seats.model_validate_json((await client.get(f"{world.url}/seats")).content)
         Counts.model_validate_json((await client.get(f"{world.url}/availability")).content)
+        HouseLayout.model_validate_json((await client.get(f"{world.url}/layout")).content)
+        States.model_validate_json((await client.get(f"{world.url}/states")).content)
     except ValidationError as error:
         pytest.fail(str(error))
 
 
 async def test_standing_room_alone_is_a_house_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = document(rows=0, seats_per_row=0)
-    sheet = seats.Sheet(Offer.of(read_plan(empty), "KRW", {}))
+    sheet = seat_forms.Sheet(Offer.of(read_plan(empty), "KRW", {}))
     view = SeatView("s", 1, b"", (AreaCounts(100, 0, 0, 0),))
     assert json.loads(sheet.page(view))["seats"] == []
     assert json.loads(sheet.snapshot(view))["areas"][0]["left"] == 100
 
 
-@pytest.mark.parametrize("page", ["seats", "availability", "stream"])
+@pytest.mark.parametrize("page", ["seats", "availability", "layout", "states", "stream"])
 @pytest.mark.parametrize("schedule_id", ["0199f39c-11d2-7a0f-8c8e-51d0c7b9a011", "not-an-id", "%00"])
 async def test_an_unknown_schedule_is_not_found(client: httpx.AsyncClient, page: str, schedule_id: str) -> None:
     response = await client.get(f"/v1/schedules/{schedule_id}/{page}")
@@ -234,7 +239,7 @@ async def test_an_unknown_schedule_is_not_found(client: httpx.AsyncClient, page:
     assert response.json()["code"] == "schedule_not_found"
 
 
-@pytest.mark.parametrize("page", ["seats", "availability", "stream"])
+@pytest.mark.parametrize("page", ["seats", "availability", "states", "stream"])
 async def test_nothing_to_read_from_is_a_503_with_a_time_to_come_back(
     world: World, client: httpx.AsyncClient, page: str
 ) -> None:
@@ -254,7 +259,7 @@ async def test_seats_are_shown_although_the_database_is_away(world: World, clien
 
 
 # --- conditional and compressed answers -------------------------------------------------------------------------------
-@pytest.mark.parametrize("page", ["seats", "availability"])
+@pytest.mark.parametrize("page", ["seats", "availability", "states"])
 async def test_unchanged_is_304(world: World, client: httpx.AsyncClient, page: str) -> None:
     first = await client.get(f"{world.url}/{page}")
     assert first.headers["cache-control"] == "no-cache"
@@ -267,13 +272,13 @@ async def test_unchanged_is_304(world: World, client: httpx.AsyncClient, page: s
     assert third.headers["etag"] != etag
 
 
-@pytest.mark.parametrize("page", ["seats", "availability"])
+@pytest.mark.parametrize("page", ["seats", "availability", "states"])
 async def test_other_prices_are_another_answer(world: World, client: httpx.AsyncClient, page: str) -> None:
     etag = (await client.get(f"{world.url}/{page}")).headers["etag"]
     world.prices["R"] = 1
     changed = await client.get(f"{world.url}/{page}", headers={"if-none-match": etag})
     assert changed.status_code == 200
-    assert '"price":1,' in changed.text
+    assert '"price":1,' in changed.text or '"prices":{"R":1,' in changed.text
     assert changed.json()["version"] == 1
 
 
@@ -333,21 +338,21 @@ async def test_seats_are_compressed_for_who_takes_it(
 
 async def test_a_version_is_written_out_and_compressed_once(world: World) -> None:
     first, second = await world.pages.seats(world.schedule_id, ""), await world.pages.seats(world.schedule_id, "")
-    assert isinstance(first, seats.Page)
+    assert isinstance(first, kept.Page)
     assert first is second
     assert await first.compressed() is await first.compressed()
 
 
 async def test_a_costly_page_is_not_written_out_for_every_version(world: World) -> None:
     first = await world.pages.seats(world.schedule_id, "")
-    assert isinstance(first, seats.Page)
+    assert isinstance(first, kept.Page)
     first.not_before = float("inf")
     await world.publish(("0-0", HELD))
     assert await world.pages.seats(world.schedule_id, "") is first
     assert await world.pages.seats(world.schedule_id, first.etag) == first.etag
     first.not_before = 0
     renewed = await world.pages.seats(world.schedule_id, "")
-    assert isinstance(renewed, seats.Page)
+    assert isinstance(renewed, kept.Page)
     assert json.loads(renewed.body)["version"] == 2
 
 
@@ -358,14 +363,14 @@ async def test_terms_are_read_once_for_many_who_ask_together(world: World, monke
 
 
 def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first() -> None:
-    kept: seats.Kept[str] = seats.Kept(10)
-    kept.put("a", "A", size=4)
-    kept.put("b", "B", size=4)
-    assert kept.get("a") == "A"
-    kept.put("c", "C", size=4)
-    assert (kept.get("a"), kept.get("b"), kept.get("c")) == ("A", None, "C")
-    kept.put("c", "CC", size=40)
-    assert (kept.get("a"), kept.get("c")) == (None, "CC")
+    things: kept.Kept[str] = kept.Kept(10)
+    things.put("a", "A", size=4)
+    things.put("b", "B", size=4)
+    assert things.get("a") == "A"
+    things.put("c", "C", size=4)
+    assert (things.get("a"), things.get("b"), things.get("c")) == ("A", None, "C")
+    things.put("c", "CC", size=40)
+    assert (things.get("a"), things.get("c")) == (None, "CC")
 
 
 # --- availability -----------------------------------------------------------------------------------------------------
@@ -379,6 +384,49 @@ async def test_availability_counts_per_category(world: World, client: httpx.Asyn
         ("S", 90_000, 40, 39, 0, 1, 0),
         ("Floor", None, 100, 90, 6, 3, 1),
     ]
+
+
+# --- layout and states ------------------------------------------------------------------------------------------------
+async def test_a_layout_may_be_kept_for_good_at_the_address_that_has_its_digest(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    digest = (await client.get(f"{world.url}/states")).json()["layout"]
+    named = await client.get(f"{world.url}/layout", params={"digest": digest})
+    assert named.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert named.json()["digest"] == digest
+    for other in ({}, {"digest": "another"}):
+        answered = await client.get(f"{world.url}/layout", params=other)
+        assert answered.headers["cache-control"] == "no-cache"
+        assert answered.content == named.content
+    again = await client.get(f"{world.url}/layout", headers={"if-none-match": named.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(("accepted", "coding"), [("gzip, br", "br"), ("gzip", "gzip"), ("identity", None)])
+async def test_a_layout_goes_out_in_the_smallest_form_a_client_takes(
+    world: World, client: httpx.AsyncClient, accepted: str, coding: str | None
+) -> None:
+    async with client.stream("GET", f"{world.url}/layout", headers={"accept-encoding": accepted}) as response:
+        raw = b"".join([chunk async for chunk in response.aiter_raw()])
+    assert response.headers.get("content-encoding") == coding
+    readers = {"br": lambda: bytes(cramjam.brotli.decompress(raw)), "gzip": lambda: gzip.decompress(raw)}
+    assert json.loads(readers.get(coding or "", lambda: raw)())["seats"]["id"] == list(PLAN.ids[: PLAN.size])
+
+
+async def test_a_layout_is_made_and_compressed_once(world: World) -> None:
+    first, second = await world.pages.layout(world.schedule_id), await world.pages.layout(world.schedule_id)
+    assert first is second
+    assert await first.compressed("br") is await first.compressed("br")
+
+
+async def test_states_follow_the_layouts_order(world: World, client: httpx.AsyncClient) -> None:
+    await world.publish(("0-0", HELD), ("2-19", SOLD), area=AreaCounts(90, 6, 3, 1))
+    states = (await client.get(f"{world.url}/states")).json()
+    packed = b64decode(states["seats"])
+    ids = (await client.get(f"{world.url}/layout")).json()["seats"]["id"]
+    taken = {ids[i]: state for i in range(len(ids)) if (state := packed[i // 4] >> 2 * (i % 4) & 3)}
+    assert (states["version"], taken, states["areas"]) == (2, {"0-0": HELD, "2-19": SOLD}, [[90, 6, 3, 1]])
+    assert states["prices"] == {"R": 150_000, "S": 90_000, "Floor": None}
 
 
 # --- the stream -------------------------------------------------------------------------------------------------------
@@ -471,6 +519,44 @@ async def test_a_stream_resumes_after_the_last_event(world: World, client: httpx
         assert [seat["id"] for seat in json.loads(event["data"])["seats"]] == ["0-1", "0-2"]
 
 
+async def test_a_packed_stream_goes_on_from_the_version_of_the_states(world: World, client: httpx.AsyncClient) -> None:
+    await world.publish(("0-0", HELD))
+    version = (await client.get(f"{world.url}/states")).json()["version"]
+    await world.publish(("0-1", SOLD), area=AreaCounts(99, 1, 0, 0))
+    async with streaming(client, f"{world.url}/stream?packed=true&last_event_id={version}") as events:
+        event = await events.next()
+        assert (event["event"], event["id"]) == ("seats", "3")
+        assert json.loads(event["data"]) == {
+            "from": 2,
+            "version": 3,
+            "seats": [[1, SOLD]],
+            "areas": [[0, [99, 1, 0, 0]]],
+        }
+
+
+@pytest.mark.parametrize("query", ["", "&last_event_id=0"])
+async def test_a_packed_stream_that_cannot_go_on_begins_anew_in_few_bytes(
+    world: World, client: httpx.AsyncClient, query: str
+) -> None:
+    await world.publish(("0-1", SOLD))
+    async with streaming(client, f"{world.url}/stream?packed=true{query}") as events:
+        event = await events.next()
+        assert (event["event"], event["id"]) == ("snapshot", "2")
+        snapshot = json.loads(event["data"])
+        assert (snapshot["version"], snapshot["areas"]) == (2, [[100, 0, 0, 0]])
+        assert b64decode(snapshot["seats"])[0] == SOLD << 2
+
+
+async def test_both_forms_of_a_stream_are_served_side_by_side(world: World, client: httpx.AsyncClient) -> None:
+    async with (
+        streaming(client, f"{world.url}/stream?last_event_id=1") as listed,
+        streaming(client, f"{world.url}/stream?last_event_id=1&packed=true") as packed,
+    ):
+        await world.publish(("0-1", SOLD))
+        assert json.loads((await listed.next())["data"])["seats"] == [{"id": "0-1", "state": "sold"}]
+        assert json.loads((await packed.next())["data"])["seats"] == [[1, SOLD]]
+
+
 async def test_a_stream_that_missed_nothing_waits(world: World, client: httpx.AsyncClient) -> None:
     await client.get(f"{world.url}/seats")
     async with streaming(client, f"{world.url}/stream", last_event_id="1") as events:
@@ -561,21 +647,6 @@ async def called(stream: Stream) -> None:
 
 
 # --- stopping the server ----------------------------------------------------------------------------------------------
-async def test_a_signal_ends_streams_and_goes_on_to_the_server(world: World) -> None:
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
-    try:
-        the_servers = signal.getsignal(signal.SIGTERM)
-        async with closing_pages(world.app):
-            await world.pages.stream(world.schedule_id, None)
-            os.kill(os.getpid(), signal.SIGTERM)
-            await until(lambda: world.pages.stopping)
-        assert heard == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGTERM) is the_servers
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 async def test_an_open_stream_does_not_hold_up_a_server_that_is_told_to_stop() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     root = Path(seats.__file__).parents[2]
@@ -621,8 +692,9 @@ def serve(descriptor: int) -> None:
         yield
         await world.views.stop()
 
-    config = uvicorn.Config(application(lifespan), loop="uvloop", http="httptools", log_config=None)
-    Worker(config, None).run(sockets=[socket.socket(fileno=descriptor)])
+    app = application(lifespan)
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None)
+    Worker(config, None, partial(end_streams, app)).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 # --- the running system -----------------------------------------------------------------------------------------------

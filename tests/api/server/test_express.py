@@ -198,7 +198,7 @@ async def test_whoever_is_no_customer_is_forbidden_either_way(worker: Worker, sa
 
 
 @pytest.mark.parametrize("schedule_id", [NO_ID, NO_ID.upper(), "none"])
-@pytest.mark.parametrize("noun", ["availability", "seats"])
+@pytest.mark.parametrize("noun", ["availability", "seats", "states"])
 async def test_an_unknown_schedule_is_not_found_either_way(
     worker: Worker, customer: dict[str, str], schedule_id: str, noun: str
 ) -> None:
@@ -247,7 +247,7 @@ async def test_a_body_is_judged_as_a_whole(worker: Worker, sale: Sale, customer:
     assert short.status_code == (201 if end == b" " else 400)
 
 
-@pytest.mark.parametrize("noun", ["availability", "seats"])
+@pytest.mark.parametrize("noun", ["availability", "seats", "states"])
 async def test_reads_are_answered_alike_and_unchanged_ones_with_304(worker: Worker, noun: str) -> None:
     sale = await open_sale(worker.http, plan=small_plan())  # nobody books here, so nothing changes between two reads
     path = f"/v1/schedules/{sale.schedule_id}/{noun}"
@@ -278,7 +278,7 @@ async def test_what_is_well_formed_goes_the_short_way(
     card = {"method": {"type": "card", "token": "tok_approve"}}
     paid = await worker.http.post(await to_pay(worker, free_sale, customer), json=card, headers=customer)
     assert (paid.status_code, paid.json()["booking"]["status"]) == (201, "confirmed")
-    for noun in ("availability", "seats"):
+    for noun in ("availability", "seats", "states"):
         assert (await worker.http.get(f"/v1/schedules/{sale.schedule_id}/{noun}")).status_code == 200
     assert (await worker.http.get(CATALOGUE)).status_code == 200
 
@@ -287,5 +287,5 @@ def test_shortcuts_to_routes_that_are_not_there_are_closed() -> None:
     async def nowhere(scope: Scope, receive: Receive, send: Send) -> None: ...
 
     routes = [route for noun in (bookings, seats) for route in noun.router.routes if isinstance(route, APIRoute)]
-    assert {noun for *_, noun in Express(nowhere, routes)._shortcuts} == {"bookings", "availability", "seats"}
+    assert {noun for *_, noun in Express(nowhere, routes)._shortcuts} == {"bookings", "availability", "seats", "states"}
     assert not Express(nowhere, [])._shortcuts

@@ -47,6 +47,8 @@ def test_every_route_of_the_contract_is_described(schema: dict[str, Any]) -> Non
         "/v1/performances/{performance_id}/schedules": {"post", "get"},
         "/v1/schedules/{schedule_id}": {"get", "patch", "delete"},
         "/v1/schedules/{schedule_id}/seats": {"get"},
+        "/v1/schedules/{schedule_id}/layout": {"get"},
+        "/v1/schedules/{schedule_id}/states": {"get"},
         "/v1/schedules/{schedule_id}/availability": {"get"},
         "/v1/schedules/{schedule_id}/stream": {"get"},
         "/v1/schedules/{schedule_id}/bookings": {"post"},

@@ -88,6 +88,18 @@ async def test_a_newer_view_replaces_an_older_one(cache: SeatCache, schedule_id:
     assert stored.version == 10
 
 
+async def test_what_is_forgotten_is_gone_and_an_older_view_can_be_stored(cache: SeatCache, schedule_id: str) -> None:
+    other = str(uuid4())
+    await cache.put(view(schedule_id, 7))
+    await cache.put(view(other, 7))
+    await cache.forget(schedule_id)
+    await cache.forget(schedule_id)
+    assert await cache.get(schedule_id) is None
+    assert await cache.get(other) is not None
+    await cache.put(view(schedule_id, 3))
+    assert await cache.get(schedule_id) == view(schedule_id, 3)
+
+
 async def test_every_listener_hears_every_announcement_in_order(cache: SeatCache, schedule_id: str) -> None:
     announced = [delta(schedule_id, n, n + 1, (n, HELD)) for n in range(20)]
     async with cache.deltas() as first, cache.deltas() as second:

@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_sasl_username: str = ""  # BOXOFFICE_KAFKA_SASL_USERNAME
     kafka_sasl_password: str = ""  # BOXOFFICE_KAFKA_SASL_PASSWORD
     kafka_ssl_cafile: str = ""  # BOXOFFICE_KAFKA_SSL_CAFILE, PEM; what the system trusts if unset
-    fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate and hoarding limits off (load tests)
+    fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate limits off (load tests)
     publish: bool = True  # BOXOFFICE_PUBLISH=off keeps events in the journal only (benchmarks)
     reconcile: bool = True  # BOXOFFICE_RECONCILE=off examines only what is asked for (benchmarks)
     bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against

@@ -1,6 +1,6 @@
 """Bad input against the running system: each a precise problem document, and nothing changed.
 
-The list is the one of issue 2. "Nothing" is checked after every test: the schedule's version stands still, and the
+"Nothing" is checked after every test: the schedule's version stands still, and the
 customer has no booking but the one there was.
 """
 

@@ -18,10 +18,11 @@ import segno
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
 
-from actors.mail import texts
+from actors.mail import links, texts
 from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
 from actors.mail.tickets import Ticket, ticket_code
 from actors.process.clock import Clock
+from persistence.accounts.links import Purpose
 from persistence.database.moments import moment
 from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient
 
@@ -46,7 +47,9 @@ class Letter(Struct, frozen=True, kw_only=True):
     lead: str
     rows: list[tuple[str, list[str]]]  # label, lines
     notes: list[str]
-    caption: str  # of the ticket
+    on_behalf: str  # why it was sent
+    caption: str = ""  # of the ticket
+    action: tuple[str, str] | None = None  # what a link does, and the link
 
 
 class Mail(Struct, frozen=True, kw_only=True):
@@ -57,12 +60,13 @@ class Mail(Struct, frozen=True, kw_only=True):
 
 
 class Postmark:
-    """Writes mails from one sender."""
+    """Writes mails from one sender. `origin` is where the pages are that links lead to."""
 
-    def __init__(self, sender: Address, key: bytes, clock: Clock) -> None:
+    def __init__(self, sender: Address, key: bytes, clock: Clock, origin: str) -> None:
         self._sender = sender
         self._key = key
         self._clock = clock
+        self._origin = origin
 
     def now(self) -> datetime:
         return moment(self._clock.now_ms())
@@ -75,9 +79,10 @@ class Postmark:
         code = None
         if row.kind in WITH_TICKET:
             (booking,) = row.facts.bookings
+            assert row.schedule_id is not None, "a ticket is for a schedule"
             ticket = Ticket(booking_id=booking.id, schedule_id=row.schedule_id, places=len(booking.seats))
             code = ticket_code(self._key, ticket)
-        message.set_content(plain_text(written, code, recipient.language))
+        message.set_content(plain_text(written, code))
         message.add_alternative(html_text(written, code, recipient.language), subtype="html")
         if code is not None:
             picture = qr_picture(code)
@@ -87,6 +92,27 @@ class Postmark:
             message.add_attachment(picture, maintype="image", subtype="png", filename="ticket.png")
         self._add_calendar(message, row, recipient.language, occasion)
         message["Content-Language"] = recipient.language  # last: whoever sets contents takes such headers along
+        return Mail(message=message, to=to)
+
+    def compose_link(self, row: Outgoing, recipient: Recipient, purpose: Purpose, token: str) -> Mail:
+        """The mail that carries a link with the token."""
+        language = recipient.language
+        words = links.words_of(purpose, language)
+        written = Letter(
+            subject=words.subject,
+            heading=words.heading,
+            greeting=links.greeting(language),
+            lead=words.lead,
+            rows=[],
+            notes=[words.note],
+            on_behalf=chosen(links.ON_BEHALF, language),
+            action=(words.action, f"{self._origin}{links.MAILS[purpose].path}{token}"),
+        )
+        to = sendable(recipient.email)
+        message = self._envelope(row, recipient, to, written.subject)
+        message.set_content(plain_text(written, None))
+        message.add_alternative(html_text(written, None, language), subtype="html")
+        message["Content-Language"] = language
         return Mail(message=message, to=to)
 
     def _envelope(self, row: Outgoing, recipient: Recipient, to: str, subject: str) -> EmailMessage:
@@ -182,6 +208,7 @@ def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
         lead=words.lead,
         rows=_rows(row, occasion, language),
         notes=_notes(row, language),
+        on_behalf=chosen(texts.ON_BEHALF, language),
         caption=chosen(texts.TICKET_CAPTION, language).format(places=places),
     )
 
@@ -222,14 +249,17 @@ def _notes(row: Outgoing, language: str) -> list[str]:
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------
-def plain_text(written: Letter, code: str | None, language: str) -> str:
+def plain_text(written: Letter, code: str | None) -> str:
     """The mail for those who read text."""
     parts = [written.greeting, f"{written.heading}\n\n{written.lead}"]
-    parts.append("\n".join(_plain_row(name, lines) for name, lines in written.rows))
+    if written.rows:
+        parts.append("\n".join(_plain_row(name, lines) for name, lines in written.rows))
+    if written.action is not None:
+        parts.append("{}:\n{}".format(*written.action))
     parts += written.notes
     if code is not None:
         parts.append(f"{written.caption}\n{code}")
-    parts.append(f"-- \n{chosen(texts.ON_BEHALF, language)}")
+    parts.append(f"-- \n{written.on_behalf}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -249,6 +279,7 @@ def html_text(written: Letter, code: str | None, language: str) -> str:
         for name, lines in written.rows
     )
     notes = "".join(_paragraph(note, "#202124", 15) for note in written.notes)
+    button = "" if written.action is None else _button(*written.action)
     ticket = ""
     if code is not None:
         ticket = (
@@ -266,9 +297,17 @@ def html_text(written: Letter, code: str | None, language: str) -> str:
         f"{escape(written.heading)}</h1>"
         f"{_paragraph(written.greeting, '#202124', 15)}{_paragraph(written.lead, '#202124', 15)}"
         f'<table role="presentation" style="border-collapse:collapse;width:100%;margin:8px 0">{rows}</table>'
-        f"{notes}{ticket}"
-        f"{_paragraph(chosen(texts.ON_BEHALF, language), '#80868b', 12)}"
+        f"{button}{notes}{ticket}"
+        f"{_paragraph(written.on_behalf, '#80868b', 12)}"
         "</div></body></html>"
+    )
+
+
+def _button(text: str, url: str) -> str:
+    return (
+        f'<p style="margin:8px 0 20px"><a href="{escape(url)}" style="{FONT};display:inline-block;padding:12px 20px;'
+        f'border-radius:6px;background:#1a56db;color:#ffffff;text-decoration:none;font-size:15px">{escape(text)}</a></p>'
+        f"{_paragraph(url, '#5f6368', 12)}"
     )
 
 

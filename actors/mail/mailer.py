@@ -11,17 +11,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
 from prometheus_client import Counter
 
-from actors.mail.composing import Postmark
+from actors.mail import links
+from actors.mail.composing import Mail, Postmark
 from actors.mail.transport import Conversation, MailAway, MailRefused, MailUnknown, Transport, scrubbed
 from actors.process.rounds import every
+from persistence.accounts.links import LIFETIMES, arm
 from persistence.notifications import outbox
-from persistence.notifications.outbox import Outgoing
+from persistence.notifications.outbox import Outgoing, Recipient
 
 LANES = 4  # connections at once
 POLL_SECONDS = 1.0
@@ -102,11 +106,11 @@ class Mailer:
         recipient = await outbox.recipient(self._pool, row.customer_id)
         if recipient is None:
             return await self._settle(row, "skipped", "the account was deleted")
-        occasion = await outbox.occasion(self._pool, row.schedule_id)
-        if (reason := pointless(row, occasion, self._postmark.now())) is not None:
-            return await self._settle(row, "skipped", reason)
+        compose = await self._prepared(row, recipient)
+        if isinstance(compose, str):
+            return await self._settle(row, "skipped", compose)
         try:
-            mail = self._postmark.compose(row, recipient, occasion)
+            mail = compose()
         except Exception as error:  # one that cannot be written must not stop the others, and an admin can see it
             log.exception("notification %s cannot be written", row.id)
             return await self._settle(row, "failed", scrubbed(f"cannot be written: {error!r}"))
@@ -124,6 +128,19 @@ class Mailer:
         await self._settle(row, "sent")
         log.info("mail sent: %s, booking %s, %s", row.kind, row.booking_id or "-", mail.message["Subject"])
         return None
+
+    async def _prepared(self, row: Outgoing, recipient: Recipient) -> Callable[[], Mail] | str:
+        """How the row's mail is written, or why nobody needs it."""
+        purpose = links.purpose_of(row.kind)
+        if purpose is not None:
+            link = links.new_link()
+            if not await arm(self._pool, row.id, link.hash, LIFETIMES[purpose]):
+                return "the link is of no use any more"
+            return partial(self._postmark.compose_link, row, recipient, purpose, link.token)
+        assert row.schedule_id is not None, "only mails about an account are about no schedule"
+        occasion = await outbox.occasion(self._pool, row.schedule_id)
+        reason = pointless(row, occasion, self._postmark.now())
+        return partial(self._postmark.compose, row, recipient, occasion) if reason is None else reason
 
     async def _refused(self, row: Outgoing, reason: str, *, permanent: bool) -> None:
         if permanent or row.attempts > len(AGAIN_SECONDS):

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str = ".boxoffice"  # BOXOFFICE_DATA_DIR
     host: str = "127.0.0.1"  # BOXOFFICE_HOST
     port: int = 8000  # BOXOFFICE_PORT
+    public_url: str = ""  # BOXOFFICE_PUBLIC_URL, where people reach the pages: https://tickets.example.com
     workers: int = 2  # BOXOFFICE_WORKERS; `up` sets it to the number of cores
     database_url: str | None = None  # DATABASE_URL, postgresql://…
     redis_url: str | None = None  # REDIS_URL, redis://… or unix://…
@@ -38,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ray_address: str | None = None  # RAY_ADDRESS, host:port
     sandbox_url: str | None = None  # BOXOFFICE_SANDBOX_URL, the payment sandbox's base URL
     secret: str = ""  # BOXOFFICE_SECRET, signs access tokens and sandbox webhooks; `up` makes and keeps one
-    previous_secret: str = ""  # BOXOFFICE_PREVIOUS_SECRET, the former one: webhooks signed with it still count
+    previous_secret: str = ""  # BOXOFFICE_PREVIOUS_SECRET, the former one: what was signed with it still counts
     provider: Literal["sandbox", "toss", "stripe"] = "sandbox"  # BOXOFFICE_PROVIDER, who is asked to take money
     toss_secret_key: str = ""  # BOXOFFICE_TOSS_SECRET_KEY
     toss_url: str = "https://api.tosspayments.com"  # BOXOFFICE_TOSS_URL
@@ -80,6 +82,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.data_dir).resolve()
 
     @property
+    def secrets(self) -> list[str]:
+        """The secret, and the former one where there is one: what the latter has signed still counts."""
+        return [self.secret, self.previous_secret] if self.previous_secret else [self.secret]
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the pages, as browsers write them; this machine's own where nobody has said."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return local_url(self.host, self.port)
+
+    @property
     def kafka(self) -> KafkaOptions | None:
         """How the broker is reached and what the topic is to be; None where nobody has said which broker."""
         if self.kafka_bootstrap_servers is None:
@@ -113,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{variable}={shown}: {error}") from error
         made = cls(**values)  # type: ignore[arg-type]  # converted to each field's own type above
         made._check_log_in()
+        made._check_public_url()
         if made.kafka_ssl_cafile:  # an owner's process has another working directory than whoever set this
             made = msgspec.structs.replace(made, kafka_ssl_cafile=str(Path(made.kafka_ssl_cafile).resolve()))
         return made
@@ -125,6 +140,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             needs = "needs BOXOFFICE_KAFKA_SASL_USERNAME and BOXOFFICE_KAFKA_SASL_PASSWORD"
             raise SettingsError(f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} {needs}")
 
+    def _check_public_url(self) -> None:
+        parts = urlsplit(self.public_url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and not parts.query
+        if self.public_url and not whole:
+            raise SettingsError(
+                f"BOXOFFICE_PUBLIC_URL={self.public_url!r} must look like https://tickets.example.com, without a path"
+            )
+
     def to_environment(self) -> dict[str, str]:
         """The inverse of `from_environment`, for the processes the supervisor starts."""
         return {
@@ -134,6 +157,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in msgspec.structs.asdict(self).items()
             if value is not None
         }
+
+
+def local_url(host: str, port: int) -> str:
+    """The address at which this machine itself reaches a server listening on `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not a bind
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 class SettingsError(ValueError):

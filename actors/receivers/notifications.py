@@ -206,7 +206,7 @@ async def run(settings: Settings) -> None:
     transport = open_transport(settings)
     async with open_pool(settings.database_url, LANES + 3) as pool:
         receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.kafka, NAME))
-        postmark = Postmark(transport.sender, ticket_key(settings.secret), clock)
+        postmark = Postmark(transport.sender, ticket_key(settings.secret), clock, settings.origin)
         log.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
         garbage.spare_what_is_here()
         async with asyncio.TaskGroup() as work:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from actors.process.settings import local_url
 from persistence.embedded.instance import run_directory
 from persistence.embedded.outside import reach_tcp
 from persistence.embedded.process import Program
@@ -68,12 +69,6 @@ def user_of(port: int) -> str:
                 words = " ".join(psutil.Process(connection.pid).cmdline())
                 return f"pid {connection.pid} ({words[:80]})"
     return "another program"
-
-
-def local_url(host: str, port: int) -> str:
-    """The address at which this machine itself reaches a server listening on `host`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not a bind
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def worker(number: int, listener: socket.socket, data_dir: Path) -> Program:

@@ -22,11 +22,11 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from actors.process.settings import VARIABLES, Settings
+from actors.process.settings import VARIABLES, Settings, local_url
 from actors.process.telemetry import METRICS_VARIABLE
 from actors.supervision import ray_head
 from actors.supervision.keeper import Keeper
-from actors.supervision.programs import AddressError, background, listening, local_url, receiver, sandbox, worker
+from actors.supervision.programs import AddressError, background, listening, receiver, sandbox, worker
 from persistence.database.connection import migrate
 from persistence.embedded import outside
 from persistence.embedded.instance import (

@@ -17,8 +17,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import SystemClock
-from actors.process.settings import Settings
-from actors.supervision.programs import local_url
+from actors.process.settings import Settings, local_url
 from api.demo.venues import VENUES, DemoVenue
 from api.http.passwords import hash_password
 from persistence.accounts import accounts

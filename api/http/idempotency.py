@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.limits import address_of
 from api.http.office import House
 from api.http.problems import Problem, invalid
 from api.http.tokens import Account
@@ -104,8 +105,9 @@ async def _fingerprint(request: Request, house: House, size: int) -> str:
 
 def stranger(house: House, request: Request) -> str:
     """The owner of a key that comes without an account: keys of different addresses do not meet."""
-    address = request.client.host if request.client else ""
-    return hashlib.blake2b(address.encode(), digest_size=16, key=house.settings.secret.encode()[:64]).hexdigest()
+    return hashlib.blake2b(
+        address_of(request).encode(), digest_size=16, key=house.settings.secret.encode()[:64]
+    ).hexdigest()
 
 
 class _Made(msgspec.Struct):

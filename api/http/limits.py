@@ -19,11 +19,14 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from starlette.requests import Request
 
 from api.http.problems import Problem
 
 # A person mistypes a password a few times; guessing needs thousands of tries.
 LOG_IN_PER_EMAIL_AND_ADDRESS = parse("10/minute")
+# A mail may be late, or in the wrong folder; nobody asks for a tenth one in an hour.
+MAILS_PER_TARGET, MAILS_PER_ADDRESS = parse("10/hour"), parse("30/hour")
 # Whole offices and mobile networks share one address.
 SIGN_UP_PER_ADDRESS = parse("60/minute")
 # Quick fingers in a hot sale make two tries a second; this leaves them room on every single worker.
@@ -34,6 +37,11 @@ REDIS_TIMEOUT_SECONDS = 0.5
 REDIS_PAUSE_SECONDS = 1.0  # after a failure Redis is left alone for so long
 
 logger = logging.getLogger(__name__)
+
+
+def address_of(request: Request) -> str:
+    """The address a request comes from; empty where there is none."""
+    return request.client.host if request.client else ""
 
 
 class Limits:
@@ -63,6 +71,11 @@ class Limits:
     async def sign_up(self, address: str) -> None:
         """Counts a try to sign up."""
         await self._hit(SIGN_UP_PER_ADDRESS, "sign-up", address)
+
+    async def mail(self, target: str, address: str) -> None:
+        """Counts a wish to have a mail sent to an e-mail, or an account, registered or not."""
+        await self._hit(MAILS_PER_ADDRESS, "mails", address)
+        await self._hit(MAILS_PER_TARGET, "mail", _digest(target.lower()))
 
     def booking(self, account_id: str) -> None:
         """Counts a try to book."""

@@ -182,7 +182,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             gateway=gateway,
             plans=plans,
             seat_views=seat_views,
-            tokens=Tokens(settings.secret, clock),
+            tokens=Tokens(settings.secrets, clock),
             passwords=passwords,
             revocations=revocations,
             limits=limits,

@@ -110,6 +110,34 @@ PROBLEMS: Mapping[str, Kind] = {
     "forbidden": _kind(
         403, "Forbidden", "Your role does not allow this.", "권한 없음", "이 작업을 할 수 있는 권한이 없습니다."
     ),
+    "cross_site": _kind(
+        403,
+        "Not from our pages",
+        "This address takes requests of this site's own pages only.",
+        "허용되지 않는 출처",
+        "이 주소는 이 사이트의 페이지에서 보낸 요청만 받습니다.",
+    ),
+    "account_locked": _kind(
+        403,
+        "Account locked",
+        "This account has been locked: write to whoever sells here.",
+        "잠긴 계정",
+        "이용이 정지된 계정입니다. 고객 센터에 문의해 주세요.",
+    ),
+    "session_not_found": _kind(
+        404,
+        "No such session",
+        "You have no session with this id.",
+        "없는 세션",
+        "해당 로그인 세션을 찾을 수 없습니다.",
+    ),
+    "link_expired": _kind(
+        410,
+        "Link expired",
+        "This link was used already, or is too old: ask for a new one.",
+        "만료된 링크",
+        "이미 사용했거나 유효 기간이 지난 링크입니다. 새 링크를 요청해 주세요.",
+    ),
     "email_taken": _kind(
         409,
         "E-mail taken",

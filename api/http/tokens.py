@@ -12,21 +12,22 @@ import base64
 import binascii
 import hashlib
 import hmac
-import secrets
+import secrets as random
 import uuid
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jwt
 
 from actors.process.clock import Clock
+from actors.process.keys import derived
 
 ACCESS_SECONDS = 15 * 60
-REFRESH_SECONDS = 30 * 24 * 3600
 ALGORITHM = "HS256"
-OPTIONS: jwt.types.Options = {"require": ["sub", "role", "sid", "exp"], "verify_exp": False, "verify_iat": False}
+CLAIMS = ["sub", "role", "sid", "exp"]
 REMEMBERED = 50_000  # tokens a worker recognises without verifying: about 30 MB
-RANDOM_BYTES, MAC_BYTES = 32, 16
+SESSION_BYTES, RANDOM_BYTES, MAC_BYTES = 16, 32, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +40,29 @@ class Account:
 
 
 class Tokens:
-    """Makes and recognises tokens. Not for several threads."""
+    """Makes and recognises tokens. Not for several threads.
 
-    def __init__(self, secret: str, clock: Clock) -> None:
-        self._secret = secret
-        self._refresh_key = hmac.digest(secret.encode(), b"refresh token", "sha256")
+    The first secret makes them; those of the others are recognised as well, so that a new secret logs nobody out.
+    """
+
+    def __init__(self, secrets: Sequence[str], clock: Clock) -> None:
+        self._access_keys = [derived(secret, "access tokens") for secret in secrets]
+        self._refresh_keys = [hmac.digest(secret.encode(), b"refresh token", "sha256") for secret in secrets]
         self._clock = clock
         self._known: OrderedDict[str, tuple[Account, int]] = OrderedDict()
 
-    def access_token(self, account: Account) -> str:
-        """A signed token that lives `ACCESS_SECONDS`."""
+    def access_token(self, account: Account, seconds: int = ACCESS_SECONDS) -> str:
+        """A signed token that lives for so long."""
         now = self._clock.now_ms() // 1000
         claims = {
             "sub": account.id,
             "role": account.role,
             "sid": account.session_id,
             "iat": now,
-            "exp": now + ACCESS_SECONDS,
+            "exp": now + seconds,
             "jti": self._clock.new_id(),
         }
-        return jwt.encode(claims, self._secret, ALGORITHM)
+        return jwt.encode(claims, self._access_keys[0], ALGORITHM)
 
     def account_of(self, token: str) -> Account | None:
         """Whose token this is; None if it is not ours or has expired."""
@@ -77,22 +81,23 @@ class Tokens:
         return account
 
     def _verify(self, token: str) -> tuple[Account, int] | None:
-        try:
-            # Times are checked against the clock that everything else goes by.
-            options: jwt.types.Options = {
-                "require": ["sub", "role", "sid", "exp"],
-                "verify_exp": False,
-                "verify_iat": False,
-            }
-            claims = jwt.decode(token, self._secret, algorithms=[ALGORITHM], options=options)
-            return Account(claims["sub"], claims["role"], claims["sid"]), int(claims["exp"]) * 1000
-        except (jwt.InvalidTokenError, ValueError, TypeError):
-            return None
+        # Times are checked against the clock that everything else goes by.
+        options: jwt.types.Options = {"require": CLAIMS, "verify_exp": False, "verify_iat": False}
+        for key in self._access_keys:
+            try:
+                claims = jwt.decode(token, key, algorithms=[ALGORITHM], options=options)
+                return Account(claims["sub"], claims["role"], claims["sid"]), int(claims["exp"]) * 1000
+            except jwt.InvalidSignatureError:
+                continue
+            except (jwt.InvalidTokenError, ValueError, TypeError):
+                return None
+        return None
 
     def refresh_token(self, session_id: str) -> str:
         """A fresh one-time token for the session."""
-        payload = uuid.UUID(session_id).bytes + secrets.token_bytes(RANDOM_BYTES)
-        return base64.urlsafe_b64encode(payload + self._mac(payload)).decode().rstrip("=")
+        return self._refresh_token(
+            uuid.UUID(session_id).bytes + random.token_bytes(RANDOM_BYTES), self._refresh_keys[0]
+        )
 
     def session_of(self, refresh_token: str) -> str | None:
         """The session that a refresh token was made for; None if we did not make it."""
@@ -101,12 +106,30 @@ class Tokens:
         except (binascii.Error, ValueError):
             return None
         payload, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
-        if len(payload) != 16 + RANDOM_BYTES or not hmac.compare_digest(mac, self._mac(payload)):
+        if len(payload) != SESSION_BYTES + RANDOM_BYTES:
             return None
-        return str(uuid.UUID(bytes=payload[:16]))
+        if not any(hmac.compare_digest(mac, _mac(payload, key)) for key in self._refresh_keys):
+            return None
+        return str(uuid.UUID(bytes=payload[:SESSION_BYTES]))
 
-    def _mac(self, payload: bytes) -> bytes:
-        return hmac.digest(self._refresh_key, payload, "sha256")[:MAC_BYTES]
+    def successors_of(self, refresh_token: str) -> list[str]:
+        """What a refresh token that `session_of` knows is exchanged for: the first, or what a former secret has made.
+
+        It follows from the token and the secret, so that the same token gets the same successor twice although nobody
+        has kept it.
+        """
+        session = uuid.UUID(self.session_of(refresh_token)).bytes
+        return [
+            self._refresh_token(session + hmac.digest(key, b"after " + refresh_token.encode(), "sha256"), key)
+            for key in self._refresh_keys
+        ]
+
+    def _refresh_token(self, payload: bytes, key: bytes) -> str:
+        return base64.urlsafe_b64encode(payload + _mac(payload, key)).decode().rstrip("=")
+
+
+def _mac(payload: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, payload, "sha256")[:MAC_BYTES]
 
 
 def hash_of(refresh_token: str) -> bytes:

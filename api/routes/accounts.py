@@ -15,10 +15,12 @@ from starlette.responses import Response
 
 from api.http.dependencies import CurrentAccount, HouseOf
 from api.http.idempotency import TAKES_KEY, once, stranger
+from api.http.limits import address_of
 from api.http.models import Email, Input, Output, Password, Timestamp, Word, not_null
 from api.http.office import House
 from api.http.problems import Problem, invalid, language_of, responses
-from persistence.accounts import accounts, sessions
+from persistence.accounts import accounts, links, sessions
+from persistence.notifications import account_mails
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
@@ -45,7 +47,10 @@ class NewAccount(Input):
 
 
 class AccountChange(Input):
-    """What is to be different. A new e-mail or password needs the current one; a new password ends all sessions."""
+    """What is to be different. A new e-mail or password needs the current password.
+
+    A new password ends all other sessions, and a new e-mail has to be confirmed again.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "김민지"}]})
 
@@ -64,6 +69,7 @@ class AccountView(Output):
     name: str | None
     role: str
     language: str
+    email_confirmed: Annotated[bool, Field(description="Whether the link in the mail to this address was opened.")]
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -75,6 +81,7 @@ def _view(row: accounts.AccountRow) -> AccountView:
         name=row.name,
         role=row.role,
         language=row.language,
+        email_confirmed=row.email_confirmed_at is not None,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -91,7 +98,7 @@ def _view(row: accounts.AccountRow) -> AccountView:
     dependencies=[TAKES_KEY],
 )
 async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response:
-    await house.limits.sign_up(request.client.host if request.client else "")
+    await house.limits.sign_up(address_of(request))
     password_hash = await house.passwords.hash(new.password)
 
     async def create(connection: AsyncConnection) -> AccountView:
@@ -107,6 +114,7 @@ async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response
             )
         except accounts.EmailTaken:
             raise Problem("email_taken") from None
+        await _ask_to_confirm(connection, house, row.id)
         return _view(row)
 
     return await once(house, request, stranger(house, request), create, "/v1/accounts/me")
@@ -133,9 +141,24 @@ async def change_me(change: AccountChange, account: CurrentAccount, house: House
         if row is None:
             raise Problem("unauthenticated")
         if "password_hash" in values:
-            ended = await sessions.revoke_all(connection, account.id, house.now())
+            ended = await sessions.revoke_all(connection, account.id, house.now(), except_id=account.session_id)
+            await links.void(connection, account.id, "password_reset")
+        if "email" in values:
+            await links.void(connection, account.id)
+            if row.email_confirmed_at is None:
+                await _ask_to_confirm(connection, house, account.id)
     await house.revocations.announce(ended)
     return _view(row)
+
+
+async def _ask_to_confirm(connection: AsyncConnection, house: House, account_id: str) -> None:
+    await account_mails.ask(
+        connection,
+        mail_id=house.clock.new_id(),
+        account_id=account_id,
+        purpose="email_confirmation",
+        at=house.now(),
+    )
 
 
 async def _values(change: AccountChange, account_id: str, house: House) -> dict[str, object]:
@@ -169,5 +192,6 @@ async def delete_me(account: CurrentAccount, house: HouseOf) -> None:
         if await accounts.has_business(connection, account.id, house.now()):
             raise Problem("account_has_bookings")
         await accounts.forget(connection, account.id, house.now())
+        await links.void(connection, account.id)
         ended = await sessions.revoke_all(connection, account.id, house.now())
     await house.revocations.announce(ended)

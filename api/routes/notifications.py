@@ -34,8 +34,8 @@ class NotificationView(Struct, frozen=True, kw_only=True):
     id: str
     kind: str
     status: MailState
-    schedule_id: str
-    version: int  # of the event it tells of
+    schedule_id: str | None  # null where it is about the account
+    version: int  # of the event it tells of; 0: of none
     booking_id: str | None  # null where it tells of several
     customer_id: str
     attempts: int

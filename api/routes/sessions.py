@@ -1,12 +1,7 @@
-"""Logging in and out.
-
-An unknown e-mail and a wrong password get the same answer after the same work. A refresh token works once: if an old
-one comes back, somebody has copied it, and the whole session ends.
-"""
+"""Logging in and out with a program, and the sessions that somebody has; browsers: `browser_sessions.py`."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 from urllib.parse import parse_qs
 
@@ -15,15 +10,19 @@ from pydantic import AfterValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.accounts import log_ins
+from api.accounts.log_ins import Opened
 from api.http.dependencies import CurrentAccount, HouseOf
-from api.http.models import Input, Output, RawText, normal_email
-from api.http.office import House
-from api.http.paging import json_answer
+from api.http.models import Input, Output, RawText, SessionId, Timestamp, normal_email
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, responses
-from api.http.tokens import ACCESS_SECONDS, REFRESH_SECONDS, Account, hash_of
-from persistence.accounts import accounts, sessions
+from persistence.accounts import sessions
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+
+EMAIL_LENGTH, PASSWORD_LENGTH = 254, 1000  # no longer ones are kept, so nothing longer is looked at
+FORM_FIELDS = {"username": EMAIL_LENGTH, "password": PASSWORD_LENGTH}
 
 
 class Credentials(Input):
@@ -33,8 +32,8 @@ class Credentials(Input):
         json_schema_extra={"examples": [{"email": "minji@example.com", "password": "correct horse battery"}]}
     )
 
-    email: Annotated[RawText, Field(min_length=1, max_length=254), AfterValidator(normal_email)]
-    password: Annotated[str, Field(min_length=1, max_length=1000, json_schema_extra={"format": "password"})]
+    email: Annotated[RawText, Field(min_length=1, max_length=EMAIL_LENGTH), AfterValidator(normal_email)]
+    password: Annotated[str, Field(min_length=1, max_length=PASSWORD_LENGTH, json_schema_extra={"format": "password"})]
 
 
 class Refresh(Input):
@@ -55,38 +54,55 @@ class TokenPair(Output):
     refresh_expires_in: int
 
 
-def _answer(pair: TokenPair, status: int) -> Response:
-    return json_answer(pair.model_dump(), status, {"Cache-Control": "no-store"})
+class SessionView(Output):
+    """Where somebody is logged in."""
+
+    id: str
+    current: Annotated[bool, Field(description="Whether this request belongs to it.")]
+    browser: Annotated[bool, Field(description="Whether it is a browser's, or else a program's.")]
+    client: Annotated[str | None, Field(description="What the program that logged in calls itself (`User-Agent`).")]
+    created_at: Timestamp
+    used_at: Annotated[Timestamp, Field(description="When it was last prolonged.")]
+    expires_at: Annotated[Timestamp, Field(description="When it ends unless it is prolonged.")]
 
 
-async def _log_in(house: House, email: str, password: str, address: str) -> TokenPair:
-    await house.limits.log_in(email, address)
-    async with house.database.connect() as connection:
-        row = await accounts.by_email(connection, email)
-    if not await house.passwords.matches(password, None if row is None else row.password_hash) or row is None:
-        raise Problem("invalid_credentials")
-    account = Account(row.id, row.role, house.clock.new_id())
-    refresh_token = house.tokens.refresh_token(account.session_id)
-    async with house.database.begin() as connection:
-        await sessions.open_session(
-            connection,
-            session_id=account.session_id,
-            account_id=account.id,
-            refresh_hash=hash_of(refresh_token),
-            at=house.now(),
-            until=house.now() + timedelta(seconds=REFRESH_SECONDS),
-        )
-    return _pair(house, account, refresh_token)
+class SessionPage(Output):
+    """Newest first."""
 
-
-def _pair(house: House, account: Account, refresh_token: str) -> TokenPair:
-    return TokenPair(
-        access_token=house.tokens.access_token(account),
-        refresh_token=refresh_token,
-        token_type="bearer",  # noqa: S106  # the kind of token
-        expires_in=ACCESS_SECONDS,
-        refresh_expires_in=REFRESH_SECONDS,
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+                            "current": True,
+                            "browser": True,
+                            "client": "Mozilla/5.0 (Linux; Android 16) …",
+                            "created_at": "2026-11-22T15:00:00.000+00:00",
+                            "used_at": "2026-11-25T09:12:44.000+00:00",
+                            "expires_at": "2026-12-25T09:12:44.000+00:00",
+                        }
+                    ],
+                    "next_cursor": None,
+                }
+            ]
+        }
     )
+
+    items: list[SessionView]
+    next_cursor: str | None
+
+
+def _answer(opened: Opened, status: int) -> Response:
+    pair = TokenPair(
+        access_token=opened.access_token,
+        refresh_token=opened.refresh_token,
+        token_type="bearer",  # noqa: S106  # the kind of token
+        expires_in=opened.expires_in,
+        refresh_expires_in=opened.refresh_expires_in,
+    )
+    return json_answer(pair.model_dump(), status, {"Cache-Control": "no-store"})
 
 
 @router.post(
@@ -94,11 +110,11 @@ def _pair(house: House, account: Account, refresh_token: str) -> TokenPair:
     status_code=201,
     response_model=TokenPair,
     summary="Log in",
-    responses=responses("invalid_credentials", "rate_limited", "overloaded"),
+    responses=responses("invalid_credentials", "account_locked", "rate_limited", "overloaded"),
 )
 async def log_in(credentials: Credentials, request: Request, house: HouseOf) -> Response:
-    address = request.client.host if request.client else ""
-    return _answer(await _log_in(house, credentials.email, credentials.password, address), 201)
+    opened = await log_ins.log_in(house, request, credentials.email, credentials.password, browser=False)
+    return _answer(opened, 201)
 
 
 FORM = {
@@ -111,8 +127,8 @@ FORM = {
                     "required": ["username", "password"],
                     "properties": {
                         "grant_type": {"type": "string", "enum": ["password"]},
-                        "username": {"type": "string", "description": "The e-mail."},
-                        "password": {"type": "string", "format": "password"},
+                        "username": {"type": "string", "maxLength": EMAIL_LENGTH, "description": "The e-mail."},
+                        "password": {"type": "string", "maxLength": PASSWORD_LENGTH, "format": "password"},
                     },
                 }
             }
@@ -126,7 +142,7 @@ FORM = {
     response_model=TokenPair,
     summary="Log in as OAuth2 clients do",
     description="RFC 6749 section 4.3, for the *Authorize* button of this page. Takes a form.",
-    responses=responses("invalid_credentials", "rate_limited", "overloaded"),
+    responses=responses("invalid_credentials", "account_locked", "rate_limited", "overloaded"),
     openapi_extra=FORM,
 )
 async def log_in_by_form(request: Request, house: HouseOf) -> Response:
@@ -134,12 +150,15 @@ async def log_in_by_form(request: Request, house: HouseOf) -> Response:
         form = parse_qs((await request.body()).decode(), max_num_fields=20, encoding="utf-8", errors="strict")
     except ValueError:
         raise Problem("bad_request", detail="The body must be a form (application/x-www-form-urlencoded).") from None
-    for field in ("username", "password"):
-        if not form.get(field, [""])[0] or "\0" in form[field][0]:
+    for field, longest in FORM_FIELDS.items():
+        given = form.get(field, [""])[0]
+        if not given or "\0" in given:
             raise invalid(field, "Field required", "필수 항목입니다")
-    address = request.client.host if request.client else ""
-    pair = await _log_in(house, normal_email(form["username"][0]), form["password"][0], address)
-    return _answer(pair, 200)
+        if len(given) > longest:
+            raise invalid(field, f"String should have at most {longest} characters", f"{longest}자 이하여야 합니다")
+    email = normal_email(form["username"][0])
+    opened = await log_ins.log_in(house, request, email, form["password"][0], browser=False)
+    return _answer(opened, 200)
 
 
 @router.post(
@@ -150,29 +169,46 @@ async def log_in_by_form(request: Request, house: HouseOf) -> Response:
     responses=responses("unauthenticated"),
 )
 async def refresh(body: Refresh, house: HouseOf) -> Response:
-    session_id = house.tokens.session_of(body.refresh_token)
-    if session_id is None:
-        raise Problem("unauthenticated")
-    new_token = house.tokens.refresh_token(session_id)
-    async with house.database.begin() as connection:
-        session = await sessions.rotate(
-            connection,
-            session_id=session_id,
-            old_hash=hash_of(body.refresh_token),
-            new_hash=hash_of(new_token),
-            at=house.now(),
-            until=house.now() + timedelta(seconds=REFRESH_SECONDS),
-        )
-        stolen = session is None and await sessions.revoke(connection, session_id, house.now())
-    if stolen:
-        await house.revocations.announce([session_id])
-    if session is None:
-        raise Problem("unauthenticated")
-    return _answer(_pair(house, Account(session.account_id, session.role, session.id), new_token), 201)
+    return _answer(await log_ins.refresh(house, body.refresh_token, browser=False), 201)
+
+
+@router.get("", summary="Where I am logged in", responses=responses("unauthenticated"))
+async def list_sessions(
+    account: CurrentAccount, house: HouseOf, limit: Limit = 50, cursor: Cursor = None
+) -> SessionPage:
+    after = decode_cursor(cursor, 1)
+    before_id = None if after is None else id_of(after)
+    async with house.database.connect() as connection:
+        rows = await sessions.page(connection, account.id, at=house.now(), before_id=before_id, limit=limit + 1)
+    items = [_view(row, account.session_id) for row in rows[:limit]]
+    return SessionPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
 
 
 @router.delete("/current", status_code=204, summary="Log out", responses=responses("unauthenticated"))
 async def log_out(account: CurrentAccount, house: HouseOf) -> None:
+    await log_ins.end(house, account.session_id)
+
+
+@router.delete(
+    "/{session_id}",
+    status_code=204,
+    summary="End one of my sessions",
+    responses=responses("unauthenticated", "session_not_found"),
+)
+async def end_session(session_id: SessionId, account: CurrentAccount, house: HouseOf) -> None:
     async with house.database.begin() as connection:
-        await sessions.revoke(connection, account.session_id, house.now())
-    await house.revocations.announce([account.session_id])
+        if not await sessions.revoke_own(connection, account.id, session_id, house.now()):
+            raise Problem("session_not_found")
+    await house.revocations.announce([session_id])
+
+
+def _view(row: sessions.SessionRow, current_id: str) -> SessionView:
+    return SessionView(
+        id=row.id,
+        current=row.id == current_id,
+        browser=row.browser,
+        client=row.client,
+        created_at=row.created_at,
+        used_at=row.used_at,
+        expires_at=row.expires_at,
+    )

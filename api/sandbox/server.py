@@ -25,8 +25,7 @@ from msgspec import Struct
 
 from actors.process import garbage
 from actors.process.clock import Clock, SystemClock
-from actors.process.settings import Settings
-from actors.supervision.programs import local_url
+from actors.process.settings import Settings, local_url
 from api.http.corked import Protocol
 from api.sandbox.ledger import Delivery, Ledger
 from persistence.providers.provider import ChargeRequest

@@ -33,6 +33,8 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     name: str | None
     role: str
     language: str  # ko | en
+    email_confirmed_at: datetime | None
+    locked_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -80,7 +82,15 @@ async def by_id(connection: AsyncConnection, account_id: str) -> AccountRow | No
 
 
 async def change(connection: AsyncConnection, account_id: str, values: Mapping[str, object]) -> AccountRow | None:
-    """Changes a live account; None if there is none. Raises `EmailTaken`, after which the transaction is over."""
+    """Changes a live account; None if there is none. Raises `EmailTaken`, after which the transaction is over.
+
+    A new e-mail is not confirmed.
+    """
+    if "email" in values:
+        # In another case it is the same mailbox.
+        same = sa.func.lower(accounts.c.email) == sa.func.lower(sa.literal(values["email"]))
+        confirmed = {"email_confirmed_at": sa.case((same, accounts.c.email_confirmed_at), else_=sa.null())}
+        values = {**confirmed, **values}
     statement = (
         accounts.update()
         .where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None))
@@ -94,6 +104,15 @@ async def change(connection: AsyncConnection, account_id: str, values: Mapping[s
             raise EmailTaken from error
         raise
     return None if row is None else _account(row)
+
+
+async def confirm_email(connection: AsyncConnection, account_id: str, at: datetime) -> None:
+    """The account's owner has shown that mails reach them."""
+    await connection.execute(
+        accounts.update()
+        .where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None), accounts.c.email_confirmed_at.is_(None))
+        .values(email_confirmed_at=at)
+    )
 
 
 async def has_business(connection: AsyncConnection, account_id: str, now: datetime) -> bool:

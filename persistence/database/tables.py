@@ -1,8 +1,8 @@
 """Every table of the system, and why it is there. Migrations in `migrations/` bring a database to this shape.
 
 Four groups: what a schedule's actor writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
-current tables `bookings`, `payments`, `refunds`, `cancellations`), what the routes write (accounts, sessions, venues,
-performances, schedules), what receiving services write (`consumer_positions`, `parked_events`, `sales`,
+current tables `bookings`, `payments`, `refunds`, `cancellations`), what the routes write (accounts, sessions, links,
+venues, performances, schedules), what receiving services write (`consumer_positions`, `parked_events`, `sales`,
 `notifications`), and bookkeeping (`idempotency_keys`, `audit_log`, `reconciliations`). Ids are UUIDv7, times
 `timestamptz`, money integer minor units.
 """
@@ -48,6 +48,8 @@ accounts = Table(
     Column("name", Text),
     Column("role", Text, nullable=False),  # customer | organizer | admin
     Column("language", Text, nullable=False, server_default="en"),  # ko | en: what is written to its owner
+    Column("email_confirmed_at", TIME),  # since when it is known that mails to `email` reach its owner
+    Column("locked_at", TIME),  # an admin lets nobody in
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("deleted_at", TIME),
@@ -60,9 +62,25 @@ sessions = Table(
     Column("id", UUID, primary_key=True),
     Column("account_id", UUID, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("refresh_hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the current refresh token
+    Column("previous_hash", LargeBinary),  # of the one before, while it may still be shown once more
+    Column("browser", Boolean, nullable=False, server_default=sa.false()),  # the refresh token is in a cookie
+    Column("client", Text),  # what the program that logged in calls itself
     Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("used_at", TIME, nullable=False, server_default=NOW),  # when the refresh token was last exchanged
     Column("expires_at", TIME, nullable=False),
     Column("revoked_at", TIME),
+)
+
+account_links = Table(
+    "account_links",
+    metadata,
+    # Links that were, or will be, mailed to an account's owner. The token exists in the mail alone.
+    Column("id", UUID, primary_key=True),  # the mail's, too
+    Column("account_id", UUID, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),  # password_reset | email_confirmation
+    Column("token_hash", LargeBinary, unique=True),  # SHA-256; NULL until the mail is written
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME),  # NULL until the mail is written
 )
 
 # --- catalogue --------------------------------------------------------------------------------------------------------
@@ -341,8 +359,8 @@ notifications = Table(
     metadata,
     # What customers are to be told, and whether they were. No addresses: they are read when a mail is sent.
     Column("id", UUID, primary_key=True),  # follows from schedule, version, customer and kind: one row per fact
-    Column("schedule_id", UUID, nullable=False),
-    Column("version", BigInteger, nullable=False),  # of the event it tells of
+    Column("schedule_id", UUID),  # NULL: it is about the account
+    Column("version", BigInteger, nullable=False),  # of the event it tells of; 0: of none
     Column("customer_id", UUID, nullable=False),
     Column("booking_id", UUID),  # NULL where it tells of several
     Column("kind", Text, nullable=False),
@@ -354,6 +372,7 @@ notifications = Table(
     Column("due_at", TIME, nullable=False, server_default=NOW),  # pending: not before; sending: handed over then
     Column("sent_at", TIME),
     Index("ix_notifications_created_at_id", "created_at", "id"),
+    Index("ix_notifications_customer_id_created_at", "customer_id", "created_at"),
     Index("ix_notifications_open", "due_at", postgresql_where=text("status IN ('pending', 'sending')")),
 )
 

@@ -76,7 +76,7 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     """A row that was taken to be sent."""
 
     id: str
-    schedule_id: str
+    schedule_id: str | None  # None: it is about the account
     version: int
     customer_id: str
     booking_id: str | None
@@ -113,7 +113,7 @@ class NotificationRow(Struct, frozen=True, kw_only=True):
     id: str
     kind: str
     status: str
-    schedule_id: str
+    schedule_id: str | None
     version: int
     booking_id: str | None
     customer_id: str

@@ -49,6 +49,7 @@ BOOKING = "01980000-0000-7000-8000-00000000000b"
 CUSTOMER = "01980000-0000-7000-8000-00000000000c"
 KEY = ticket_key("a secret of at least 32 characters")
 EMAIL = "minji@example.com"
+ORIGIN = "https://tickets.example.com"
 STARTS_AT = datetime(2099, 11, 22, 10, 30, tzinfo=UTC)
 SEATS = [
     Seat(zone="1층", row="A", number="1", category="R석", price=150_000),
@@ -90,7 +91,7 @@ class Desk:
         )
 
     def mailer(self, transport: Transport, **changes: Any) -> Mailer:
-        return Mailer(self.pool, transport, Postmark(transport.sender, KEY, SystemClock()), **changes)
+        return Mailer(self.pool, transport, Postmark(transport.sender, KEY, SystemClock(), ORIGIN), **changes)
 
     async def send(self, transport: Transport, **changes: Any) -> int:
         """Works the outbox off once; gives how many rows were dealt with."""

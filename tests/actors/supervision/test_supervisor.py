@@ -16,9 +16,9 @@ import httpx
 import psutil
 import pytest
 
-from actors.process.settings import Settings
+from actors.process.settings import Settings, local_url
 from actors.supervision.keeper import Keeper
-from actors.supervision.programs import AddressError, listening, local_url
+from actors.supervision.programs import AddressError, listening
 from actors.supervision.supervisor import StartError, Supervisor, together
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError, Program, child_environment

@@ -19,6 +19,11 @@ WITHOUT_TOKEN = {
     "/v1/sessions": ("post",),
     "/v1/sessions/token": ("post",),
     "/v1/sessions/refresh": ("post",),
+    "/v1/sessions/browser": ("post", "delete"),  # by a cookie
+    "/v1/sessions/browser/refresh": ("post",),
+    "/v1/password-resets": ("post",),
+    "/v1/password-resets/{token}": ("post",),
+    "/v1/email-confirmations/{token}": ("post",),
 }
 
 
@@ -37,8 +42,15 @@ def test_every_route_of_the_contract_is_described(schema: dict[str, Any]) -> Non
     promised = {
         "/v1/accounts": {"post"},
         "/v1/accounts/me": {"get", "patch", "delete"},
-        "/v1/sessions": {"post"},
+        "/v1/sessions": {"post", "get"},
         "/v1/sessions/refresh": {"post"},
+        "/v1/sessions/{session_id}": {"delete"},
+        "/v1/sessions/browser": {"post", "delete"},
+        "/v1/sessions/browser/refresh": {"post"},
+        "/v1/password-resets": {"post"},
+        "/v1/password-resets/{token}": {"post"},
+        "/v1/email-confirmations": {"post"},
+        "/v1/email-confirmations/{token}": {"post"},
         "/v1/sessions/current": {"delete"},
         "/v1/venues": {"post", "get"},
         "/v1/venues/{venue_id}": {"get"},

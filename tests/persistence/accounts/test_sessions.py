@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.clock import SystemClock
 from persistence.accounts import accounts, sessions
 from persistence.accounts.revocations import ROW_TRUST_SECONDS, Revocations
+from persistence.accounts.sessions import GRACE, LIFETIME, UNUSED
 from persistence.database.connection import create_engine
 from persistence.embedded.process import running
 from persistence.embedded.redis import redis
 
 new_id = SystemClock().new_id
-MONTH = timedelta(days=30)
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def worker(engine: AsyncEngine, redis_url: str, token_seconds: int = 900) 
     await revocations.stop()
 
 
-async def log_in(engine: AsyncEngine, account_id: str | None = None) -> tuple[str, str]:
+async def log_in(engine: AsyncEngine, account_id: str | None = None, *, browser: bool = False) -> tuple[str, str]:
     """A session of the account, or of a new one; its refresh token's hash is `first`."""
     async with engine.begin() as connection:
         if account_id is None:
@@ -61,7 +62,7 @@ async def log_in(engine: AsyncEngine, account_id: str | None = None) -> tuple[st
             account_id=account_id,
             refresh_hash=b"first" + session_id.encode(),
             at=now,
-            until=now + MONTH,
+            browser=browser,
         )
     return account_id, session_id
 
@@ -71,16 +72,23 @@ async def revoke(engine: AsyncEngine, session_id: str) -> bool:
         return await sessions.revoke(connection, session_id, datetime.now(UTC))
 
 
-async def rotate(engine: AsyncEngine, session_id: str, old: bytes, new: bytes, at: datetime | None = None) -> bool:
-    at = at or datetime.now(UTC)
+async def rotate(
+    engine: AsyncEngine,
+    session_id: str,
+    old: bytes,
+    new: bytes,
+    at: datetime | None = None,
+    *,
+    browser: bool = False,
+) -> bool:
     async with engine.begin() as connection:
         session = await sessions.rotate(
             connection,
             session_id=session_id,
             old_hash=old + session_id.encode(),
-            new_hash=new + session_id.encode(),
-            at=at,
-            until=at + MONTH,
+            new_hashes=[new + session_id.encode()],
+            browser=browser,
+            at=at or datetime.now(UTC),
         )
     return session is not None
 
@@ -111,7 +119,7 @@ async def test_a_session_that_ended_is_not_refreshed(engine: AsyncEngine) -> Non
     assert not await revoke(engine, revoked)
     assert not await rotate(engine, revoked, b"first", b"second")
     _, expired = await log_in(engine, account_id)
-    assert not await rotate(engine, expired, b"first", b"second", datetime.now(UTC) + MONTH)
+    assert not await rotate(engine, expired, b"first", b"second", datetime.now(UTC) + UNUSED)
     _, orphaned = await log_in(engine, account_id)
     async with engine.begin() as connection:
         await accounts.forget(connection, account_id, datetime.now(UTC))
@@ -125,6 +133,51 @@ async def test_all_sessions_of_an_account_end_together(engine: AsyncEngine) -> N
     async with engine.begin() as connection:
         assert set(await sessions.revoke_all(connection, account_id, datetime.now(UTC))) == {one, two}
     assert await rotate(engine, strangers, b"first", b"second")
+
+
+async def test_all_sessions_but_one_can_be_ended(engine: AsyncEngine) -> None:
+    account_id, one = await log_in(engine)
+    _, two = await log_in(engine, account_id)
+    async with engine.begin() as connection:
+        assert await sessions.revoke_all(connection, account_id, datetime.now(UTC), except_id=one) == [two]
+    assert await rotate(engine, one, b"first", b"second")
+
+
+async def test_a_browser_may_show_the_token_before_once_more_within_the_grace(engine: AsyncEngine) -> None:
+    _, session_id = await log_in(engine, browser=True)
+    now = datetime.now(UTC)
+    assert await rotate(engine, session_id, b"first", b"second", now, browser=True)
+    almost = now + GRACE - timedelta(milliseconds=1)
+    assert not await rotate(engine, session_id, b"first", b"another", almost, browser=True), "only the same successor"
+    assert await rotate(engine, session_id, b"first", b"second", almost, browser=True)
+    assert not await rotate(engine, session_id, b"first", b"second", almost, browser=True), "once"
+    assert await rotate(engine, session_id, b"second", b"third", almost, browser=True)
+    assert not await rotate(engine, session_id, b"second", b"third", almost + GRACE, browser=True), "too late"
+
+
+async def test_of_two_tabs_that_refresh_at_once_both_go_on(engine: AsyncEngine) -> None:
+    _, session_id = await log_in(engine, browser=True)
+    worked = await asyncio.gather(*(rotate(engine, session_id, b"first", b"second", browser=True) for _ in range(2)))
+    assert worked == [True, True]
+
+
+async def test_a_cookie_s_token_is_of_no_use_to_programs_nor_theirs_to_a_browser(engine: AsyncEngine) -> None:
+    for browser in (True, False):
+        _, session_id = await log_in(engine, browser=browser)
+        assert not await rotate(engine, session_id, b"first", b"second", browser=not browser)
+
+
+async def test_a_session_ends_however_often_it_is_used(engine: AsyncEngine) -> None:
+    _, session_id = await log_in(engine)
+    at, names = datetime.now(UTC), itertools.count()
+    end = at + LIFETIME
+    old = b"first"
+    while at < end - UNUSED:
+        at += UNUSED - timedelta(days=1)
+        new = b"%d" % next(names)
+        assert await rotate(engine, session_id, old, new, at)
+        old = new
+    assert not await rotate(engine, session_id, old, b"after", end + timedelta(seconds=1))
 
 
 # --- who is out -------------------------------------------------------------------------------------------------------

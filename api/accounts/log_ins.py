@@ -1,0 +1,103 @@
+"""Opening a session and prolonging it, for programs and for browsers.
+
+An unknown e-mail and a wrong password get the same answer after the same work. A refresh token works once: if an old
+one comes back, somebody has copied it, and the whole session ends.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+from starlette.requests import Request
+
+from api.http.limits import address_of
+from api.http.office import House
+from api.http.problems import Problem
+from api.http.tokens import ACCESS_SECONDS, Account, hash_of
+from persistence.accounts import accounts, sessions
+
+CLIENT_CHARACTERS = 200
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """A session's tokens, and for how many seconds each can be used."""
+
+    session_id: str
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+async def log_in(house: House, request: Request, email: str, password: str, *, browser: bool) -> Opened:
+    """A new session. Raises `Problem` for whoever is not let in."""
+    await house.limits.log_in(email, address_of(request))
+    async with house.database.connect() as connection:
+        row = await accounts.by_email(connection, email)
+    if not await house.passwords.matches(password, None if row is None else row.password_hash) or row is None:
+        raise Problem("invalid_credentials")
+    if row.locked_at is not None:
+        raise Problem("account_locked")
+    account = Account(row.id, row.role, house.clock.new_id())
+    refresh_token = house.tokens.refresh_token(account.session_id)
+    async with house.database.begin() as connection:
+        until = await sessions.open_session(
+            connection,
+            session_id=account.session_id,
+            account_id=account.id,
+            refresh_hash=hash_of(refresh_token),
+            at=house.now(),
+            browser=browser,
+            client=_client_of(request),
+        )
+    return _opened(house, account, refresh_token, until)
+
+
+async def refresh(house: House, refresh_token: str, *, browser: bool) -> Opened:
+    """The session's next tokens. Raises `Problem("unauthenticated")`."""
+    session_id = house.tokens.session_of(refresh_token)
+    if session_id is None:
+        raise Problem("unauthenticated")
+    successors = {hash_of(token): token for token in house.tokens.successors_of(refresh_token)}
+    async with house.database.begin() as connection:
+        session = await sessions.rotate(
+            connection,
+            session_id=session_id,
+            old_hash=hash_of(refresh_token),
+            new_hashes=list(successors),
+            browser=browser,
+            at=house.now(),
+        )
+        stolen = session is None and await sessions.revoke(connection, session_id, house.now())
+    if stolen:
+        await house.revocations.announce([session_id])
+    if session is None:
+        raise Problem("unauthenticated")
+    account = Account(session.account_id, session.role, session.id)
+    return _opened(house, account, successors[session.refresh_hash], session.expires_at)
+
+
+async def end(house: House, session_id: str) -> None:
+    """Ends a session: no worker lets its tokens through any more when this returns."""
+    async with house.database.begin() as connection:
+        await sessions.revoke(connection, session_id, house.now())
+    await house.revocations.announce([session_id])
+
+
+def _opened(house: House, account: Account, refresh_token: str, until: datetime) -> Opened:
+    left = int((until - house.now()).total_seconds())
+    seconds = min(ACCESS_SECONDS, left)  # no token outlives its session
+    return Opened(
+        session_id=account.session_id,
+        access_token=house.tokens.access_token(account, seconds),
+        expires_in=seconds,
+        refresh_token=refresh_token,
+        refresh_expires_in=left,
+    )
+
+
+def _client_of(request: Request) -> str | None:
+    """What the program calls itself, so that its owner can tell their sessions apart."""
+    name = "".join(character for character in request.headers.get("user-agent", "") if character.isprintable())
+    return name[:CLIENT_CHARACTERS] or None

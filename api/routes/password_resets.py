@@ -1,0 +1,94 @@
+"""A forgotten password: a link by mail, and a new password by the link.
+
+Whether an e-mail is registered shows neither in the answer nor in its timing: it is looked up when the answer is out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import ConfigDict
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actors.mail.links import hash_of
+from api.http.dependencies import HouseOf
+from api.http.limits import address_of
+from api.http.models import Email, Input, Password
+from api.http.office import House
+from api.http.problems import Problem, responses
+from persistence.accounts import accounts, links, sessions
+from persistence.notifications import account_mails
+
+router = APIRouter(prefix="/v1/password-resets", tags=["accounts"])
+
+LinkToken = Annotated[str, Path(description="The last part of the link in the mail.", examples=["k3J9…"])]
+
+
+class ResetWish(Input):
+    """Whose password is forgotten."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "minji@example.com"}]})
+
+    email: Email
+
+
+class NewPassword(Input):
+    """The password from now on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"password": "correct horse battery"}]})
+
+    password: Password
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_class=Response,
+    summary="Have a link mailed for a new password",
+    responses=responses("rate_limited"),
+)
+async def request_password_reset(wish: ResetWish, request: Request, house: HouseOf) -> Response:
+    """Always 202: whether there is an account with this e-mail is nobody's business."""
+    await house.limits.mail(wish.email, address_of(request))
+    return Response(status_code=202, background=BackgroundTask(_mail, house, wish.email))
+
+
+async def _mail(house: House, email: str) -> None:
+    async with house.database.begin() as connection:
+        row = await accounts.by_email(connection, email)
+        if row is not None:
+            await account_mails.ask(
+                connection,
+                mail_id=house.clock.new_id(),
+                account_id=row.id,
+                purpose="password_reset",
+                at=house.now(),
+            )
+
+
+@router.post(
+    "/{token}",
+    status_code=204,
+    summary="Set a new password by the link",
+    responses=responses("link_expired", "overloaded"),
+)
+async def reset_password(token: LinkToken, new: NewPassword, house: HouseOf) -> None:
+    """Works once, within 30 minutes of the mail. Ends all sessions of the account."""
+    token_hash = hash_of(token)
+    async with house.database.connect() as connection:
+        known = await links.owner(connection, token_hash, "password_reset", house.now())
+    if known is None:  # before the work of a hash
+        raise Problem("link_expired")
+    password_hash = await house.passwords.hash(new.password)
+    async with house.database.begin() as connection:
+        account_id = await links.use(connection, token_hash, "password_reset", house.now())
+        if account_id is None:
+            raise Problem("link_expired")
+        await links.void(connection, account_id, "password_reset")
+        await accounts.change(connection, account_id, {"password_hash": password_hash})
+        await accounts.confirm_email(connection, account_id, house.now())  # the mail has reached its owner
+        ended = await sessions.revoke_all(connection, account_id, house.now())
+    await house.revocations.announce(ended)

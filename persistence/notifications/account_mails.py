@@ -1,0 +1,33 @@
+"""Mails about an account: put into the same outbox as those about bookings, in the transaction that asks for them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.accounts import links
+from persistence.accounts.links import Purpose
+from persistence.database.tables import notifications
+
+# Whoever asks more often has the links of the last hour in their mailbox.
+PER_HOUR = 5
+
+
+async def ask(connection: AsyncConnection, *, mail_id: str, account_id: str, purpose: Purpose, at: datetime) -> bool:
+    """Has a link mailed to the account's owner; False if enough of them were asked for within the hour."""
+    recent = sa.select(sa.func.count()).where(
+        notifications.c.customer_id == account_id,
+        notifications.c.kind == purpose,
+        notifications.c.created_at > at - timedelta(hours=1),
+    )
+    if (await connection.execute(recent)).scalar_one() >= PER_HOUR:
+        return False
+    await links.add(connection, link_id=mail_id, account_id=account_id, purpose=purpose, at=at)
+    await connection.execute(
+        notifications.insert().values(
+            id=mail_id, version=0, customer_id=account_id, kind=purpose, facts={}, status="pending"
+        )
+    )
+    return True

@@ -59,7 +59,9 @@ class Show(Struct, frozen=True, kw_only=True):
     """A performance of the season."""
 
     title: str
+    title_en: str
     description: str
+    description_en: str
     category: str
     minutes: int
     venue: int  # its place in VENUES
@@ -75,8 +77,10 @@ SEJONG, OPERA, ARENA = range(3)
 
 SEASON: tuple[Show, ...] = (
     Show(
-        title="오페라의 유령 The Phantom of the Opera",
-        description="가면 뒤의 목소리. 한국어 자막 제공. The voice behind the mask; Korean surtitles.",
+        title="오페라의 유령",
+        title_en="The Phantom of the Opera",
+        description="가면 뒤의 목소리. 한국어 자막 제공.",
+        description_en="The voice behind the mask; Korean surtitles.",
         category="musical",
         minutes=150,
         venue=SEJONG,
@@ -84,8 +88,10 @@ SEASON: tuple[Show, ...] = (
         max_seats=6,
     ),
     Show(
-        title="말러 교향곡 2번 '부활' Mahler: Symphony No. 2",
-        description="독창, 합창과 대편성 관현악. Soloists, chorus and a very large orchestra.",
+        title="말러 교향곡 2번 '부활'",
+        title_en="Mahler: Symphony No. 2",
+        description="독창, 합창과 대편성 관현악.",
+        description_en="Soloists, chorus and a very large orchestra.",
         category="concert",
         minutes=95,
         venue=SEJONG,
@@ -93,8 +99,10 @@ SEASON: tuple[Show, ...] = (
         percent=80,
     ),
     Show(
-        title="카르멘 Carmen",
-        description="비제의 4막 오페라, 프랑스어. Bizet's opera in four acts, sung in French.",
+        title="카르멘",
+        title_en="Carmen",
+        description="비제의 4막 오페라, 프랑스어.",
+        description_en="Bizet's opera in four acts, sung in French.",
         category="opera",
         minutes=170,
         venue=OPERA,
@@ -102,8 +110,10 @@ SEASON: tuple[Show, ...] = (
         max_seats=8,
     ),
     Show(
-        title="호두까기 인형 The Nutcracker",
-        description="온 가족을 위한 발레. A ballet for the whole family.",
+        title="호두까기 인형",
+        title_en="The Nutcracker",
+        description="온 가족을 위한 발레.",
+        description_en="A ballet for the whole family.",
         category="ballet",
         minutes=120,
         venue=OPERA,
@@ -111,8 +121,10 @@ SEASON: tuple[Show, ...] = (
         percent=90,
     ),
     Show(
-        title="서울 라이브 월드 투어 Seoul Live World Tour",
-        description="스탠딩석은 입장 번호 순. Standing room by order of arrival.",
+        title="서울 라이브 월드 투어",
+        title_en="Seoul Live World Tour",
+        description="스탠딩석은 입장 번호 순.",
+        description_en="Standing room by order of arrival.",
         category="concert",
         minutes=130,
         venue=ARENA,
@@ -120,8 +132,10 @@ SEASON: tuple[Show, ...] = (
         max_seats=4,
     ),
     Show(
-        title="한밤의 국악 Korean Music at Midnight",
-        description="가야금, 대금, 판소리. Gayageum, daegeum and pansori.",
+        title="한밤의 국악",
+        title_en="Korean Music at Midnight",
+        description="가야금, 대금, 판소리.",
+        description_en="Gayageum, daegeum and pansori.",
         category="gugak",
         minutes=80,
         venue=SEJONG,
@@ -155,7 +169,8 @@ async def load(settings: Settings) -> DemoSeason:
 
 async def _build(client: httpx.AsyncClient, venue: DemoVenue) -> str:
     """Registers the house; returns its id."""
-    house = await _post(client, "/v1/venues", {"name": venue.name, "seating_plan": venue.seating_plan()})
+    place = {"name": venue.name, "city": venue.city, "address": venue.address, "time_zone": "Asia/Seoul"}
+    house = await _post(client, "/v1/venues", {**place, "seating_plan": venue.seating_plan()})
     assert house is not None
     return str(house["id"])
 
@@ -167,7 +182,9 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
         "/v1/performances",
         {
             "title": show.title,
+            "title_en": show.title_en,
             "description": show.description,
+            "description_en": show.description_en,
             "category": show.category,
             "duration_minutes": show.minutes,
             "venue_id": house,

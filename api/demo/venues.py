@@ -70,6 +70,7 @@ class DemoVenue:
 
     name: str
     city: str
+    address: str
     capacity: int
     seating_plan: Callable[[], Json]
     prices: Mapping[str, int]
@@ -264,6 +265,7 @@ VENUES: tuple[DemoVenue, ...] = (
     DemoVenue(
         name="세종문화회관 대극장 Sejong Center Grand Theater",
         city="서울 Seoul",
+        address="세종대로 175 175 Sejong-daero",
         capacity=3_022,
         seating_plan=sejong_grand_theater,
         prices=MappingProxyType({"VIP": 170_000, "R": 140_000, "S": 110_000, "A": 80_000, "B": 60_000}),
@@ -271,6 +273,7 @@ VENUES: tuple[DemoVenue, ...] = (
     DemoVenue(
         name="예술의전당 오페라극장 Seoul Arts Center Opera Theater",
         city="서울 Seoul",
+        address="남부순환로 2406 2406 Nambusunhwan-ro",
         capacity=2_305,
         seating_plan=seoul_arts_center_opera_theater,
         prices=MappingProxyType({"VIP": 190_000, "R": 150_000, "S": 120_000, "A": 80_000, "B": 40_000}),
@@ -278,6 +281,7 @@ VENUES: tuple[DemoVenue, ...] = (
     DemoVenue(
         name="한강 아레나 Hangang Arena",
         city="서울 Seoul",
+        address="한강대로 1 1 Hangang-daero",
         capacity=15_000,
         seating_plan=arena,
         prices=MappingProxyType({"Standing": 165_000, "R": 165_000, "S": 143_000, "A": 121_000, "B": 99_000}),

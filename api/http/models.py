@@ -1,7 +1,7 @@
 """What every request and answer is made of: bases, and the field types that keep out what cannot be stored.
 
 A value that passed one of these types fits its column: no NUL character, no lone surrogate, no integer beyond bigint,
-no time without an offset.
+no time without an offset. Equal texts are equal: everything is kept in one spelling (NFC).
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import cache
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
@@ -58,23 +60,50 @@ class Output(BaseModel):
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
-def no_nul(text: str) -> str:
-    """PostgreSQL stores every character but this one."""
+# What turns the direction of everything after it: a title could read as another one's.
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+LINE_ENDS = frozenset("\t\n\r")
+UNSEEN = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp", "Zs", "Mn", "Me")  # categories of what shows nothing by itself
+BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters, to Unicode, that show nothing either
+
+
+def stored(text: str) -> str:
+    """The text as it is kept and compared: PostgreSQL takes no NUL, and equal texts have one spelling.
+
+    Some keyboards and file systems send Hangul, and letters with accents, decomposed.
+    """
     if "\0" in text:
         raise PydanticCustomError("nul_character", "must not contain NUL characters")
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _written(text: str) -> str:
+    """Several lines for people to read."""
+    for character in text:
+        if character in DIRECTIONS or (character not in LINE_ENDS and unicodedata.category(character) == "Cc"):
+            raise PydanticCustomError("control_character", "must not contain control characters")
     return text
 
 
-def _composed(text: str) -> str:
-    """One spelling of equal texts: some keyboards and file systems send Hangul decomposed."""
-    return unicodedata.normalize("NFC", text)
+def _one_line(text: str) -> str:
+    """One line in which something is to be seen, if there is anything in it."""
+    if text.isascii() and text.isprintable():
+        return text
+    for character in text:
+        if character in DIRECTIONS or unicodedata.category(character) in ("Cc", "Zl", "Zp"):
+            raise PydanticCustomError("control_character", "must not contain control characters or line ends")
+    if text and all(each in BLANKS or unicodedata.category(each) in UNSEEN for each in text):
+        raise PydanticCustomError("nothing_to_see", "must contain something that can be seen")
+    return text
 
 
-RawText = Annotated[str, AfterValidator(no_nul)]  # kept as it came: ids, search words
-Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(no_nul), AfterValidator(_composed)]
-Title = Annotated[Text, Field(min_length=1, max_length=200)]
+RawText = Annotated[str, AfterValidator(stored)]  # otherwise as it came: ids, search words
+_Trimmed = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(stored)]
+Text = Annotated[_Trimmed, AfterValidator(_written)]
+Line = Annotated[_Trimmed, AfterValidator(_one_line)]
+Title = Annotated[Line, Field(min_length=1, max_length=200)]
 Description = Annotated[Text, Field(max_length=10_000)]
-Word = Annotated[Text, Field(min_length=1, max_length=100)]
+Word = Annotated[Line, Field(min_length=1, max_length=100)]
 
 
 def _email(text: str) -> str:
@@ -95,7 +124,7 @@ def normal_email(text: str) -> str:
 
 
 Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(no_nul), AfterValidator(_email)
+    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(stored), AfterValidator(_email)
 ]
 Password = Annotated[str, Field(min_length=8, max_length=128, json_schema_extra={"format": "password"})]
 
@@ -151,10 +180,22 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def _textual(value: Any) -> Any:
-    """Pydantic would take a number for seconds since 1970; the contract says RFC 3339."""
-    if not isinstance(value, (str, datetime)):
+# RFC 3339 section 5.6. Pydantic would take a number for seconds since 1970, and Python every form of ISO 8601.
+RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+FULL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+def _rfc3339(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value  # a default
+    if not isinstance(value, str):
         raise PydanticCustomError("datetime_type", "must be a date and time (RFC 3339)")
+    if RFC3339.fullmatch(value) is None:
+        raise PydanticCustomError(
+            "malformed_time", "must be a date and time with its offset (RFC 3339), such as 2027-12-24T19:30:00+09:00"
+        )
     return value
 
 
@@ -165,7 +206,43 @@ def in_range(time: datetime) -> datetime:
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_textual), AfterValidator(in_range)]
+Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(in_range)]
+
+
+def _day_or_time(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        if FULL_DATE.fullmatch(text) is not None:
+            day = date.fromisoformat(text)
+            in_range(datetime.combine(day, datetime.min.time(), UTC))
+            return day
+        # A plus sign that was not percent-encoded arrives as a space.
+        time = text.replace(" ", "+")
+        if RFC3339.fullmatch(time) is not None:
+            return in_range(datetime.fromisoformat(time.upper()))
+    except (ValueError, OverflowError):
+        pass
+    raise PydanticCustomError("malformed_time", "must be a full date, or a time with its offset (RFC 3339)")
+
+
+DayOrTime = Annotated[date | datetime, BeforeValidator(_day_or_time), WithJsonSchema({"type": "string"})]
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # it reads directories
+
+
+def _time_zone(name: str) -> str:
+    if name not in _zones():
+        raise PydanticCustomError("unknown_time_zone", "must be an IANA time zone, such as Asia/Seoul")
+    return name
+
+
+TimeZone = Annotated[
+    Line, Field(max_length=100, description="An IANA time zone, such as Asia/Seoul."), AfterValidator(_time_zone)
+]
 Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
 
 

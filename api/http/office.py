@@ -29,9 +29,10 @@ from actors.process.clock import Clock, SystemClock
 from actors.process.settings import Settings
 from actors.reconciliation.reconciler import Reconciler
 from actors.seats.seat_views import SeatViews
+from actors.seats.seats_left import SeatsLeft
 from api.http.limits import Limits
 from api.http.passwords import Passwords
-from api.http.together import Together
+from api.http.together import Kept, Together
 from api.http.tokens import ACCESS_SECONDS, Tokens
 from api.http.under_way import shared
 from engine.seating_plan import SeatingPlan
@@ -50,6 +51,7 @@ from persistence.seats.redis_cache import RedisSeatCache
 
 PLANS_KEPT = 64  # a 15,000-seat plan is about 10 MB
 PLACES_KEPT = 100_000
+FACETS_SECONDS = 10.0  # they are counted over the whole catalogue: 90 ms for 10,000 performances
 MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
 REDIS_TIMEOUT_SECONDS = 1.0
 
@@ -120,6 +122,7 @@ class House:
     gateway: Gateway[Any]
     plans: PlanCache
     seat_views: SeatViews
+    seats_left: SeatsLeft
     tokens: Tokens
     passwords: Passwords
     revocations: Revocations
@@ -128,6 +131,7 @@ class House:
     pool: asyncpg.Pool[Any]
     reconciler: Reconciler
     catalogue_pages: Together[Response]
+    facets: Kept[Response]
 
     def now(self) -> datetime:
         """The clock's time, to the millisecond."""
@@ -182,6 +186,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             gateway=gateway,
             plans=plans,
             seat_views=seat_views,
+            seats_left=SeatsLeft(seat_views.availability),
             tokens=Tokens(settings.secrets, clock),
             passwords=passwords,
             revocations=revocations,
@@ -198,6 +203,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
             ),
             catalogue_pages=Together(),
+            facets=Kept(FACETS_SECONDS),
         )
 
 

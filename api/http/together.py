@@ -8,12 +8,33 @@ written themselves is in their answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
 
 from api.http.under_way import shared
 
 AnswerT = TypeVar("AnswerT")
+
+
+class Kept(Generic[AnswerT]):
+    """One answer that costs much and changes little: asked for again once it is so many seconds old, by one for all."""
+
+    def __init__(self, seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._task: asyncio.Task[AnswerT] | None = None
+        self._asked_at = 0.0
+
+    async def ask(self, query: Callable[[], Coroutine[Any, Any, AnswerT]]) -> AnswerT:
+        """What `query` answered last, or answers now."""
+        task = self._task
+        failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+        if task is None or failed or self._now() - self._asked_at >= self._seconds:
+            self._asked_at = self._now()
+            task = self._task = asyncio.create_task(query())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all may have hung up
+        return await shared(task)
 
 
 class Together(Generic[AnswerT]):

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from api.http.dependencies import HouseOf, Organizer
 from api.http.idempotency import TAKES_KEY, request_of
-from api.http.models import BookingState, Input, RawText, ScheduleId, uuid_or_none
+from api.http.models import BookingState, Input, Line, RawText, ScheduleId, uuid_or_none
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor, page_answer
 from api.http.problems import problem_of, responses
-from api.routes.performances import view
+from api.routes.performances import views
 from api.routes.schedules import own_schedule
 from api.selling.audit_trail import record
 from api.selling.booking_commands import view_of_row
@@ -41,7 +41,7 @@ class BlockedSeats(Input):
     """Seats to take out of the sale."""
 
     seats: SeatIds
-    reason: Annotated[RawText, Field(min_length=1, max_length=500)]
+    reason: Annotated[Line, Field(min_length=1, max_length=500)]
 
 
 class UnblockedSeats(Input):
@@ -59,8 +59,9 @@ async def list_my_performances(
         rows = await performances.list_performances(
             connection, organizer_id=account.id, before_id=_last_id(cursor), limit=limit + 1
         )
+        items = await views(connection, house, rows[:limit])
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return page_answer([view(row) for row in rows[:limit]], next_cursor, None)
+    return page_answer([*items], next_cursor, None)
 
 
 @router.get(

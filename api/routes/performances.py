@@ -6,7 +6,7 @@ there is no such performance.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -19,16 +19,15 @@ from starlette.responses import Response
 from api.http.dependencies import HouseOf, Organizer
 from api.http.idempotency import TAKES_KEY, once
 from api.http.models import (
+    DayOrTime,
     Description,
     Input,
-    Output,
+    Line,
     PerformanceId,
     RawText,
-    Timestamp,
     Title,
     UuidText,
     Word,
-    in_range,
     not_null,
     uuid_or_none,
 )
@@ -47,18 +46,35 @@ from api.http.paging import (
 from api.http.problems import Problem, invalid, responses
 from api.http.tokens import Account
 from api.selling.terms import end_sales
+from api.views.performance import FacetsView, PerformancePage, PerformanceView, performance_view
 from persistence.audit import chain
 from persistence.catalogue import performances, schedules, venues
+from persistence.catalogue.overview import facets, overviews
 
 router = APIRouter(prefix="/v1/performances", tags=["performances"])
 
 MAX_DURATION_MINUTES = 24 * 60
 EXAMPLE: dict[str, str | int] = {
     "title": "호두까기 인형",
+    "title_en": "The Nutcracker",
     "description": "연말을 여는 발레",
+    "description_en": "A ballet to open the holidays",
     "category": "ballet",
     "duration_minutes": 130,
 }
+
+
+ENGLISH = Field(description="The same for those who read English; null where there is none.")
+PICTURE = Field(description="Where a picture is, over https. Without one, pages draw a tile.")
+
+
+def _https(text: str) -> str:
+    if not text.startswith("https://") or not text.isascii() or " " in text:
+        raise PydanticCustomError("malformed_url", "must be an address that begins with https://")
+    return text
+
+
+PictureUrl = Annotated[Line, Field(max_length=2_000), AfterValidator(_https)]
 
 
 class PerformanceInput(Input):
@@ -67,8 +83,11 @@ class PerformanceInput(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE}]})
 
     title: Title
+    title_en: Annotated[Title | None, ENGLISH] = None
     description: Description | None = None
+    description_en: Annotated[Description | None, ENGLISH] = None
     category: Word | None = None
+    picture_url: Annotated[PictureUrl | None, PICTURE] = None
     duration_minutes: Annotated[int, Field(strict=True, ge=1, le=MAX_DURATION_MINUTES)] | None = None
     venue_id: UuidText | None = None
 
@@ -79,69 +98,33 @@ class PerformanceChange(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "연말을 여는 발레, 새 연출"}]})
 
     title: Annotated[Title | None, not_null] = None
+    title_en: Annotated[Title | None, ENGLISH] = None
     description: Description | None = None
+    description_en: Annotated[Description | None, ENGLISH] = None
     category: Word | None = None
+    picture_url: Annotated[PictureUrl | None, PICTURE] = None
     duration_minutes: Annotated[int, Field(strict=True, ge=1, le=MAX_DURATION_MINUTES)] | None = None
     venue_id: UuidText | None = None
 
 
-class PerformanceView(Output):
-    """A performance."""
-
-    id: str
-    organizer_id: str
-    venue_id: str | None
-    title: str
-    description: str | None
-    category: str | None
-    duration_minutes: int | None
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class PerformancePage(Output):
-    """One page of performances, newest first."""
-
-    items: list[PerformanceView]
-    next_cursor: str | None
-
-
-def _day_or_time(text: str, *, end: bool) -> datetime:
-    """A plain date means the whole day in UTC; a time needs its offset."""
-    try:
-        if len(text) == len("2026-12-24"):
-            return in_range(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC) + timedelta(days=end))
-        # A plus sign that was not percent-encoded arrives as a space.
-        time = datetime.fromisoformat(text.replace(" ", "+"))
-    except (ValueError, OverflowError):
-        raise PydanticCustomError("malformed_time", "must be a date or a time (RFC 3339)") from None
-    if time.tzinfo is None:
-        raise PydanticCustomError("timezone_aware", "must have a time zone offset")
-    return in_range(time)
-
-
-def _from(text: str) -> str:
-    return _day_or_time(text, end=False).isoformat()
-
-
-def _to(text: str) -> str:
-    return _day_or_time(text, end=True).isoformat()
-
-
 DateFrom = Annotated[
-    str | None,
-    Query(description="From this date (UTC) or time on.", examples=["2026-12-01"]),
-    AfterValidator(lambda text: None if text is None else _from(text)),
+    DayOrTime | None,
+    Query(description="From this day on, as it is where they are played, or from this time.", examples=["2026-12-01"]),
 ]
 DateTo = Annotated[
-    str | None,
-    Query(description="Up to and including this date (UTC), or before this time.", examples=["2026-12-31"]),
-    AfterValidator(lambda text: None if text is None else _to(text)),
+    DayOrTime | None,
+    Query(description="Up to the end of this day there, or before this time.", examples=["2026-12-31"]),
 ]
 
 
-def view(row: performances.PerformanceRow) -> PerformanceView:
-    return PerformanceView(**{name: getattr(row, name) for name in PerformanceView.model_fields})
+async def views(
+    connection: AsyncConnection, house: House, rows: Sequence[performances.PerformanceRow]
+) -> list[PerformanceView]:
+    """The performances with all that is said of them now."""
+    now = house.now()
+    found = await overviews(connection, [row.id for row in rows], now)
+    left = await house.seats_left.of(found)
+    return [performance_view(row, found[row.id], left[row.id], now) for row in rows]
 
 
 async def own_performance(
@@ -179,7 +162,8 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
         except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
         await _audit(connection, house, account, "performance.created", row.id, None, values)
-        return view(row)
+        (view,) = await views(connection, house, [row])
+        return view
 
     return await once(house, request, account.id, create, "/v1/performances/{id}")
 
@@ -189,8 +173,15 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
 )
 async def list_performances(
     house: HouseOf,
-    q: Annotated[RawText | None, Query(max_length=200, description="Words in the title or description.")] = None,
+    q: Annotated[
+        RawText | None,
+        Query(
+            max_length=200,
+            description="Words of title or description, or their beginnings, in any order and either language.",
+        ),
+    ] = None,
     category: Annotated[RawText | None, Query(max_length=100)] = None,
+    city: Annotated[RawText | None, Query(max_length=100, description="Where a venue of it is.")] = None,
     date_from: DateFrom = None,
     date_to: DateTo = None,
     fields: Fields = None,
@@ -208,19 +199,34 @@ async def list_performances(
                 connection,
                 search=q,
                 category=category,
-                starts_from=None if date_from is None else datetime.fromisoformat(date_from),
-                starts_before=None if date_to is None else datetime.fromisoformat(date_to),
+                city=city,
+                starts_from=date_from,
+                starts_before=date_to,
                 before_id=None if after is None else after[0],
                 limit=limit + 1,
             )
             if not rows and not await performances.any_performance(connection):
                 raise Problem("catalogue_empty")
+            items = await views(connection, house, rows[:limit])
         next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-        return page_answer([view(row) for row in rows[:limit]], next_cursor, names)
+        return page_answer([*items], next_cursor, names)
 
-    question = (q, category, date_from, date_to, fields, limit, cursor)
+    question = (q, category, city, date_from, date_to, fields, limit, cursor)
     page = await house.catalogue_pages.ask(question, read)
     return Response(page.body, media_type=page.media_type)
+
+
+@router.get("/facets", response_model=FacetsView, summary="What there is to choose from")
+async def get_facets(house: HouseOf) -> Response:
+    """Categories, cities and months of what is still to be played, each with how many performances it leaves."""
+
+    async def read() -> Response:
+        async with house.database.connect() as connection:
+            found = await facets(connection, house.now())
+        return json_answer(found)
+
+    answer = await house.facets.ask(read)
+    return Response(answer.body, media_type=answer.media_type, headers={"Cache-Control": "public, max-age=60"})
 
 
 @router.get(
@@ -233,9 +239,10 @@ async def get_performance(performance_id: PerformanceId, house: HouseOf, fields:
     names = chosen(fields, PerformanceView)
     async with house.database.connect() as connection:
         row = await performances.performance(connection, performance_id)
-    if row is None:
-        raise Problem("performance_not_found")
-    return json_answer(view(row).model_dump(mode="json", include=names))
+        if row is None:
+            raise Problem("performance_not_found")
+        (view,) = await views(connection, house, [row])
+    return json_answer(view.model_dump(mode="json", include=names))
 
 
 CHANGE_REFUSALS = responses("unauthenticated", "forbidden", "performance_not_found", "performance_title_taken")
@@ -265,7 +272,8 @@ async def _change(house: House, account: Account, performance_id: str, values: d
             raise Problem("performance_title_taken") from None
         old = {name: getattr(before, name) for name in values}
         await _audit(connection, house, account, "performance.changed", performance_id, old, values)
-    return view(row)
+        (view,) = await views(connection, house, [row])
+    return view
 
 
 @router.delete(

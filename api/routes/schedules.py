@@ -96,7 +96,9 @@ async def create_schedule(
 ) -> Response:
     async def create(connection: AsyncConnection) -> CreatedSchedule:
         performance = await own_performance(connection, performance_id, account)
-        if not await venues.lock_venue(connection, new.venue_id):
+        await venues.lock_venue(connection, new.venue_id)
+        venue = await venues.venue(connection, new.venue_id)
+        if venue is None:
             raise invalid("venue_id", "there is no such venue", "없는 공연장입니다")
         plan = await house.plans.get(new.venue_id)
         _check_prices(new.prices, plan)
@@ -110,7 +112,7 @@ async def create_schedule(
                 starts_at=starts_at,
                 ends_at=starts_at + lasts,
             )
-            ids.append(await _open(connection, house, performance_id, new, starts_at, plan))
+            ids.append(await _open(connection, house, performance_id, new, starts_at, venue, plan))
         await _audit(connection, house, account, "schedule.created", ids[0], None, {"ids": ids, **new.model_dump()})
         left = plan.capacities()
         views = [schedule_view(row, left, house.now()) for row in await schedules.schedules_by_id(connection, ids)]
@@ -125,6 +127,7 @@ async def _open(
     performance_id: str,
     new: NewSchedule,
     starts_at: datetime,
+    venue: venues.VenueRow,
     plan: SeatingPlan,
 ) -> str:
     schedule_id = house.clock.new_id()
@@ -140,6 +143,11 @@ async def _open(
         schedules.ScheduleRow(
             id=schedule_id,
             organizer_id="",
+            performance_title="",
+            performance_title_en=None,
+            venue_name=venue.name,
+            venue_city=venue.city,
+            time_zone=venue.time_zone,
             duration_minutes=0,
             seq=1,
             cancelled_at=None,
@@ -182,8 +190,8 @@ async def list_schedules(
             rows = await schedules.list_schedules(
                 connection,
                 performance_id,
-                starts_from=None if date_from is None else datetime.fromisoformat(date_from),
-                starts_before=None if date_to is None else datetime.fromisoformat(date_to),
+                starts_from=date_from,
+                starts_before=date_to,
                 on_sale_at=house.now() if available else None,
                 after=after,
                 limit=wanted + 1,

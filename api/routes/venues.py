@@ -17,7 +17,20 @@ from starlette.responses import Response
 
 from api.http.dependencies import HouseOf, Organizer
 from api.http.idempotency import TAKES_KEY, once
-from api.http.models import Input, Output, RawText, Timestamp, Title, VenueId, uuid_or_none
+from api.http.models import (
+    Input,
+    Line,
+    Output,
+    RawText,
+    Timestamp,
+    TimeZone,
+    Title,
+    VenueId,
+    Word,
+    not_null,
+    stored,
+    uuid_or_none,
+)
 from api.http.paging import (
     Cursor,
     Fields,
@@ -29,7 +42,7 @@ from api.http.paging import (
     malformed_cursor,
     page_answer,
 )
-from api.http.problems import Problem, responses
+from api.http.problems import Problem, invalid, responses
 from engine.plan_document import read_plan
 from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
 from engine.stored_plan import pack
@@ -68,15 +81,38 @@ EXAMPLE_PLAN: dict[str, Any] = {
 }
 
 
+EXAMPLE: dict[str, Any] = {
+    "name": "Small hall",
+    "city": "Seoul",
+    "address": "175 Sejong-daero, Jongno-gu",
+    "time_zone": "Asia/Seoul",
+}
+Address = Annotated[Line, Field(min_length=1, max_length=300)]
+
+
 class NewVenue(Input):
     """A venue with its plan in the pretix seating-plan format."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Small hall", "seating_plan": EXAMPLE_PLAN}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE | {"seating_plan": EXAMPLE_PLAN}]})
 
     name: Title
+    city: Word | None = None
+    address: Address | None = None
+    time_zone: TimeZone = "Asia/Seoul"
     seating_plan: Annotated[
         dict[str, Any], Field(description="pretix seating plan; see /v1/venues/{venue_id} for one.")
     ]
+
+
+class VenueChange(Input):
+    """What is to be different; what is left out stays as it is. A plan stays what it is: schedules are sold by it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"address": "161 Sejong-daero, Jongno-gu"}]})
+
+    name: Annotated[Title | None, not_null] = None
+    city: Word | None = None
+    address: Address | None = None
+    time_zone: Annotated[TimeZone | None, not_null] = None
 
 
 class CategoryView(Output):
@@ -93,6 +129,9 @@ class VenueSummary(Output):
     id: str
     organizer_id: str
     name: str
+    city: str | None
+    address: str | None
+    time_zone: str
     capacity: int
     plan_digest: str
     created_at: Timestamp
@@ -140,8 +179,25 @@ def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
             raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
         if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
             raise PlanError([PlanProblem("", "must not hold NUL characters or halves of surrogate pairs")])
+    _compose(document)
     plan = read_plan(document)
     return plan, json.dumps(document, ensure_ascii=False), pack(plan)
+
+
+def _compose(document: dict[str, Any]) -> None:
+    """Gives every text of the document the spelling that requests are read in, so that its names are found by them."""
+    stack: list[Any] = [document]
+    while stack:
+        node = stack.pop()
+        for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+            if isinstance(value, (dict, list)):
+                stack.append(value)
+            if isinstance(key, str) and not key.isascii():
+                del node[key]
+                node[stored(key)] = value
+                key = stored(key)
+            if isinstance(value, str) and not value.isascii():
+                node[key] = stored(value)
 
 
 def _values(document: object) -> Iterator[object]:
@@ -185,11 +241,15 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
         raise Problem("invalid_seating_plan", errors=errors) from None
 
     async def create(connection: AsyncConnection) -> VenueView:
+        await _check_zone(connection, new.time_zone)
         row = await venues.create_venue(
             connection,
             venue_id=house.clock.new_id(),
             organizer_id=account.id,
             name=new.name,
+            city=new.city,
+            address=new.address,
+            time_zone=new.time_zone,
             seating_plan=text,
             packed_plan=packed,
             plan_digest=plan.digest,
@@ -209,10 +269,47 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
     return await once(house, request, account.id, create, "/v1/venues/{id}")
 
 
+@router.patch(
+    "/{venue_id}",
+    summary="Change what a venue is called and where it is",
+    responses=responses("unauthenticated", "forbidden", "venue_not_found"),
+)
+async def change_venue(venue_id: VenueId, change: VenueChange, account: Organizer, house: HouseOf) -> VenueView:
+    """Times stay what they are, and are shown as the clocks of its time zone show them."""
+    values = change.model_dump(exclude_unset=True)
+    async with house.database.begin() as connection:
+        before = await venues.venue(connection, venue_id) if await venues.lock_venue(connection, venue_id) else None
+        if before is None or (before.organizer_id != account.id and account.role != "admin"):
+            raise Problem("venue_not_found")
+        if "time_zone" in values:
+            await _check_zone(connection, values["time_zone"])
+        row = before
+        if values:
+            row = await venues.change_venue(connection, venue_id, values)
+            await chain.write(
+                connection,
+                entry_id=house.clock.new_id(),
+                account_id=account.id,
+                action="venue.changed",
+                subject=f"venue:{venue_id}",
+                before={name: getattr(before, name) for name in values},
+                after=values,
+            )
+    return VenueView(**_summary(row), **_parts(await house.plans.get(venue_id)))
+
+
+async def _check_zone(connection: AsyncConnection, time_zone: str) -> None:
+    """Python knows it; days are told apart by PostgreSQL, whose list may be an older one."""
+    if not await venues.knows_zone(connection, time_zone):
+        raise invalid("time_zone", "is not known to the database", "데이터베이스가 모르는 시간대입니다")
+
+
 @router.get("", response_model=VenuePage, summary="Venues, newest first")
 async def list_venues(
     house: HouseOf,
-    q: Annotated[RawText | None, Query(max_length=200, description="Part of the name.")] = None,
+    q: Annotated[
+        RawText | None, Query(max_length=200, description="Words of name, city or address, or their beginnings.")
+    ] = None,
     fields: Fields = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -37,12 +37,19 @@ class RefundStepView(Output):
 class ScheduleView(Output):
     """A schedule. `seats_left` counts free places per category; null while they cannot be counted.
 
+    Times are instants; `time_zone` (IANA) is the venue's, and says which day and hour it is there.
+
     `refund_policy` holds for bookings made from now on, from its first step to its last; empty: paid seats are final.
     """
 
     id: str
     performance_id: str
+    performance_title: str
+    performance_title_en: str | None
     venue_id: str
+    venue_name: str
+    venue_city: str | None
+    time_zone: str
     starts_at: Timestamp
     ends_at: Timestamp
     currency: str

@@ -6,13 +6,13 @@ Deleted ones keep their rows, because bookings refer to them, and are found by n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
+from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES, starts_within
 from persistence.database.tables import (
     LIVE,
     TIME,
@@ -21,6 +21,7 @@ from persistence.database.tables import (
     performances,
     schedule_heads,
     schedules,
+    venues,
 )
 
 
@@ -44,6 +45,11 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     organizer_id: str
+    performance_title: str
+    performance_title_en: str | None
+    venue_name: str
+    venue_city: str | None
+    time_zone: str  # the venue's, IANA
     duration_minutes: int
     seq: int  # the journal's last position; 1: nothing has ever been sold
 
@@ -55,17 +61,25 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
 
 _DURATION = sa.func.coalesce(performances.c.duration_minutes, DEFAULT_DURATION_MINUTES)
 _LIVE_SCHEDULE = schedules.c.deleted_at.is_(None)
+_ELSEWHERE = (
+    performances.c.organizer_id,
+    performances.c.title.label("performance_title"),
+    performances.c.title_en.label("performance_title_en"),
+    venues.c.name.label("venue_name"),
+    venues.c.city.label("venue_city"),
+    venues.c.time_zone,
+    _DURATION.label("duration_minutes"),
+    schedule_heads.c.seq,
+)
 _SCHEDULE = tuple(
-    schedules.c[name]
-    for name in ScheduleRow.__struct_fields__
-    if name not in ("organizer_id", "duration_minutes", "seq")
+    schedules.c[name] for name in ScheduleRow.__struct_fields__ if name not in {column.name for column in _ELSEWHERE}
 )
 _SCHEDULES = (
-    sa.select(*_SCHEDULE, performances.c.organizer_id, _DURATION.label("duration_minutes"), schedule_heads.c.seq)
+    sa.select(*_SCHEDULE, *_ELSEWHERE)
     .select_from(
-        schedules.join(performances, performances.c.id == schedules.c.performance_id).join(
-            schedule_heads, schedule_heads.c.schedule_id == schedules.c.id
-        )
+        schedules.join(performances, performances.c.id == schedules.c.performance_id)
+        .join(venues, venues.c.id == schedules.c.venue_id)
+        .join(schedule_heads, schedule_heads.c.schedule_id == schedules.c.id)
     )
     .where(_LIVE_SCHEDULE)
 )
@@ -92,18 +106,14 @@ async def list_schedules(
     connection: AsyncConnection,
     performance_id: str,
     *,
-    starts_from: datetime | None = None,
-    starts_before: datetime | None = None,
+    starts_from: date | datetime | None = None,
+    starts_before: date | datetime | None = None,
     on_sale_at: datetime | None = None,
     after: tuple[datetime, str] | None = None,
     limit: int,
 ) -> list[ScheduleRow]:
     """A performance's schedules by start; with `on_sale_at`, those whose sale is open at that moment."""
-    query = _SCHEDULES.where(schedules.c.performance_id == performance_id)
-    if starts_from:
-        query = query.where(schedules.c.starts_at >= starts_from)
-    if starts_before:
-        query = query.where(schedules.c.starts_at < starts_before)
+    query = _SCHEDULES.where(schedules.c.performance_id == performance_id, *starts_within(starts_from, starts_before))
     if on_sale_at:
         closes_at = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
         opened = schedules.c.sale_opens_at.is_(None) | (schedules.c.sale_opens_at <= on_sale_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -9,9 +10,8 @@ from msgspec import Struct
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.database.tables import (
-    venues,
-)
+from persistence.database.tables import venues
+from persistence.database.words import found_by, words_column
 
 
 class VenueRow(Struct, frozen=True, kw_only=True):
@@ -20,6 +20,9 @@ class VenueRow(Struct, frozen=True, kw_only=True):
     id: str
     organizer_id: str
     name: str
+    city: str | None
+    address: str | None
+    time_zone: str
     plan_digest: str
     capacity: int
     created_at: datetime
@@ -38,6 +41,9 @@ async def create_venue(
     packed_plan: bytes,
     plan_digest: str,
     capacity: int,
+    city: str | None = None,
+    address: str | None = None,
+    time_zone: str = "Asia/Seoul",
 ) -> VenueRow:
     """A new venue, its plan as JSON text and as it is stored. The plan never changes: schedules are sold by it."""
     created = await connection.execute(
@@ -46,6 +52,10 @@ async def create_venue(
             id=venue_id,
             organizer_id=organizer_id,
             name=name,
+            city=city,
+            address=address,
+            time_zone=time_zone,
+            words=words_column(name, city, address),
             seating_plan=sa.cast(sa.literal(seating_plan, sa.Text), JSONB),
             packed_plan=packed_plan,
             plan_digest=plan_digest,
@@ -67,8 +77,8 @@ async def list_venues(
 ) -> list[VenueRow]:
     """Venues, newest first."""
     query = sa.select(*_VENUE).order_by(venues.c.id.desc()).limit(limit)
-    if search:
-        query = query.where(venues.c.name.icontains(search, autoescape=True))
+    if search and search.strip():
+        query = query.where(found_by(venues.c.words, search))
     if before_id:
         query = query.where(venues.c.id < before_id)
     return [VenueRow(**row._mapping) for row in await connection.execute(query)]
@@ -86,6 +96,21 @@ async def packed_plan(connection: AsyncConnection, venue_id: str) -> bytes | Non
     query = sa.select(venues.c.packed_plan).where(venues.c.id == venue_id)
     packed: bytes | None = (await connection.execute(query)).scalar_one_or_none()
     return packed
+
+
+async def change_venue(connection: AsyncConnection, venue_id: str, values: Mapping[str, object]) -> VenueRow:
+    """Changes a locked venue. Its plan is none of the values."""
+    change = venues.update().where(venues.c.id == venue_id).values(**values).returning(*_VENUE)
+    row = VenueRow(**(await connection.execute(change)).one()._mapping)
+    words = words_column(row.name, row.city, row.address)
+    await connection.execute(venues.update().where(venues.c.id == venue_id).values(words=words))
+    return row
+
+
+async def knows_zone(connection: AsyncConnection, time_zone: str) -> bool:
+    """Whether PostgreSQL can tell the time there: whoever asks for a day has it do so."""
+    query = sa.text("SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE name = :name)")
+    return bool((await connection.execute(query, {"name": time_zone})).scalar_one())
 
 
 async def lock_venue(connection: AsyncConnection, venue_id: str) -> bool:

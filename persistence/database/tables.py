@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, TSVECTOR
 
 from engine import booking
 
@@ -90,11 +90,16 @@ venues = Table(
     Column("id", UUID, primary_key=True),
     Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
     Column("name", Text, nullable=False),
+    Column("city", Text),
+    Column("address", Text),
+    Column("time_zone", Text, nullable=False, server_default="Asia/Seoul"),  # IANA: what the clocks there show
+    Column("words", TSVECTOR, nullable=False, server_default=text("''")),  # see persistence/database/words.py
     Column("seating_plan", JSONB, nullable=False),  # the pretix document as it was sent; never changed
     Column("packed_plan", LargeBinary),  # the same, read already (engine/stored_plan.py); NULL: not made yet
     Column("plan_digest", Text, nullable=False),
     Column("capacity", Integer, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),
+    Index("ix_venues_words", "words", postgresql_using="gin"),
 )
 
 performances = Table(
@@ -104,8 +109,12 @@ performances = Table(
     Column("organizer_id", UUID, ForeignKey("accounts.id"), nullable=False),
     Column("venue_id", UUID, ForeignKey("venues.id")),
     Column("title", Text, nullable=False),
+    Column("title_en", Text),  # for those who read English, where it was given
     Column("description", Text),
+    Column("description_en", Text),
     Column("category", Text),
+    Column("picture_url", Text),
+    Column("words", TSVECTOR, nullable=False, server_default=text("''")),  # see persistence/database/words.py
     Column("duration_minutes", Integer),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
@@ -117,6 +126,7 @@ performances = Table(
         unique=True,
         postgresql_where=text("deleted_at IS NULL"),
     ),
+    Index("ix_performances_words", "words", postgresql_using="gin"),
 )
 
 schedules = Table(

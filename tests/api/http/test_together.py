@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.http.together import Together
+from api.http.together import Kept, Together
 from tests.support.waiting import until
 
 
@@ -93,3 +93,22 @@ async def test_everybody_may_hang_up(askers: int) -> None:
         each.cancel()
     database.let_go.set()
     assert await together.ask("q", database.query) == 0
+
+
+async def test_what_costs_much_is_asked_for_once_in_a_while_and_again_after_a_failure() -> None:
+    clock, answers = [100.0], iter([ConnectionError("away"), 1, 2])
+    kept = Kept[int](10, now=lambda: clock[0])
+
+    async def query() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(ConnectionError):
+        await kept.ask(query)
+    assert await asyncio.gather(kept.ask(query), kept.ask(query)) == [1, 1]
+    clock[0] += 9
+    assert await kept.ask(query) == 1
+    clock[0] += 1
+    assert await kept.ask(query) == 2

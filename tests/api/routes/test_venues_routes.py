@@ -137,13 +137,40 @@ async def test_venues_are_listed_newest_first_and_page_by_page(worker: Worker) -
     assert found == made[::-1]
 
 
-async def test_search_takes_its_signs_literally(worker: Worker) -> None:
+async def test_signs_in_a_search_are_no_words(worker: Worker) -> None:
     mark, headers = uuid4().hex, await worker.sign_up("organizer")
     await register(worker, small_plan(), headers, f"100% {mark}")
     await register(worker, small_plan(), headers, f"1000 {mark}")
-    for words, count in ((f"100% {mark}", 1), (f"100_ {mark}", 0), (f"\\{mark}", 0), (mark, 2)):
+    for words, count in ((f"100% {mark}", 2), (f"1000_ {mark}", 1), (f"\\{mark}' & !", 2), (mark, 2), ("%", 0)):
         page = (await worker.http.get("/v1/venues", params={"q": words})).json()
-        assert len(page["items"]) == count
+        assert len(page["items"]) == count, words
+
+
+async def test_a_venue_says_where_it_is_and_what_its_clocks_show(worker: Worker) -> None:
+    headers, mark = await worker.sign_up("organizer"), uuid4().hex
+    place = {"city": "Berlin", "address": f"Unter den Linden {mark}", "time_zone": "Europe/Berlin"}
+    body = {"name": "Staatsoper", "seating_plan": small_plan(), **place}
+    made = (await worker.http.post("/v1/venues", json=body, headers=headers)).json()
+    assert made.items() >= place.items()
+    changed = await worker.http.patch(
+        f"/v1/venues/{made['id']}", json={"time_zone": "Europe/Vienna", "city": None}, headers=headers
+    )
+    assert changed.status_code == 200, changed.text
+    assert changed.json() == {**made, "time_zone": "Europe/Vienna", "city": None}
+    assert [venue["id"] for venue in (await worker.http.get(f"/v1/venues?q=linden {mark}")).json()["items"]] == [
+        made["id"]
+    ]
+    assert (await register(worker, small_plan()))["time_zone"] == "Asia/Seoul"
+    stranger = await worker.sign_up("organizer")
+    answer = await worker.http.patch(f"/v1/venues/{made['id']}", json={"city": "Bonn"}, headers=stranger)
+    problem(answer, 404, "venue_not_found")
+
+
+@pytest.mark.parametrize("zone", ["", "KST", "+09:00", "asia/seoul", "Mars/Olympus", "../etc/passwd", None, 9])
+async def test_a_time_zone_that_is_none(worker: Worker, zone: Any) -> None:
+    body = {"name": "Hall", "seating_plan": small_plan(), "time_zone": zone}
+    answer = await worker.http.post("/v1/venues", json=body, headers=await worker.sign_up("organizer"))
+    assert [error["field"] for error in problem(answer, 422, "validation_failed")["errors"]] == ["time_zone"]
 
 
 @pytest.mark.parametrize(

@@ -83,19 +83,24 @@ class Part:
 
 
 class Supervisor:
-    """`run` does it all, until `stop` is called. `on_ready` is awaited once, when everything answers."""
+    """`run` does it all, until `stop` is called.
+
+    `prepare` is awaited when the database is up to date and nothing serves yet, `on_ready` when everything answers.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         environ: Mapping[str, str] = os.environ,
+        prepare: Callable[[Settings], Awaitable[None]] | None = None,
         on_ready: Callable[[Supervisor], Awaitable[None]] | None = None,
     ) -> None:
         self.data_dir = settings.data_path
         self.settings = msgspec.structs.replace(settings, data_dir=str(self.data_dir))
         self.ready = asyncio.Event()
         self._environ = environ
+        self._prepare = prepare
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
         self._broken: BaseException | None = None
@@ -216,7 +221,7 @@ class Supervisor:
 
     def _environment_of_ours(self) -> dict[str, str]:
         """What our own processes get: all settings, except the admin's password, which is none of their business."""
-        settings = msgspec.structs.replace(self.settings, admin_email=None, admin_password=None)
+        settings = msgspec.structs.replace(self.settings, admin_password=None)
         return {**self._environment_of_services(), **settings.to_environment(), **self._connection_environment()}
 
     def _environment_of_services(self) -> dict[str, str]:
@@ -251,6 +256,8 @@ class Supervisor:
         await together(*(keeper.begin() for keeper in self._keepers if keeper.name == "postgres"))
         assert self.settings.database_url is not None
         await migrate(self.settings.database_url)
+        if self._prepare is not None:
+            await self._prepare(self.settings)
 
     async def _answering(self) -> None:
         """Waits until the API says that it is ready, all it needs included."""

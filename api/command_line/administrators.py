@@ -46,15 +46,35 @@ async def create(settings: Settings, email: str, password: str) -> None:
         await engine.dispose()
 
 
-async def create_configured(settings: Settings) -> bool:
-    """At the first start, the administrator the environment names; whether one was created.
+async def ensure_configured(settings: Settings) -> bool:
+    """Sees to it that whoever the environment names is an administrator; whether one was created.
 
-    Whoever has this e-mail already stays as they are. Raises `AdministratorError`.
+    Called before anything is served, so that nobody else can take the address first. Somebody who has it and is no
+    administrator stays as they are. Raises `AdministratorError`.
     """
     if settings.admin_email is None or settings.admin_password is None:
         return False
     try:
         await create(settings, settings.admin_email, settings.admin_password)
     except accounts.EmailTaken:
+        await _check(settings, settings.admin_email)
         return False
     return True
+
+
+async def _check(settings: Settings, email: str) -> None:
+    assert settings.database_url is not None
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            row = await accounts.by_email(connection, email)
+    finally:
+        await engine.dispose()
+    if row is None or row.role != accounts.ADMIN:
+        role = "somebody who has just left" if row is None else f"a {row.role}"
+        raise AdministratorError(
+            f"{email} is registered as {role}, not as an administrator: name another address, or let an administrator"
+            " change that account's role"
+        )
+    if row.locked_at is not None:
+        raise AdministratorError(f"{email} is locked: name another address, or let an administrator unlock it")

@@ -82,11 +82,10 @@ async def serve(settings: Settings, *, demo: bool) -> None:
     from actors.supervision.supervisor import Supervisor
 
     async def welcome(supervisor: Supervisor) -> None:
-        await prepare_admin(supervisor.settings)
         logins = await load_demo(supervisor.settings) if demo else []
         show(supervisor, logins)
 
-    supervisor = Supervisor(settings, on_ready=welcome)
+    supervisor = Supervisor(settings, prepare=prepare_admin, on_ready=welcome)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.stop)
@@ -293,13 +292,13 @@ def export_audit(
 
 
 async def prepare_admin(settings: Settings) -> None:
-    """Creates the administrator the environment names, unless the e-mail is taken. Raises `StartError`."""
+    """Sees to it that the administrator the environment names is there. Raises `StartError`."""
     from actors.process import telemetry
     from actors.supervision.supervisor import StartError
     from api.command_line import administrators
 
     try:
-        if await administrators.create_configured(settings):
+        if await administrators.ensure_configured(settings):
             telemetry.logger.info("created administrator %s", settings.admin_email)
     except administrators.AdministratorError as error:
         raise StartError(f"BOXOFFICE_ADMIN_EMAIL, BOXOFFICE_ADMIN_PASSWORD: {error}") from error

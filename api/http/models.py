@@ -165,6 +165,7 @@ ScheduleId = Annotated[str, AfterValidator(found_by("schedule_not_found")), UUID
 BookingId = Annotated[str, AfterValidator(found_by("booking_not_found")), UUID_SCHEMA]
 PaymentId = Annotated[str, AfterValidator(found_by("payment_not_found")), UUID_SCHEMA]
 RefundId = Annotated[str, AfterValidator(found_by("refund_not_found")), UUID_SCHEMA]
+AccountId = Annotated[str, AfterValidator(found_by("account_not_found")), UUID_SCHEMA]
 SessionId = Annotated[str, AfterValidator(found_by("session_not_found")), UUID_SCHEMA]
 
 

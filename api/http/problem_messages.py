@@ -145,6 +145,16 @@ PROBLEMS: Mapping[str, Kind] = {
         "이미 가입된 이메일",
         "이미 가입된 이메일입니다.",
     ),
+    "account_not_found": _kind(
+        404, "No such account", "There is no account with this id.", "없는 계정", "해당 계정을 찾을 수 없습니다."
+    ),
+    "last_administrator": _kind(
+        409,
+        "Last administrator",
+        "Nobody else could administer: make somebody else an administrator first.",
+        "마지막 관리자",
+        "다른 관리자가 없습니다. 먼저 다른 계정을 관리자로 지정해 주세요.",
+    ),
     "account_has_bookings": _kind(
         409,
         "Account has bookings",

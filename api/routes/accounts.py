@@ -185,10 +185,14 @@ async def _values(change: AccountChange, account_id: str, house: House) -> dict[
     "/me",
     status_code=204,
     summary="Delete my account",
-    responses=responses("unauthenticated", "account_has_bookings"),
+    responses=responses("unauthenticated", "account_has_bookings", "last_administrator"),
 )
 async def delete_me(account: CurrentAccount, house: HouseOf) -> None:
     async with house.database.begin() as connection:
+        if account.role == accounts.ADMIN:
+            await accounts.locked_row(connection, account.id)
+            if await accounts.is_last_administrator(connection, account.id):
+                raise Problem("last_administrator")
         if await accounts.has_business(connection, account.id, house.now()):
             raise Problem("account_has_bookings")
         await accounts.forget(connection, account.id, house.now())

@@ -21,11 +21,12 @@ from starlette.staticfiles import StaticFiles
 
 from actors.process.telemetry import metrics
 from api.http.dependencies import HouseOf
-from api.http.models import Output
+from api.http.models import Output, normal_email
 from api.http.office import House
 from api.http.paging import json_answer
 from api.http.problem_messages import PROBLEMS
 from api.http.problems import Problem, responses
+from persistence.accounts import accounts
 from persistence.embedded.outside import reach_tcp
 
 router = APIRouter(tags=["about"])
@@ -34,6 +35,10 @@ router = APIRouter(tags=["about"])
 assets = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
 
 CHECK_SECONDS = 2.0
+
+
+class NoAdministrator(Exception):
+    """Whom the environment names cannot administer."""
 
 
 class Health(Output):
@@ -70,6 +75,7 @@ async def check(house: House) -> dict[str, str]:
     parts: dict[str, Callable[[], Awaitable[object]]] = {
         "postgres": lambda: _ask_postgres(house),
         "redis": lambda: cast(Awaitable[object], house.redis.ping()),
+        "administrator": lambda: _ask_for_administrator(house),
         "ray": lambda: reach_tcp(house.settings.ray_address or ""),
     }
     states = await asyncio.gather(*(_state(ask) for ask in parts.values()))
@@ -90,6 +96,16 @@ async def _state(ask: Callable[[], Awaitable[object]]) -> str:
 async def _ask_postgres(house: House) -> None:
     async with house.database.connect() as connection:
         await connection.execute(sa.select(1))
+
+
+async def _ask_for_administrator(house: House) -> None:
+    """The one that the environment names can administer."""
+    if house.settings.admin_email is None:
+        return
+    async with house.database.connect() as connection:
+        row = await accounts.by_email(connection, normal_email(house.settings.admin_email))
+    if row is None or row.role != accounts.ADMIN or row.locked_at is not None:
+        raise NoAdministrator
 
 
 @router.get("/metrics", summary="Counters, for Prometheus", response_class=Response)

@@ -26,6 +26,7 @@ from api.http.problems import Problem, ProblemDocument, answer, of_http_exceptio
 from api.routes import (
     accounts,
     admin,
+    admin_accounts,
     admin_bookings,
     admin_payments,
     asyncapi,
@@ -92,6 +93,7 @@ ROUTERS = (
     sales,
     admin_bookings,
     admin_payments,
+    admin_accounts,
     audit,
     organizer,
     tickets,

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from persistence.database.connection import violated
 from persistence.database.tables import LIVE, accounts, bookings, performances, schedules
 
+ADMIN = "admin"
 NO_PASSWORD = ""  # matches nothing
 
 
@@ -113,6 +114,42 @@ async def confirm_email(connection: AsyncConnection, account_id: str, at: dateti
         .where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None), accounts.c.email_confirmed_at.is_(None))
         .values(email_confirmed_at=at)
     )
+
+
+async def page(
+    connection: AsyncConnection, *, search: str | None, before_id: str | None, limit: int
+) -> list[AccountRow]:
+    """Live accounts, newest first, from before one of them on; with `search` those whose e-mail or name has it."""
+    query = sa.select(*_COLUMNS).where(accounts.c.deleted_at.is_(None)).order_by(accounts.c.id.desc()).limit(limit)
+    if search is not None:
+        found = accounts.c.email.icontains(search, autoescape=True) | accounts.c.name.icontains(search, autoescape=True)
+        query = query.where(found)
+    if before_id is not None:
+        query = query.where(accounts.c.id < before_id)
+    return [_account(row) for row in await connection.execute(query)]
+
+
+async def locked_row(connection: AsyncConnection, account_id: str) -> AccountRow | None:
+    """The live account, kept to this transaction until it ends, and with it every administrator.
+
+    All in one order, so that two of them who act on each other wait for each other, and never for ever.
+    """
+    query = (
+        sa.select(*_COLUMNS)
+        .where(accounts.c.deleted_at.is_(None), (accounts.c.id == account_id) | (accounts.c.role == ADMIN))
+        .order_by(accounts.c.id)
+        .with_for_update()
+    )
+    rows = [_account(row) for row in await connection.execute(query)]
+    return next((row for row in rows if row.id == account_id), None)
+
+
+async def is_last_administrator(connection: AsyncConnection, account_id: str) -> bool:
+    """Whether this is the only account that can administer. Ask after `locked_row`, or it may not stay so."""
+    query = sa.select(accounts.c.id).where(
+        accounts.c.role == ADMIN, accounts.c.deleted_at.is_(None), accounts.c.locked_at.is_(None)
+    )
+    return list((await connection.execute(query)).scalars()) == [account_id]
 
 
 async def has_business(connection: AsyncConnection, account_id: str, now: datetime) -> bool:

@@ -235,6 +235,30 @@ async def test_an_outside_service_that_is_away_is_named_with_its_variable_but_no
     assert marked(tmp_path) == []
 
 
+async def test_nothing_serves_before_what_must_be_there_is_prepared(
+    tmp_path: Path, database_url: str, redis_url: str, kafka_servers: str, ray_address: str
+) -> None:
+    running: list[str] = []
+
+    async def prepare(settings: Settings) -> None:
+        running.extend(part.name for part in supervisor.parts())
+        raise StartError("the administrator cannot be made")
+
+    settings = Settings(
+        data_dir=str(tmp_path),
+        port=0,
+        database_url=database_url,
+        redis_url=redis_url,
+        kafka_bootstrap_servers=kafka_servers,
+        ray_address=ray_address,
+    )
+    supervisor = Supervisor(settings, prepare=prepare)
+    with pytest.raises(StartError, match="the administrator cannot be made"):
+        await supervisor.run()
+    assert sorted(running) == ["kafka", "postgres", "ray", "redis"], "the services elsewhere, and nothing of ours"
+    assert marked(tmp_path) == []
+
+
 async def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     supervisor = Supervisor(Settings(data_dir=str(tmp_path), port=0))
     running = asyncio.create_task(supervisor.run())

@@ -373,6 +373,21 @@ PROBLEMS: Mapping[str, Kind] = {
         "없는 취소 내역",
         "해당 취소 내역을 찾을 수 없습니다.",
     ),
+    # --- the door
+    "check_in_not_found": _kind(
+        404,
+        "No such check-in",
+        "Nobody was let in under this id, or not at your door.",
+        "없는 입장 기록",
+        "해당 입장 기록을 찾을 수 없습니다.",
+    ),
+    "door_staff_not_found": _kind(
+        404,
+        "No such door link",
+        "There is no such link, or it was taken back already.",
+        "없는 입장 담당 링크",
+        "해당 링크가 없거나 이미 회수되었습니다.",
+    ),
     # --- money
     "payment_required": _kind(
         402, "Payment required", "This booking has to be paid for.", "결제 필요", "결제가 필요한 예매입니다."

@@ -37,6 +37,7 @@ from engine.refusals import Code, Refusal
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
+from persistence.check_ins import log
 
 router = APIRouter(tags=["refunds"])
 
@@ -111,6 +112,8 @@ async def refund_payment(
     An admin may refund any payment, at any time, for any fee, and says why.
     """
     row = await _payment(house, payment_id, account)
+    if account.role != "admin":
+        await _refuse_who_is_in(house, row, wish or RefundWish())
     command = _command(wish or RefundWish(), row, account, house.clock.new_id())
     return await finished(_refund(house, request, account, row, command))
 
@@ -140,6 +143,19 @@ async def _refund(house: House, request: Request, account: Account, row: Payment
     assert now is not None, "what was answered is in the tables"
     view = refunded_view(refund, await commands.view_of_row(house, now))
     return json_answer(view, 201, {"Location": f"/v1/refunds/{refund.id}"})
+
+
+async def _refuse_who_is_in(house: House, row: PaymentRow, wish: RefundWish) -> None:
+    """A customer gives back no place that somebody has come in on."""
+    async with house.database.connect() as connection:
+        inside = (await log.entries(connection, [row.booking_id])).get(row.booking_id, [])
+    if not inside:
+        return
+    booking = await rows_of.find_booking(house.database, row.booking_id, None)
+    assert booking is not None, "its payment is in the tables"
+    kept = len(booking.seats) - len(wish.seats) if wish.seats else 0
+    if sum(each.places for each in inside) > kept:
+        raise Problem("not_refundable", reason="checked_in")
 
 
 async def _payment(house: House, payment_id: str, account: Account) -> PaymentRow:

@@ -221,7 +221,9 @@ def ending_view(booking: Booking, schedule_id: str) -> CancellationView:
 
 
 # --- descriptions -----------------------------------------------------------------------------------------------------
-def described(status: int, shape: type[Struct], example: object, description: str) -> dict[int | str, dict[str, Any]]:
+def described(
+    status: int, shape: type[Struct] | type[list[Any]], example: object, description: str
+) -> dict[int | str, dict[str, Any]]:
     """An answer for a route's OpenAPI description, its schema taken from the very type that is rendered."""
     (schema,), components = msgspec.json.schema_components([shape])
 

@@ -316,6 +316,49 @@ reconciliations = Table(
     Column("checks", JSONB, nullable=False),  # [{name, expected, actual, offenders}]
 )
 
+# --- the door ---------------------------------------------------------------------------------------------------------
+check_ins = Table(
+    "check_ins",
+    metadata,
+    # Every code that was read, as it was judged. Rows are only ever added.
+    Column("id", UUID, primary_key=True),  # the door's own, so that a batch sent again is recognised
+    Column("schedule_id", UUID, nullable=False),
+    Column("booking_id", UUID),  # NULL: not a code of ours
+    Column(
+        "result", Text, nullable=False
+    ),  # admitted | already_in | refunded | replaced | other_schedule | not_genuine
+    Column("places", Integer, nullable=False),  # let in; 0 unless admitted
+    Column("gate", Text),
+    Column("at", TIME, nullable=False),  # by the door's clock
+    Column("received_at", TIME, nullable=False, server_default=NOW),
+    Column("version", BigInteger, nullable=False),  # of the schedule, when it was judged
+    Column("staff", Text, nullable=False),  # account:<id> | door:<id>
+    Column("answer", JSONB, nullable=False),
+    Index("ix_check_ins_schedule_id_result", "schedule_id", "result"),
+    Index("ix_check_ins_booking_id", "booking_id", postgresql_where=text("result = 'admitted'")),
+)
+
+check_in_undos = Table(
+    "check_in_undos",
+    metadata,
+    Column("check_in_id", UUID, ForeignKey("check_ins.id"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("staff", Text, nullable=False),
+    Column("at", TIME, nullable=False),
+)
+
+door_staff = Table(
+    "door_staff",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("schedule_id", UUID, ForeignKey("schedules.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),  # SHA-256
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("expires_at", TIME, nullable=False),
+    Column("ended_at", TIME),  # the link was taken back
+)
+
 # --- written by receiving services, each in the transaction that moves its position -----------------------------------
 consumer_positions = Table(
     "consumer_positions",

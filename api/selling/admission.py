@@ -1,0 +1,63 @@
+"""What a ticket's code is worth at a door: one pure judgement, for one code read once.
+
+It admits at most as many places as the booking has now, over all who come in on it: four may enter as two and two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.mail.tickets import Ticket
+from persistence.check_ins.log import Entry, TicketBooking
+
+Result = Literal["admitted", "already_in", "refunded", "replaced", "other_schedule", "not_genuine"]
+PAID = ("confirmed", "partially_refunded")
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What the door is told of a code. `at` and `gate` say where somebody came in with it before."""
+
+    result: Result
+    places: int = 0  # let in now
+    entered: int = 0  # on this booking, with those let in now
+    of: int = 0  # places the booking has
+    reason: str | None = None
+    at: datetime | None = None
+    gate: str | None = None
+
+
+def judge(
+    ticket: Ticket | None, booking: TicketBooking | None, schedule_id: str, inside: Sequence[Entry], wanted: int | None
+) -> Verdict:
+    """The verdict on a code that was read as `ticket` (None: it could not be) at the door of `schedule_id`.
+
+    `inside` are those let in on the booking before, `wanted` how many want in now; None: all who are left.
+    """
+    if ticket is None or booking is None:
+        return Verdict(result="not_genuine")
+    entered, of = sum(each.places for each in inside), len(booking.seats)
+    if ticket.schedule_id != schedule_id or booking.schedule_id != schedule_id:
+        return Verdict(result="other_schedule", of=of)
+    if booking.schedule_cancelled:
+        return Verdict(result="refunded", reason="schedule_cancelled", entered=entered, of=of)
+    if booking.status not in PAID:
+        return Verdict(result="refunded", reason=booking.status, entered=entered, of=of)
+    if of != ticket.places:
+        return Verdict(result="replaced", entered=entered, of=of)
+    left = of - entered
+    places = left if wanted is None else wanted
+    if places <= 0 or places > left:
+        last = inside[-1] if inside else None
+        return Verdict(
+            result="already_in",
+            reason=f"{left} left" if left else None,
+            entered=entered,
+            of=of,
+            at=None if last is None else last.at,
+            gate=None if last is None else last.gate,
+        )
+    return Verdict(result="admitted", places=places, entered=entered + places, of=of)

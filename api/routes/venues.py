@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from starlette.responses import Response
 
 from api.http.dependencies import HouseOf, Organizer
 from api.http.idempotency import TAKES_KEY, once
+from api.http.large_bodies import LargeBodies, takes_up_to
 from api.http.models import (
     Input,
     Line,
@@ -49,8 +49,10 @@ from engine.stored_plan import pack
 from persistence.audit import chain
 from persistence.catalogue import venues
 
-router = APIRouter(prefix="/v1/venues", tags=["venues"])
+router = APIRouter(prefix="/v1/venues", tags=["venues"], route_class=LargeBodies)
 
+LARGEST_INTEGER = 2**63 - 1  # beyond it JSON readers differ
+PLAN_BYTES = 8 * 1024 * 1024  # of a seating plan with 50,000 seats
 PROBLEMS_NAMED = 50  # of a plan with thousands of faults, the first ones help
 EXAMPLE_PLAN: dict[str, Any] = {
     "name": "Small hall",
@@ -173,15 +175,15 @@ def _parts(plan: SeatingPlan) -> dict[str, Any]:
 
 
 def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
-    """The plan, its JSON text, checked to be storable, and its stored form. A large house takes half a second."""
+    """The plan, its JSON text, checked to be storable, and its stored form. A large house takes a quarter second."""
     for value in _values(document):
         if isinstance(value, float) and not math.isfinite(value):
             raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
-        if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
-            raise PlanError([PlanProblem("", "must not hold NUL characters or halves of surrogate pairs")])
+        if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+            raise PlanError([PlanProblem("", "must not hold integers beyond 64 bits")])
     _compose(document)
     plan = read_plan(document)
-    return plan, json.dumps(document, ensure_ascii=False), pack(plan)
+    return plan, msgspec.json.encode(document).decode(), pack(plan)
 
 
 def _compose(document: dict[str, Any]) -> None:
@@ -214,14 +216,6 @@ def _values(document: object) -> Iterator[object]:
             yield value
 
 
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 @router.post(
     "",
     status_code=201,
@@ -230,6 +224,7 @@ def _is_encodable(text: str) -> bool:
     responses=responses("unauthenticated", "forbidden", "body_too_large", "validation_failed", "invalid_seating_plan"),
     dependencies=[TAKES_KEY],
 )
+@takes_up_to(PLAN_BYTES)
 async def create_venue(new: NewVenue, request: Request, account: Organizer, house: HouseOf) -> Response:
     try:
         plan, text, packed = await asyncio.to_thread(_parse, new.seating_plan)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -23,6 +23,7 @@ from actors.process.settings import Settings
 from api.http.dependencies import SCHEME
 from api.http.office import open_house
 from api.http.problems import Problem, ProblemDocument, answer, of_http_exception, of_validation, responses
+from api.http.storable import check_parameters
 from api.routes import (
     accounts,
     admin,
@@ -56,7 +57,9 @@ from api.routes import (
     venues,
     webhooks,
 )
-from api.server.door import BodyGuard, Rescue, Watch
+from api.server.admission import Admission
+from api.server.directory import Directory
+from api.server.door import Rescue, Watch
 from api.server.express import Express
 from api.web.served import Pages
 
@@ -112,6 +115,7 @@ class Application(FastAPI):
     """FastAPI, with three layers of ours around all of its own: most requests of a sale go no further in."""
 
     own_routes: Sequence[APIRoute] = ()
+    directory = Directory(())
 
     def build_middleware_stack(self) -> ASGIApp:
         return Watch(Pages(Express(super().build_middleware_stack(), self.own_routes)))
@@ -137,6 +141,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request; see door.py
         generate_unique_id_function=_operation_id,
         responses=responses("validation_failed"),
+        dependencies=[Depends(check_parameters)],
     )
     nouns = (*ROUTERS, noop) if settings.bench else ROUTERS
     for noun in nouns:
@@ -146,7 +151,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_problem)
     app.own_routes = [each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
-    app.add_middleware(BodyGuard)
+    app.directory = Directory(app.own_routes)
+    app.add_middleware(Admission, directory=app.directory)
     app.add_middleware(Rescue)  # the last one added is the outermost
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
@@ -158,12 +164,10 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         return answer(of_validation(error), request)
     assert isinstance(error, HTTPException)
-    # FastAPI wraps whatever reading the body raised.
-    cause = error.__cause__
-    problem = cause if isinstance(cause, Problem) else of_http_exception(error)
-    response = answer(problem, request)
-    if error.headers is not None and "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
+    response = answer(of_http_exception(error), request)
+    if error.headers is not None and "Allow" in error.headers:  # the framework names those of one route only
+        directory: Directory = request.app.directory
+        response.headers["Allow"] = ", ".join(directory.methods(request.url.path))
     return response
 
 

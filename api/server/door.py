@@ -1,13 +1,11 @@
 """What every request passes on its way in and out, as plain ASGI: it costs microseconds and never touches a stream.
 
-Guarantees: a body larger than its route takes is never held in memory, whether or not its length was announced;
-whatever goes wrong inside is answered with a problem document, once; every answer is counted.
+Guarantees: whatever goes wrong inside is answered with a problem document, once; every answer is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from functools import lru_cache
@@ -25,15 +23,8 @@ from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
 
-MIB = 1024 * 1024
 SERVER_ERROR = 500
-BODY_LIMIT = 1 * MIB
-BODY_LIMITS = {"/v1/venues": 8 * MIB}  # a seating plan of 50,000 seats
-# A client that is still sending does not read an answer, so a body too large is read and dropped, within reason.
-DRAIN_LIMIT, DRAIN_SECONDS = 64 * MIB, 10.0
 STOPPING_RETRY_AFTER_SECONDS = 1  # another worker serves meanwhile; the one that stops is replaced within seconds
-
-NOT_JSON = ("/v1/sessions/token", "/v1/webhooks/")  # a form, and whatever a provider sends
 
 REQUESTS = Counter("boxoffice_http_requests_total", "Answered requests", ("method", "route", "status"))
 SECONDS = Histogram(
@@ -135,70 +126,3 @@ def problem_of_error(error: Exception) -> Problem:
         return Problem("validation_failed", errors=[{"field": "body", **message}])
     logger.error("unexpected error", exc_info=error)
     return Problem("internal_error")
-
-
-class BodyGuard:
-    """Turns down bodies that are too large or not JSON before anything reads them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, send)
-            return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"")
-        length = int(announced) if announced.isdigit() else None
-        if length == 0 or (length is None and b"transfer-encoding" not in headers):
-            await self._app(scope, receive, send)
-            return
-        path: str = scope["path"]
-        limit = BODY_LIMITS.get(path, BODY_LIMIT)
-        if length is not None and length > limit:
-            if b"expect" not in headers:
-                await _drain(receive)
-            await answer(Problem("body_too_large", limit=limit), Request(scope))(scope, receive, send)
-            return
-        if (
-            path.startswith("/v1/")
-            and not path.startswith(NOT_JSON)
-            and not _is_json(headers.get(b"content-type", b""))
-        ):
-            await answer(Problem("unsupported_media_type"), Request(scope))(scope, receive, send)
-            return
-        await self._app(scope, receive if length is not None else _counting(receive, limit), send)
-
-
-def _is_json(content_type: bytes) -> bool:
-    media_type = content_type.partition(b";")[0].strip().lower()
-    return media_type == b"application/json" or (
-        media_type.startswith(b"application/") and media_type.endswith(b"+json")
-    )
-
-
-def _counting(receive: Receive, limit: int) -> Receive:
-    """Receives a body of unannounced length up to the limit."""
-    received = 0
-
-    async def counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            await _drain(receive)
-            raise Problem("body_too_large", limit=limit)
-        return message
-
-    return counted
-
-
-async def _drain(receive: Receive) -> None:
-    dropped = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while dropped < DRAIN_LIMIT:
-                message = await receive()
-                dropped += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return

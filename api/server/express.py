@@ -9,77 +9,85 @@ never in what it says.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.dependencies import authenticated
+from api.http.large_bodies import BODY_LIMIT
 from api.http.models import UUID_FORM, Input
 from api.http.problems import Problem, answer
+from api.http.storable import SUSPECT
 from api.http.tokens import Account
 from api.routes import bookings, noop, payments, performances, seats
+from api.server.admission import BodyCutOff, again, header, is_json, read_body
 from api.server.door import problem_of_error
 
 PATH = re.compile(rf"/v1/(schedules|bookings)/({UUID_FORM.pattern})/([a-z]+)", re.ASCII)
 CATALOGUE = performances.router.prefix
-BODY_LIMIT = 64 * 1024  # bytes announced: several times a wish for as many seats as a booking may have
-PIECES_LIMIT = 8  # that a body may come in
 
 WishT = TypeVar("WishT", bound=Input)
 
-# Takes the request, the schedule's or booking's id if the path has one, and the body. Gives None where the long way has
-# to be taken; nothing has happened yet then.
-Shortcut = Callable[[Request, str, bytes], Awaitable[Response | None]]
+# Takes the request, the schedule's or booking's id if the path has one, and where a body is taken, the customer and the
+# body. Gives None where the long way has to be taken; nothing has happened yet then.
+Shortcut = Callable[[Request, str, Account | None, bytes], Awaitable[Response | None]]
 
 
-async def _book(request: Request, schedule_id: str, body: bytes) -> Response | None:
-    match await _wish(request, body, bookings.Wish):
-        case wish, account:
-            return await bookings.book(schedule_id, wish, request, account, request.app.state.house)
-    return None
+async def _book(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:
+    if account is None or (wish := _wish(body, bookings.Wish)) is None:
+        return None
+    return await bookings.book(schedule_id, wish, request, account, request.app.state.house)
 
 
-async def _pay(request: Request, booking_id: str, body: bytes) -> Response | None:
-    match await _wish(request, body, payments.Wish):
-        case wish, account:
-            return await payments.pay(booking_id, wish, request, account, request.app.state.house)
-    return None
+async def _pay(request: Request, booking_id: str, account: Account | None, body: bytes) -> Response | None:
+    if account is None or (wish := _wish(body, payments.Wish)) is None:
+        return None
+    return await payments.pay(booking_id, wish, request, account, request.app.state.house)
 
 
-async def _do_nothing(request: Request, schedule_id: str, body: bytes) -> Response | None:
-    match await _wish(request, body, bookings.Wish):
-        case wish, account:
-            return await noop.do_nothing(schedule_id, wish, account)
-    return None
+async def _do_nothing(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:
+    if account is None or (wish := _wish(body, bookings.Wish)) is None:
+        return None
+    return await noop.do_nothing(schedule_id, wish, account)
 
 
-async def _wish(request: Request, body: bytes, model: type[WishT]) -> tuple[WishT, Account] | None:
-    """A well-formed wish, and the customer whose it is."""
+def _wish(body: bytes, model: type[WishT]) -> WishT | None:
+    """A wish, if it is well-formed and can be stored."""
+    if SUSPECT.search(body) is not None:
+        return None
     try:
-        account = await authenticated(request)
-        return (model.model_validate_json(body), account) if account.role == "customer" else None
-    except (Problem, ValidationError):
+        return model.model_validate_json(body)
+    except ValidationError:
         return None
 
 
-async def _get_availability(request: Request, schedule_id: str, _: bytes) -> Response:
+async def _customer(request: Request) -> Account | None:
+    """The customer who asks; None for anybody else."""
+    try:
+        account = await authenticated(request)
+    except Problem:
+        return None
+    return account if account.role == "customer" else None
+
+
+async def _get_availability(request: Request, schedule_id: str, *_: object) -> Response:
     return await seats.get_availability(request, schedule_id, await seats.seat_pages(request), _known(request))
 
 
-async def _get_seats(request: Request, schedule_id: str, _: bytes) -> Response:
+async def _get_seats(request: Request, schedule_id: str, *_: object) -> Response:
     return await seats.get_seats(request, schedule_id, await seats.seat_pages(request), _known(request))
 
 
-async def _get_states(request: Request, schedule_id: str, _: bytes) -> Response:
+async def _get_states(request: Request, schedule_id: str, *_: object) -> Response:
     return await seats.get_states(request, schedule_id, await seats.seat_pages(request), _known(request))
 
 
-async def _list_performances(request: Request, _: str, __: bytes) -> Response:
+async def _list_performances(request: Request, *_: object) -> Response:
     return await performances.list_performances(request.app.state.house)
 
 
@@ -121,20 +129,16 @@ class Express:
         if found is None or not _plain(scope):
             await self._app(scope, receive, send)
             return
-        body = b""
-        if scope["method"] == "POST":
-            messages = [await receive()]
-            while messages[-1].get("more_body", False) and len(messages) < PIECES_LIMIT:
-                messages.append(await receive())
-            receive = _again(messages, receive)
-            if messages[-1].get("more_body", False):
-                await self._app(scope, receive, send)
-                return
-            body = b"".join(message.get("body", b"") for message in messages)
         route, shortcut = found
-        request = Request(scope, receive)
+        request, account, body = Request(scope, receive), None, b""
         try:
-            response = await shortcut(request, its_id, body)
+            if scope["method"] == "POST" and (account := await _customer(request)) is not None:
+                body = await read_body(receive, BODY_LIMIT)
+                receive = again(body, receive)
+                request = Request(scope, receive)
+            response = await shortcut(request, its_id, account, body)
+        except BodyCutOff:
+            return
         except Problem as problem:
             response = answer(problem, request)
         except Exception as error:  # noqa: BLE001  # whatever it is has an answer
@@ -150,17 +154,5 @@ def _plain(scope: Scope) -> bool:
     """Whether the request has no body, or a small one that says it is JSON."""
     if scope["method"] == "GET":
         return True
-    headers = dict(scope["headers"])
-    length: bytes = headers.get(b"content-length", b"")
-    kind: bytes = headers.get(b"content-type", b"")
-    return length.isdigit() and int(length) <= BODY_LIMIT and kind.startswith(b"application/json")
-
-
-def _again(messages: Sequence[Message], receive: Receive) -> Receive:
-    """Receives the messages once more, then what comes after them."""
-    before = iter(messages)
-
-    async def received() -> Message:
-        return next(before, None) or await receive()
-
-    return received
+    length = header(scope, b"content-length")
+    return length.isdigit() and 0 < int(length) <= BODY_LIMIT and is_json(header(scope, b"content-type"))

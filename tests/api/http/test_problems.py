@@ -11,9 +11,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from api.http.large_bodies import BODY_LIMIT
 from api.http.problem_messages import PROBLEMS
 from api.http.problems import STATUS, language_of, problem_of
-from api.server.door import BODY_LIMIT, problem_of_error
+from api.server.door import problem_of_error
 from engine.refusals import Code, Refusal
 from persistence.database.connection import DatabaseUnavailable, create_engine
 from tests.api.conftest import Worker
@@ -86,7 +87,7 @@ async def test_errors_answer_in_korean_when_asked(worker: Worker) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"", b"\xff\xfe{}", b"[" * 100_000, b'{"email": ' + b"9" * 5_000 + b"}", b"{'email': 'a'}"],
+    [b"{", b"", b"\xff\xfe{}", b"[" * 60_000, b'{"email": ' + b"9" * 5_000 + b"}", b"{'email': 'a'}"],
     ids=["truncated", "empty", "not UTF-8", "deeply nested", "huge number", "single quotes"],
 )
 async def test_a_body_that_is_no_json(worker: Worker, body: bytes) -> None:
@@ -145,7 +146,6 @@ async def test_a_method_that_is_not_there(worker: Worker) -> None:
     [
         ("/v1/performances/not-a-uuid", "performance_not_found"),
         ("/v1/performances/not-a-uuid/schedules", "performance_not_found"),
-        ("/v1/performances/%00", "performance_not_found"),
         ("/v1/schedules/0", "schedule_not_found"),
         ("/v1/schedules/{01a203e0-5bc8-779f-ba49-d4cbdeab5127}", "schedule_not_found"),
         ("/v1/venues/'; DROP TABLE venues; --", "venue_not_found"),

@@ -127,7 +127,7 @@ async def test_passwords_that_are_not_taken(worker: Worker, password: Any) -> No
     assert fields(answer) == ["password"]
 
 
-@pytest.mark.parametrize("password", ["x" * 8, "x" * 128, "비밀번호는여덟자", "with\0nul!", " spaces count "])
+@pytest.mark.parametrize("password", ["x" * 8, "x" * 128, "비밀번호는여덟자", " spaces count "])
 async def test_passwords_that_are_taken(worker: Worker, password: str) -> None:
     email = fresh_email()
     assert (await worker.http.post("/v1/accounts", json={"email": email, "password": password})).status_code == 201
@@ -280,7 +280,7 @@ async def test_an_old_refresh_token_ends_the_session(worker: Worker) -> None:
         problem(await worker.http.get("/v1/accounts/me", headers=bearer(pair)), 401, "unauthenticated")
 
 
-@pytest.mark.parametrize("token", ["garbage", "A" * 86, "é", "\0", "=" * 10])
+@pytest.mark.parametrize("token", ["garbage", "A" * 86, "é", "=" * 10])
 async def test_an_invented_refresh_token_is_refused(worker: Worker, token: str) -> None:
     answer = await worker.http.post("/v1/sessions/refresh", json={"refresh_token": token})
     problem(answer, 401, "unauthenticated")

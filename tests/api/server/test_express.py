@@ -13,8 +13,9 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
+from api.http.large_bodies import BODY_LIMIT
 from api.routes import bookings, seats
-from api.server.express import BODY_LIMIT, CATALOGUE, Express
+from api.server.express import CATALOGUE, Express
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, open_sale, small_plan
 
@@ -41,7 +42,7 @@ def only_short_way(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     async def long_way(self: object, scope: Scope, receive: Receive, send: Send) -> NoReturn:
         raise AssertionError(f"{scope['path']} went the long way")
 
-    monkeypatch.setattr("api.server.door.BodyGuard.__call__", long_way)
+    monkeypatch.setattr("api.server.admission.Admission.__call__", long_way)
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:

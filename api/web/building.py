@@ -77,7 +77,7 @@ def build() -> None:
     install_libraries(checks=False)
     fresh = ROOT / "built.new"
     shutil.rmtree(fresh, ignore_errors=True)
-    _node("node_modules/vite/bin/vite.js", "build", "--outDir", fresh.name, "--logLevel", "warn")
+    run_node("node_modules/vite/bin/vite.js", "build", "--outDir", fresh.name, "--logLevel", "warn")
     compress(fresh)
     (fresh / DIGEST).write_text(digest)
     shutil.rmtree(BUILT, ignore_errors=True)
@@ -112,7 +112,7 @@ def install_libraries(root: Path = ROOT, *, checks: bool) -> None:
         return
     # The wheel's bin/npm is a copy that does not find its own library; the library's program does.
     npm = str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-    _node(npm, "ci", "--ignore-scripts", *(() if checks else ("--omit=dev",)), root=root)
+    run_node(npm, "ci", "--ignore-scripts", *(() if checks else ("--omit=dev",)), root=root)
     note.write_text(f"{lock} {'checks' if checks else 'build'}")
 
 
@@ -120,8 +120,8 @@ def check() -> None:
     """Types, names and markup of the pages. Raises `CannotBuild`."""
     install_libraries(checks=True)
     make_types()
-    _node("node_modules/svelte-check/bin/svelte-check", "--tsconfig", "./tsconfig.json", "--fail-on-warnings")
-    _node("node_modules/eslint/bin/eslint.js", ".", "--max-warnings", "0")
+    run_node("node_modules/svelte-check/bin/svelte-check", "--tsconfig", "./tsconfig.json", "--fail-on-warnings")
+    run_node("node_modules/eslint/bin/eslint.js", ".", "--max-warnings", "0")
 
 
 def make_types() -> None:
@@ -130,10 +130,11 @@ def make_types() -> None:
     document.write_text(_run(sys.executable, "-c", DOCUMENT))
     # A field with a default may be left out of a request.
     options = ("--default-non-nullable", "false", "-o", str(TYPES.relative_to(ROOT)))
-    _node("node_modules/openapi-typescript/bin/cli.js", document.name, *options)
+    run_node("node_modules/openapi-typescript/bin/cli.js", document.name, *options)
 
 
-def _node(*arguments: str, root: Path = ROOT) -> None:
+def run_node(*arguments: str, root: Path = ROOT) -> None:
+    """Runs the wheel's node in a folder. Raises `CannotBuild` with what it printed."""
     _run(str(_wheel() / "bin" / "node"), *arguments, root=root)
 
 

@@ -25,10 +25,10 @@ from api.http.models import UUID_FORM
 from api.web.building import BUILT, DIGEST
 from api.web.sharing import Sharing
 
-# No script, style or connection but our own. The one policy for markup is Svelte's, which makes its templates from the
-# compiler's constants.
+# No script, style or connection but our own; pictures from wherever an organizer keeps them, over https. The one policy
+# for markup is Svelte's, which makes its templates from the compiler's constants.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; connect-src 'self'; "
     "font-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 )

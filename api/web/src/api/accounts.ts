@@ -1,20 +1,7 @@
 /** The customer's own account: what belongs to it besides who is logged in (`session.svelte.ts`). */
 
-import { send } from './client.ts';
-import { problemOf } from './problem.ts';
-
-/** Sends a request that the API's document doesn't type. Throws a `Problem`. */
-async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
-  const init: RequestInit = { method };
-  if (body !== undefined) {
-    init.body = JSON.stringify(body);
-    init.headers = { 'Content-Type': 'application/json' };
-  }
-  const response = await send(new Request(path, init));
-  const answered: unknown = response.status === 204 ? null : await response.json().catch(() => null);
-  if (!response.ok) throw problemOf(response, answered);
-  return answered;
-}
+import { answer, api } from './client.ts';
+import type { Answer } from './shapes.ts';
 
 export interface Change {
   readonly name?: string | null;
@@ -24,39 +11,35 @@ export interface Change {
 }
 
 export async function change(values: Change): Promise<void> {
-  await ask('PATCH', '/v1/accounts/me', values);
+  await answer(api.PATCH('/v1/accounts/me', { body: values }));
 }
 
 export async function forget(): Promise<void> {
-  await ask('DELETE', '/v1/accounts/me');
+  await answer(api.DELETE('/v1/accounts/me'));
 }
 
 export async function requestReset(email: string): Promise<void> {
-  await ask('POST', '/v1/password-resets', { email });
+  await answer(api.POST('/v1/password-resets', { body: { email } }));
 }
 
 export async function reset(token: string, password: string): Promise<void> {
-  await ask('POST', `/v1/password-resets/${encodeURIComponent(token)}`, { password });
+  await answer(api.POST('/v1/password-resets/{token}', { params: { path: { token } }, body: { password } }));
 }
 
 export async function confirmEmail(token: string): Promise<void> {
-  await ask('POST', `/v1/email-confirmations/${encodeURIComponent(token)}`, {});
+  await answer(api.POST('/v1/email-confirmations/{token}', { params: { path: { token } } }));
 }
 
 export async function requestConfirmation(): Promise<void> {
-  await ask('POST', '/v1/email-confirmations', {});
+  await answer(api.POST('/v1/email-confirmations'));
 }
 
-export interface OwnSession {
-  readonly id: string;
-  readonly created_at: string;
-  readonly current?: boolean;
-}
+export type OwnSession = Answer<'/v1/sessions'>['items'][number];
 
 export async function listSessions(): Promise<readonly OwnSession[]> {
-  return ((await ask('GET', '/v1/sessions')) as { items: OwnSession[] }).items;
+  return (await answer(api.GET('/v1/sessions'))).items;
 }
 
 export async function endSession(id: string): Promise<void> {
-  await ask('DELETE', `/v1/sessions/${id}`);
+  await answer(api.DELETE('/v1/sessions/{session_id}', { params: { path: { session_id: id } } }));
 }

@@ -1,13 +1,14 @@
 /** Bookings, their payments and refunds: each function is one wish of a customer. */
 
+import { loadSchedule } from './catalogue.ts';
 import { answer, api } from './client.ts';
 import { newKey } from './keys.ts';
-import type { Booking, Performance, Quote, Schedule } from './shapes.ts';
+import type { Booking, Quote, Schedule } from './shapes.ts';
 
+/** A booking, and its date as it is now; null where that was taken out of the catalogue. */
 export interface OwnBooking {
   readonly booking: Booking;
   readonly schedule: Schedule | null;
-  readonly performance: Performance | null;
 }
 
 const of = (booking_id: string) => ({ path: { booking_id } });
@@ -24,11 +25,7 @@ export async function listBookings(cursor: string | null): Promise<{ items: OwnB
 }
 
 async function withDate(booking: Booking): Promise<OwnBooking> {
-  const [schedule, performance] = await Promise.all([
-    answer(api.GET('/v1/schedules/{schedule_id}', { params: { path: { schedule_id: booking.schedule_id } } })).catch(() => null),
-    answer(api.GET('/v1/performances/{performance_id}', { params: { path: { performance_id: booking.performance_id } } })).catch(() => null),
-  ]);
-  return { booking, schedule, performance };
+  return { booking, schedule: await loadSchedule(booking.schedule_id).catch(() => null) };
 }
 
 export interface BestWish {

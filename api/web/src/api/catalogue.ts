@@ -1,71 +1,58 @@
-/** What is on: performances as the pages show them, their dates, and how their sale stands. */
+/** What is on: performances, their dates, and how their sale stands. */
 
 import { answer, api } from './client.ts';
-import { serverClock } from './clock.ts';
-import type { Counts, Performance, Schedule, Venue } from './shapes.ts';
+import type { Counts, Facets, Performance, Schedule } from './shapes.ts';
 
-/** Where a sale stands, for a reader: the API's states, and whether anything is left. */
+/** Where a sale stands, for a reader: the API's states, and whether much is left. */
 export type SaleState = 'on_sale' | 'few_left' | 'sold_out' | 'scheduled' | 'closed' | 'ended' | 'cancelled' | 'none';
 
 export interface Filters {
   readonly q: string;
   readonly category: string;
+  readonly city: string;
   readonly from: string;
   readonly to: string;
 }
 
-/** A performance with what a card says of it. */
-export interface Listed {
-  readonly performance: Performance;
-  readonly venue: Venue | null;
-  readonly schedules: readonly Schedule[];
-  readonly sale: SaleState;
-  readonly fromPrice: number | null;
-  readonly currency: string;
-}
-
-export interface ListedPage {
-  readonly items: readonly Listed[];
+export interface PerformancePage {
+  readonly items: readonly Performance[];
   readonly next: string | null;
 }
 
 const PAGE = 24;
+const FEW = 50; // seats: whoever wants some should not wait any more
 
-export async function listPerformances(filters: Filters, cursor: string | null): Promise<ListedPage> {
+export async function listPerformances(filters: Filters, cursor: string | null): Promise<PerformancePage> {
   const query = {
     limit: PAGE,
     ...(filters.q === '' ? {} : { q: filters.q }),
     ...(filters.category === '' ? {} : { category: filters.category }),
+    ...(filters.city === '' ? {} : { city: filters.city }),
     ...(filters.from === '' ? {} : { date_from: filters.from }),
     ...(filters.to === '' ? {} : { date_to: filters.to }),
     ...(cursor === null ? {} : { cursor }),
   };
   const page = await answer(api.GET('/v1/performances', { params: { query } }));
-  return { items: await Promise.all(page.items.map(listed)), next: page.next_cursor };
+  return { items: page.items, next: page.next_cursor };
 }
 
-export async function loadPerformance(id: string): Promise<Listed> {
-  return listed(await answer(api.GET('/v1/performances/{performance_id}', { params: { path: { performance_id: id } } })));
+/** What there is to choose from: categories and cities with how many performances have them. */
+export async function loadFacets(): Promise<Facets> {
+  return answer(api.GET('/v1/performances/facets'));
 }
 
-export async function loadSchedule(id: string): Promise<Schedule> {
-  return answer(api.GET('/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }));
+export interface PerformanceWithDates {
+  readonly performance: Performance;
+  readonly schedules: readonly Schedule[];
 }
 
-async function listed(performance: Performance): Promise<Listed> {
-  const schedules = await loadSchedules(performance.id);
-  const venueId = schedules[0]?.venue_id ?? performance.venue_id;
-  const venue = venueId === null ? null : await loadVenue(venueId);
-  const open = schedules.filter((each) => each.sale.state === 'on_sale' || each.sale.state === 'scheduled');
-  const prices = (open.length > 0 ? open : schedules).flatMap((each) => Object.values(each.prices));
-  return {
-    performance,
-    venue,
-    schedules,
-    sale: saleOfAll(schedules, serverClock.now()),
-    fromPrice: prices.length > 0 ? Math.min(...prices) : null,
-    currency: schedules[0]?.currency ?? 'KRW',
-  };
+export async function loadPerformance(id: string): Promise<PerformanceWithDates> {
+  const path = { performance_id: id };
+  const [performance, schedules] = await Promise.all([
+    answer(api.GET('/v1/performances/{performance_id}', { params: { path } })),
+    loadSchedules(id),
+  ]);
+  return { performance, schedules };
 }
 
 export async function loadSchedules(performanceId: string): Promise<readonly Schedule[]> {
@@ -74,16 +61,19 @@ export async function loadSchedules(performanceId: string): Promise<readonly Sch
   return page.items;
 }
 
-const venues = new Map<string, Promise<Venue>>();
+export async function loadSchedule(id: string): Promise<Schedule> {
+  return answer(api.GET('/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }));
+}
 
-function loadVenue(id: string): Promise<Venue> {
-  let venue = venues.get(id);
-  if (venue === undefined) {
-    venue = answer(api.GET('/v1/venues/{venue_id}', { params: { path: { venue_id: id } } }));
-    venues.set(id, venue);
-    venue.catch(() => venues.delete(id));
-  }
-  return venue;
+/** What is left of each category, dearest first. */
+export async function loadCounts(scheduleId: string): Promise<Counts> {
+  return answer(api.GET('/v1/schedules/{schedule_id}/availability', { params: { path: { schedule_id: scheduleId } } }));
+}
+
+/** How the sale of all dates together stands. */
+export function saleOfAll({ sale, seats_left }: Performance): SaleState {
+  if (sale === null) return 'none';
+  return sale.state === 'on_sale' && seats_left !== null && seats_left <= FEW ? 'few_left' : sale.state;
 }
 
 /** How one date's sale stands at `now` (the server's time): an opening or closing that has passed counts at once. */
@@ -94,26 +84,6 @@ export function saleOf(schedule: Schedule, now: number): SaleState {
   if (Date.parse(closes_at) <= now) return 'closed';
   if (schedule.seats_left === null) return 'on_sale';
   const left = Object.values(schedule.seats_left).reduce((sum, each) => sum + each, 0);
-  return left === 0 ? 'sold_out' : 'on_sale';
-}
-
-const BEST_FIRST: readonly SaleState[] = ['on_sale', 'few_left', 'scheduled', 'sold_out', 'closed', 'cancelled', 'ended'];
-
-/** How the sale of a performance stands: as that of the date with which a reader can do most. */
-export function saleOfAll(schedules: readonly Schedule[], now: number): SaleState {
-  const states = new Set(schedules.map((each) => saleOf(each, now)));
-  return BEST_FIRST.find((state) => states.has(state)) ?? 'none';
-}
-
-/** One date and what is played on it. */
-export async function loadDate(scheduleId: string): Promise<{ schedule: Schedule; performance: Performance }> {
-  const schedule = await loadSchedule(scheduleId);
-  const path = { performance_id: schedule.performance_id };
-  const performance = await answer(api.GET('/v1/performances/{performance_id}', { params: { path } }));
-  return { schedule, performance };
-}
-
-/** What is left of each category, dearest first. */
-export async function loadCounts(scheduleId: string): Promise<Counts> {
-  return answer(api.GET('/v1/schedules/{schedule_id}/availability', { params: { path: { schedule_id: scheduleId } } }));
+  if (left === 0) return 'sold_out';
+  return left <= FEW ? 'few_left' : 'on_sale';
 }

@@ -19,7 +19,7 @@ export interface Account {
   readonly name: string | null;
   readonly role: string;
   readonly language: string;
-  readonly email_confirmed?: boolean;
+  readonly email_confirmed: boolean;
 }
 
 interface Tokens {
@@ -63,7 +63,7 @@ class Session {
   }
 
   async logIn(email: string, password: string): Promise<void> {
-    await this.#take(await opened({ email, password }));
+    await this.#take(await ask('POST', BROWSER_SESSIONS, { email, password }));
     this.#others?.postMessage('in');
     this.answered(true);
   }
@@ -75,17 +75,18 @@ class Session {
   }
 
   async #renewed(): Promise<boolean> {
+    const refresh = () => ask('POST', `${BROWSER_SESSIONS}/refresh`, {});
     try {
-      await this.#take(await ('locks' in navigator ? navigator.locks.request(HINT, refreshed) : refreshed()));
+      await this.#take(await ('locks' in navigator ? navigator.locks.request(HINT, refresh) : refresh()));
       return true;
     } catch (error) {
-      if (asProblem(error).status === 401 || asProblem(error).status === 404) this.#forget();
+      if (asProblem(error).status === 401) this.#forget();
       return false;
     }
   }
 
   async logOut(): Promise<void> {
-    await ask('DELETE', refreshToken === null ? BROWSER_SESSIONS : '/v1/sessions/current', undefined, this.#token);
+    await ask('DELETE', BROWSER_SESSIONS);
     this.#forget();
     this.#others?.postMessage('out');
   }
@@ -127,27 +128,6 @@ class Session {
     this.account = null;
     localStorage.removeItem(HINT);
   }
-}
-
-// Until the API has sessions for browsers: the pair of `/v1/sessions`, whose refresh token lives as long as this page.
-let refreshToken: string | null = null;
-
-async function opened(credentials: { email: string; password: string }): Promise<unknown> {
-  try {
-    return await ask('POST', BROWSER_SESSIONS, credentials);
-  } catch (error) {
-    if (asProblem(error).code !== 'route_not_found' && asProblem(error).code !== 'method_not_allowed') throw error;
-    const pair = (await ask('POST', '/v1/sessions', credentials)) as { refresh_token: string };
-    refreshToken = pair.refresh_token;
-    return pair;
-  }
-}
-
-async function refreshed(): Promise<unknown> {
-  if (refreshToken === null) return ask('POST', `${BROWSER_SESSIONS}/refresh`, {});
-  const pair = (await ask('POST', '/v1/sessions/refresh', { refresh_token: refreshToken })) as { refresh_token: string };
-  refreshToken = pair.refresh_token;
-  return pair;
 }
 
 /** A request of the session's own, past the client that asks the session for its token. */

@@ -10,7 +10,7 @@ export type Answer<P extends keyof paths, M extends Method = 'get'> = paths[P][M
 
 export type Performance = Answer<'/v1/performances/{performance_id}'>;
 export type Schedule = Answer<'/v1/schedules/{schedule_id}'>;
-export type Venue = Answer<'/v1/venues/{venue_id}'>;
+export type Facets = Answer<'/v1/performances/facets'>;
 export type Booking = Answer<'/v1/bookings/{booking_id}'>;
 export type Seat = Booking['seats'][number];
 export type Payment = NonNullable<Booking['payment']>;

@@ -1,9 +1,9 @@
 /**
  * What becomes of a try to pay, and what the reader is told to do about it.
  *
- * A wish to pay has one `Idempotency-Key` from its first try to the last: whether its request was lost, its answer, or the page
- * itself, the card is charged once at most. It is forgotten when the outcome is certain, not sooner; another card meanwhile
- * would be another charge.
+ * A wish to pay has one `Idempotency-Key` from its first try until its request is known to have arrived: whether the request was
+ * lost or its answer, the card is charged once at most. Another card meanwhile would be another charge. A page that is loaded
+ * anew needs no key: it reads from the booking whether a payment is under way, and the server takes no second one then.
  */
 
 /** One wish to pay: with this card, however often it has to be sent. */
@@ -41,45 +41,34 @@ export function outcomeOf(refused: Refused): Outcome {
   return { kind: 'refused' };
 }
 
-/** Whether nothing more can come of the wish, so that the next one is a new one. */
-export function isCertain(outcome: Outcome): boolean {
-  return outcome.kind === 'settled' || outcome.kind === 'declined' || outcome.kind === 'refused';
+/** Whether the request is known to have arrived, so that the next wish is a new one. */
+export function hasArrived(outcome: Outcome): boolean {
+  return outcome.kind !== 'unsent';
 }
 
-/** Where wishes outlive the page: `sessionStorage`, or whatever tests give. */
-export interface Shelf {
-  getItem(name: string): string | null;
-  setItem(name: string, value: string): void;
-  removeItem(name: string): void;
-}
-
-/** The wish to pay for one booking. */
-export class PaymentWish {
-  readonly #name: string;
-  readonly #shelf: Shelf;
+/** The wishes to pay of this page, by booking. In memory: what stands for a card is not stored. */
+export class PaymentWishes {
+  readonly #wishes = new Map<string, Wish>();
   readonly #newKey: () => string;
 
-  constructor(bookingId: string, shelf: Shelf, newKey: () => string) {
-    this.#name = `boxoffice.payment.${bookingId}`;
-    this.#shelf = shelf;
+  constructor(newKey: () => string) {
     this.#newKey = newKey;
   }
 
-  /** The wish under way, if its outcome isn't certain yet. */
-  get current(): Wish | null {
-    const stored = this.#shelf.getItem(this.#name);
-    return stored === null ? null : (JSON.parse(stored) as Wish);
+  /** The wish whose request may not have arrived, if there is one. */
+  current(bookingId: string): Wish | null {
+    return this.#wishes.get(bookingId) ?? null;
   }
 
   /** The wish to send: the one under way, or a new one for this card. */
-  start(token: string): Wish {
-    const wish = this.current ?? { token, key: this.#newKey() };
-    this.#shelf.setItem(this.#name, JSON.stringify(wish));
+  start(bookingId: string, token: string): Wish {
+    const wish = this.current(bookingId) ?? { token, key: this.#newKey() };
+    this.#wishes.set(bookingId, wish);
     return wish;
   }
 
   /** Takes in what became of it. */
-  ended(outcome: Outcome): void {
-    if (isCertain(outcome)) this.#shelf.removeItem(this.#name);
+  ended(bookingId: string, outcome: Outcome): void {
+    if (hasArrived(outcome)) this.#wishes.delete(bookingId);
   }
 }

@@ -103,6 +103,14 @@ const rings: Motif = (roll) => {
 
 const MOTIFS: Readonly<Record<string, Motif>> = { musical: beams, concert: bars, opera: curtain, play: curtain, ballet: ribbons, dance: ribbons, gugak: hills };
 
+const VIOLET = 265;
+
+/** Shadows go towards violet: the other way round they turn green and brown. */
+function towardsViolet(hue: number, turn: number): number {
+  const apart = ((VIOLET - hue + 540) % 360) - 180;
+  return (hue + Math.sign(apart) * Math.min(turn, Math.abs(apart)) + 360) % 360;
+}
+
 /** The poster of a performance. Its two colours keep white text on them readable (lightness below 40 %). */
 export function posterOf(id: string, category: string | null): Poster {
   const roll = dice(seedOf(id));
@@ -110,7 +118,7 @@ export function posterOf(id: string, category: string | null): Poster {
   const turn = 30 + Math.floor(roll() * 40);
   return {
     from: `hsl(${hue} 48% 36%)`,
-    to: `hsl(${(hue + turn) % 360} 55% 20%)`,
+    to: `hsl(${towardsViolet(hue, turn)} 55% 20%)`,
     shapes: (MOTIFS[category ?? ''] ?? rings)(roll),
   };
 }

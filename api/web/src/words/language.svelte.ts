@@ -36,6 +36,13 @@ class LanguageChoice {
     return both[this.#chosen];
   }
 
+  /** What an organizer wrote in Korean and perhaps in English, in the language that is read. */
+  either(korean: string, english: string | null): string;
+  either(korean: string | null, english: string | null): string | null;
+  either(korean: string | null, english: string | null): string | null {
+    return this.#chosen === 'en' ? (english ?? korean) : korean;
+  }
+
   choose(language: Language): void {
     this.#chosen = language;
     localStorage.setItem(STORED, language);

@@ -1,0 +1,145 @@
+"""One browser and one running system for all tests of the pages, and readers who look at them.
+
+A reader's page fails its test if anything was written to the console that isn't a request's own refusal, if the content
+security policy was violated, or if what the browser stores holds a token.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from api.web import building
+from tests.support.sale import PASSWORD
+from tests.web import browser as own_browser
+from tests.web.words import WORDS
+
+SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 860}}
+AXE = own_browser.LIBRARIES / "axe-core" / "axe.min.js"
+WATCHING = """
+window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) =>
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+"""
+# Chromium's own line for an answer of 4xx or 5xx; that it is one is part of what is tested.
+REFUSED = "Failed to load resource: the server responded with a status of"
+
+
+class Reader:
+    """Somebody at a browser: `page` is what they see, `words` is the language they see it in."""
+
+    def __init__(self, page: Page, language: str) -> None:
+        self.page = page
+        self.words = WORDS[language]
+        self.email = f"reader-{uuid4().hex}@example.com"
+        self.console: list[str] = []
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not text.startswith(REFUSED):
+            self.console.append(f"{kind}: {text}")
+
+    async def sign_up(self) -> None:
+        """Makes an account on the page, and is logged in."""
+        await self.page.goto("/signup")
+        await self.page.get_by_role("textbox", name=self.words["email"]).fill(self.email)
+        await self.page.get_by_role("textbox", name=self.words["password"]).fill(PASSWORD)
+        await self.page.get_by_role("button", name=self.words["sign_up"], exact=True).click()
+        await self.page.get_by_role("link", name=self.words["account"], exact=True).wait_for()
+
+    async def go(self, path: str) -> None:
+        """Goes somewhere as a link would, without loading the page anew."""
+        move = "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
+        await self.page.evaluate(move, path)
+
+    async def hold(self, schedule_id: str, quantity: int = 2) -> None:
+        """Holds the best seats of a date, and goes on to pay."""
+        await self.go(f"/s/{schedule_id}")
+        await self.page.get_by_label(self.words["quantity"]).fill(str(quantity))
+        await self.page.get_by_role("button", name=self.words["hold_best"]).click()
+        basket = self.page.get_by_role("region", name=self.words["basket"])
+        await basket.get_by_role("button", name=self.words["pay"], exact=True).click()
+        await self.page.wait_for_url("**/b/*")
+
+    async def pay(self, token: str) -> None:
+        await self.page.get_by_label(self.words["card"]).select_option(token)
+        await self.page.get_by_role("button", name=self.words["pay_now"]).click()
+
+    async def reads(self, text: str) -> None:
+        """Waits until the text is there to read."""
+        await self.page.get_by_text(text, exact=True).first.wait_for()
+
+    async def faults(self) -> list[str]:
+        """What axe finds wrong with the page as it is, as `rule: element`."""
+        await self.page.evaluate(AXE.read_text())
+        result = await self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        return [
+            f"{found['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
+            for found in result["violations"]
+            for node in found["nodes"]
+        ]
+
+    def forgive(self, text: str) -> None:
+        """Takes what a test itself provoked out of the console."""
+        self.console = [line for line in self.console if text not in line]
+
+    async def end(self) -> None:
+        """Checks what must hold of every page, whatever was done on it."""
+        assert self.console == []
+        assert await self.page.evaluate("window.violations") == []
+        stored = await self.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")
+        assert "eyJ" not in stored, "an access token is a JWT, and they all begin like this"
+        assert "token" not in stored
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser; where none can be had, the tests of the pages are skipped, and say so."""
+    try:
+        found = own_browser.find()
+    except own_browser.NoBrowser as reason:
+        pytest.skip(f"NO BROWSER, THE PAGES ARE NOT TESTED: {reason}")
+    if not building.is_current():
+        pytest.skip("THE PAGES ARE NOT BUILT, AND NOT TESTED: make install")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=str(found.path), args=list(own_browser.ARGUMENTS), env={**os.environ, **found.environment}
+        )
+        yield started
+        await started.close()
+
+
+MakeReader = Callable[..., Awaitable[Reader]]
+
+
+@pytest.fixture
+async def make_reader(chromium: Browser, http: httpx.AsyncClient) -> AsyncIterator[MakeReader]:
+    """Readers, each with a browser profile of their own; what must hold of their pages is checked at the end."""
+    readers: list[Reader] = []
+
+    async def make(language: str = "en", size: str = "phone", **options: Any) -> Reader:
+        context = await chromium.new_context(
+            base_url=str(http.base_url),
+            locale={"ko": "ko-KR", "en": "en-US"}[language],
+            viewport=options.pop("viewport", SIZES[size]),  # type: ignore[arg-type]
+            **options,
+        )
+        context.set_default_timeout(15_000)
+        await context.add_init_script(WATCHING)
+        reader = Reader(await context.new_page(), language)
+        readers.append(reader)
+        return reader
+
+    yield make
+    for reader in readers:
+        try:
+            await reader.end()
+        finally:
+            await reader.page.context.close()

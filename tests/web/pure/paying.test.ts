@@ -1,0 +1,49 @@
+// What the reader is told after each way a payment can end, and that one wish keeps one key until it has arrived.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { PaymentWishes, outcomeOf } from '../../../api/web/src/customer/paying.ts';
+
+const refused = (status: number, code: string, uncertain = false, reason: unknown = null) => ({ status, code, uncertain, reason });
+
+const OUTCOMES = [
+  [refused(402, 'payment_declined', false, 'lost_card'), { kind: 'declined', reason: 'lost_card' }],
+  [refused(402, 'payment_declined'), { kind: 'declined', reason: null }],
+  [refused(409, 'payment_in_progress'), { kind: 'pending' }],
+  [refused(409, 'booking_already_paid'), { kind: 'settled' }],
+  [refused(409, 'booking_expired'), { kind: 'refused' }],
+  [refused(409, 'idempotency_in_progress', true), { kind: 'unsent' }],
+  [refused(0, 'offline', true), { kind: 'unsent' }],
+  [refused(503, 'overloaded', true), { kind: 'unsent' }],
+  [refused(500, 'internal_error', true), { kind: 'unsent' }],
+  [refused(429, 'rate_limited'), { kind: 'unsent' }],
+  [refused(401, 'unauthenticated'), { kind: 'unsent' }],
+] as const;
+
+for (const [what, outcome] of OUTCOMES) {
+  test(`${what.status} ${what.code} is ${outcome.kind}`, () => assert.deepEqual(outcomeOf(what), outcome));
+}
+
+test('a wish keeps its key and its card until its request has arrived', () => {
+  let keys = 0;
+  const wishes = new PaymentWishes(() => `key-${(keys += 1)}`);
+  const first = wishes.start('b', 'tok_approve');
+  wishes.ended('b', { kind: 'unsent' });
+  assert.deepEqual(wishes.start('b', 'tok_other'), first, 'another card would be another charge');
+  wishes.ended('b', { kind: 'declined', reason: null });
+  assert.deepEqual(wishes.start('b', 'tok_other'), { token: 'tok_other', key: 'key-2' });
+});
+
+test('what the server has taken on is no wish of the page any more', () => {
+  for (const kind of ['settled', 'pending', 'refused'] as const) {
+    const wishes = new PaymentWishes(() => 'key');
+    wishes.start('b', 'tok_slow');
+    wishes.ended('b', { kind });
+    assert.equal(wishes.current('b'), null, kind);
+  }
+});
+
+test('bookings have wishes of their own', () => {
+  let keys = 0;
+  const wishes = new PaymentWishes(() => `key-${(keys += 1)}`);
+  assert.notEqual(wishes.start('a', 'tok_approve').key, wishes.start('b', 'tok_approve').key);
+});

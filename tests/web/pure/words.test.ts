@@ -1,0 +1,91 @@
+// Amounts, times and months as people read them, and that both languages have every word.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { clientName } from '../../../api/web/src/customer/client-name.ts';
+import { compared, moved, monthOf, weeksOf } from '../../../api/web/src/customer/month.ts';
+import { stateOf } from '../../../api/web/src/customer/state.ts';
+import { posterOf } from '../../../api/web/src/look/poster.ts';
+import { en } from '../../../api/web/src/words/en.ts';
+import { ko } from '../../../api/web/src/words/ko.ts';
+import { clockFace, dateOf, dayAndTime } from '../../../api/web/src/words/moments.ts';
+import { money } from '../../../api/web/src/words/money.ts';
+
+test('amounts are whole minor units of their currency', () => {
+  assert.equal(money(55_000, 'KRW', 'en'), '₩55,000');
+  assert.equal(money(5_500, 'USD', 'en'), '$55.00');
+  assert.equal(money(1_234, 'BHD', 'en').replace(/\s/g, ' '), 'BHD 1.234');
+});
+
+test("times are the venue's", () => {
+  assert.match(dayAndTime('2026-12-24T10:30:00Z', 'en', 'Asia/Seoul'), /Dec 24.*7:30/);
+  assert.match(dayAndTime('2026-12-24T10:30:00Z', 'en', 'America/New_York'), /Dec 24.*5:30/);
+  assert.equal(dateOf('2026-12-24T15:30:00Z', 'Asia/Seoul'), '2026-12-25');
+});
+
+test('a countdown never goes below nothing', () => {
+  for (const [left, face] of [[-5_000, '0:00'], [59_900, '1:00'], [600_000, '10:00'], [3_723_000, '1:02:03']] as const) {
+    assert.equal(clockFace(left), face);
+  }
+});
+
+test('a month has each of its days once, under its weekday', () => {
+  for (const month of [{ year: 2026, month: 2 }, { year: 2028, month: 2 }, { year: 2026, month: 12 }]) {
+    const weeks = weeksOf(month);
+    assert.ok(weeks.every((week) => week.length === 7));
+    const days = weeks.flat().filter((date) => date !== null);
+    assert.equal(days.length, new Date(Date.UTC(month.year, month.month, 0)).getUTCDate());
+    for (const week of weeks) {
+      week.forEach((date, weekday) => date === null || assert.equal(new Date(`${date}T00:00Z`).getUTCDay(), weekday));
+    }
+  }
+});
+
+test('months follow one another over the turn of the year', () => {
+  assert.deepEqual(moved({ year: 2026, month: 12 }, 1), { year: 2027, month: 1 });
+  assert.deepEqual(moved({ year: 2026, month: 1 }, -1), { year: 2025, month: 12 });
+  assert.ok(compared(monthOf('2026-12-01'), monthOf('2027-01-31')) < 0);
+});
+
+test('a payment under way is a state of its own', () => {
+  assert.equal(stateOf({ status: 'held', payment: { status: 'pending' } }), 'pending');
+  assert.equal(stateOf({ status: 'held', payment: { status: 'declined' } }), 'held');
+  assert.equal(stateOf({ status: 'confirmed', payment: { status: 'approved' } }), 'confirmed');
+});
+
+test('a performance has always the same poster, and its neighbour another one', () => {
+  assert.deepEqual(posterOf('a', 'opera'), posterOf('a', 'opera'));
+  assert.notDeepEqual(posterOf('a', 'opera'), posterOf('b', 'opera'));
+  for (const category of ['musical', 'concert', 'opera', 'ballet', 'gugak', null]) {
+    for (const { path } of posterOf('a', category).shapes) assert.doesNotMatch(path, /NaN|undefined/);
+  }
+});
+
+/** Every word by its key, functions called with whatever they take. */
+function spelled(words: object, prefix = ''): [string, string][] {
+  return Object.entries(words).flatMap(([key, value]: [string, unknown]): [string, string][] => {
+    if (typeof value === 'string') return [[prefix + key, value]];
+    if (typeof value === 'function') return [[prefix + key, String((value as (...given: unknown[]) => string)('1', '2'))]];
+    return spelled(value as object, `${prefix}${key}.`);
+  });
+}
+
+test('no word is missing or left in the other language', () => {
+  const same = new Set(['brand', 'languageName', 'otherLanguage']);
+  const english = new Map(spelled(en));
+  for (const [key, korean] of spelled(ko)) {
+    assert.ok(korean.trim() !== '', key);
+    if (!same.has(key) && /[A-Za-z]{3}/.test(english.get(key) ?? '')) assert.match(korean, /[가-힣]/, key);
+  }
+  assert.deepEqual([...english.keys()].sort(), spelled(ko).map(([key]) => key).sort());
+});
+
+test('a browser is called as people call it', () => {
+  const says = {
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/153.0 Safari/537.36': 'Chrome, Linux',
+    'Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/153.0 Safari/537.36 Edg/153.0': 'Edge, Windows',
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605 (KHTML, like Gecko) Version/19 Safari/604': 'Safari, iPhone',
+    'Mozilla/5.0 (Android 16; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0': 'Firefox, Android',
+    'python-httpx/0.28': 'python-httpx',
+  };
+  for (const [userAgent, name] of Object.entries(says)) assert.equal(clientName(userAgent), name);
+});

@@ -1,0 +1,127 @@
+"""Sessions and the account on the pages: a reload keeps the session, and no script can read what opens it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from playwright.async_api import Route
+
+from tests.support.sale import PASSWORD
+from tests.web.conftest import MakeReader, Reader
+
+pytestmark = pytest.mark.stack
+
+
+async def is_logged_in(reader: Reader) -> None:
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
+
+
+async def test_a_reload_keeps_the_session_by_a_cookie_that_no_script_reads(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    await reader.page.reload()
+    await is_logged_in(reader)
+    cookies = {cookie["name"]: cookie for cookie in await reader.page.context.cookies()}  # type: ignore[typeddict-item]
+    kept = cookies["boxoffice_refresh"]
+    assert (kept["httpOnly"], kept["sameSite"], kept["path"]) == (True, "Strict", "/v1/sessions/browser")
+    assert await reader.page.evaluate("document.cookie") == ""
+
+
+async def test_two_tabs_that_load_at_once_both_stay_logged_in_and_log_out_together(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    other = Reader(await reader.page.context.new_page(), "en")
+    await other.page.goto("/bookings")
+    tabs = (reader, other)
+    await asyncio.gather(*(tab.page.reload() for tab in tabs))
+    await asyncio.gather(*(is_logged_in(tab) for tab in tabs))
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).click()
+    await reader.page.get_by_role("button", name=reader.words["log_out"]).click()
+    for tab in tabs:
+        await tab.page.get_by_role("link", name=reader.words["log_in"], exact=True).wait_for()
+    await other.end()
+
+
+async def test_an_access_token_that_has_ended_is_renewed_without_a_word(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    refused: list[str] = []
+
+    async def refuse_once(route: Route) -> None:
+        if refused:
+            await route.continue_()
+            return
+        refused.append(route.request.headers["authorization"])
+        problem = {"code": "unauthenticated", "title": "Log in", "status": 401, "detail": "Expired.", "type": "/p"}
+        await route.fulfill(status=401, json=problem)
+
+    await reader.page.route("**/v1/bookings*", refuse_once)
+    await reader.page.get_by_role("link", name=reader.words["my_bookings"]).click()
+    await reader.reads("You have no bookings yet")
+    assert await reader.page.get_by_role("dialog").count() == 0
+
+
+async def test_an_account_is_changed_and_another_session_of_it_ended(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    credentials = {"email": reader.email, "password": PASSWORD}
+    session = (await http.post("/v1/sessions", json=credentials)).json()
+    elsewhere = {"Authorization": f"Bearer {session['access_token']}"}
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).click()
+    await reader.page.get_by_role("textbox", name="Name").fill("Kim Minji")
+    await reader.page.get_by_role("button", name="Save").first.click()
+    await reader.reads("Saved.")
+    assert (await http.get("/v1/accounts/me", headers=elsewhere)).json()["name"] == "Kim Minji"
+    await reader.page.get_by_role("button", name="End it").click()
+    await reader.reads("That session has ended.")
+    assert (await http.get("/v1/accounts/me", headers=elsewhere)).status_code == 401
+
+
+async def test_a_password_is_changed_and_what_is_wrong_with_it_stands_at_its_field(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).click()
+    await reader.page.get_by_role("textbox", name="Current password").fill("not this one")
+    await reader.page.get_by_role("textbox", name="New password").fill("a better horse battery")
+    save = reader.page.get_by_role("button", name="Save").nth(1)
+    await save.click()
+    await reader.page.get_by_text("is not your current password").wait_for()
+    await reader.page.get_by_role("textbox", name="Current password").fill(PASSWORD)
+    await save.click()
+    await reader.reads("Saved.")
+    await reader.page.reload()
+    await is_logged_in(reader)
+
+
+async def test_a_forgotten_password_says_the_same_whether_or_not_the_address_is_known(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.page.goto("/login")
+    await reader.page.get_by_role("link", name="I forgot it").click()
+    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill("nobody@example.com")
+    await reader.page.get_by_role("button", name="Send the link").click()
+    await reader.reads("If this address is known here, the mail is on its way.")
+
+
+async def test_a_link_that_is_over_says_so_and_how_to_come_by_another(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.page.goto("/password-resets/no-link")
+    await reader.page.get_by_role("textbox", name="New password").fill("a better horse battery")
+    await reader.page.get_by_role("button", name="Save the new password").click()
+    await reader.reads("This link does not work any more")
+    await reader.page.goto("/email-confirmations/no-link")
+    await reader.reads("This link does not work any more")
+
+
+async def test_deleting_the_account_is_asked_twice(make_reader: MakeReader, http: httpx.AsyncClient) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).click()
+    await reader.page.get_by_role("button", name="Delete the account").click()
+    await reader.page.get_by_role("button", name="Delete it for good").click()
+    await reader.page.get_by_role("link", name=reader.words["log_in"], exact=True).wait_for()
+    answer = await http.post("/v1/sessions", json={"email": reader.email, "password": PASSWORD})
+    assert answer.status_code == 401

@@ -1,0 +1,133 @@
+"""A customer buys on the pages, in both languages, on a phone and on a desk: find, hold, pay, ticket, refund."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import httpx
+import pytest
+from playwright.async_api import Request, Route
+
+from tests.support.sale import PASSWORD, Sale, open_sale, small_plan
+from tests.web.conftest import MakeReader, Reader
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+async def sale(http: httpx.AsyncClient) -> Sale:
+    """A house of 200 seats for all tests here."""
+    return await open_sale(http, plan=small_plan(rows=10, seats_per_row=20))
+
+
+async def title_of(http: httpx.AsyncClient, sale: Sale) -> str:
+    title: str = (await http.get(f"/v1/performances/{sale.performance_id}")).json()["title"]
+    return title
+
+
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("language", ["ko", "en"])
+async def test_a_customer_finds_holds_pays_and_gives_back(
+    language: str, size: str, make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    reader = await make_reader(language, size)
+    page, words = reader.page, reader.words
+    await reader.sign_up()
+    await page.get_by_role("searchbox", name=words["search"]).fill(await title_of(http, sale))
+    await page.get_by_role("link", name=re.compile(await title_of(http, sale))).click()
+    await page.get_by_role("link", name=re.compile(words["choose"])).click()
+    await page.get_by_label(words["quantity"]).fill("2")
+    await page.get_by_role("button", name=words["hold_best"]).click()
+    await page.get_by_role("region", name=words["basket"]).get_by_role("button", name=words["pay"], exact=True).click()
+    await reader.pay("tok_approve")
+    await reader.reads(words["confirmed"])
+    await page.get_by_role("button", name=words["refund"], exact=True).click()
+    await page.get_by_role("checkbox").first.uncheck()
+    await page.get_by_role("button", name=words["refund_now"]).click()
+    await reader.reads(words["partly_refunded"])
+    await page.get_by_role("button", name=words["refund"], exact=True).click()
+    await page.get_by_role("button", name=words["refund_now"]).click()
+    await reader.reads(words["refunded"])
+    await page.get_by_role("link", name=words["my_bookings"]).click()
+    await page.get_by_role("link", name=re.compile(await title_of(http, sale))).wait_for()
+
+
+async def held(make_reader: MakeReader, sale: Sale) -> Reader:
+    reader = await make_reader()
+    await reader.sign_up()
+    await reader.hold(sale.schedule_id)
+    return reader
+
+
+# What each card of the sandbox makes the page say, in order. Whoever is not confirmed then pays with another card.
+CARDS = {
+    "tok_approve": ("confirmed",),
+    "tok_slow": ("confirmed",),
+    "tok_decline_insufficient_funds": ("declined",),
+    "tok_decline_lost_card": ("declined",),
+    "tok_timeout_charged": ("unsure", "confirmed"),
+    "tok_timeout_uncharged": ("unsure", "declined"),
+}
+
+
+async def test_each_card_says_what_became_of_it_and_a_declined_one_leaves_the_seats_held(
+    make_reader: MakeReader, sale: Sale
+) -> None:
+    async def pay_with(token: str, says: tuple[str, ...]) -> None:
+        reader = await held(make_reader, sale)
+        await reader.pay(token)
+        for words in says:
+            await reader.reads(reader.words[words])
+            if words == "unsure":
+                assert await reader.page.get_by_role("button", name=reader.words["pay_now"]).count() == 0
+        if says[-1] != "confirmed":
+            await reader.pay("tok_approve")
+            await reader.reads(reader.words["confirmed"])
+
+    await asyncio.gather(*(pay_with(token, says) for token, says in CARDS.items()))  # most of their time is waiting
+
+
+async def test_a_payment_whose_answer_got_lost_is_sent_again_with_the_same_key(
+    make_reader: MakeReader, sale: Sale
+) -> None:
+    reader = await held(make_reader, sale)
+    keys: list[str] = []
+
+    async def lose_the_first(route: Route, request: Request) -> None:
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) == 1:
+            await route.fetch()  # it arrives, and is carried out
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await reader.page.route("**/payments", lose_the_first)
+    await reader.pay("tok_approve")
+    await reader.reads(reader.words["not_sent"])
+    await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
+    await reader.reads(reader.words["confirmed"])
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+    reader.forgive("net::ERR_FAILED")
+
+
+async def test_expired_seats_can_be_tried_again(make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale) -> None:
+    reader = await held(make_reader, sale)
+    first = reader.page.url.rpartition("/")[2]
+    credentials = {"email": reader.email, "password": PASSWORD}
+    session = (await http.post("/v1/sessions", json=credentials)).json()
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    assert (await http.post(f"/v1/bookings/{first}/cancellation", json={}, headers=headers)).status_code == 201
+
+    async def expire(route: Route) -> None:  # as it would read after the hold's ten minutes
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=await answer.json() | {"status": "expired"})
+
+    await reader.page.route(f"**/v1/bookings/{first}", expire)
+    await reader.go("/bookings")
+    await reader.go(f"/b/{first}")
+    await reader.reads(reader.words["expired"])
+    await reader.page.get_by_role("button", name=reader.words["try_same"]).click()
+    await reader.page.wait_for_url(lambda url: "/b/" in url and not url.endswith(first))
+    await reader.page.get_by_role("button", name=reader.words["pay_now"]).wait_for()

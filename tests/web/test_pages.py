@@ -1,0 +1,225 @@
+"""Every page in every state: what it says, that anybody can use it (axe), that nothing sticks out on a small screen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from playwright.async_api import Route
+
+from tests.support.sale import PASSWORD, Sale, open_sale, paid_booking, sign_up, small_plan
+from tests.support.waiting import until
+from tests.web.conftest import MakeReader, Reader
+
+pytestmark = pytest.mark.stack
+
+NARROW = {"width": 320, "height": 640}
+NOBODY = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
+
+
+@pytest.fixture(scope="module")
+async def sale(http: httpx.AsyncClient) -> Sale:
+    """A house of 200 seats for all tests here."""
+    return await open_sale(http, plan=small_plan(rows=10, seats_per_row=20, standing=50))
+
+
+async def log_in(reader: Reader, http: httpx.AsyncClient) -> dict[str, str]:
+    """An account made by the API, logged in on the page; gives the headers of its requests."""
+    account = {"email": reader.email, "password": PASSWORD}
+    assert (await http.post("/v1/accounts", json=account)).status_code == 201
+    session = (await http.post("/v1/sessions", json=account)).json()
+    await reader.page.goto("/login")
+    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
+    return {"Authorization": f"Bearer {session['access_token']}"}
+
+
+Visit = Callable[[Reader, Sale, dict[str, str], httpx.AsyncClient], Awaitable[None]]
+
+
+def at(path: str) -> Visit:
+    async def visit(reader: Reader, sale: Sale, _: dict[str, str], __: httpx.AsyncClient) -> None:
+        await reader.go(path.format(performance=sale.performance_id, schedule=sale.schedule_id))
+
+    return visit
+
+
+async def held(reader: Reader, sale: Sale, _: dict[str, str], __: httpx.AsyncClient) -> None:
+    await reader.hold(sale.schedule_id)
+    await reader.page.get_by_role("button", name=reader.words["pay_now"]).wait_for()
+
+
+async def declined(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+    await held(reader, sale, headers, http)
+    await reader.pay("tok_decline_lost_card")
+    await reader.reads(reader.words["declined"])
+
+
+async def confirmed(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+    booking, _ = await paid_booking(http, sale, headers, *sale.fresh(2))
+    await reader.go(f"/b/{booking['id']}")
+    await reader.page.get_by_role("button", name=reader.words["refund"], exact=True).click()
+    await reader.reads(reader.words["get_back"])
+
+
+async def bookings(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+    await paid_booking(http, sale, headers, *sale.fresh(1))
+    await reader.go("/bookings")
+
+
+VISITS: dict[str, Visit] = {
+    "home": at("/"),
+    "no match": at("/?q=nothing-is-called-so"),
+    "performance": at("/p/{performance}"),
+    "no such performance": at(f"/p/{NOBODY}"),
+    "seats": at("/s/{schedule}"),
+    "held": held,
+    "declined": declined,
+    "confirmed, giving back": confirmed,
+    "no such booking": at(f"/b/{NOBODY}"),
+    "bookings": bookings,
+    "no bookings": at("/bookings"),
+    "account": at("/account"),
+    "log in": at("/login"),
+    "sign up": at("/signup"),
+    "forgotten": at("/forgotten"),
+    "no such page": at("/nowhere"),
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_can_be_used_by_anybody_and_fits_a_narrow_screen(
+    scheme: str, make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    faults: dict[str, object] = {}
+    reader = await make_reader(viewport=NARROW, color_scheme=scheme, reduced_motion="reduce")
+    headers = await log_in(reader, http)
+    for name, visit in VISITS.items():
+        await visit(reader, sale, headers, http)
+        await reader.page.locator("h1").first.wait_for()
+        await until(lambda: settled(reader))
+        if found := await reader.faults():
+            faults[name] = found
+        width = await reader.page.evaluate("document.documentElement.scrollWidth")
+        if width > NARROW["width"]:
+            faults[f"{name}, width"] = width
+    assert faults == {}
+
+
+async def settled(reader: Reader) -> bool:
+    """Whether nothing is loading any more."""
+    return await reader.page.locator("[aria-busy=true]").count() == 0
+
+
+# --- how a sale stands ------------------------------------------------------------------------------------------------
+async def test_a_date_that_opens_later_counts_down_and_opens_by_itself(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    opens = datetime.now(UTC) + timedelta(seconds=6)
+    sale = await open_sale(http, sale_opens_at=opens.isoformat())
+    reader = await make_reader()
+    await reader.page.goto(f"/p/{sale.performance_id}")
+    await reader.reads(reader.words["opens_later"])
+    assert await reader.page.get_by_role("button", name=reader.words["opens_in"]).is_disabled()
+    await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
+
+
+async def test_a_sold_out_date_says_so_and_seats_that_come_back_show_by_themselves(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    sale = await open_sale(http, plan=small_plan(rows=1, seats_per_row=2))
+    buyer = await sign_up(http)
+    answer = await http.post(sale.bookings_url, json={"seats": list(sale.seats)}, headers=buyer)
+    reader = await make_reader()
+    await reader.page.clock.install()
+    await reader.page.goto(f"/p/{sale.performance_id}")
+    await reader.reads(reader.words["sold_out"])
+    cancelled = await http.post(f"/v1/bookings/{answer.json()['id']}/cancellation", json={}, headers=buyer)
+    assert cancelled.status_code == 201
+
+    async def comes_back() -> bool:
+        await reader.page.clock.fast_forward(20_000)
+        return await reader.page.get_by_text(reader.words["few_left"], exact=True).count() > 0
+
+    await until(comes_back)
+
+
+async def test_a_cancelled_date_says_so_and_why(make_reader: MakeReader, http: httpx.AsyncClient) -> None:
+    sale = await open_sale(http)
+    cancelled = await http.post(
+        f"/v1/organizer/schedules/{sale.schedule_id}/cancellation",
+        json={"reason": "the hall is flooded"},
+        headers=sale.organizer,
+    )
+    assert cancelled.status_code == 202, cancelled.text
+    reader = await make_reader()
+    await reader.page.goto(f"/p/{sale.performance_id}")
+    await reader.reads(reader.words["cancelled"])
+    await reader.page.get_by_text("the hall is flooded").wait_for()
+
+
+async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked(make_reader: MakeReader, sale: Sale) -> None:
+    reader = await make_reader()
+    await reader.page.goto("/login")
+    away = True
+
+    async def perhaps(route: Route) -> None:
+        await (route.abort("internetdisconnected") if away else route.continue_())
+
+    await reader.page.route("**/v1/**", perhaps)
+    await reader.go(f"/p/{sale.performance_id}")
+    await reader.reads(reader.words["no_connection"])
+    away = False
+    await reader.page.get_by_role("button", name=reader.words["try_again"]).click()
+    await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
+    reader.forgive("net::ERR_INTERNET_DISCONNECTED")
+
+
+async def test_an_overloaded_server_is_asked_again_by_itself_when_it_said(make_reader: MakeReader, sale: Sale) -> None:
+    reader = await make_reader()
+    asked: list[int] = []
+
+    async def overloaded(route: Route) -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            await route.continue_()
+            return
+        problem = {"code": "overloaded", "title": "Overloaded", "status": 503, "detail": "Come again.", "type": "/p"}
+        await route.fulfill(status=503, json=problem, headers={"Retry-After": "1"})
+
+    await reader.page.route(f"**/v1/performances/{sale.performance_id}", overloaded)
+    await reader.page.goto(f"/p/{sale.performance_id}")
+    await reader.reads("Overloaded")
+    await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
+
+
+async def test_who_is_not_logged_in_is_asked_over_the_page_and_loses_nothing(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    reader = await make_reader()
+    account = {"email": reader.email, "password": PASSWORD}
+    assert (await http.post("/v1/accounts", json=account)).status_code == 201
+    await reader.page.goto(f"/s/{sale.schedule_id}")
+    await reader.page.get_by_label(reader.words["quantity"]).fill("3")
+    await reader.page.get_by_role("button", name=reader.words["hold_best"]).click()
+    sheet = reader.page.get_by_role("dialog")
+    await sheet.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await sheet.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    await sheet.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    basket = reader.page.get_by_role("region", name=reader.words["basket"])
+    await basket.get_by_text("3 seats", exact=True).wait_for()
+
+
+async def test_the_language_is_the_browsers_until_another_is_chosen(make_reader: MakeReader) -> None:
+    reader = await make_reader("ko")
+    await reader.page.goto("/login")
+    await reader.page.get_by_role("button", name="로그인", exact=True).wait_for()
+    await reader.page.get_by_role("button", name="English").click()
+    await reader.page.get_by_role("button", name="Log in", exact=True).wait_for()
+    assert await reader.page.evaluate("document.documentElement.lang") == "en"
+    await reader.page.reload()
+    await reader.page.get_by_role("button", name="Log in", exact=True).wait_for()

@@ -1,0 +1,64 @@
+"""The pages' modules that need no browser, by node's own test runner; and how many bytes the pages come to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.web import building
+
+PURE = Path(__file__).parent / "pure"
+ENTRY_GZIP_BYTES = 45 * 1024
+PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included
+STYLE_GZIP_BYTES = 6 * 1024
+
+
+def test_the_modules_that_need_no_browser() -> None:
+    tests = sorted(str(path) for path in PURE.glob("*.test.ts"))
+    assert tests, f"there are no tests in {PURE}"
+    building.run_node("--test", "--test-reporter=spec", *tests)
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, Any]:
+    if not building.is_current():
+        pytest.skip("THE PAGES ARE NOT BUILT, AND NOT MEASURED: make install")
+    found: dict[str, Any] = json.loads((building.BUILT / ".vite" / "manifest.json").read_text())
+    return found
+
+
+def files_of(manifest: dict[str, Any], name: str) -> set[str]:
+    """The scripts that must be there before `name` runs, itself included."""
+    files, waiting = set(), [name]
+    while waiting:
+        chunk = manifest[waiting.pop()]
+        if chunk["file"] not in files:
+            files.add(chunk["file"])
+            waiting += chunk.get("imports", ())
+    return files
+
+
+def compressed(files: set[str]) -> int:
+    """Their bytes as gzip sends them; what is too small to shrink has no compressed form."""
+    places = [building.BUILT / name for name in files]
+    packed = [place.with_name(place.name + ".gz") for place in places]
+    return sum((gz if gz.exists() else place).stat().st_size for place, gz in zip(places, packed, strict=True))
+
+
+def test_the_entry_is_small(manifest: dict[str, Any]) -> None:
+    assert compressed(files_of(manifest, "index.html")) <= ENTRY_GZIP_BYTES
+
+
+def test_every_page_of_the_customer_adds_little_to_the_entry(manifest: dict[str, Any]) -> None:
+    entry = files_of(manifest, "index.html")
+    pages = [name for name in manifest if name.startswith("src/customer/") and manifest[name].get("isDynamicEntry")]
+    assert pages
+    sizes = {name: compressed(files_of(manifest, name) - entry) for name in pages if "Seats" not in name}
+    assert {name: size for name, size in sizes.items() if size > PAGE_GZIP_BYTES} == {}
+
+
+def test_the_styles_of_the_entry_are_small(manifest: dict[str, Any]) -> None:
+    assert compressed(set(manifest["index.html"].get("css", ()))) <= STYLE_GZIP_BYTES

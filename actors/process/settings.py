@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"  # BOXOFFICE_HOST
     port: int = 8000  # BOXOFFICE_PORT
     public_url: str = ""  # BOXOFFICE_PUBLIC_URL, where people reach the pages: https://tickets.example.com
+    trusted_proxies: str = ""  # BOXOFFICE_TRUSTED_PROXIES, 10.0.0.0/8,…: whose X-Forwarded-For is believed
     workers: int = 2  # BOXOFFICE_WORKERS; `up` sets it to the number of cores
     database_url: str | None = None  # DATABASE_URL, postgresql://…
     redis_url: str | None = None  # REDIS_URL, redis://… or unix://…
@@ -94,6 +96,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return local_url(self.host, self.port)
 
     @property
+    def proxies(self) -> list[IPv4Network | IPv6Network]:
+        """The networks of `trusted_proxies`."""
+        return [ip_network(each.strip()) for each in self.trusted_proxies.split(",") if each.strip()]
+
+    @property
     def kafka(self) -> KafkaOptions | None:
         """How the broker is reached and what the topic is to be; None where nobody has said which broker."""
         if self.kafka_bootstrap_servers is None:
@@ -128,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         made = cls(**values)  # type: ignore[arg-type]  # converted to each field's own type above
         made._check_log_in()
         made._check_public_url()
+        made._check_proxies()
         if made.kafka_ssl_cafile:  # an owner's process has another working directory than whoever set this
             made = msgspec.structs.replace(made, kafka_ssl_cafile=str(Path(made.kafka_ssl_cafile).resolve()))
         return made
@@ -147,6 +155,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"BOXOFFICE_PUBLIC_URL={self.public_url!r} must look like https://tickets.example.com, without a path"
             )
+
+    def _check_proxies(self) -> None:
+        try:
+            _ = self.proxies
+        except ValueError as error:
+            raise SettingsError(f"BOXOFFICE_TRUSTED_PROXIES={self.trusted_proxies!r}: {error}") from error
 
     def to_environment(self) -> dict[str, str]:
         """The inverse of `from_environment`, for the processes the supervisor starts."""

@@ -32,11 +32,12 @@ class Opened(Struct, frozen=True, kw_only=True):
 
 async def log_in(house: House, request: Request, email: str, password: str, *, browser: bool) -> Opened:
     """A new session. Raises `Problem` for whoever is not let in."""
-    await house.limits.log_in(email, address_of(request))
+    attempt = await house.limits.log_in(email, address_of(request))
     async with house.database.connect() as connection:
         row = await accounts.by_email(connection, email)
     if not await house.passwords.matches(password, None if row is None else row.password_hash) or row is None:
         raise Problem("invalid_credentials")
+    await attempt.succeeded()
     if row.locked_at is not None:
         raise Problem("account_locked")
     account = Account(row.id, row.role, house.clock.new_id())

@@ -14,10 +14,13 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from api.http import office
+from api.http.limits import address_of
 from api.http.problems import Problem
 from api.http.tokens import Account
 
 SCHEME = "bearer"
+READING = ("GET", "HEAD", "OPTIONS")
+COUNTED = "boxoffice.counted"  # in the scope of a request that was
 
 
 async def get_house(request: Request) -> office.House:
@@ -41,7 +44,11 @@ class Caller(SecurityBase):
 
 
 async def authenticated(request: Request) -> Account:
-    """Whose token the request carries. Raises `Problem("unauthenticated")`."""
+    """Whose token the request carries. Raises `Problem("unauthenticated")`.
+
+    Whatever changes something is counted here, once, so that no such route can be without a limit: those that need no
+    token have `counted_by_address`. Raises `Problem("rate_limited")`.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Problem("unauthenticated")
@@ -49,13 +56,28 @@ async def authenticated(request: Request) -> Account:
     account = open_house.tokens.account_of(token.strip())
     if account is None or await open_house.revocations.is_revoked(account.session_id):
         raise Problem("unauthenticated")
+    count_command(request, account.id, account.role)
     return account
+
+
+def count_command(request: Request, who: str, role: str) -> None:
+    """Counts a request that changes something, once. Raises `Problem("rate_limited")`."""
+    if request.method not in READING and COUNTED not in request.scope:
+        cast(office.House, request.app.state.house).limits.command(who, role)
+        request.scope[COUNTED] = True  # only now: whoever asks again is refused again
+
+
+async def counted_by_address(request: Request) -> None:
+    """For routes that strangers change something by. Raises `Problem("rate_limited")`."""
+    cast(office.House, request.app.state.house).limits.strangers_command(address_of(request))
 
 
 current_account = Caller()
 customer = Caller("customer")
 organizer = Caller("organizer", "admin")
 admin = Caller("admin")
+
+OF_STRANGERS = Depends(counted_by_address)
 
 HouseOf = Annotated[office.House, Depends(get_house)]
 CurrentAccount = Annotated[Account, Depends(current_account)]

@@ -1,41 +1,58 @@
 """How often one may try. Off when `BOXOFFICE_FAIR_USE=off`.
 
-Log-ins and sign-ups are counted in Redis, so that more workers do not mean more tries; while Redis is away each worker
-counts for itself. Bookings are counted per worker in memory: the hot path waits for nobody.
+Tries to get in are counted in Redis, so that more workers do not mean more tries; while Redis is away each worker
+counts for itself. Commands are counted per worker in memory: the hot path waits for nobody.
+
+Who guesses a password is slowed down three times: at this account from this place, from this place at all, and at this
+account from any place it was never logged in from. The last cannot shut its owner out: where they have logged in
+before, and where they have set a new password by mail, it does not count. A place is an address, or of IPv6 the network
+that one customer of a provider gets (/64).
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import logging
 import math
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import TypeVar
 
-from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import FixedWindowRateLimiter
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from starlette.requests import Request
 
 from api.http.problems import Problem
+from persistence.accounts.tries import Bucket, MemoryTries, RedisTries, Tries
 
-# A person mistypes a password a few times; guessing needs thousands of tries.
-LOG_IN_PER_EMAIL_AND_ADDRESS = parse("10/minute")
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
+# Pairs of tries and seconds. A person mistypes a password a few times; guessing needs thousands of tries. Of each row
+# the later bucket takes longer to empty, so that whoever goes on waits ever longer.
+GUESSES_AT_ACCOUNT_FROM_PLACE = ((10, MINUTE), (30, HOUR), (100, DAY))
+GUESSES_AT_ACCOUNT = ((20, 10 * MINUTE), (60, 6 * HOUR), (200, DAY))
+# Whole offices and mobile networks are one place, and some of their people mistype.
+GUESSES_FROM_PLACE = ((30, MINUTE), (300, HOUR))
+LOG_INS_FROM_PLACE = ((300, MINUTE),)
+SIGN_UPS_FROM_PLACE = ((60, MINUTE), (600, HOUR))
+# Everybody's together: what no crowd mistypes, however large the sale.
+GUESSES = ((6_000, MINUTE),)
 # A mail may be late, or in the wrong folder; nobody asks for a tenth one in an hour.
-MAILS_PER_TARGET, MAILS_PER_ADDRESS = parse("10/hour"), parse("30/hour")
-# Whole offices and mobile networks share one address.
-SIGN_UP_PER_ADDRESS = parse("60/minute")
-# Quick fingers in a hot sale make two tries a second; this leaves them room on every single worker.
-BOOKINGS_PER_WINDOW, BOOKING_WINDOW_SECONDS = 50, 10
+MAILS_TO_TARGET = ((10, HOUR),)
+MAILS_FROM_PLACE = ((30, HOUR), (100, DAY))
+KNOWN_SECONDS = 90 * DAY  # as long as a session lives
 
-KEYS = "boxoffice:limits"
-REDIS_TIMEOUT_SECONDS = 0.5
+# Commands of an account, by role, and of strangers at one place, on each worker in a window. Quick fingers in a hot
+# sale make two or three a second; door staff and organizers' programs work through lists.
+WINDOW_SECONDS = 10
+COMMANDS_PER_WINDOW = {"customer": 100, "organizer": 300, "admin": 300, "door": 300}
+STRANGERS_COMMANDS_PER_WINDOW = 300
+
 REDIS_PAUSE_SECONDS = 1.0  # after a failure Redis is left alone for so long
+IPV6_PLACE_BITS = 64
+PLACES_REMEMBERED = 10_000
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -44,74 +61,137 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+@lru_cache(PLACES_REMEMBERED)
+def place_of(address: str) -> str:
+    """Where the address is: what one customer of a provider has of its kind."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, IPV6_PLACE_BITS), strict=False))
+
+
+class Attempt:
+    """A try to log in, counted as a failure until it has succeeded."""
+
+    def __init__(self, limits: Limits, known_key: str, buckets: Sequence[Bucket]) -> None:
+        self._limits = limits
+        self._known_key = known_key
+        self._buckets = buckets
+
+    async def succeeded(self) -> None:
+        """Takes the failure back; from this place the account is known now."""
+        await self._limits.forgive(self._buckets, self._known_key)
+
+
 class Limits:
     """The counters of one worker. Every method raises `Problem("rate_limited")` with the seconds to wait."""
 
     def __init__(self, redis_url: str, *, enabled: bool) -> None:
         self._enabled = enabled
-        self._pool = ConnectionPool.from_url(
-            redis_url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
-        # The address is the pool's; the library wants one that it can read.
-        options: dict[str, Any] = {"connection_pool": self._pool}
-        storage = RedisStorage("async+redis://pool:6379", implementation="redispy", key_prefix=KEYS, **options)
-        self._shared = FixedWindowRateLimiter(storage)
-        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._shared: Tries = RedisTries(redis_url)
+        self._own: Tries = MemoryTries()
         self._redis_paused_until = 0.0
-        self._bookings: dict[str, int] = {}
+        self._commands: dict[str, int] = {}
         self._window_ends = 0.0
 
-    async def log_in(self, email: str, address: str) -> None:
+    # --- tries to get in ----------------------------------------------------------------------------------------------
+    async def log_in(self, email: str, address: str) -> Attempt:
         """Counts a try to log in."""
-        await self._hit(LOG_IN_PER_EMAIL_AND_ADDRESS, "log-in", _digest(email.lower()), address)
+        account, place = _digest(email.lower()), _digest(place_of(address))
+        known_key = f"{account}:{place}"
+        if not self._enabled:
+            return Attempt(self, known_key, ())
+        guesses = _buckets(f"pair:{account}:{place}", GUESSES_AT_ACCOUNT_FROM_PLACE)
+        if not await self._ask(lambda tries: tries.knows(known_key)):
+            guesses += _buckets(f"place:{place}", GUESSES_FROM_PLACE)
+            guesses += _buckets(f"account:{account}", GUESSES_AT_ACCOUNT)
+            guesses += _buckets("all", GUESSES)
+        await self._count([*_buckets(f"log-ins:{place}", LOG_INS_FROM_PLACE), *guesses])
+        return Attempt(self, known_key, guesses)
+
+    async def guess(self, account_id: str, address: str) -> Attempt:
+        """Counts a try to name the password of an account that is logged in."""
+        place = _digest(place_of(address))
+        if not self._enabled:
+            return Attempt(self, "", ())
+        guesses = _buckets(f"own:{account_id}", GUESSES_AT_ACCOUNT_FROM_PLACE)
+        guesses += _buckets(f"place:{place}", GUESSES_FROM_PLACE)
+        await self._count(guesses)
+        return Attempt(self, "", guesses)
 
     async def sign_up(self, address: str) -> None:
         """Counts a try to sign up."""
-        await self._hit(SIGN_UP_PER_ADDRESS, "sign-up", address)
+        await self._count(_buckets(f"sign-ups:{_digest(place_of(address))}", SIGN_UPS_FROM_PLACE))
 
     async def mail(self, target: str, address: str) -> None:
         """Counts a wish to have a mail sent to an e-mail, or an account, registered or not."""
-        await self._hit(MAILS_PER_ADDRESS, "mails", address)
-        await self._hit(MAILS_PER_TARGET, "mail", _digest(target.lower()))
+        from_place = _buckets(f"mails-from:{_digest(place_of(address))}", MAILS_FROM_PLACE)
+        await self._count([*from_place, *_buckets(f"mails-to:{_digest(target.lower())}", MAILS_TO_TARGET)])
 
-    def booking(self, account_id: str) -> None:
-        """Counts a try to book."""
+    async def came_by_mail(self, email: str, address: str) -> None:
+        """The account's owner is at this place: they have opened a link in a mail to it."""
+        await self.forgive((), f"{_digest(email.lower())}:{_digest(place_of(address))}")
+
+    async def forgive(self, buckets: Sequence[Bucket], known_key: str) -> None:
+        """Takes a try back, and remembers from where an account is used."""
+        if not self._enabled:
+            return
+        if buckets:
+            await self._ask(lambda tries: tries.forgive(buckets))
+        if known_key:
+            await self._ask(lambda tries: tries.remember(known_key, KNOWN_SECONDS))
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+    def command(self, account_id: str, role: str) -> None:
+        """Counts a request that changes something."""
+        self._count_command(account_id, COMMANDS_PER_WINDOW[role])
+
+    def strangers_command(self, address: str) -> None:
+        """Counts a request that changes something, of somebody who is not logged in."""
+        self._count_command(place_of(address), STRANGERS_COMMANDS_PER_WINDOW)
+
+    def _count_command(self, whose: str, limit: int) -> None:
         if not self._enabled:
             return
         now = time.monotonic()
         if now >= self._window_ends:
-            self._bookings.clear()
-            self._window_ends = now + BOOKING_WINDOW_SECONDS
-        tries = self._bookings[account_id] = self._bookings.get(account_id, 0) + 1
-        if tries > BOOKINGS_PER_WINDOW:
+            self._commands.clear()
+            self._window_ends = now + WINDOW_SECONDS
+        tries = self._commands[whose] = self._commands.get(whose, 0) + 1
+        if tries > limit:
             raise Problem("rate_limited", retry_after=max(1, math.ceil(self._window_ends - now)))
 
     async def close(self) -> None:
         """Lets go of connections."""
-        await self._pool.disconnect()
+        await self._shared.close()
 
-    async def _hit(self, limit: RateLimitItem, *names: str) -> None:
+    async def _count(self, buckets: Sequence[Bucket]) -> None:
         if not self._enabled:
             return
+        wait = await self._ask(lambda tries: tries.count(buckets))
+        if wait:
+            raise Problem("rate_limited", retry_after=wait)
+
+    async def _ask(self, ask: Callable[[Tries], Awaitable[T]]) -> T:
+        """What all workers together have counted; what this one has, while Redis is away."""
         if time.monotonic() >= self._redis_paused_until:
             try:
-                await _count(self._shared, limit, names)
-                return
+                return await ask(self._shared)
             except (RedisError, OSError) as error:
                 self._redis_paused_until = time.monotonic() + REDIS_PAUSE_SECONDS
                 logger.warning("counting tries in this worker alone until Redis is back: %s", error)
-        await _count(self._own, limit, names)
+        return await ask(self._own)
 
 
-async def _count(limiter: FixedWindowRateLimiter, limit: RateLimitItem, names: tuple[str, ...]) -> None:
-    if not await limiter.hit(limit, *names):
-        window = await limiter.get_window_stats(limit, *names)
-        raise Problem("rate_limited", retry_after=max(1, math.ceil(window.reset_time - time.time())))
+def _buckets(key: str, rows: Sequence[tuple[int, int]]) -> list[Bucket]:
+    return [Bucket(key, limit, seconds) for limit, seconds in rows]
 
 
-def _digest(email: str) -> str:
-    """E-mails are nobody's business in Redis."""
-    return hashlib.blake2b(email.encode(), digest_size=12).hexdigest()
+def _digest(text: str) -> str:
+    """E-mails and addresses are nobody's business in Redis."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

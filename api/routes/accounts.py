@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.dependencies import CurrentAccount, HouseOf
+from api.http.dependencies import OF_STRANGERS, CurrentAccount, HouseOf
 from api.http.idempotency import TAKES_KEY, once, stranger
 from api.http.limits import address_of
 from api.http.models import Email, Input, Output, Password, Timestamp, Word, not_null
@@ -95,7 +95,7 @@ def _view(row: accounts.AccountRow) -> AccountView:
     responses=responses(
         "email_taken", "idempotency_key_reused", "idempotency_in_progress", "rate_limited", "overloaded"
     ),
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, OF_STRANGERS],
 )
 async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response:
     await house.limits.sign_up(address_of(request))
@@ -129,9 +129,9 @@ async def get_me(account: CurrentAccount, house: HouseOf) -> AccountView:
     return _view(row)
 
 
-@router.patch("/me", summary="Change my account", responses=responses("unauthenticated", "email_taken"))
-async def change_me(change: AccountChange, account: CurrentAccount, house: HouseOf) -> AccountView:
-    values = await _values(change, account.id, house)
+@router.patch("/me", summary="Change my account", responses=responses("unauthenticated", "email_taken", "rate_limited"))
+async def change_me(change: AccountChange, account: CurrentAccount, request: Request, house: HouseOf) -> AccountView:
+    values = await _values(change, account.id, address_of(request), house)
     ended: list[str] = []
     async with house.database.begin() as connection:
         try:
@@ -161,7 +161,7 @@ async def _ask_to_confirm(connection: AsyncConnection, house: House, account_id:
     )
 
 
-async def _values(change: AccountChange, account_id: str, house: House) -> dict[str, object]:
+async def _values(change: AccountChange, account_id: str, address: str, house: House) -> dict[str, object]:
     """The columns to change, once the current password has been checked where it is needed."""
     values: dict[str, object] = {}
     if "name" in change.model_fields_set:
@@ -174,8 +174,10 @@ async def _values(change: AccountChange, account_id: str, house: House) -> dict[
         async with house.database.connect() as connection:
             row = await accounts.by_id(connection, account_id)
         kept = None if row is None else row.password_hash
+        attempt = await house.limits.guess(account_id, address)
         if not await house.passwords.matches(change.current_password or "", kept):
             raise invalid("current_password", "is not your current password", "현재 비밀번호가 올바르지 않습니다")
+        await attempt.succeeded()
     if change.password is not None:
         values["password_hash"] = await house.passwords.hash(change.password)
     return values

@@ -115,7 +115,6 @@ async def book(
     schedule_id: ScheduleId, wish: Annotated[Wish, WISHES], request: Request, account: Customer, house: HouseOf
 ) -> Response:
     """Holds the seats named, or the best there are, all or none. Pay before `expires_at` to keep them."""
-    house.limits.booking(account.id)
     command = _hold(wish, house.clock.new_id(), account.id)
     result = await commands.send(house, schedule_id, command, request, account)
     if not isinstance(result, Booking):

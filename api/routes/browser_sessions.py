@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from api.accounts import cookies, log_ins
 from api.accounts.log_ins import Opened
-from api.http.dependencies import HouseOf
+from api.http.dependencies import OF_STRANGERS, HouseOf
 from api.http.models import Output
 from api.http.office import House
 from api.http.paging import json_answer
@@ -34,7 +34,7 @@ async def _in_json(request: Request) -> None:
 router = APIRouter(
     prefix=cookies.PATH,
     tags=["sessions"],
-    dependencies=[Depends(_of_our_pages)],
+    dependencies=[Depends(_of_our_pages), OF_STRANGERS],
     responses=responses("cross_site"),
 )
 IN_JSON = Depends(_in_json)

@@ -14,7 +14,8 @@ from fastapi.security.base import SecurityBase
 from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.dependencies import SCHEME, HouseOf, Organizer, authenticated
+from api.http.dependencies import SCHEME, HouseOf, Organizer, authenticated, count_command
+from api.http.limits import address_of
 from api.http.models import UUID_SCHEMA, Input, ScheduleId, Text, Time, found_by, rfc3339
 from api.http.office import House
 from api.http.paging import json_answer
@@ -93,7 +94,9 @@ class _Keeper(SecurityBase):
         async with house.database.connect() as connection:
             found = await staff.by_token(connection, token.strip(), house.now())
         if found is None:
+            house.limits.strangers_command(address_of(request))  # it was looked for in the database
             raise Problem("unauthenticated")
+        count_command(request, found.id, "door")
         return found
 
 

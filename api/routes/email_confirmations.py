@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from actors.mail.links import hash_of
-from api.http.dependencies import CurrentAccount, HouseOf
+from api.http.dependencies import OF_STRANGERS, CurrentAccount, HouseOf
 from api.http.limits import address_of
 from api.http.problems import Problem, responses
 from persistence.accounts import accounts, links
@@ -45,7 +45,13 @@ async def request_confirmation(account: CurrentAccount, request: Request, house:
     return Response(status_code=202)
 
 
-@router.post("/{token}", status_code=204, summary="Confirm an e-mail by the link", responses=responses("link_expired"))
+@router.post(
+    "/{token}",
+    status_code=204,
+    summary="Confirm an e-mail by the link",
+    responses=responses("link_expired"),
+    dependencies=[OF_STRANGERS],
+)
 async def confirm_email(token: LinkToken, house: HouseOf) -> None:
     async with house.database.begin() as connection:
         account_id = await links.use(connection, hash_of(token), "email_confirmation", house.now())

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from actors.mail.links import hash_of
-from api.http.dependencies import HouseOf
+from api.http.dependencies import OF_STRANGERS, HouseOf
 from api.http.limits import address_of
 from api.http.models import Email, Input, Password
 from api.http.office import House
@@ -22,7 +22,7 @@ from api.http.problems import Problem, responses
 from persistence.accounts import accounts, links, sessions
 from persistence.notifications import account_mails
 
-router = APIRouter(prefix="/v1/password-resets", tags=["accounts"])
+router = APIRouter(prefix="/v1/password-resets", tags=["accounts"], dependencies=[OF_STRANGERS])
 
 LinkToken = Annotated[str, Path(description="The last part of the link in the mail.", examples=["k3J9…"])]
 
@@ -75,7 +75,7 @@ async def _mail(house: House, email: str) -> None:
     summary="Set a new password by the link",
     responses=responses("link_expired", "overloaded"),
 )
-async def reset_password(token: LinkToken, new: NewPassword, house: HouseOf) -> None:
+async def reset_password(token: LinkToken, new: NewPassword, request: Request, house: HouseOf) -> None:
     """Works once, within 30 minutes of the mail. Ends all sessions of the account."""
     token_hash = hash_of(token)
     async with house.database.connect() as connection:
@@ -88,7 +88,9 @@ async def reset_password(token: LinkToken, new: NewPassword, house: HouseOf) -> 
         if account_id is None:
             raise Problem("link_expired")
         await links.void(connection, account_id, "password_reset")
-        await accounts.change(connection, account_id, {"password_hash": password_hash})
+        row = await accounts.change(connection, account_id, {"password_hash": password_hash})
         await accounts.confirm_email(connection, account_id, house.now())  # the mail has reached its owner
         ended = await sessions.revoke_all(connection, account_id, house.now())
     await house.revocations.announce(ended)
+    if row is not None:
+        await house.limits.came_by_mail(row.email, address_of(request))

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from pydantic import Field
 
 from api.http.codings import FROM_BYTES, coding_for
+from api.http.limits import address_of, place_of
 from api.http.models import Output, ScheduleId, Timestamp, rfc3339
 from api.http.office import House
 from api.http.problems import responses
@@ -61,7 +62,8 @@ async def seat_pages(request: Request) -> SeatPages:
     """This worker's pages."""
     state = request.app.state
     if not hasattr(state, "seat_pages"):
-        state.seat_pages = SeatPages(state.house.seat_views, partial(read_offer, state.house))
+        house: House = state.house
+        state.seat_pages = SeatPages(house.seat_views, partial(read_offer, house), fair=house.settings.fair_use)
     pages: SeatPages = state.seat_pages
     return pages
 
@@ -354,12 +356,13 @@ async def get_availability(request: Request, schedule_id: ScheduleId, pages: Pag
     response_class=Response,
     responses={
         200: EVENT_STREAM,
-        **responses("schedule_not_found", "dependency_unavailable", "overloaded"),
+        **responses("schedule_not_found", "rate_limited", "dependency_unavailable", "overloaded"),
     },
 )
 async def get_stream(
     schedule_id: ScheduleId,
     pages: Pages,
+    request: Request,
     last_event_id: Annotated[str | None, Header(description="The last version received: resumes after it.")] = None,
     last_event_id_query: Annotated[
         str | None, Query(alias="last_event_id", description="The same, for clients that cannot set headers.")
@@ -373,4 +376,4 @@ async def get_stream(
     """
     text = last_event_id or last_event_id_query or ""
     after = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
-    return await pages.stream(schedule_id, after, packed=packed)
+    return await pages.stream(schedule_id, after, packed=packed, place=place_of(address_of(request)))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.accounts import log_ins
 from api.accounts.log_ins import Opened
-from api.http.dependencies import CurrentAccount, HouseOf
+from api.http.dependencies import OF_STRANGERS, CurrentAccount, HouseOf
 from api.http.models import Input, Output, RawText, SessionId, Timestamp, normal_email
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, responses
@@ -111,6 +111,7 @@ def _answer(opened: Opened, status: int) -> Response:
     response_model=TokenPair,
     summary="Log in",
     responses=responses("invalid_credentials", "account_locked", "rate_limited", "overloaded"),
+    dependencies=[OF_STRANGERS],
 )
 async def log_in(credentials: Credentials, request: Request, house: HouseOf) -> Response:
     opened = await log_ins.log_in(house, request, credentials.email, credentials.password, browser=False)
@@ -144,6 +145,7 @@ FORM = {
     description="RFC 6749 section 4.3, for the *Authorize* button of this page. Takes a form.",
     responses=responses("invalid_credentials", "account_locked", "rate_limited", "overloaded"),
     openapi_extra=FORM,
+    dependencies=[OF_STRANGERS],
 )
 async def log_in_by_form(request: Request, house: HouseOf) -> Response:
     try:
@@ -167,6 +169,7 @@ async def log_in_by_form(request: Request, house: HouseOf) -> Response:
     response_model=TokenPair,
     summary="Exchange the refresh token for a new pair",
     responses=responses("unauthenticated"),
+    dependencies=[OF_STRANGERS],
 )
 async def refresh(body: Refresh, house: HouseOf) -> Response:
     return _answer(await log_ins.refresh(house, body.refresh_token, browser=False), 201)

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 
 from actors.money.settlement import give_back, settle
 from api.http.dependencies import HouseOf
+from api.http.limits import address_of
 from api.http.models import UUID_FORM
 from api.http.office import House
 from api.http.paging import json_answer
@@ -44,6 +45,7 @@ async def receive(provider: str, request: Request, house: HouseOf) -> Response:
     try:
         event = sender.parse_webhook(request.headers, await request.body())
     except BadSignature as error:
+        house.limits.strangers_command(address_of(request))  # a provider's own messages are as many as there are
         logger.warning("a webhook of %s is refused: %s", provider, error)
         raise Problem("bad_signature") from error
     row = await _payment_of(house, sender.name, event)

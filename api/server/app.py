@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from actors.process.settings import Settings
-from api.http.dependencies import SCHEME
+from api.http.dependencies import READING, SCHEME
 from api.http.office import open_house
 from api.http.problems import Problem, ProblemDocument, answer, of_http_exception, of_validation, responses
 from api.http.storable import check_parameters
@@ -61,6 +61,7 @@ from api.server.admission import Admission
 from api.server.directory import Directory
 from api.server.door import Rescue, Watch
 from api.server.express import Express
+from api.server.proxies import Networks, behind
 from api.web.served import Pages
 
 DESCRIPTION = """
@@ -116,9 +117,10 @@ class Application(FastAPI):
 
     own_routes: Sequence[APIRoute] = ()
     directory = Directory(())
+    proxies: Networks = ()
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Watch(Pages(Express(super().build_middleware_stack(), self.own_routes)))
+        return behind(self.proxies, Watch(Pages(Express(super().build_middleware_stack(), self.own_routes))))
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -151,6 +153,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_problem)
     app.own_routes = [each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
+    app.proxies = settings.proxies
     app.directory = Directory(app.own_routes)
     app.add_middleware(Admission, directory=app.directory)
     app.add_middleware(Rescue)  # the last one added is the outermost
@@ -179,6 +182,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """FastAPI's document, plus the shape of problems and a second way to authorize: by e-mail and password."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for methods in schema["paths"].values():
+            for method, operation in methods.items():
+                if method.upper() not in READING:  # all of them are counted, see dependencies.py
+                    operation["responses"].setdefault("429", responses("rate_limited")[429])
         components = schema.setdefault("components", {})
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         components.setdefault("schemas", {}).update(problem.pop("$defs", {}), ProblemDocument=problem)

@@ -37,6 +37,7 @@ LAYOUTS_KEPT = 64  # 0.4 MB for 15,000 seats with its compressed forms
 PAGES_BYTES = 128 * 1024 * 1024
 FRAMES_BYTES = 16 * 1024 * 1024
 STREAMS_PER_WORKER = 500  # half of the usual limit of 1,024 open files
+STREAMS_PER_PLACE = 100  # of one worker: an office that follows a sale, and no single client that shuts out the rest
 STREAM_RETRY_AFTER_SECONDS = 5
 RECONNECT_MS = 2_000
 HEARTBEAT_SECONDS = 15.0  # proxies give up on a silent connection after 30 to 60
@@ -56,13 +57,17 @@ class LayoutPage(LastingPage):
 
 
 class SeatPages:
-    """All that a worker has written out, and the streams it serves. `read_offer` raises `UnknownSchedule`."""
+    """All that a worker has written out, and the streams it serves. `read_offer` raises `UnknownSchedule`.
 
-    def __init__(self, views: SeatViews, read_offer: Callable[[str], Awaitable[Offer]]) -> None:
+    `fair`: no place has more than its share of the streams.
+    """
+
+    def __init__(self, views: SeatViews, read_offer: Callable[[str], Awaitable[Offer]], *, fair: bool = True) -> None:
         self.views = views
         self.streams: set[Stream] = set()
         self.stopping = False
         self._read_offer = read_offer
+        self._fair = fair
         self._offers: Kept[tuple[asyncio.Task[Offer], float]] = Kept(SCHEDULES_KEPT)
         self._sheets: Kept[asyncio.Task[Sheet]] = Kept(SHEETS_KEPT)
         self._pages: Kept[Page] = Kept(PAGES_BYTES)
@@ -119,14 +124,19 @@ class SeatPages:
             self._states.put(schedule_id, page)
         return page
 
-    async def stream(self, schedule_id: str, after: int | None, *, packed: bool = False) -> Stream:
-        """The schedule's changes. What can be refused is refused here, before anything is sent."""
+    async def stream(self, schedule_id: str, after: int | None, *, packed: bool = False, place: str = "") -> Stream:
+        """The schedule's changes, for somebody at this place.
+
+        What can be refused is refused here, before anything is sent.
+        """
         if self.stopping or len(self.streams) >= STREAMS_PER_WORKER:
             raise Problem("overloaded", retry_after=STREAM_RETRY_AFTER_SECONDS)
         offer = await self._offer(schedule_id)
         form = PACKED if packed else await self._sheet(offer)
         await self.views.view(schedule_id)
-        return Stream(self, schedule_id, form, after)
+        if self._fair and sum(each.place == place for each in self.streams) >= STREAMS_PER_PLACE:
+            raise Problem("rate_limited", retry_after=STREAM_RETRY_AFTER_SECONDS)
+        return Stream(self, schedule_id, form, after, place)
 
     def stop(self) -> None:
         """Ends every stream, and opens no further one."""
@@ -188,7 +198,8 @@ class Stream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, pages: SeatPages, schedule_id: str, form: Sheet | Packed, after: int | None) -> None:
+    def __init__(self, pages: SeatPages, schedule_id: str, form: Sheet | Packed, after: int | None, place: str) -> None:
+        self.place = place
         self._frames = self._written(schedule_id, form, after)
         super().__init__(self._frames, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._pages = pages

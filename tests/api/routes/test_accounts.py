@@ -15,8 +15,6 @@ import sqlalchemy as sa
 
 from actors.process.keys import derived
 from actors.process.settings import Settings
-from api.http.limits import Limits
-from api.http.problems import Problem
 from api.http.tokens import ACCESS_SECONDS, Account, Tokens
 from persistence.database.tables import accounts
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
@@ -376,44 +374,7 @@ async def test_authorize_by_form_as_the_docs_page_does(worker: Worker) -> None:
     assert fields(await worker.http.post("/v1/sessions/token", data={"username": email})) == ["password"]
 
 
-# --- fair use ---------------------------------------------------------------------------------------------------------
-async def tried_until_refused(limits: Limits, email: str) -> None:
-    """The window may have begun anew in between, so one limit's worth of tries more is enough."""
-    for _ in range(11):
-        await limits.log_in(email, "192.0.2.1")
-
-
-def book_until_refused(limits: Limits) -> None:
-    for _ in range(101):
-        limits.booking("eager")
-
-
-@pytest.mark.parametrize("redis_there", [True, False])
-async def test_guessing_a_password_is_slowed_down(redis_url: str, redis_there: bool) -> None:
-    limits = Limits(redis_url if redis_there else "redis://127.0.0.1:1", enabled=True)
-    email = fresh_email()
-    for _ in range(10):
-        await limits.log_in(email, "192.0.2.1")
-    with pytest.raises(Problem, match="rate_limited") as refused:
-        await tried_until_refused(limits, email)
-    assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
-    await limits.log_in(email, "192.0.2.2")
-    await limits.log_in(fresh_email(), "192.0.2.1")
-    await limits.close()
-
-
-async def test_bookings_are_limited_per_account_and_nothing_is_when_fair_use_is_off(redis_url: str) -> None:
-    limits, off = Limits(redis_url, enabled=True), Limits(redis_url, enabled=False)
-    with pytest.raises(Problem, match="rate_limited"):
-        book_until_refused(limits)
-    limits.booking("calm")
-    for _ in range(1000):
-        off.booking("eager")
-        await off.log_in("a@example.com", "192.0.2.1")
-    await limits.close()
-    await off.close()
-
-
+# --- fair use --------------------------------------------------------------------------------------------------------
 async def test_a_flood_of_log_ins_is_refused_rather_than_queued(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -602,6 +602,17 @@ async def test_streams_are_bounded_and_a_place_is_free_again_when_a_client_leave
     assert not world.views._copies[world.schedule_id].subscribers
 
 
+async def test_one_place_cannot_have_all_the_streams(
+    world: World, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "STREAMS_PER_PLACE", 2)
+    async with streaming(client, f"{world.url}/stream"), streaming(client, f"{world.url}/stream"):
+        refused = await client.get(f"{world.url}/stream")
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        stream = await world.pages.stream(world.schedule_id, None, place="192.0.2.8")
+        assert stream.place == "192.0.2.8", "others are served"
+
+
 async def test_all_streams_end_when_told_to_and_none_is_opened_afterwards(
     world: World, client: httpx.AsyncClient
 ) -> None:

@@ -11,9 +11,10 @@ from datetime import datetime
 from msgspec import Struct
 from starlette.requests import Request
 
-from api.http.limits import address_of
+from api.http.addresses import address_of
 from api.http.office import House
 from api.http.problems import Problem
+from api.http.security_log import note
 from api.http.tokens import ACCESS_SECONDS, Account, hash_of
 from persistence.accounts import accounts, sessions
 
@@ -36,9 +37,12 @@ async def log_in(house: House, request: Request, email: str, password: str, *, b
     async with house.database.connect() as connection:
         row = await accounts.by_email(connection, email)
     if not await house.passwords.matches(password, None if row is None else row.password_hash) or row is None:
+        reason = "unknown account" if row is None else "wrong password"
+        note(request, "log_in_refused", None if row is None else row.id, reason=reason)
         raise Problem("invalid_credentials")
     await attempt.succeeded()
     if row.locked_at is not None:
+        note(request, "log_in_refused", row.id, reason="account locked")
         raise Problem("account_locked")
     account = Account(row.id, row.role, house.clock.new_id())
     refresh_token = house.tokens.refresh_token(account.session_id)
@@ -52,10 +56,11 @@ async def log_in(house: House, request: Request, email: str, password: str, *, b
             browser=browser,
             client=_client_of(request),
         )
+    note(request, "logged_in", account.id, session_id=account.session_id, browser=browser)
     return _opened(house, account, refresh_token, until)
 
 
-async def refresh(house: House, refresh_token: str, *, browser: bool) -> Opened:
+async def refresh(house: House, request: Request, refresh_token: str, *, browser: bool) -> Opened:
     """The session's next tokens. Raises `Problem("unauthenticated")`."""
     session_id = house.tokens.session_of(refresh_token)
     if session_id is None:
@@ -72,6 +77,7 @@ async def refresh(house: House, refresh_token: str, *, browser: bool) -> Opened:
         )
         stolen = session is None and await sessions.revoke(connection, session_id, house.now())
     if stolen:
+        note(request, "refresh_token_reused", session_id=session_id)
         await house.revocations.announce([session_id])
     if session is None:
         raise Problem("unauthenticated")
@@ -79,10 +85,12 @@ async def refresh(house: House, refresh_token: str, *, browser: bool) -> Opened:
     return _opened(house, account, successors[session.refresh_hash], session.expires_at)
 
 
-async def end(house: House, session_id: str) -> None:
+async def end(house: House, request: Request, session_id: str) -> None:
     """Ends a session: no worker lets its tokens through any more when this returns."""
     async with house.database.begin() as connection:
-        await sessions.revoke(connection, session_id, house.now())
+        ended = await sessions.revoke(connection, session_id, house.now())
+    if ended:
+        note(request, "logged_out", session_id=session_id)
     await house.revocations.announce([session_id])
 
 

@@ -14,8 +14,9 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from api.http import office
-from api.http.limits import address_of
+from api.http.addresses import address_of
 from api.http.problems import Problem
+from api.http.security_log import ACCOUNT_ID
 from api.http.tokens import Account
 
 SCHEME = "bearer"
@@ -56,6 +57,7 @@ async def authenticated(request: Request) -> Account:
     account = open_house.tokens.account_of(token.strip())
     if account is None or await open_house.revocations.is_revoked(account.session_id):
         raise Problem("unauthenticated")
+    request.scope[ACCOUNT_ID] = account.id
     count_command(request, account.id, account.role)
     return account
 

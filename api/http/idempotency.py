@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.limits import address_of
+from api.http.addresses import address_of
 from api.http.office import House
 from api.http.problems import Problem, invalid
 from api.http.tokens import Account

@@ -5,24 +5,21 @@ counts for itself. Commands are counted per worker in memory: the hot path waits
 
 Who guesses a password is slowed down three times: at this account from this place, from this place at all, and at this
 account from any place it was never logged in from. The last cannot shut its owner out: where they have logged in
-before, and where they have set a new password by mail, it does not count. A place is an address, or of IPv6 the network
-that one customer of a provider gets (/64).
+before, and where they have set a new password by mail, it does not count.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
 from typing import TypeVar
 
 from redis.exceptions import RedisError
-from starlette.requests import Request
 
+from api.http.addresses import place_of
 from api.http.problems import Problem
 from persistence.accounts.tries import Bucket, MemoryTries, RedisTries, Tries
 
@@ -49,30 +46,9 @@ COMMANDS_PER_WINDOW = {"customer": 100, "organizer": 300, "admin": 300, "door": 
 STRANGERS_COMMANDS_PER_WINDOW = 300
 
 REDIS_PAUSE_SECONDS = 1.0  # after a failure Redis is left alone for so long
-IPV6_PLACE_BITS = 64
-PLACES_REMEMBERED = 10_000
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-def address_of(request: Request) -> str:
-    """The address a request comes from; empty where there is none."""
-    return request.client.host if request.client else ""
-
-
-@lru_cache(PLACES_REMEMBERED)
-def place_of(address: str) -> str:
-    """Where the address is: what one customer of a provider has of its kind."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, IPV6_PLACE_BITS), strict=False))
 
 
 class Attempt:

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.http.problem_messages import FIELD_MESSAGES_KO, PROBLEMS
+from api.http.security_log import note_refusal
 from engine.refusals import Code, Refusal
 from engine.seating_plan import SeatingPlan
 
@@ -166,6 +167,7 @@ def document(problem: Problem, *, language: str, instance: str) -> bytes:
 
 def answer(problem: Problem, request: Request) -> Response:
     """The whole answer, in the language the client prefers."""
+    note_refusal(request, problem.code)
     language = language_of(request.headers.get("accept-language", ""))
     return Response(
         document(problem, language=language, instance=request.url.path),

@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.addresses import address_of
 from api.http.dependencies import OF_STRANGERS, CurrentAccount, HouseOf
 from api.http.idempotency import TAKES_KEY, once, stranger
-from api.http.limits import address_of
 from api.http.models import Email, Input, Output, Password, Timestamp, Word, not_null
 from api.http.office import House
 from api.http.problems import Problem, invalid, language_of, responses
+from api.http.security_log import note
 from persistence.accounts import accounts, links, sessions
 from persistence.notifications import account_mails
 
@@ -115,6 +116,7 @@ async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response
         except accounts.EmailTaken:
             raise Problem("email_taken") from None
         await _ask_to_confirm(connection, house, row.id)
+        note(request, "account_created", row.id, role=row.role)
         return _view(row)
 
     return await once(house, request, stranger(house, request), create, "/v1/accounts/me")
@@ -131,7 +133,7 @@ async def get_me(account: CurrentAccount, house: HouseOf) -> AccountView:
 
 @router.patch("/me", summary="Change my account", responses=responses("unauthenticated", "email_taken", "rate_limited"))
 async def change_me(change: AccountChange, account: CurrentAccount, request: Request, house: HouseOf) -> AccountView:
-    values = await _values(change, account.id, address_of(request), house)
+    values = await _values(change, account.id, request, house)
     ended: list[str] = []
     async with house.database.begin() as connection:
         try:
@@ -147,6 +149,10 @@ async def change_me(change: AccountChange, account: CurrentAccount, request: Req
             await links.void(connection, account.id)
             if row.email_confirmed_at is None:
                 await _ask_to_confirm(connection, house, account.id)
+    if "password_hash" in values:
+        note(request, "password_changed", ended_sessions=len(ended))
+    if "email" in values:
+        note(request, "email_changed")
     await house.revocations.announce(ended)
     return _view(row)
 
@@ -161,7 +167,7 @@ async def _ask_to_confirm(connection: AsyncConnection, house: House, account_id:
     )
 
 
-async def _values(change: AccountChange, account_id: str, address: str, house: House) -> dict[str, object]:
+async def _values(change: AccountChange, account_id: str, request: Request, house: House) -> dict[str, object]:
     """The columns to change, once the current password has been checked where it is needed."""
     values: dict[str, object] = {}
     if "name" in change.model_fields_set:
@@ -174,8 +180,9 @@ async def _values(change: AccountChange, account_id: str, address: str, house: H
         async with house.database.connect() as connection:
             row = await accounts.by_id(connection, account_id)
         kept = None if row is None else row.password_hash
-        attempt = await house.limits.guess(account_id, address)
+        attempt = await house.limits.guess(account_id, address_of(request))
         if not await house.passwords.matches(change.current_password or "", kept):
+            note(request, "password_refused")
             raise invalid("current_password", "is not your current password", "현재 비밀번호가 올바르지 않습니다")
         await attempt.succeeded()
     if change.password is not None:
@@ -189,7 +196,7 @@ async def _values(change: AccountChange, account_id: str, address: str, house: H
     summary="Delete my account",
     responses=responses("unauthenticated", "account_has_bookings", "last_administrator"),
 )
-async def delete_me(account: CurrentAccount, house: HouseOf) -> None:
+async def delete_me(account: CurrentAccount, request: Request, house: HouseOf) -> None:
     async with house.database.begin() as connection:
         if account.role == accounts.ADMIN:
             await accounts.locked_row(connection, account.id)
@@ -200,4 +207,5 @@ async def delete_me(account: CurrentAccount, house: HouseOf) -> None:
         await accounts.forget(connection, account.id, house.now())
         await links.void(connection, account.id)
         ended = await sessions.revoke_all(connection, account.id, house.now())
+    note(request, "account_deleted")
     await house.revocations.announce(ended)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +18,7 @@ from api.http.dependencies import Admin, HouseOf
 from api.http.models import AccountId, Input, Output, RawText, Timestamp, not_null
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of
 from api.http.problems import Problem, responses
+from api.http.security_log import note
 from persistence.accounts import accounts, sessions
 from persistence.accounts.accounts import AccountRow
 from persistence.audit import chain
@@ -92,7 +93,7 @@ async def list_accounts(
     responses=REFUSALS | responses("account_not_found", "last_administrator"),
 )
 async def change_account(
-    account_id: AccountId, change: AdminAccountChange, account: Admin, house: HouseOf
+    account_id: AccountId, change: AdminAccountChange, request: Request, account: Admin, house: HouseOf
 ) -> AdminAccountView:
     async with house.database.begin() as connection:
         row = await accounts.locked_row(connection, account_id)
@@ -114,6 +115,7 @@ async def change_account(
             before=_facts(row),
             after=_facts(changed),
         )
+    note(request, "account_changed", account_id, by=account.id, **_facts(changed))
     await house.revocations.announce(ended)
     return _view(changed)
 

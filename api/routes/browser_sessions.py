@@ -95,7 +95,7 @@ async def refresh_page(request: Request, house: HouseOf) -> Response:
     token = cookies.token_in(request, house.settings)
     if token is None:
         raise Problem("unauthenticated")
-    return _answer(house, await log_ins.refresh(house, token, browser=True))
+    return _answer(house, await log_ins.refresh(house, request, token, browser=True))
 
 
 @router.delete("", status_code=204, summary="Log out with a page")
@@ -111,4 +111,4 @@ async def _end(request: Request, house: House) -> None:
     token = cookies.token_in(request, house.settings)
     session_id = None if token is None else house.tokens.session_of(token)
     if session_id is not None:
-        await log_ins.end(house, session_id)
+        await log_ins.end(house, request, session_id)

@@ -14,8 +14,8 @@ from fastapi.security.base import SecurityBase
 from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.http.addresses import address_of
 from api.http.dependencies import SCHEME, HouseOf, Organizer, authenticated, count_command
-from api.http.limits import address_of
 from api.http.models import UUID_SCHEMA, Input, ScheduleId, Text, Time, found_by, rfc3339
 from api.http.office import House
 from api.http.paging import json_answer

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from actors.mail.links import hash_of
+from api.http.addresses import address_of
 from api.http.dependencies import OF_STRANGERS, CurrentAccount, HouseOf
-from api.http.limits import address_of
 from api.http.problems import Problem, responses
+from api.http.security_log import note
 from persistence.accounts import accounts, links
 from persistence.notifications import account_mails
 
@@ -52,10 +53,11 @@ async def request_confirmation(account: CurrentAccount, request: Request, house:
     responses=responses("link_expired"),
     dependencies=[OF_STRANGERS],
 )
-async def confirm_email(token: LinkToken, house: HouseOf) -> None:
+async def confirm_email(token: LinkToken, request: Request, house: HouseOf) -> None:
     async with house.database.begin() as connection:
         account_id = await links.use(connection, hash_of(token), "email_confirmation", house.now())
         if account_id is None:
             raise Problem("link_expired")
         await links.void(connection, account_id, "email_confirmation")
         await accounts.confirm_email(connection, account_id, house.now())
+    note(request, "email_confirmed", account_id)

@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from actors.mail.links import hash_of
+from api.http.addresses import address_of
 from api.http.dependencies import OF_STRANGERS, HouseOf
-from api.http.limits import address_of
 from api.http.models import Email, Input, Password
 from api.http.office import House
 from api.http.problems import Problem, responses
+from api.http.security_log import note
 from persistence.accounts import accounts, links, sessions
 from persistence.notifications import account_mails
 
@@ -91,6 +92,7 @@ async def reset_password(token: LinkToken, new: NewPassword, request: Request, h
         row = await accounts.change(connection, account_id, {"password_hash": password_hash})
         await accounts.confirm_email(connection, account_id, house.now())  # the mail has reached its owner
         ended = await sessions.revoke_all(connection, account_id, house.now())
+    note(request, "password_reset", account_id, ended_sessions=len(ended))
     await house.revocations.announce(ended)
     if row is not None:
         await house.limits.came_by_mail(row.email, address_of(request))

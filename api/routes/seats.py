@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from pydantic import Field
 
+from api.http.addresses import address_of, place_of
 from api.http.codings import FROM_BYTES, coding_for
-from api.http.limits import address_of, place_of
 from api.http.models import Output, ScheduleId, Timestamp, rfc3339
 from api.http.office import House
 from api.http.problems import responses

@@ -16,6 +16,7 @@ from api.http.dependencies import OF_STRANGERS, CurrentAccount, HouseOf
 from api.http.models import Input, Output, RawText, SessionId, Timestamp, normal_email
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, responses
+from api.http.security_log import note
 from persistence.accounts import sessions
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
@@ -171,8 +172,8 @@ async def log_in_by_form(request: Request, house: HouseOf) -> Response:
     responses=responses("unauthenticated"),
     dependencies=[OF_STRANGERS],
 )
-async def refresh(body: Refresh, house: HouseOf) -> Response:
-    return _answer(await log_ins.refresh(house, body.refresh_token, browser=False), 201)
+async def refresh(body: Refresh, request: Request, house: HouseOf) -> Response:
+    return _answer(await log_ins.refresh(house, request, body.refresh_token, browser=False), 201)
 
 
 @router.get("", summary="Where I am logged in", responses=responses("unauthenticated"))
@@ -188,8 +189,8 @@ async def list_sessions(
 
 
 @router.delete("/current", status_code=204, summary="Log out", responses=responses("unauthenticated"))
-async def log_out(account: CurrentAccount, house: HouseOf) -> None:
-    await log_ins.end(house, account.session_id)
+async def log_out(account: CurrentAccount, request: Request, house: HouseOf) -> None:
+    await log_ins.end(house, request, account.session_id)
 
 
 @router.delete(
@@ -198,10 +199,11 @@ async def log_out(account: CurrentAccount, house: HouseOf) -> None:
     summary="End one of my sessions",
     responses=responses("unauthenticated", "session_not_found"),
 )
-async def end_session(session_id: SessionId, account: CurrentAccount, house: HouseOf) -> None:
+async def end_session(session_id: SessionId, account: CurrentAccount, request: Request, house: HouseOf) -> None:
     async with house.database.begin() as connection:
         if not await sessions.revoke_own(connection, account.id, session_id, house.now()):
             raise Problem("session_not_found")
+    note(request, "session_ended", session_id=session_id)
     await house.revocations.announce([session_id])
 
 

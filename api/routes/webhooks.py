@@ -13,8 +13,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from actors.money.settlement import give_back, settle
+from api.http.addresses import address_of
 from api.http.dependencies import HouseOf
-from api.http.limits import address_of
 from api.http.models import UUID_FORM
 from api.http.office import House
 from api.http.paging import json_answer

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actors.gateway.gateway import Unavailable
 from api.http.office import UnknownVenue
 from api.http.problems import Problem, answer
+from api.http.security_log import told_path
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
@@ -99,7 +100,7 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
     requests.inc()
     taken.observe(seconds)
     if status >= SERVER_ERROR:
-        logger.warning("%s %s → %d after %.0f ms", scope["method"], scope["path"], status, seconds * 1000)
+        logger.warning("%s %s → %d after %.0f ms", scope["method"], told_path(scope), status, seconds * 1000)
 
 
 @lru_cache(maxsize=1024)  # as many as there are routes, methods and statuses; looking them up costs more than counting

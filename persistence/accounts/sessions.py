@@ -131,7 +131,9 @@ async def page(
 async def revoke(connection: AsyncConnection, session_id: str, at: datetime) -> bool:
     """Ends one session; False if it was not live."""
     revoked = await connection.execute(
-        sessions.update().where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None)).values(revoked_at=at)
+        sessions.update()
+        .where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None), sessions.c.expires_at > at)
+        .values(revoked_at=at)
     )
     return revoked.rowcount > 0
 

@@ -14,8 +14,9 @@ import pytest
 
 from actors.process.settings import Settings
 from api.http import limits as fair_use
+from api.http.addresses import place_of
 from api.http.dependencies import READING
-from api.http.limits import Limits, place_of
+from api.http.limits import Limits
 from api.http.problems import Problem
 from api.server.app import create_app
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings

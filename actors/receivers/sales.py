@@ -1,6 +1,6 @@
 """The receiving service that keeps the sales figures organizers look at.
 
-Each event adds to the figures of the hour it happened in; nothing is ever counted anew, so that a figure is right for
+Each event adds to the figures of the minute it happened in; nothing is ever counted anew, so that a figure is right for
 every moment of the past. `python -m actors.receivers.sales` is its process; it needs the database and the topic, and
 no Ray.
 """
@@ -31,7 +31,7 @@ COUNTED = (
     "cancellation.completed",
     "refund.requested",
 )
-HOUR = len("2026-11-22T14")  # of an event's time, which is UTC
+MINUTE = len("2026-11-22T14:05")  # of an event's time, which is UTC
 
 
 class Sales:
@@ -63,73 +63,73 @@ class Tally:
     def __init__(self, live: dict[str, LiveBooking]) -> None:
         self.live = live
         self.ended: set[str] = set()
-        self._figures: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # of (category, hour)
+        self._figures: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # of (category, minute)
 
     def count(self, event: EventEnvelope) -> None:
         """Takes the next event in."""
-        hour = event.time[:HOUR]
+        minute = event.time[:MINUTE]
         data = event.data
         if event.type == "refund.requested":
             assert isinstance(data, RefundData)
-            self._give_back(data, hour)
+            self._give_back(data, minute)
         elif isinstance(data, BookingData):
-            self._change(event.type, data, hour)
+            self._change(event.type, data, minute)
 
     def rows(self) -> list[SalesRow]:
         return [
-            SalesRow(category, datetime.fromisoformat(f"{hour}:00:00+00:00"), Figures(**figures))
-            for (category, hour), figures in sorted(self._figures.items())
+            SalesRow(category, datetime.fromisoformat(f"{minute}:00+00:00"), Figures(**figures))
+            for (category, minute), figures in sorted(self._figures.items())
         ]
 
-    def _change(self, kind: str, data: BookingData, hour: str) -> None:
+    def _change(self, kind: str, data: BookingData, minute: str) -> None:
         booking_id = data.booking.id
         places = [(place.id, place.category, place.price) for place in data.booking.seats]
         if kind == "reservation.held":
             self.live[booking_id] = LiveBooking(False, places)
-            self._add(places, hour, "held", 1)
+            self._add(places, minute, "held", 1)
         elif kind == "reservation.changed":
             before = self.live[booking_id]
             if before.sold:
-                self._add(before.places, hour, "sold", -1, money=-1)
-                self._add(places, hour, "sold", 1, money=1)
+                self._add(before.places, minute, "sold", -1, money=-1)
+                self._add(places, minute, "sold", 1, money=1)
             else:
-                self._add(before.places, hour, "held", -1)
-                self._add(places, hour, "held", 1)
+                self._add(before.places, minute, "held", -1)
+                self._add(places, minute, "held", 1)
             before.places = places
         elif kind == "reservation.confirmed":
             self.live[booking_id].sold = True
-            self._add(places, hour, "sold", 1, money=1)
+            self._add(places, minute, "sold", 1, money=1)
         elif kind == "reservation.expired":
-            self._add(places, hour, "expired", 1)
+            self._add(places, minute, "expired", 1)
             self._end(booking_id)
         elif kind == "cancellation.completed":
             if self.live[booking_id].sold:  # it cost nothing, or it would have been refunded
-                self._add(places, hour, "refunded", 1, money=-1)
+                self._add(places, minute, "refunded", 1, money=-1)
             else:
-                self._add(places, hour, "cancelled", 1)
+                self._add(places, minute, "cancelled", 1)
             self._end(booking_id)
 
-    def _give_back(self, data: RefundData, hour: str) -> None:
+    def _give_back(self, data: RefundData, minute: str) -> None:
         booking = self.live[data.refund.booking_id]
         given = data.refund.seats
         assert isinstance(given, list), "a refund that was requested says for which places"
         for place in given:
-            self._refund(booking, place, hour)
+            self._refund(booking, place, minute)
         if not booking.places:
             self._end(data.refund.booking_id)
 
-    def _refund(self, booking: LiveBooking, place: RefundedPlace, hour: str) -> None:
+    def _refund(self, booking: LiveBooking, place: RefundedPlace, minute: str) -> None:
         given = (place.id, place.category, place.price)
         booking.places.remove(given)
-        self._add([given], hour, "refunded", 1, money=-1)
-        self._figures[place.category, hour]["fees"] += place.fee
+        self._add([given], minute, "refunded", 1, money=-1)
+        self._figures[place.category, minute]["fees"] += place.fee
 
     def _add(
-        self, places: Sequence[tuple[str, str, int]], hour: str, figure: str, number: int, *, money: int = 0
+        self, places: Sequence[tuple[str, str, int]], minute: str, figure: str, number: int, *, money: int = 0
     ) -> None:
         """Adds so much for each place to a figure, and its price so many times to the revenue."""
         for _, category, price in places:
-            figures = self._figures[category, hour]
+            figures = self._figures[category, minute]
             figures[figure] += number
             figures["revenue"] += money * price
 

@@ -46,7 +46,7 @@ async def received(connection: Connection, schedule_id: str) -> Received:
 async def compare_sales(connection: Connection, schedule_id: str, due: SalesMirror, found: Received) -> None:
     """The sales figures against the journal's, both at one version."""
     actual = await sales_mirror.rows_of(connection, schedule_id)
-    found.wrong += _figures({(each.category, each.hour): each for each in due.rows()}, actual)
+    found.wrong += _figures({(each.category, each.minute): each for each in due.rows()}, actual)
     digest = await asyncio.to_thread(due.digest)
     if digest != await sales_mirror.live_digest(connection, schedule_id):
         live = await sales_mirror.live_of(connection, schedule_id)
@@ -55,12 +55,12 @@ async def compare_sales(connection: Connection, schedule_id: str, due: SalesMirr
 
 def _figures(due: Mapping[tuple[str, datetime], SalesRow], rows: Sequence[SalesRow]) -> list[str]:
     wrong = []
-    actual = {(each.category, each.hour): each for each in rows}
+    actual = {(each.category, each.minute): each for each in rows}
     for key in sorted(due.keys() | actual.keys()):
         one, other = actual.get(key), due.get(key)
         if one == other:
             continue
-        where = f"{SALES}: {key[0]} at {key[1]:%Y-%m-%dT%H}"
+        where = f"{SALES}: {key[0]} at {key[1]:%Y-%m-%dT%H:%M}"
         if one is None or other is None:
             wrong.append(f"{where}: {'missing' if one is None else 'not in the journal'}")
             continue

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from actors.mail.tickets import BadTicket, Ticket, read_ticket, ticket_key
 from api.http.dependencies import HouseOf
-from api.http.models import UUID_SCHEMA, Input, RawText, ScheduleId, Text, Time, UuidText, found_by, rfc3339
+from api.http.models import UUID_SCHEMA, Input, Line, RawText, ScheduleId, Time, UuidText, found_by, rfc3339
 from api.http.office import House
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, responses
@@ -39,7 +39,7 @@ class ReadCode(Input):
     id: Annotated[UuidText, Field(description="The door's own: sent again, it gets the first answer again.")]
     code: Annotated[RawText, Field(min_length=1, max_length=1_000)]
     places: Annotated[int | None, Field(ge=1, le=1_000, description="Who comes in now; all who are left.")] = None
-    gate: Annotated[Text, Field(min_length=1, max_length=50)] | None = None
+    gate: Annotated[Line, Field(min_length=1, max_length=50)] | None = None
     at: Annotated[Time | None, Field(description="When it was read, if not just now.")] = None
 
 
@@ -48,7 +48,7 @@ class Undo(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "scanned by mistake"}]})
 
-    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+    reason: Annotated[Line, Field(min_length=1, max_length=500)]
 
 
 class CheckInView(msgspec.Struct, frozen=True, kw_only=True):

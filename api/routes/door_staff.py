@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.addresses import address_of
 from api.http.dependencies import SCHEME, HouseOf, Organizer, authenticated, count_command
-from api.http.models import UUID_SCHEMA, Input, ScheduleId, Text, Time, found_by, rfc3339
+from api.http.models import UUID_SCHEMA, Input, Line, ScheduleId, Time, found_by, rfc3339
 from api.http.office import House
 from api.http.paging import json_answer
 from api.http.problems import Problem, invalid, responses
@@ -40,7 +40,7 @@ class Named(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Gate north, Jiwoo"}]})
 
-    name: Annotated[Text, Field(min_length=1, max_length=100)]
+    name: Annotated[Line, Field(min_length=1, max_length=100)]
     expires_at: Annotated[Time | None, Field(description="Six hours after the performance unless set.")] = None
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
 
 from actors.receivers.sales import NAME
 from api.http.dependencies import HouseOf, Organizer
-from api.http.models import PerformanceId
+from api.http.models import PerformanceId, Time, rfc3339
+from api.http.office import House
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
+from api.http.spreadsheet import Cell, csv_answer
+from api.http.tokens import Account
 from api.views.booking import described
 from persistence.catalogue import performances
 from persistence.sales import figures
-from persistence.sales.figures import Figures, SalesRow, ScheduleSales
+from persistence.sales.figures import FIGURES, Figures, ScheduleSales
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -46,6 +50,7 @@ class ScheduleSalesView(msgspec.Struct, frozen=True, kw_only=True):
     total: FiguresView
     by_category: dict[str, FiguresView]
     by_hour: list[dict[str, Any]]  # hour, category and the figures, oldest first
+    by_minute: list[dict[str, Any]] | None  # the same by minute, where asked for
 
 
 class SalesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +82,14 @@ EXAMPLE = {
             "total": FIGURES_EXAMPLE,
             "by_category": {"VIP": FIGURES_EXAMPLE},
             "by_hour": [{"hour": "2026-11-22T14:00:00+00:00", "category": "VIP", **FIGURES_EXAMPLE}],
+            "by_minute": None,
         }
     ],
+}
+
+
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {"description": "CSV in UTF-8.", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
 
 
@@ -88,21 +99,68 @@ EXAMPLE = {
     responses=described(200, SalesView, EXAMPLE, "Every schedule of the performance, by start.")
     | responses("unauthenticated", "forbidden", "performance_not_found"),
 )
-async def get_sales(performance_id: PerformanceId, account: Organizer, house: HouseOf) -> Response:
+async def get_sales(
+    performance_id: PerformanceId,
+    account: Organizer,
+    house: HouseOf,
+    by: Annotated[Literal["hour", "minute"], Query(description="`minute` adds `by_minute`.")] = "hour",
+    since: Annotated[
+        Time | None, Query(alias="from", description="Rows from this moment on; totals are of all.")
+    ] = None,
+) -> Response:
     """Places held, sold and given back, and the money, by schedule, category and hour. Follows the events within a
     second or so; `up_to_version` tells how far it has come."""
+    await _own(house, account, performance_id)
+    schedules = await figures.of_performance(house.pool, performance_id, NAME)
+    views = [_view(each, since, by_minute=by == "minute") for each in schedules]
+    return json_answer({"performance_id": performance_id, "schedules": views})
+
+
+@router.get(
+    "/performances/{performance_id}/sales.csv",
+    summary="What has been sold, as a table",
+    response_class=StreamingResponse,
+    responses=CSV | responses("unauthenticated", "forbidden", "performance_not_found"),
+)
+async def get_sales_csv(performance_id: PerformanceId, account: Organizer, house: HouseOf) -> Response:
+    """One line per schedule, minute and category, with the figures in the order of the document."""
+    await _own(house, account, performance_id)
+    schedules = await figures.of_performance(house.pool, performance_id, NAME)
+
+    async def lines() -> AsyncIterator[Sequence[Cell]]:
+        for each in schedules:
+            for row in each.rows:
+                numbers = [getattr(row.figures, name) for name in FIGURES]
+                yield (
+                    each.schedule_id,
+                    rfc3339(each.starts_at),
+                    rfc3339(row.minute),
+                    row.category,
+                    *numbers,
+                    each.currency,
+                )
+
+    header = ("schedule_id", "starts_at", "minute", "category", *FIGURES, "currency")
+    return csv_answer("sales.csv", header, lines())
+
+
+async def _own(house: House, account: Account, performance_id: str) -> None:
+    """Raises `Problem("performance_not_found")` unless the performance is the caller's, or the caller an admin."""
     async with house.database.connect() as connection:
         performance = await performances.performance(connection, performance_id)
     if performance is None or (performance.organizer_id != account.id and account.role != "admin"):
         raise Problem("performance_not_found")
-    schedules = await figures.of_performance(house.pool, performance_id, NAME)
-    return json_answer({"performance_id": performance_id, "schedules": [_view(each) for each in schedules]})
 
 
-def _view(schedule: ScheduleSales) -> dict[str, Any]:
+def _view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bool) -> dict[str, Any]:
     by_category: dict[str, Figures] = {}
+    by_hour: dict[tuple[datetime, str], Figures] = {}
+    recent = [row for row in schedule.rows if since is None or row.minute >= since]
     for row in schedule.rows:
         by_category[row.category] = by_category.get(row.category, Figures()) + row.figures
+    for row in recent:
+        hour = (row.minute.replace(minute=0), row.category)
+        by_hour[hour] = by_hour.get(hour, Figures()) + row.figures
     return {
         "schedule_id": schedule.schedule_id,
         "starts_at": schedule.starts_at,
@@ -112,7 +170,8 @@ def _view(schedule: ScheduleSales) -> dict[str, Any]:
         "up_to_version": schedule.up_to_version,
         "total": _total(by_category.values()),
         "by_category": by_category,
-        "by_hour": [_hour(row) for row in schedule.rows],
+        "by_hour": [_row("hour", hour, category, each) for (hour, category), each in by_hour.items()],
+        "by_minute": [_row("minute", row.minute, row.category, row.figures) for row in recent] if by_minute else None,
     }
 
 
@@ -120,5 +179,5 @@ def _total(figures: Iterable[Figures]) -> Figures:
     return sum(figures, Figures())
 
 
-def _hour(row: SalesRow) -> dict[str, Any]:
-    return {"hour": row.hour, "category": row.category, **msgspec.structs.asdict(row.figures)}
+def _row(unit: str, time: datetime, category: str, counted: Figures) -> dict[str, Any]:
+    return {unit: time, "category": category, **msgspec.structs.asdict(counted)}

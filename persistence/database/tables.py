@@ -385,12 +385,12 @@ parked_events = Table(
 sales = Table(
     "sales",
     metadata,
-    # Places and money by the hour in which it happened.
+    # Places and money by the minute in which it happened.
     Column("schedule_id", UUID, primary_key=True),
     Column("category", Text, primary_key=True),
-    Column("hour", TIME, primary_key=True),
+    Column("minute", TIME, primary_key=True),
     Column("held", BigInteger, nullable=False),
-    Column("expired", BigInteger, nullable=False),  # of those held, in that hour
+    Column("expired", BigInteger, nullable=False),  # of those held, in that minute
     Column("cancelled", BigInteger, nullable=False),
     Column("sold", BigInteger, nullable=False),
     Column("refunded", BigInteger, nullable=False),

@@ -19,7 +19,7 @@ from engine.seating_plan import SeatingPlan
 from persistence.database.pools import Connection
 from persistence.sales.figures import FIGURES, Figures, LiveBooking, SalesRow
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
 _HELD, _EXPIRED, _CANCELLED, _SOLD, _REFUNDED, _REVENUE, _FEES = range(len(FIGURES))
 _DIGEST = "('x' || left(md5(booking_id::text || ' ' || booking::text), 16))::bit(64)::bigint"
 
@@ -32,7 +32,7 @@ class SalesMirror:
     def __init__(self, plan: SeatingPlan) -> None:
         self.live: dict[str, LiveBooking] = {}
         self._plan = plan
-        self._figures: dict[tuple[str, int], list[int]] = {}  # category, hour → in the order of `FIGURES`
+        self._figures: dict[tuple[str, int], list[int]] = {}  # category, minute → in the order of `FIGURES`
         self._touched: set[str] = set()
         self._digests: dict[str, int] = {}
         self._digest = 0
@@ -40,37 +40,37 @@ class SalesMirror:
     def follow(self, records: Iterable[Record]) -> None:
         """Takes in the next records of the journal. Raises `LookupError` or `ValueError` where one does not fit."""
         for record in records:
-            event, hour = record.event, record.at_ms // HOUR_MS
+            event, minute = record.event, record.at_ms // MINUTE_MS
             if isinstance(event, events.Held):
                 places = self._places(event.seats, event.prices)
                 self._keep(event.booking_id, LiveBooking(False, places))
-                self._count(places, hour, _HELD)
+                self._count(places, minute, _HELD)
             elif isinstance(event, events.Changed):
-                self._change(event, hour)
+                self._change(event, minute)
             elif isinstance(event, events.Confirmed):
                 booking = self.live[event.booking_id]
                 self._keep(event.booking_id, LiveBooking(True, booking.places))
-                self._count(booking.places, hour, _SOLD, price=1)
+                self._count(booking.places, minute, _SOLD, price=1)
             elif isinstance(event, events.Expired):
-                self._count(self._end(event.booking_id).places, hour, _EXPIRED)
+                self._count(self._end(event.booking_id).places, minute, _EXPIRED)
             elif isinstance(event, events.Cancelled):
                 booking = self._end(event.booking_id)
                 if booking.sold:  # it cost nothing, or its money would have been asked back
-                    self._count(booking.places, hour, _REFUNDED, price=-1)
+                    self._count(booking.places, minute, _REFUNDED, price=-1)
                 else:
-                    self._count(booking.places, hour, _CANCELLED)
+                    self._count(booking.places, minute, _CANCELLED)
             elif isinstance(event, events.RefundRequested):
-                self._give_back(event, hour)
+                self._give_back(event, minute)
 
     def rows(self) -> list[SalesRow]:
         """The figures, as the table `sales` must have them."""
         return [
             SalesRow(
                 category,
-                datetime.fromtimestamp(hour * HOUR_MS // 1000, UTC),
+                datetime.fromtimestamp(minute * MINUTE_MS // 1000, UTC),
                 Figures(**dict(zip(FIGURES, figures, strict=True))),
             )
-            for (category, hour), figures in sorted(self._figures.items())
+            for (category, minute), figures in sorted(self._figures.items())
         ]
 
     def digest(self) -> tuple[int, int]:
@@ -91,30 +91,30 @@ class SalesMirror:
             for seat, price in zip(seats, prices, strict=True)
         ]
 
-    def _change(self, event: events.Changed, hour: int) -> None:
+    def _change(self, event: events.Changed, minute: int) -> None:
         before, places = self.live[event.booking_id], self._places(event.seats, event.prices)
         which, price = (_SOLD, 1) if before.sold else (_HELD, 0)
-        self._count(before.places, hour, which, -1, price=-price)
-        self._count(places, hour, which, price=price)
+        self._count(before.places, minute, which, -1, price=-price)
+        self._count(places, minute, which, price=price)
         self._keep(event.booking_id, LiveBooking(before.sold, places))
 
-    def _give_back(self, event: events.RefundRequested, hour: int) -> None:
+    def _give_back(self, event: events.RefundRequested, minute: int) -> None:
         left = [*self.live[event.booking_id].places]
         places = self._places(event.seats, event.prices)
-        self._count(places, hour, _REFUNDED, price=-1)
+        self._count(places, minute, _REFUNDED, price=-1)
         for place, fee in zip(places, event.fees, strict=True):
             left.remove(place)
-            self._figures[place[1], hour][_FEES] += fee
+            self._figures[place[1], minute][_FEES] += fee
         if left:
             self._keep(event.booking_id, LiveBooking(True, left))
         else:
             self._end(event.booking_id)
 
-    def _count(self, places: Iterable[_Place], hour: int, which: int, number: int = 1, *, price: int = 0) -> None:
+    def _count(self, places: Iterable[_Place], minute: int, which: int, number: int = 1, *, price: int = 0) -> None:
         for _, category, each in places:
-            figures = self._figures.get((category, hour))
+            figures = self._figures.get((category, minute))
             if figures is None:
-                figures = self._figures[category, hour] = [0] * len(FIGURES)
+                figures = self._figures[category, minute] = [0] * len(FIGURES)
             figures[which] += number
             figures[_REVENUE] += price * each
 
@@ -138,12 +138,12 @@ def _digest(booking_id: str, booking: LiveBooking) -> int:
 async def rows_of(connection: Connection, schedule_id: str) -> list[SalesRow]:
     """A schedule's figures."""
     rows = await connection.fetch(
-        f"SELECT category, hour, {', '.join(FIGURES)} FROM sales WHERE schedule_id = $1 ORDER BY category, hour",  # noqa: S608  # constants
+        f"SELECT category, minute, {', '.join(FIGURES)} FROM sales WHERE schedule_id = $1 ORDER BY category, minute",  # noqa: S608  # constants
         schedule_id,
     )
     return [
-        SalesRow(category, hour, Figures(**dict(zip(FIGURES, numbers, strict=True))))
-        for category, hour, *numbers in rows
+        SalesRow(category, minute, Figures(**dict(zip(FIGURES, numbers, strict=True))))
+        for category, minute, *numbers in rows
     ]
 
 

@@ -1,4 +1,4 @@
-"""The sales projection: places and money of each schedule, by category and by the hour in which it happened.
+"""The sales projection: places and money of each schedule, by category and by the minute in which it happened.
 
 Follows from the events alone, so it can be thrown away and made again; `checksum` tells whether two makings agree.
 """
@@ -40,10 +40,10 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class SalesRow(Struct, frozen=True):
-    """A schedule's figures for one category and hour."""
+    """A schedule's figures for one category and minute."""
 
     category: str
-    hour: datetime
+    minute: datetime
     figures: Figures
 
 
@@ -92,12 +92,12 @@ async def add(connection: Connection, schedule_id: str, rows: Sequence[SalesRow]
     changes = ", ".join(f"{name} = sales.{name} + excluded.{name}" for name in FIGURES)
     arrays = ", ".join(f"${number}::bigint[]" for number in range(4, 4 + len(FIGURES)))
     await connection.execute(
-        f"INSERT INTO sales (schedule_id, category, hour, {', '.join(FIGURES)})"  # noqa: S608  # constants
+        f"INSERT INTO sales (schedule_id, category, minute, {', '.join(FIGURES)})"  # noqa: S608  # constants
         f" SELECT $1, n.* FROM unnest($2::text[], $3::timestamptz[], {arrays}) AS n"
-        f" ON CONFLICT (schedule_id, category, hour) DO UPDATE SET {changes}",
+        f" ON CONFLICT (schedule_id, category, minute) DO UPDATE SET {changes}",
         schedule_id,
         [row.category for row in rows],
-        [row.hour for row in rows],
+        [row.minute for row in rows],
         *columns,
     )
 
@@ -119,13 +119,13 @@ async def of_performance(connection: Connection, performance_id: str, consumer: 
         consumer,
     )
     rows = await connection.fetch(
-        f"SELECT schedule_id::text, category, hour, {', '.join(FIGURES)} FROM sales"  # noqa: S608  # constants
-        " WHERE schedule_id = ANY($1::uuid[]) ORDER BY hour, category",
+        f"SELECT schedule_id::text, category, minute, {', '.join(FIGURES)} FROM sales"  # noqa: S608  # constants
+        " WHERE schedule_id = ANY($1::uuid[]) ORDER BY minute, category",
         [row["id"] for row in schedules],
     )
     figures: dict[str, list[SalesRow]] = {}
-    for schedule_id, category, hour, *numbers in rows:
-        row = SalesRow(category, hour, Figures(**dict(zip(FIGURES, numbers, strict=True))))
+    for schedule_id, category, minute, *numbers in rows:
+        row = SalesRow(category, minute, Figures(**dict(zip(FIGURES, numbers, strict=True))))
         figures.setdefault(schedule_id, []).append(row)
     return [
         ScheduleSales(
@@ -145,7 +145,7 @@ async def checksum(connection: Connection, schedule_id: str | None = None) -> st
     """The same for two makings that agree to the last won."""
     query = f"""
         SELECT coalesce(md5(string_agg(t, E'\\n' ORDER BY t)), '') FROM (
-            SELECT concat_ws('|', schedule_id, category, extract(epoch from hour)::bigint, {", ".join(FIGURES)}) AS t
+            SELECT concat_ws('|', schedule_id, category, extract(epoch from minute)::bigint, {", ".join(FIGURES)}) AS t
               FROM sales WHERE $1::uuid IS NULL OR schedule_id = $1
              UNION ALL
             SELECT concat_ws('|', booking_id, schedule_id, booking::text)

@@ -99,7 +99,7 @@ FALSIFIED = [
     ("UPDATE sales SET revenue = revenue - 1 WHERE category = 'VIP'", "sales: VIP at 20", ": revenue "),
     ("DELETE FROM sales WHERE category = 'Standing'", "sales: Standing at 20", ": missing"),
     (
-        "INSERT INTO sales SELECT schedule_id, 'Balcony', hour, 0, 0, 0, 1, 0, 9, 0 FROM sales"
+        "INSERT INTO sales SELECT schedule_id, 'Balcony', minute, 0, 0, 0, 1, 0, 9, 0 FROM sales"
         " WHERE category = 'Standing'",
         "sales: Balcony at 20",
         ": not in the journal",

@@ -18,6 +18,7 @@ from tests.support.sale import (
     read,
     seat_ids,
     sign_up,
+    small_plan,
     until,
 )
 
@@ -64,6 +65,22 @@ async def test_blocked_seats_are_not_for_sale_until_they_are_unblocked(http: htt
     answer = await http.request("DELETE", url, json={"seats": seats}, headers=sale.organizer)
     assert answer.status_code == 204, answer.text
     await hold(http, sale, customer, *seats)
+
+
+async def test_blocks_are_listed_with_their_reasons_until_they_are_gone(http: httpx.AsyncClient) -> None:
+    sale = await open_sale(http, plan=small_plan(standing=5))
+    url = f"/v1/organizer/schedules/{sale.schedule_id}/blocks"
+    for seats, reason in ((["A-1", "A-2"], "camera"), (["floor", "floor"], "desk"), (["A-3", "floor"], "press")):
+        await http.post(url, json={"seats": seats, "reason": reason}, headers=sale.organizer)
+    await http.request("DELETE", url, json={"seats": ["A-2", "floor"]}, headers=sale.organizer)
+    items = (await read(http, url, sale.organizer))["items"]
+    assert [(item["seats"], item["reason"]) for item in items] == [
+        (["A-1"], "camera"),
+        (["floor", "floor"], "desk"),
+        (["A-3"], "press"),
+    ]
+    assert all(item["by"] == "organizer" for item in items)
+    problem(await http.get(url, headers=await sign_up(http, "organizer")), 404, "schedule_not_found")
 
 
 async def test_a_repeated_block_is_one_change_on_the_record(http: httpx.AsyncClient, sale: Sale, stack: Stack) -> None:

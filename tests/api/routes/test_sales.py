@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import httpx
@@ -53,6 +55,32 @@ async def test_an_organizer_sees_what_was_sold_by_category_and_hour(http: httpx.
     assert (schedule["currency"], schedule["cancelled"]) == ("KRW", False)
     for name in ("held", "sold", "refunded", "cancelled", "revenue"):
         assert sum(row[name] for row in schedule["by_hour"]) == schedule["total"][name]
+
+
+async def test_the_same_by_minute_from_a_moment_on_and_as_a_table(http: httpx.AsyncClient, sale: Sale) -> None:
+    url = f"/v1/organizer/performances/{sale.performance_id}/sales"
+    (schedule,) = (await http.get(url, params={"by": "minute"}, headers=sale.organizer)).json()["schedules"]
+    for name in ("held", "sold", "refunded", "cancelled", "revenue"):
+        assert sum(row[name] for row in schedule["by_minute"]) == schedule["total"][name]
+    (later,) = (
+        await http.get(url, params={"by": "minute", "from": "2099-01-01T00:00:00Z"}, headers=sale.organizer)
+    ).json()["schedules"]
+    assert (later["by_minute"], later["by_hour"], later["total"]) == ([], [], schedule["total"])
+    problem(await http.get(url, params={"by": "second"}, headers=sale.organizer), 422, "validation_failed")
+    table = await http.get(f"{url}.csv", headers=sale.organizer)
+    header, *lines = csv.reader(io.StringIO(table.text.removeprefix("\ufeff")))
+    sold = header.index("sold")
+    assert sum(int(line[sold]) for line in lines) == schedule["total"]["sold"]
+    problem(await http.get(f"{url}.csv", headers=await sign_up(http, "organizer")), 404, "performance_not_found")
+
+
+async def test_a_settlement_is_what_was_paid_less_what_went_back(http: httpx.AsyncClient, sale: Sale) -> None:
+    url = f"/v1/organizer/schedules/{sale.schedule_id}/settlement"
+    view = (await http.get(url, headers=sale.organizer)).json()
+    assert (view["gross"], view["refunded"], view["fees"], view["net"]) == (300_000, 150_000, 0, 150_000)
+    assert view["currency"] == "KRW"
+    problem(await http.get(url, headers=await sign_up(http, "organizer")), 404, "schedule_not_found")
+    problem(await http.get(url, headers=await sign_up(http)), 403, "forbidden")
 
 
 async def test_figures_are_their_organizer_s_and_the_admins(http: httpx.AsyncClient, stack: Stack, sale: Sale) -> None:

@@ -19,7 +19,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import accumulate, chain
@@ -114,6 +115,22 @@ class FreeSeats:
         self._log.append(run)
         if len(self._log) > self._log_limit:
             self._forget()
+
+    @contextmanager
+    def supposing(self, free: Iterable[int], taken: Iterable[int]) -> Iterator[None]:
+        """Until the block ends, as if these seats (which are not) were free, and then those (which are) were not."""
+        given, gone = list(free), list(taken)
+        for index in given:
+            self.give(index)
+        for index in gone:
+            self.take(index)
+        try:
+            yield
+        finally:
+            for index in gone:
+                self.give(index)
+            for index in given:
+                self.take(index)
 
     def restore(self, states: bytes) -> None:
         """Exactly the seats whose state is 0 are free."""

@@ -28,6 +28,7 @@ class HoldBest(Command, frozen=True, tag="hold_best"):
     category: str | None = None
     zone: str | None = None
     adjacent: bool = False  # side by side is a must; otherwise it is only preferred
+    exclude: tuple[str, ...] = ()  # any but these
 
 
 class Extend(Command, frozen=True, tag="extend"):
@@ -43,6 +44,18 @@ class Change(Command, frozen=True, tag="change"):
     booking_id: str
     customer_id: str
     seats: tuple[str, ...]
+
+
+class ChangeBest(Command, frozen=True, tag="change_best"):
+    """Exchange the booking's seats for the best `quantity` places among the free ones and its own, all or none."""
+
+    booking_id: str
+    customer_id: str
+    quantity: int
+    category: str | None = None  # None: the one all its seats have now, if they have one
+    zone: str | None = None
+    adjacent: bool = False
+    exclude: tuple[str, ...] = ()  # any but these
 
 
 class Confirm(Command, frozen=True, tag="confirm"):
@@ -166,6 +179,7 @@ AnyCommand = (
     | HoldBest
     | Extend
     | Change
+    | ChangeBest
     | Confirm
     | Cancel
     | Expire

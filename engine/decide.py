@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from engine import commands, events, refund_policy
 from engine.booking import Booking, Status
 from engine.events import AnyEvent
@@ -109,19 +111,40 @@ def _hold_best(state: ScheduleState, command: commands.HoldBest, now_ms: int) ->
         return refusal
     if not 1 <= command.quantity <= MAX_PLACES_PER_BOOKING:
         return Refusal(Code.INVALID_QUANTITY, limit=MAX_PLACES_PER_BOOKING)
-    plan, category, zone = state.plan, None, None
-    if command.category is not None and (category := plan.category_number(command.category)) is None:
-        return Refusal(Code.UNKNOWN_CATEGORY)
-    if command.zone is not None and (zone := plan.zone_number(command.zone)) is None:
-        return Refusal(Code.UNKNOWN_ZONE)
-    places = state.free.best(command.quantity, category, zone, command.adjacent)
-    if places is None:
-        places = _standing(state, command.quantity, category, zone)
-    if places is None:
-        return Refusal(Code.NOT_ENOUGH_SEATS, available=_available(state, category, zone, command.adjacent))
+    places = _best(state, command) if not command.exclude else _best_but(state, command, ())
+    if isinstance(places, Refusal):
+        return places
     if (refusal := _customer_limit(state, command.customer_id, len(places))) is not None:
         return refusal
     return _hold(state, command.booking_id, command.customer_id, places, now_ms)
+
+
+def _best(
+    state: ScheduleState, wish: commands.HoldBest | commands.ChangeBest, own: tuple[int, ...] = ()
+) -> tuple[int, ...] | Refusal:
+    """The best places there are for the wish. Those in standing areas that are the customer's `own` count as free."""
+    plan, category, zone = state.plan, None, None
+    if wish.category is not None and (category := plan.category_number(wish.category)) is None:
+        return Refusal(Code.UNKNOWN_CATEGORY)
+    if wish.zone is not None and (zone := plan.zone_number(wish.zone)) is None:
+        return Refusal(Code.UNKNOWN_ZONE)
+    places = state.free.best(wish.quantity, category, zone, wish.adjacent)
+    if places is None:
+        places = _standing(state, wish, category, zone, own)
+    if places is None:
+        return Refusal(Code.NOT_ENOUGH_SEATS, available=_available(state, wish, category, zone, own))
+    return places
+
+
+def _best_but(
+    state: ScheduleState, wish: commands.HoldBest | commands.ChangeBest, own: tuple[int, ...]
+) -> tuple[int, ...] | Refusal:
+    """The best places besides those that are excluded, the customer's own among the free ones."""
+    index_of, size, free = state.plan.index, state.plan.size, state.free
+    excluded = {index for seat in wish.exclude if (index := index_of.get(seat, size)) < size}
+    given = [index for index in own if index < size and index not in excluded]
+    with free.supposing(given, [index for index in excluded if free.is_free(index)]):
+        return _best(state, wish, own)
 
 
 def _areas(state: ScheduleState, category: int | None, zone: int | None) -> list[int]:
@@ -134,19 +157,36 @@ def _areas(state: ScheduleState, category: int | None, zone: int | None) -> list
     ]
 
 
-def _standing(state: ScheduleState, quantity: int, category: int | None, zone: int | None) -> tuple[int, ...] | None:
+def _standing(
+    state: ScheduleState,
+    wish: commands.HoldBest | commands.ChangeBest,
+    category: int | None,
+    zone: int | None,
+    own: tuple[int, ...],
+) -> tuple[int, ...] | None:
     """The group stays together: one area, the first in the plan that has room for all."""
     for index in _areas(state, category, zone):
-        if state.areas[index - state.plan.size][FREE] >= quantity:
-            return (index,) * quantity
+        if _room(state, wish, index, own) >= wish.quantity:
+            return (index,) * wish.quantity
     return None
 
 
-def _available(state: ScheduleState, category: int | None, zone: int | None, adjacent: bool) -> int:
+def _room(state: ScheduleState, wish: commands.HoldBest | commands.ChangeBest, index: int, own: tuple[int, ...]) -> int:
+    if wish.exclude and state.plan.ids[index] in wish.exclude:
+        return 0
+    return state.areas[index - state.plan.size][FREE] + own.count(index)
+
+
+def _available(
+    state: ScheduleState,
+    wish: commands.HoldBest | commands.ChangeBest,
+    category: int | None,
+    zone: int | None,
+    own: tuple[int, ...],
+) -> int:
     """The largest quantity that the same wish would have been granted for."""
-    seated = state.free.longest_run(category, zone) if adjacent else state.free.count(category, zone)
-    standing = [state.areas[index - state.plan.size][FREE] for index in _areas(state, category, zone)]
-    return max([seated, *standing])
+    seated = state.free.longest_run(category, zone) if wish.adjacent else state.free.count(category, zone)
+    return max([seated, *(_room(state, wish, index, own) for index in _areas(state, category, zone))])
 
 
 # --- bookings ---------------------------------------------------------------------------------------------------------
@@ -206,6 +246,25 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
     if booking.sold and sum(prices) != booking.amount:
         return Refusal(Code.BOOKING_NOT_CHANGEABLE)  # paid: only for seats that cost the same
     return (events.Changed(booking.id, places, prices),)
+
+
+def _change_best(state: ScheduleState, command: commands.ChangeBest, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if (refusal := _sale_window(state, now_ms)) is not None:
+        return refusal
+    if not 1 <= command.quantity <= MAX_PLACES_PER_BOOKING:
+        return Refusal(Code.INVALID_QUANTITY, limit=MAX_PLACES_PER_BOOKING)
+    plan = state.plan
+    if command.category is None and len({plan.category_of[index] for index in booking.seats}) == 1:
+        same = plan.categories[plan.category_of[booking.seats[0]]]
+        command = msgspec.structs.replace(command, category=same)
+    places = _best_but(state, command, booking.seats)
+    if isinstance(places, Refusal):
+        return places
+    seats = tuple(plan.ids[index] for index in places)
+    return _change(state, commands.Change(command.booking_id, command.customer_id, seats), now_ms)
 
 
 def _prices_paid(booking: Booking) -> dict[int, list[int]]:
@@ -431,6 +490,7 @@ _DECIDE: dict[type[commands.Command], Callable[[ScheduleState, Any, int], Decisi
     commands.HoldBest: _hold_best,
     commands.Extend: _extend,
     commands.Change: _change,
+    commands.ChangeBest: _change_best,
     commands.Confirm: _confirm,
     commands.Cancel: _cancel,
     commands.Expire: _expire,

@@ -32,6 +32,11 @@ def fee_percent(policy: RefundPolicy, starts_at_ms: int, now_ms: int) -> int | N
     return next((step.fee_percent for step in policy if left_ms >= step.days_before * DAY_MS), None)
 
 
+def deadlines(policy: RefundPolicy, starts_at_ms: int) -> list[tuple[int, int]]:
+    """Until when giving a seat up costs how many percent, step by step."""
+    return [(starts_at_ms - step.days_before * DAY_MS, step.fee_percent) for step in policy]
+
+
 def last_moment_ms(policy: RefundPolicy, starts_at_ms: int) -> int | None:
     """Until when a seat can be given up at all; None where it never can."""
     return starts_at_ms - policy[-1].days_before * DAY_MS if policy else None

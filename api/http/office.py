@@ -30,6 +30,7 @@ from actors.process.settings import Settings
 from actors.reconciliation.reconciler import Reconciler
 from actors.seats.seat_views import SeatViews
 from actors.seats.seats_left import SeatsLeft
+from api.http.booked import BookedSchedules
 from api.http.limits import Limits
 from api.http.passwords import Passwords
 from api.http.together import Kept, Together
@@ -38,6 +39,7 @@ from api.http.under_way import shared
 from engine.seating_plan import SeatingPlan
 from engine.stored_plan import plan_of
 from persistence.accounts.revocations import Revocations
+from persistence.bookings.numbers import BookingIds
 from persistence.catalogue import schedules, venues
 from persistence.database import first_answers
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
@@ -121,6 +123,8 @@ class House:
     redis: Redis
     gateway: Gateway[Any]
     plans: PlanCache
+    booking_ids: BookingIds
+    booked: BookedSchedules
     seat_views: SeatViews
     seats_left: SeatsLeft
     tokens: Tokens
@@ -185,6 +189,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             redis=redis,
             gateway=gateway,
             plans=plans,
+            booking_ids=BookingIds(database),
+            booked=BookedSchedules(database),
             seat_views=seat_views,
             seats_left=SeatsLeft(seat_views.availability),
             tokens=Tokens(settings.secrets, clock),

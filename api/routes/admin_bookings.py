@@ -19,7 +19,7 @@ from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, 
 from api.http.problems import Problem, responses
 from api.http.tokens import Account
 from api.http.under_way import finished
-from api.routes.bookings import SeatIds
+from api.routes.bookings import Number, SeatIds
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
@@ -87,6 +87,7 @@ async def list_all_bookings(
     customer_id: Annotated[UuidText | None, Query()] = None,
     performance_id: Annotated[UuidText | None, Query()] = None,
     schedule_id: Annotated[UuidText | None, Query()] = None,
+    number: Number = None,
     archived: Archived = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -100,11 +101,13 @@ async def list_all_bookings(
         status=None if status is None else STATUSES[status],
         performance_id=performance_id,
         schedule_id=schedule_id,
+        number=number,
         archived=archived,
         before_id=None if after is None else id_of(after),
         limit=limit + 1,
     )
-    items = [await _view(house, row) for row in rows[:limit]]
+    views = await commands.views_of_rows(house, rows[:limit])
+    items = [admin_booking_view(view, row) for view, row in zip(views, rows, strict=False)]
     return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))
 
 

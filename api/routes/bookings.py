@@ -18,10 +18,10 @@ from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId,
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.selling import booking_commands as commands
-from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described
+from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of
 from engine.booking import Booking
-from engine.commands import Change, Extend, HoldBest, HoldSeats
+from engine.commands import Change, ChangeBest, Extend, HoldBest, HoldSeats
 from engine.decide import MAX_PLACES_PER_BOOKING
 from persistence.bookings import bookings as rows_of
 
@@ -37,24 +37,47 @@ SeatIds = Annotated[
     ),
 ]
 Name = Annotated[RawText, Field(min_length=1, max_length=200)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_PLACES_PER_BOOKING)]
+Adjacent = Annotated[bool, Field(strict=True, description="Side by side is a must; otherwise it is only preferred.")]
+MAX_EXCLUDED = 1_000  # ten times others, of the largest booking
+Excluded = Annotated[tuple[SeatId, ...], Field(max_length=MAX_EXCLUDED)]
+Number = Annotated[
+    RawText | None,
+    Query(
+        max_length=20,
+        description="Only the booking with this number; small letters, spaces and no hyphen will do.",
+        examples=["7K3M-Q2XD"],
+    ),
+]
 
 
 class Wish(Input):
     """Either these `seats`, or the best `quantity` there are. All of them, or none."""
 
     seats: SeatIds | None = None
-    quantity: Annotated[int, Field(strict=True, ge=1, le=MAX_PLACES_PER_BOOKING)] | None = None
+    quantity: Quantity | None = None
     category: Annotated[Name | None, Field(description="Only places of this category; with `quantity`.")] = None
     zone: Annotated[Name | None, Field(description="Only places in this zone; with `quantity`.")] = None
-    adjacent: Annotated[
-        bool, Field(strict=True, description="Side by side is a must; otherwise it is only preferred.")
-    ] = False
+    adjacent: Adjacent = False
+    exclude: Annotated[
+        Excluded, Field(description="Any but these; with `quantity`. So one asks for others than those offered.")
+    ] = ()
 
 
 class Exchange(Input):
-    """The seats the booking shall have from now on."""
+    """Either the `seats` the booking shall have from now on, or the best `quantity` among the free ones and its own.
+
+    Without `category` they are of the one that all its seats have now, where they have one.
+    """
 
     seats: SeatIds | None = None
+    quantity: Quantity | None = None
+    category: Name | None = None
+    zone: Name | None = None
+    adjacent: Adjacent = False
+    exclude: Annotated[
+        Excluded, Field(description="Any but these; with `quantity`. Its own seats here: others, please.")
+    ] = ()
     schedule_id: UuidText | None = None
 
 
@@ -70,18 +93,44 @@ WISHES = Body(
 )
 
 
+EXCHANGES = Body(
+    openapi_examples={
+        "seats": {"summary": "Named seats", "value": {"seats": ["1F-B-12", "1F-B-13"]}},
+        "quantity": {"summary": "The best three", "value": {"quantity": 3}},
+        "others": {"summary": "Two others", "value": {"quantity": 2, "exclude": ["1F-A-12", "1F-A-13"]}},
+    }
+)
+
+
 def _hold(wish: Wish, booking_id: str, customer_id: str) -> HoldSeats | HoldBest:
     if wish.seats is not None:
-        if wish.quantity is not None or wish.category is not None or wish.zone is not None:
-            raise invalid(
-                "seats",
-                "cannot be combined with quantity, category or zone: name seats, or let us choose",
-                "quantity, category, zone와 함께 쓸 수 없습니다. 좌석을 지정하거나 수량을 지정하세요",
-            )
+        _check_only_seats(wish)
         return HoldSeats(booking_id, customer_id, tuple(wish.seats))
     if wish.quantity is None:
         raise invalid("seats", "name seats, or give a quantity", "좌석을 지정하거나 수량(quantity)을 입력하세요")
-    return HoldBest(booking_id, customer_id, wish.quantity, wish.category, wish.zone, wish.adjacent)
+    best = (wish.quantity, wish.category, wish.zone, wish.adjacent, wish.exclude)
+    return HoldBest(booking_id, customer_id, *best)
+
+
+def _change(wish: Exchange, booking_id: str, customer_id: str) -> Change | ChangeBest:
+    if wish.seats is not None:
+        _check_only_seats(wish)
+        return Change(booking_id, customer_id, tuple(wish.seats))
+    if wish.quantity is None:
+        raise invalid(
+            "seats", "name the seats the booking shall have, or how many", "변경할 좌석이나 수량(quantity)을 지정하세요"
+        )
+    best = (wish.quantity, wish.category, wish.zone, wish.adjacent, wish.exclude)
+    return ChangeBest(booking_id, customer_id, *best)
+
+
+def _check_only_seats(wish: Wish | Exchange) -> None:
+    if wish.quantity is not None or wish.category is not None or wish.zone is not None or wish.exclude:
+        raise invalid(
+            "seats",
+            "cannot be combined with quantity, category, zone or exclude: name seats, or let us choose",
+            "quantity, category, zone, exclude와 함께 쓸 수 없습니다. 좌석을 지정하거나 수량을 지정하세요",
+        )
 
 
 @router.post(
@@ -115,12 +164,13 @@ async def book(
     schedule_id: ScheduleId, wish: Annotated[Wish, WISHES], request: Request, account: Customer, house: HouseOf
 ) -> Response:
     """Holds the seats named, or the best there are, all or none. Pay before `expires_at` to keep them."""
-    command = _hold(wish, house.clock.new_id(), account.id)
+    command = _hold(wish, await house.booking_ids.new(house.clock.new_id()), account.id)
     result = await commands.send(house, schedule_id, command, request, account)
     if not isinstance(result, Booking):
         raise problem_of(result, await house.plans.of_schedule(schedule_id) if result.seats else None)
     view = await commands.view_of(house, schedule_id, result)
-    return json_answer(view, 201, {"Location": f"/v1/bookings/{result.id}"})
+    headers = {"Location": f"/v1/bookings/{result.id}"} | server_time(house.clock.now_ms())
+    return json_answer(view, 201, headers)
 
 
 @router.get(
@@ -150,7 +200,7 @@ async def list_bookings(
         before_id=None if after is None else id_of(after),
         limit=limit + 1,
     )
-    items = [await commands.view_of_row(house, row) for row in rows[:limit]]
+    items = await commands.views_of_rows(house, rows[:limit])
     return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
 
 
@@ -165,7 +215,7 @@ async def get_booking(booking_id: BookingId, account: CurrentAccount, house: Hou
     row = await rows_of.find_booking(house.database, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
-    return json_answer(await commands.view_of_row(house, row))
+    return json_answer(await commands.view_of_row(house, row), headers=server_time(house.clock.now_ms()))
 
 
 @router.get(
@@ -192,7 +242,9 @@ async def get_history(
         "unauthenticated",
         "booking_not_found",
         "seats_unavailable",
+        "not_enough_seats",
         "customer_limit_reached",
+        "sale_not_open",
         "sale_closed",
         "schedule_cancelled",
         "booking_not_changeable",
@@ -202,12 +254,14 @@ async def get_history(
         "validation_failed",
         "unknown_seat",
         "duplicate_seat",
+        "unknown_category",
+        "unknown_zone",
         "overloaded",
     ),
 )
 async def exchange_seats(
     booking_id: BookingId,
-    wish: Annotated[Exchange, Body(openapi_examples={"seats": {"value": {"seats": ["1F-B-12", "1F-B-13"]}}})],
+    wish: Annotated[Exchange, EXCHANGES],
     request: Request,
     account: Customer,
     house: HouseOf,
@@ -225,9 +279,7 @@ async def exchange_seats(
             detail="Moving a booking to another schedule is not supported: book there, then cancel this one.",
             unsupported="schedule_id",
         )
-    if wish.seats is None:
-        raise invalid("seats", "name the seats the booking shall have", "변경할 좌석을 지정하세요")
-    command = Change(booking_id, account.id, tuple(wish.seats))
+    command = _change(wish, booking_id, account.id)
     result = await commands.send(house, where.schedule_id, command, request, account)
     if not isinstance(result, Booking):
         raise await commands.refused(house, account, booking_id, where.schedule_id, result)

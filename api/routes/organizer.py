@@ -14,7 +14,7 @@ from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_an
 from api.http.problems import responses
 from api.routes.performances import views
 from api.routes.schedules import own_schedule
-from api.selling.booking_commands import view_of_row
+from api.selling.booking_commands import views_of_rows
 from api.views.booking import CONFIRMED_EXAMPLE, Page, described
 from persistence.bookings import bookings as rows_of
 from persistence.catalogue import performances
@@ -65,7 +65,7 @@ async def list_schedule_bookings(
         before_id=_last_id(cursor),
         limit=limit + 1,
     )
-    items = [await view_of_row(house, row) for row in rows[:limit]]
+    items = await views_of_rows(house, rows[:limit])
     return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
 
 

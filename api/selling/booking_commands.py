@@ -93,12 +93,26 @@ async def view_of(house: House, schedule_id: str, booking: Booking) -> BookingVi
     """The booking as its customer sees it now."""
     place = await house.plans.place_of(schedule_id)
     plan = await house.plans.get(place.venue_id)
-    return booking_view(booking, schedule_id, place.performance_id, plan, house.clock.now_ms())
+    schedule = await house.booked.known(schedule_id)
+    return booking_view(booking, schedule_id, place.performance_id, plan, house.clock.now_ms(), schedule)
 
 
 async def view_of_row(house: House, row: BookingRow) -> BookingView:
-    plan = await house.plans.of_schedule(row.schedule_id)
-    return booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, house.clock.now_ms())
+    """The booking of a row, read just now."""
+    (view,) = await views_of_rows(house, [row])
+    return view
+
+
+async def views_of_rows(house: House, rows: Sequence[BookingRow]) -> list[BookingView]:
+    """The bookings of these rows, read just now."""
+    booked = await house.booked.read([row.schedule_id for row in rows]) if rows else {}
+    now_ms = house.clock.now_ms()
+    views: list[BookingView] = []
+    for row in rows:
+        plan = await house.plans.of_schedule(row.schedule_id)
+        schedule = booked.get(row.schedule_id)
+        views.append(booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, now_ms, schedule))
+    return views
 
 
 async def refunds_of(house: House, rows: Sequence[CancellationRow]) -> list[RefundRow | None]:

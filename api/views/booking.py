@@ -6,20 +6,24 @@ Rendered by msgspec, not validated again: the hot path answers through here.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from api.views.refund import REFUND_EXAMPLE, RefundView, refund_row_view, refund_view
+from engine import refund_policy
 from engine.booking import STATUS_NAMES, Booking, Status
 from engine.payment import Payment, PaymentStatus, Refund
 from engine.seating_plan import SeatingPlan
 from engine.state import can_expire
+from persistence.bookings.booked_schedules import BookedSchedule
 from persistence.bookings.cancellations import CancellationRow
+from persistence.bookings.numbers import number_of
 from persistence.bookings.payments import PaymentRow
 from persistence.bookings.refunds import RefundRow
-from persistence.database.moments import rfc3339
+from persistence.database.moments import milliseconds, rfc3339
 
 # `requested` is the engine's word for it; to whoever waits for the outcome, the payment is pending.
 PAYMENT_STATUS_NAMES = {
@@ -64,12 +68,38 @@ class PaidView(PaymentView, frozen=True, kw_only=True):
     booking: BookingView
 
 
+class BookedScheduleView(Struct, frozen=True, kw_only=True):
+    """What was booked: what is played, when and where. `time_zone` (IANA) is the venue's."""
+
+    performance_title: str
+    performance_title_en: str | None
+    starts_at: str
+    ends_at: str
+    venue_name: str
+    venue_city: str | None
+    time_zone: str
+    cancelled_at: str | None
+
+
+class RefundTermView(Struct, frozen=True):
+    """Until then, giving a seat up costs this much of its price."""
+
+    until: str
+    fee_percent: int
+
+
 class BookingView(Struct, frozen=True, kw_only=True):
-    """A customer's seats on one schedule: those left where some were given back."""
+    """A customer's seats on one schedule: those left where some were given back.
+
+    `schedule` is null where the catalogue could not be read. `refund_terms`: until when giving seats up costs what,
+    from the first step to the last; empty where it is too late, or was never promised.
+    """
 
     id: str
+    number: str  # what people read out: 7K3M-Q2XD
     schedule_id: str
     performance_id: str
+    schedule: BookedScheduleView | None
     status: str  # held | confirmed | partially_refunded | refunded | cancelled | expired
     seats: list[SeatView]
     amount: int
@@ -79,6 +109,7 @@ class BookingView(Struct, frozen=True, kw_only=True):
     version: int
     payment: PaymentView | None  # the latest attempt
     refunds: list[RefundView]  # oldest first
+    refund_terms: list[RefundTermView]
 
 
 class RefundedView(RefundView, frozen=True, kw_only=True):
@@ -114,8 +145,14 @@ def status_of(booking: Booking, now_ms: int) -> str:
 
 
 def booking_view(
-    booking: Booking, schedule_id: str, performance_id: str, plan: SeatingPlan, now_ms: int
+    booking: Booking,
+    schedule_id: str,
+    performance_id: str,
+    plan: SeatingPlan,
+    now_ms: int,
+    schedule: BookedSchedule | None,
 ) -> BookingView:
+    """The booking at this moment."""
     labels = map(plan.describe, booking.seats)
     seats = [
         SeatView(label.id, label.zone, label.row, label.number, label.category, price)
@@ -125,8 +162,10 @@ def booking_view(
     unpaid = booking.expires_ms and booking.status in (Status.HELD, Status.EXPIRED)
     return BookingView(
         id=booking.id,
+        number=number_of(booking.id),
         schedule_id=schedule_id,
         performance_id=performance_id,
+        schedule=None if schedule is None else schedule_view(schedule),
         status=status,
         seats=seats,
         amount=booking.amount,
@@ -136,6 +175,33 @@ def booking_view(
         version=booking.version,
         payment=None if payment is None else payment_view(payment, booking.id, booking.currency, booking.refunds),
         refunds=[refund_view(refund, booking.id, booking.currency, plan) for refund in booking.refunds],
+        refund_terms=[] if schedule is None else refund_terms(schedule, booking.created_ms, now_ms),
+    )
+
+
+def refund_terms(schedule: BookedSchedule, booked_ms: int, now_ms: int) -> list[RefundTermView]:
+    """What a booking of that time can still be given back for."""
+    steps = _all_refund_terms(schedule, schedule.terms_at(booked_ms))
+    return [term for until_ms, term in steps if until_ms > now_ms]
+
+
+@lru_cache(1_024)  # by identity: thousands book one schedule within the seconds it is known for
+def _all_refund_terms(schedule: BookedSchedule, which: int) -> tuple[tuple[int, RefundTermView], ...]:
+    steps = refund_policy.deadlines(schedule.terms[which][1].refund_policy, milliseconds(schedule.starts_at))
+    return tuple((until_ms, RefundTermView(rfc3339(until_ms), percent)) for until_ms, percent in steps)
+
+
+@lru_cache(1_024)
+def schedule_view(schedule: BookedSchedule) -> BookedScheduleView:
+    return BookedScheduleView(
+        performance_title=schedule.performance_title,
+        performance_title_en=schedule.performance_title_en,
+        starts_at=rfc3339(milliseconds(schedule.starts_at)),
+        ends_at=rfc3339(milliseconds(schedule.ends_at)),
+        venue_name=schedule.venue_name,
+        venue_city=schedule.venue_city,
+        time_zone=schedule.time_zone,
+        cancelled_at=rfc3339(milliseconds(schedule.cancelled_at)) if schedule.cancelled_at else None,
     )
 
 
@@ -220,6 +286,14 @@ def ending_view(booking: Booking, schedule_id: str) -> CancellationView:
     )
 
 
+def server_time(now_ms: int) -> dict[str, str]:
+    """The header that says what the server's clock shows: `expires_at` is counted down from it, not from one's own.
+
+    Not a member of the booking, which is answered the same to whoever asks again.
+    """
+    return {"Server-Time": rfc3339(now_ms)}
+
+
 # --- descriptions -----------------------------------------------------------------------------------------------------
 def described(
     status: int, shape: type[Struct] | type[list[Any]], example: object, description: str
@@ -251,10 +325,22 @@ PAYMENT_EXAMPLE = {
     "requested_at": "2026-11-22T14:03:11.204+00:00",
     "settled_at": "2026-11-22T14:03:11.262+00:00",
 }
+SCHEDULE_EXAMPLE = {
+    "performance_title": "카르멘",
+    "performance_title_en": "Carmen",
+    "starts_at": "2026-12-24T10:30:00.000+00:00",
+    "ends_at": "2026-12-24T13:20:00.000+00:00",
+    "venue_name": "예술의전당 오페라극장",
+    "venue_city": "Seoul",
+    "time_zone": "Asia/Seoul",
+    "cancelled_at": None,
+}
 HELD_EXAMPLE: dict[str, Any] = {
     "id": "0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22",
+    "number": number_of("0199f3a0-9b1e-7c53-b1f4-6a3d0c5e8f22"),
     "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
     "performance_id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90",
+    "schedule": SCHEDULE_EXAMPLE,
     "status": "held",
     "seats": [
         {"id": "1F-A-12", "zone": "1st floor", "row": "A", "number": "12", "category": "VIP", "price": 150_000},
@@ -267,6 +353,11 @@ HELD_EXAMPLE: dict[str, Any] = {
     "version": 42,
     "payment": None,
     "refunds": [],
+    "refund_terms": [
+        {"until": "2026-12-14T10:30:00.000+00:00", "fee_percent": 0},
+        {"until": "2026-12-17T10:30:00.000+00:00", "fee_percent": 10},
+        {"until": "2026-12-24T10:30:00.000+00:00", "fee_percent": 30},
+    ],
 }
 CONFIRMED_EXAMPLE = HELD_EXAMPLE | {
     "status": "confirmed",

@@ -15,12 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from engine.booking import Booking, Status
 from engine.payment import Payment
 from engine.seating_plan import SeatingPlan
+from persistence.bookings import numbers
 from persistence.bookings import refunds as refund_rows
 from persistence.bookings.payments import PAYMENT_COLUMNS, payment_of
 from persistence.bookings.refunds import RefundRow
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import LIVE, bookings, payments, schedules
 
+EVER_SOLD = ("confirmed", "partially_refunded", "refunded")
 STATUSES = {status.name.lower(): status for status in Status}
 
 
@@ -113,13 +115,15 @@ async def list_bookings(
     status: Status | None = None,
     performance_id: str | None = None,
     schedule_id: str | None = None,
+    number: str | None = None,
     archived: bool = False,
     before_id: str | None = None,
     limit: int,
 ) -> list[BookingRow]:
     """Newest first, starting after `before_id`; only those put away, or only the others.
 
-    A hold whose time is up counts as expired, swept or not.
+    A hold whose time is up counts as expired, swept or not. By its `number` alone only what was ever sold is found; a
+    schedule's own bookings all are.
     """
     query = _BOOKINGS.order_by(bookings.c.id.desc()).limit(limit)
     if customer_id is not None:
@@ -130,6 +134,11 @@ async def list_bookings(
         query = query.where(bookings.c.schedule_id == schedule_id)
     if before_id is not None:
         query = query.where(bookings.c.id < before_id)
+    if number is not None:
+        tails = numbers.tails_of(number)
+        query = query.where(sa.false() if tails is None else numbers.TAIL.in_(tails))
+        if schedule_id is None:
+            query = query.where(bookings.c.status.in_(EVER_SOLD))
     query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
     over = sa.and_(
         bookings.c.status == "held",

@@ -59,7 +59,7 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
         return self.sale_closes_at or self.starts_at
 
 
-_DURATION = sa.func.coalesce(performances.c.duration_minutes, DEFAULT_DURATION_MINUTES)
+DURATION = sa.func.coalesce(performances.c.duration_minutes, DEFAULT_DURATION_MINUTES)
 _LIVE_SCHEDULE = schedules.c.deleted_at.is_(None)
 _ELSEWHERE = (
     performances.c.organizer_id,
@@ -68,7 +68,7 @@ _ELSEWHERE = (
     venues.c.name.label("venue_name"),
     venues.c.city.label("venue_city"),
     venues.c.time_zone,
-    _DURATION.label("duration_minutes"),
+    DURATION.label("duration_minutes"),
     schedule_heads.c.seq,
 )
 _SCHEDULE = tuple(
@@ -151,7 +151,7 @@ async def conflicting(
     except_id: str | None = None,
 ) -> list[str]:
     """Schedules that hold the venue at an overlapping time, or the performance at the same start."""
-    other_ends_at = schedules.c.starts_at + sa.func.make_interval(0, 0, 0, 0, 0, _DURATION)
+    other_ends_at = schedules.c.starts_at + sa.func.make_interval(0, 0, 0, 0, 0, DURATION)
     same_place = (schedules.c.venue_id == venue_id) & (schedules.c.starts_at < ends_at) & (other_ends_at > starts_at)
     same_time = (schedules.c.performance_id == performance_id) & (schedules.c.starts_at == starts_at)
     query = (

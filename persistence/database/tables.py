@@ -180,6 +180,13 @@ journal = Table(
     Column("request_id", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),  # msgpack, see engine/events.py
+    # On what terms a booking was made: a few rows of the thousands of a schedule.
+    Index(
+        "ix_journal_terms",
+        "schedule_id",
+        "seq",
+        postgresql_where=text("type IN ('schedule.opened', 'schedule.terms_changed')"),
+    ),
 )
 
 snapshots = Table(
@@ -209,7 +216,14 @@ bookings = Table(
     Column("archived_at", TIME),  # put away by an admin: out of the lists, still there
     Index("ix_bookings_customer_id_id", "customer_id", "id"),
     Index("ix_bookings_schedule_id_status", "schedule_id", "status"),
+    # See persistence/bookings/numbers.py. Holds come and go by the thousand, and nobody reads out their numbers.
+    Index(
+        "ix_bookings_number",
+        text('"right"(id::text, 9)'),
+        postgresql_where=text("status IN ('confirmed', 'partially_refunded', 'refunded')"),
+    ),
 )
+booking_blocks = sa.Sequence("booking_blocks", metadata=metadata)  # of booking numbers: one for each process and block
 
 payments = Table(
     "payments",

@@ -74,6 +74,23 @@ def test_fast_agrees_with_naive_whatever_was_taken_and_given(data: st.DataObject
 
 
 @given(plan=plans, query=queries, data=st.data())
+def test_what_is_supposed_is_answered_as_if_it_were_so_and_leaves_nothing_behind(
+    plan: SeatingPlan, query: tuple[int, int | None, int | None, bool], data: st.DataObject
+) -> None:
+    taken = data.draw(st.sets(st.integers(0, plan.size - 1)))
+    turned = data.draw(st.sets(st.integers(0, plan.size - 1)))
+    seats = FreeSeats(plan)
+    for index in taken:
+        seats.take(index)
+    before = list(seats.free)
+    with seats.supposing(turned & taken, turned - taken):
+        free = set(range(plan.size)) - (taken ^ turned)
+        assert seats.best(*query) == NaiveFreeSeats(plan, free).best(*query)
+    assert seats.free == before
+    assert seats.best(*query) == NaiveFreeSeats(plan, set(range(plan.size)) - taken).best(*query)
+
+
+@given(plan=plans, query=queries, data=st.data())
 def test_the_answer_depends_on_the_free_seats_only(
     plan: SeatingPlan, query: tuple[int, int | None, int | None, bool], data: st.DataObject
 ) -> None:

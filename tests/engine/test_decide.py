@@ -43,6 +43,19 @@ REFUSALS = [
      Refusal(Code.NOT_ENOUGH_SEATS, available=4)),
     ("an unknown category", (), c.HoldBest("b", BOB, 1, category="S"), Refusal(Code.UNKNOWN_CATEGORY)),
     ("an unknown zone", (), c.HoldBest("b", BOB, 1, zone="Moon"), Refusal(Code.UNKNOWN_ZONE)),
+    ("more than is left besides what is excluded", (), c.HoldBest("b", BOB, 5, category="VIP", exclude=("A-1", "A-2")),
+     Refusal(Code.NOT_ENOUGH_SEATS, available=4)),
+    ("more than there is, its own seats among it", (HOLD,), c.ChangeBest("b1", ANN, 7),
+     Refusal(Code.NOT_ENOUGH_SEATS, available=6)),
+    ("others than its own, where there are none", (HOLD,), c.ChangeBest("b1", ANN, 5, exclude=("A-1", "A-2")),
+     Refusal(Code.NOT_ENOUGH_SEATS, available=4)),
+    ("changing how many another has", (HOLD,), c.ChangeBest("b1", BOB, 1), Refusal(Code.BOOKING_NOT_FOUND)),
+    ("changing to none", (HOLD,), c.ChangeBest("b1", ANN, 0), Refusal(Code.INVALID_QUANTITY, limit=100)),
+    ("changing to an unknown category", (HOLD,), c.ChangeBest("b1", ANN, 1, category="S"),
+     Refusal(Code.UNKNOWN_CATEGORY)),
+    ("changing to an unknown zone", (HOLD,), c.ChangeBest("b1", ANN, 1, zone="Moon"), Refusal(Code.UNKNOWN_ZONE)),
+    ("changing how many while paying", (HOLD, PAY), c.ChangeBest("b1", ANN, 1), Refusal(Code.PAYMENT_IN_PROGRESS)),
+    ("changing what is paid to another price", PAID, c.ChangeBest("b1", ANN, 3), Refusal(Code.BOOKING_NOT_CHANGEABLE)),
     ("another's booking", (HOLD,), c.Cancel("b1", "x", BOB), Refusal(Code.BOOKING_NOT_FOUND)),
     ("an unknown booking", (), CANCEL, Refusal(Code.BOOKING_NOT_FOUND)),
     ("cancelled already", (HOLD, CANCEL), c.Cancel("b1", "x2", ANN), Refusal(Code.BOOKING_ALREADY_CANCELLED)),
@@ -237,3 +250,40 @@ def test_blocking_takes_seats_and_places_out_and_unblocking_brings_back_what_was
 def test_terms_that_stay_the_same_leave_no_trace() -> None:
     state = opened()
     assert do(state, c.ChangeTerms(state.on)) == Done(1)
+
+
+# --- so many instead of so many, and others ---------------------------------------------------------------------------
+def test_how_many_is_changed_to_the_best_among_the_free_seats_and_its_own() -> None:
+    state = after(opened(), HOLD)
+    assert booking(state, c.ChangeBest("b1", ANN, 4)).seats == (
+        0,
+        1,
+        2,
+        3,
+    )  # its own among them, and no seat left alone
+    assert booking(state, c.ChangeBest("b1", ANN, 1)).seats == (2,)
+    assert [state.seats[index] for index in range(6)].count(HELD) == 1
+    moved = booking(state, c.ChangeBest("b1", ANN, 2, category="R"))
+    assert (len(moved.seats), moved.amount) == (2, 180_000)
+
+
+def test_others_are_any_but_those_excluded() -> None:
+    state = after(opened(), c.HoldBest("b1", ANN, 2))
+    seen = {state.bookings["b1"].seats}
+    for _ in range(2):
+        names = tuple(state.plan.ids[index] for seats in seen for index in seats)
+        others = booking(state, c.ChangeBest("b1", ANN, 2, exclude=names)).seats
+        assert not set(others) & {index for seats in seen for index in seats}
+        seen.add(others)
+    assert sum(state.seats[index] == HELD for index in range(state.plan.size)) == 2
+    names = tuple(state.plan.ids[index] for index in state.bookings["b1"].seats)
+    assert booking(state, c.HoldBest("b2", BOB, 2, exclude=(*names, "A-1", "of another house"))).seats
+
+
+def test_standing_room_that_is_its_own_counts_as_free_and_can_be_excluded() -> None:
+    state = after(opened(), c.HoldSeats("b0", BOB, ("pit",) * 7), c.HoldSeats("b1", ANN, ("pit",) * 3))
+    assert booking(state, c.ChangeBest("b1", ANN, 2, category="R", zone=None, exclude=("pit",))).seats != (18, 18)
+    state = after(opened(), *(c.HoldSeats(f"s{n}", BOB, (f"{row}-{n}",)) for row in "BC" for n in range(1, 7)))
+    state = after(state, c.HoldSeats("b1", ANN, ("pit",) * 8))
+    assert booking(state, c.ChangeBest("b1", ANN, 10)).seats == (18,) * 10
+    assert do(state, c.ChangeBest("b1", ANN, 1, exclude=("pit",))) == Refusal(Code.NOT_ENOUGH_SEATS, available=0)

@@ -49,6 +49,19 @@ COMMANDS: st.SearchStrategy[c.AnyCommand] = st.one_of(
     st.builds(c.HoldBest, st.just(NEW), CUSTOMERS, st.integers(1, 5), st.none(), st.none(), st.just(True)),
     st.builds(c.Cancel, BOOKINGS, st.just("x"), OWNERS),
     st.builds(c.Change, BOOKINGS, OWNERS, SEATS),
+    st.builds(
+        c.ChangeBest,
+        BOOKINGS,
+        OWNERS,
+        st.integers(1, 5),
+        st.sampled_from([None, "VIP", "R"]),
+        st.none(),
+        st.booleans(),
+        st.one_of(st.just(()), SEATS),
+    ),
+    st.builds(
+        lambda who, quantity, seats: c.HoldBest(NEW, who, quantity, exclude=seats), CUSTOMERS, st.integers(1, 5), SEATS
+    ),
     st.builds(c.Extend, BOOKINGS, OWNERS),
     st.builds(c.Confirm, BOOKINGS, OWNERS),
     st.builds(c.RequestPayment, BOOKINGS, OWNERS, st.just(NEW), st.just("sandbox")),

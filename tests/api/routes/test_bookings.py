@@ -10,7 +10,20 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.support.sale import Sale, free_seats, hold, open_sale, problem, seat_ids, sign_up, small_plan, until
+from tests.support.sale import (
+    Sale,
+    free_seats,
+    hold,
+    log_in_admin,
+    open_sale,
+    paid_booking,
+    problem,
+    read,
+    seat_ids,
+    sign_up,
+    small_plan,
+    until,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -340,3 +353,61 @@ async def test_problem_is_told_in_korean_to_who_prefers_it(http: httpx.AsyncClie
     customer = await sign_up(http)
     answer = await http.get(f"/v1/bookings/{NOWHERE}", headers=customer | {"Accept-Language": "ko-KR"})
     assert problem(answer, 404, "booking_not_found")["title"] == "없는 예매"
+
+
+# --- what a booking is of, and what it is called ----------------------------------------------------------------------
+async def test_booking_says_what_is_played_where_and_until_when_it_can_be_given_back(http: httpx.AsyncClient) -> None:
+    steps = [{"days_before": 2, "fee_percent": 10}, {"days_before": 1, "fee_percent": 50}]
+    sale, customer = await open_sale(http, refund_policy=steps), await sign_up(http)
+    answer = await http.post(sale.bookings_url, json={"quantity": 1}, headers=customer)
+    booking = answer.json()
+    title = (await http.get(f"/v1/performances/{sale.performance_id}")).json()["title"]
+    said = booking["schedule"]
+    assert (said["performance_title"], said["venue_name"], said["time_zone"]) == (title, "A house", "Asia/Seoul")
+    starts_at, ends_at = (datetime.fromisoformat(said[name]) for name in ("starts_at", "ends_at"))
+    assert (starts_at, ends_at - starts_at) == (sale.starts_at, timedelta(minutes=90))
+    assert [step["fee_percent"] for step in booking["refund_terms"]] == [10, 50]
+    until = [datetime.fromisoformat(step["until"]) for step in booking["refund_terms"]]
+    assert sorted(until) == until
+    assert all(each < sale.starts_at for each in until)
+    # The policy is the one it was booked by, whatever holds for those who book now.
+    url = f"/v1/schedules/{sale.schedule_id}"
+    assert (await http.patch(url, json={"refund_policy": []}, headers=sale.organizer)).status_code == 200
+    again = await http.get(f"/v1/bookings/{booking['id']}", headers=customer)
+    assert again.json() == booking
+    for each in (answer, again):
+        told = datetime.fromisoformat(each.headers["server-time"])
+        assert abs(told - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_booking_is_found_by_its_number(http: httpx.AsyncClient, sale: Sale, stack: Stack) -> None:
+    customer, admin = await sign_up(http), await log_in_admin(http, stack)
+    booking, _ = await paid_booking(http, sale, customer, *sale.fresh(1))
+    held = await hold(http, sale, customer, *sale.fresh(1))
+    assert booking["number"] != held["number"]
+
+    async def found(number: str, **more: str) -> list[str]:
+        page = await read(http, "/v1/admin/bookings", admin, number=number, **more)
+        return [each["id"] for each in page["items"]]
+
+    for spelling in (booking["number"], booking["number"].lower().replace("-", " ")):
+        assert await found(spelling) == [booking["id"]]
+    assert await found(held["number"], schedule_id=sale.schedule_id) == [held["id"]]
+    assert await found("AAAA-AAAA") == []
+
+
+async def test_so_many_instead_and_others_than_those_offered(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer = await sign_up(http)
+    booking = await hold(http, sale, customer, quantity=2, category="Standard")
+    url, offered = f"/v1/bookings/{booking['id']}", seat_ids(booking)
+    more = await http.patch(url, json={"quantity": 3}, headers=customer)
+    assert more.status_code == 200, more.text
+    assert {seat["category"] for seat in more.json()["seats"]} == {"Standard"}
+    assert (len(more.json()["seats"]), more.json()["amount"]) == (3, 3 * 55_000)
+    others = await http.patch(url, json={"quantity": 2, "exclude": offered}, headers=customer)
+    assert not set(seat_ids(others.json())) & set(offered)
+    left = await http.patch(url, json={"quantity": 100, "adjacent": True}, headers=customer)
+    assert problem(left, 409, "not_enough_seats")["available"] > 0
+    assert (await http.get(url, headers=customer)).json()["seats"] == others.json()["seats"]
+    for body in ({}, {"seats": offered, "quantity": 2}, {"seats": offered, "exclude": offered}):
+        problem(await http.patch(url, json=body, headers=customer), 422, "validation_failed")

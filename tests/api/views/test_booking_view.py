@@ -41,7 +41,7 @@ LATE = Refund("l", "another", 183_000, 0, (), RefundStatus.COMPLETED, NOW - 7, "
 
 
 def view(booking: Booking, now_ms: int = NOW) -> BookingView:
-    return booking_view(booking, "s", "f", PLAN, now_ms)
+    return booking_view(booking, "s", "f", PLAN, now_ms, None)
 
 
 def test_seats_and_standing_places_are_described_with_the_price_they_were_booked_at() -> None:

@@ -60,7 +60,7 @@ clean: ## Remove .venv and caches; the data in .boxoffice stays
 
 # A candidate may be there and not work (a version manager's shim): it must run and say a version we support. uv comes from
 # PATH or, into .venv, from PyPI; --inexact lets it stay there.
-$(STAMP): pyproject.toml uv.lock
+$(STAMP): pyproject.toml uv.lock Makefile
 	@set -e; \
 	supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
 	if ! $(BIN)/python -c "$$supported" >/dev/null 2>&1; then \

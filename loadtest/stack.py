@@ -41,6 +41,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     database_url: str
     kafka: KafkaOptions
     environment: dict[str, str] = {}  # what a process needs to join the embedded services
+    data_dir: Path | None = None  # of a system of our own
 
     async def admin(self) -> Client:
         """A connection logged in as an admin."""
@@ -97,7 +98,7 @@ async def own_stack(extra: Mapping[str, str] | None = None) -> AsyncIterator[Sta
             assert note is not None, "it was ready a moment ago"
             settings = Settings.from_environment({**environment, **note.environment})
             stack = _stack(url, ADMIN_EMAIL, password, settings)
-            yield msgspec.structs.replace(stack, environment=dict(note.environment))
+            yield msgspec.structs.replace(stack, environment=dict(note.environment), data_dir=directory)
     finally:
         remove_run_directory(directory)
         shutil.rmtree(directory, ignore_errors=True)

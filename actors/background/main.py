@@ -74,7 +74,12 @@ async def run(settings: Settings) -> None:
         telemetry.logger.info("watching deadlines, unpublished events, money on its way, and whether everything agrees")
 
 
+def main() -> None:
+    """The process entry."""
+    settings = Settings.from_environment()
+    telemetry.configure(settings, "background")
+    uvloop.run(run(settings))
+
+
 if __name__ == "__main__":
-    own_settings = Settings.from_environment()
-    telemetry.configure(own_settings, "background")
-    uvloop.run(run(own_settings))
+    main()

@@ -214,8 +214,13 @@ async def run(settings: Settings) -> None:
             work.create_task(Mailer(pool, transport, postmark).run(stop))
 
 
-if __name__ == "__main__":
-    own_settings = Settings.from_environment()
-    telemetry.configure(own_settings, NAME)
+def main() -> None:
+    """The process entry."""
+    settings = Settings.from_environment()
+    telemetry.configure(settings, NAME)
     give_way()
-    uvloop.run(run(own_settings))
+    uvloop.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from actors.process.settings import Settings
 from actors.receivers.taker import CHUNK, Service, Taker
 from persistence.database.pools import is_away, open_pool
 from persistence.events.feed import EventFeed, KafkaEventFeed
-from persistence.events.log import LogUnavailable
+from persistence.events.log import LogUnavailable, Message
 from persistence.journal.journal import PostgresJournal
 
 POLL_SECONDS = 1.0
@@ -45,11 +45,23 @@ class Receiver:
             group.create_task(every(REPAIR_SECONDS, stop, self._taker.repair, f"repair of {self._name}"))
         await self._feed.close()
 
+    async def _told(self, stop: asyncio.Event) -> list[Message]:
+        """What the feed tells next; nothing as soon as `stop` is set. What it was about to tell, it tells again."""
+        telling = asyncio.create_task(self._feed.next(POLL_SECONDS))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return await telling if telling.done() else []
+        finally:
+            telling.cancel()
+            stopping.cancel()
+            await asyncio.wait({telling, stopping})
+
     async def _listen(self, stop: asyncio.Event) -> None:
         failures = 0
         while not stop.is_set():
             try:
-                messages = await self._feed.next(POLL_SECONDS)
+                messages = await self._told(stop)
                 await self._taker.receive(messages)
                 if messages:
                     await self._feed.done()

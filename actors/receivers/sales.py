@@ -138,8 +138,13 @@ class Tally:
         self.ended.add(booking_id)
 
 
-if __name__ == "__main__":
-    own_settings = Settings.from_environment()
-    telemetry.configure(own_settings, NAME)
+def main() -> None:
+    """The process entry."""
+    settings = Settings.from_environment()
+    telemetry.configure(settings, NAME)
     give_way()
-    uvloop.run(run_service(Sales(), own_settings))
+    uvloop.run(run_service(Sales(), settings))
+
+
+if __name__ == "__main__":
+    main()

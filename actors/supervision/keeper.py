@@ -25,8 +25,9 @@ STABLE_SECONDS = 30.0  # a program that ran so long starts from the first pause 
 class Keeper:
     """One program of an instance, and the child that runs it at this moment.
 
-    `on_change` is called whenever the child is another one, `on_restart` awaited when a new one is ready. `on_failure`
-    is called if the keeping itself fails, after which nobody keeps the program.
+    `start` starts it (`Child.start`, or a fork). `on_change` is called whenever the child is another one, `on_restart`
+    awaited when a new one is ready. `on_failure` is called if the keeping itself fails, after which nobody keeps the
+    program.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Keeper:
         data_dir: Path,
         environment: Mapping[str, str],
         *,
+        start: Callable[[Program, Mapping[str, str]], Awaitable[Child]] = Child.start,
         on_change: Callable[[], None],
         on_restart: Callable[[Keeper], Awaitable[None]],
         on_failure: Callable[[BaseException], None],
@@ -48,6 +50,7 @@ class Keeper:
             INSTANCE_VARIABLE: instance_of(data_dir),
             ROLE_VARIABLE: program.name,
         }
+        self._start_program = start
         self._on_change = on_change
         self._on_restart = on_restart
         self._on_failure = on_failure
@@ -84,7 +87,7 @@ class Keeper:
         await asyncio.to_thread(end_marked, self._data_dir, self.name)
 
     async def _start(self) -> None:
-        self.child = await Child.start(self.program, self._environment)
+        self.child = await self._start_program(self.program, self._environment)
         self._on_change()
         await self.child.until_ready()
 

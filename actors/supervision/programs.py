@@ -1,6 +1,7 @@
 """The processes of our own that an instance runs: API workers, the background process, the payment sandbox.
 
-They are named by module and started with `python -m`; this file imports none of them.
+They are named by module, and started with `python -m` or forked where the module is imported already
+(`actors/supervision/forking.py`); this file imports none of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from persistence.embedded.instance import run_directory
 from persistence.embedded.outside import reach_tcp
 from persistence.embedded.process import Program
 
+WORKER = "api.server.worker"
+BACKGROUND = "actors.background.main"
+SANDBOX = "api.sandbox.server"
 LISTEN_FD_VARIABLE = "BOXOFFICE_LISTEN_FD"  # the listening socket a worker inherits
 READY_FILE_VARIABLE = "BOXOFFICE_READY_FILE"  # a worker makes this file once it serves
 BACKLOG = 2048  # connections waiting to be accepted: a crowd arriving while a worker is being replaced
@@ -85,7 +89,8 @@ def worker(number: int, listener: socket.socket, data_dir: Path) -> Program:
 
     return Program(
         name=f"worker-{number}",
-        argv=(sys.executable, "-m", "api.server.worker"),
+        argv=words_of(WORKER),
+        module=WORKER,
         address=local_url(host, port),
         prepare=prepare,
         ready=ready,
@@ -99,7 +104,8 @@ def background() -> Program:
     """The process that does what no customer asks for: expiring holds, events not yet published, payments in doubt."""
     return Program(
         name="background",
-        argv=(sys.executable, "-m", "actors.background.main"),
+        argv=words_of(BACKGROUND),
+        module=BACKGROUND,
         address="",
         stop_signal=signal.SIGINT,  # on SIGTERM Ray, once joined, first prints a stack trace
     )
@@ -107,7 +113,8 @@ def background() -> Program:
 
 def receiver(name: str) -> Program:
     """A service that keeps data of its own from the events: `actors/receivers/<name>.py`."""
-    return Program(name=name, argv=(sys.executable, "-m", f"actors.receivers.{name}"), address="")
+    module = f"actors.receivers.{name}"
+    return Program(name=name, argv=words_of(module), module=module, address="")
 
 
 def sandbox(url: str) -> Program:
@@ -116,4 +123,9 @@ def sandbox(url: str) -> Program:
     async def ready() -> None:
         await reach_tcp(url.partition("://")[2])
 
-    return Program(name="sandbox", argv=(sys.executable, "-m", "api.sandbox.server"), address=url, ready=ready)
+    return Program(name="sandbox", argv=words_of(SANDBOX), module=SANDBOX, address=url, ready=ready)
+
+
+def words_of(module: str) -> tuple[str, ...]:
+    """The command line that runs a module of ours."""
+    return (sys.executable, "-m", module)

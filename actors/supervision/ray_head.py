@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from persistence.embedded.instance import kept_secret, run_directory
 from persistence.embedded.process import Program, free_port
 
+MODULE = "actors.supervision.ray_process"
 HOST = "127.0.0.1"
 STARTED = "Ray runtime started"
 OBJECT_STORE_BYTES = 80_000_000  # about the least Ray takes; commands travel inside calls, not through the store
@@ -41,24 +41,15 @@ def ray_head(data_dir: Path) -> Program:
 
     return Program(
         name="ray",
-        argv=(
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-            *("--node-ip-address", HOST, "--port", str(port)),
-            *("--min-worker-port", "0", "--max-worker-port", "0"),  # the system chooses: two of us must not collide
-            *("--num-cpus", str(os.cpu_count() or 1)),
-            *("--object-store-memory", str(OBJECT_STORE_BYTES)),
-            *("--include-dashboard", "false", "--include-log-monitor", "false", "--disable-usage-stats"),
-            *("--temp-dir", str(directory)),
-        ),
+        argv=(sys.executable, "-m", MODULE, str(port), str(directory)),
+        module=MODULE,
         address=f"{HOST}:{port}",
         ready=ready,
         prepare=prepare,
         environment={
-            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node to drain to
-            "RAY_DISABLE_IMPORT_WARNING": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_niceness": "0",  # an owner serves customers: with 15, Ray's own, the API workers starve it
         },
-        stop_seconds=8.0,
         log=logfile,
     )
 

@@ -3,6 +3,9 @@
 Guarantees: one supervisor for each data directory; a process that dies is started again; after `run` has returned, and
 soon after the supervisor was killed, none of its processes is left. It plays no part in a request. The API workers
 share one listening socket, which also lives here, so that a worker that dies refuses no connection.
+
+A start is as much at once as can be: services start while the fork server imports our programs, and libraries that are
+needed later are imported later, here too.
 """
 
 from __future__ import annotations
@@ -17,17 +20,29 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from actors.process.settings import VARIABLES, Settings, local_url
 from actors.process.telemetry import METRICS_VARIABLE
 from actors.supervision import ray_head
+from actors.supervision.forking import Forking
 from actors.supervision.keeper import Keeper
-from actors.supervision.programs import AddressError, background, listening, receiver, sandbox, worker
-from persistence.database.connection import migrate
+from actors.supervision.programs import (
+    BACKGROUND,
+    SANDBOX,
+    WORKER,
+    AddressError,
+    background,
+    listening,
+    receiver,
+    sandbox,
+    worker,
+)
 from persistence.embedded import outside
 from persistence.embedded.instance import (
     INSTANCE_VARIABLE,
@@ -44,15 +59,14 @@ from persistence.embedded.instance import (
 )
 from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
-from persistence.embedded.process import ProcessError, Program, child_environment, free_port
+from persistence.embedded.process import Child, ProcessError, Program, child_environment, free_port
 from persistence.embedded.redis import redis
-from persistence.events.log import KafkaEventLog, LogUnavailable
 
 log = logging.getLogger(__name__)
 
 GUARD = Path(outside.__file__).with_name("guard.py")
 READY_SECONDS = 60.0  # from all processes started until /readyz says yes
-PROBE_SECONDS = 0.1
+PROBE_SECONDS, PROBE_TIMEOUT_SECONDS = 0.1, 5.0
 SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaitable[None]]]] = {
     # setting: its name, how to start it here, how to see that one elsewhere is there
     "database_url": ("postgres", postgres, outside.reach_postgres),
@@ -108,6 +122,7 @@ class Supervisor:
         self._outside: list[str] = []
         self._sandbox_is_ours = settings.sandbox_url is None
         self._guard: asyncio.subprocess.Process | None = None
+        self._forking: Forking | None = None
 
     @property
     def url(self) -> str:
@@ -156,7 +171,7 @@ class Supervisor:
             await asyncio.wait({working, stopping})
 
     async def _start(self, listener: socket.socket) -> None:
-        started = time.monotonic()
+        self._began = time.monotonic()
         left = await asyncio.to_thread(end_marked, self.data_dir)
         if left:
             log.warning("an earlier run had left %d processes behind, ended them", left)
@@ -167,15 +182,16 @@ class Supervisor:
         services = self._settle_addresses()
         names = ", ".join(program.name for program in services)
         log.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
-        ours = self._environment_of_ours()
-        self._keepers += [self._keeper(program, self._environment_of(program, ours)) for program in services]
+        environment = self._environment_of_ours()
+        ours = {**environment, METRICS_VARIABLE: str(metrics)}
+        await self._start_forking(ours, listener)
+        self._keepers += [self._keeper(program, self._environment_of(program, environment)) for program in services]
         await together(
-            *(keeper.begin() for keeper in self._keepers if keeper.name != "postgres"),
+            *(self._begin(keeper) for keeper in self._keepers if keeper.name in ("redis", "ray")),
+            *(self._reach(setting) for setting in self._outside if setting in ("redis_url", "ray_address")),
+            self._open_broker(),
             self._open_database(),
-            *(self._reach(setting) for setting in self._outside if setting != "database_url"),
         )
-        await self._open_topic()
-        ours[METRICS_VARIABLE] = str(metrics)
         programs = [worker(number, listener, self.data_dir) for number in range(1, self.settings.workers + 1)]
         programs.append(background())
         if self.settings.publish:
@@ -185,13 +201,32 @@ class Supervisor:
             programs.append(sandbox(self.settings.sandbox_url))
         added = [self._keeper(program, ours) for program in programs]
         self._keepers += added
-        await together(*(keeper.begin() for keeper in added))
+        await together(*(self._begin(keeper) for keeper in added))
         await self._answering()
         if self._on_ready is not None:
             await self._on_ready(self)
         self.ready.set()
         self._note()
-        log.info("ready at %s after %.1f s", self.url, time.monotonic() - started)
+        log.info("ready at %s after %.1f s", self.url, self._since_it_began)
+
+    @property
+    def _since_it_began(self) -> float:
+        return time.monotonic() - self._began
+
+    async def _start_forking(self, environment: Mapping[str, str], listener: socket.socket) -> None:
+        """Begins to import what our programs import, while the services start; first Ray, which is one of those."""
+        if sys.platform != "linux":
+            return
+        modules = [WORKER, BACKGROUND, *(f"actors.receivers.{name}" for name in RECEIVERS), SANDBOX]
+        if "ray_address" not in self._outside:
+            modules.insert(0, ray_head.MODULE)
+        marks = {INSTANCE_VARIABLE: instance_of(self.data_dir)}
+        self._forking = Forking({**environment, **marks}, modules, (listener.fileno(),))
+        await self._forking.begin()
+
+    async def _begin(self, keeper: Keeper) -> None:
+        await keeper.begin()
+        log.info("%s runs, %.1f s after the start", keeper.name, self._since_it_began)
 
     def _settle_addresses(self) -> list[Program]:
         """Decides what is started here; from now on the settings name every service's address."""
@@ -241,6 +276,7 @@ class Supervisor:
             program,
             self.data_dir,
             environment,
+            start=Child.start if self._forking is None or not program.module else self._forking.start,
             on_change=self._note,
             on_restart=self._restarted,
             on_failure=self._give_up,
@@ -253,30 +289,38 @@ class Supervisor:
         """Brings the database up to date as soon as it is there; the slower services start meanwhile."""
         if "database_url" in self._outside:
             await self._reach("database_url")
-        await together(*(keeper.begin() for keeper in self._keepers if keeper.name == "postgres"))
+        await together(*(self._begin(keeper) for keeper in self._keepers if keeper.name == "postgres"))
+        from persistence.database.connection import migrate
+
         assert self.settings.database_url is not None
         await migrate(self.settings.database_url)
         if self._prepare is not None:
             await self._prepare(self.settings)
 
+    async def _open_broker(self) -> None:
+        if "kafka_bootstrap_servers" in self._outside:
+            await self._reach("kafka_bootstrap_servers")
+        await together(*(self._begin(keeper) for keeper in self._keepers if keeper.name == "kafka"))
+        await self._open_topic()
+
     async def _answering(self) -> None:
         """Waits until the API says that it is ready, all it needs included."""
         deadline = time.monotonic() + READY_SECONDS
         answer = "no answer"
-        async with httpx.AsyncClient(base_url=self.url, timeout=5, trust_env=False) as client:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(httpx.HTTPError):
-                    response = await client.get("/readyz")
-                    if response.status_code == httpx.codes.OK:
-                        return
-                    answer = response.text
-                await asyncio.sleep(PROBE_SECONDS)
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, HTTPException):
+                ready, answer = await asyncio.to_thread(ask_readiness, self.url)
+                if ready:
+                    return
+            await asyncio.sleep(PROBE_SECONDS)
         raise StartError(f"{self.url}/readyz is not ready after {READY_SECONDS:g} s: {answer}")
 
     async def _open_topic(self) -> None:
         """Makes the topic and says where events go, so that nobody has to wait for the first one to be published."""
         if not self.settings.publish or self.settings.kafka is None:
             return
+        from persistence.events.log import KafkaEventLog, LogUnavailable
+
         events = KafkaEventLog(self.settings.kafka)
         try:
             await events.start()
@@ -331,6 +375,8 @@ class Supervisor:
         log.info("stopping")
         for kinds in (*STOP_ORDER, ("postgres",)):
             await together(*(keeper.end() for keeper in self._named(kinds)))
+        if self._forking is not None:
+            await self._forking.end()
         await asyncio.to_thread(end_marked, self.data_dir)  # the guard, too: nothing is left to guard
         if self._guard is not None:
             await self._guard.wait()
@@ -348,6 +394,17 @@ class Supervisor:
             if kept.is_dir():
                 shutil.rmtree(link.with_name("ray-last"), ignore_errors=True)
                 shutil.copytree(kept, link.with_name("ray-last"))
+
+
+def ask_readiness(url: str) -> tuple[bool, str]:
+    """Whether the API at `url` is ready, and what it says."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PROBE_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        return response.status == HTTPStatus.OK, response.read().decode(errors="replace")
+    finally:
+        connection.close()
 
 
 async def together(*work: Coroutine[None, None, None]) -> None:

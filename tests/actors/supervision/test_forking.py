@@ -1,0 +1,184 @@
+"""A program that is forked is like one that was started: its own process, environment, output and exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.supervision import programs, ray_head
+from actors.supervision.forking import Forking
+from actors.supervision.supervisor import RECEIVERS
+from persistence.embedded.process import ProcessError, Program, child_environment
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are forked on Linux only")
+
+PROGRAM = """
+import os, sys
+
+def main():
+    word, *arguments = sys.argv[1:]
+    if word == "say":
+        print(*(os.environ.get(name, "-") for name in arguments), flush=True)
+    elif word == "exit":
+        sys.exit(int(arguments[0]))
+    elif word == "raise":
+        raise RuntimeError("no luck today")
+    elif word == "ids":
+        import ray, random, secrets, uuid_utils
+        print(ray.NodeID.from_random().hex(), uuid_utils.uuid7(), random.random(), secrets.token_hex(), flush=True)
+    else:
+        print("here", flush=True)
+        import signal
+        signal.pause()
+"""
+
+
+OURS = (
+    ray_head.MODULE,
+    programs.WORKER,
+    programs.BACKGROUND,
+    programs.SANDBOX,
+    *(f"actors.receivers.{name}" for name in RECEIVERS),
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """In which there are two programs: `sample`, and `broken`, which cannot be imported."""
+    (tmp_path / "sample.py").write_text(PROGRAM)
+    (tmp_path / "broken.py").write_text("raise ImportError('it is not whole')")
+    return child_environment(os.environ, PYTHONPATH=f"{tmp_path}:{os.getcwd()}", SEEN="by the server")
+
+
+@pytest.fixture
+async def forking(environment: dict[str, str]) -> AsyncIterator[Forking]:
+    """A fork server that has `sample` imported."""
+    made = Forking(environment, ["sample"])
+    yield made
+    await made.end()
+
+
+def program(tmp_path: Path, *arguments: str, module: str = "sample") -> Program:
+    log = tmp_path / f"{'-'.join(arguments)}.log"
+
+    async def ready() -> None:
+        assert log.read_text()
+
+    argv = (sys.executable, "-m", module, *arguments)
+    return Program(name=arguments[0], argv=argv, module=module, address="", log=log, ready=ready)
+
+
+async def output(forking: Forking, asked: Program, environment: dict[str, str]) -> str:
+    child = await forking.start(asked, environment)
+    await child.wait()
+    assert asked.log is not None
+    return asked.log.read_text()
+
+
+async def ended(process: psutil.Process) -> None:
+    async with asyncio.timeout(20):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_fork_has_its_own_environment_arguments_and_log(forking: Forking, tmp_path: Path) -> None:
+    said = await output(forking, program(tmp_path, "say", "MINE", "SEEN"), {"MINE": "given to it"})
+    assert said == "given to it -\n"
+
+
+async def test_a_fork_is_a_process_of_its_own_with_its_own_name(forking: Forking, tmp_path: Path) -> None:
+    child = await forking.start(program(tmp_path, "wait"), {})
+    await child.until_ready()
+    assert os.getsid(child.pid) == os.getpgid(child.pid) == child.pid
+    assert psutil.Process(child.pid).name() == "wait"
+    await child.stop()
+    assert child.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("exit", "0"), 0), (("exit", "3"), 3), (("raise",), 1)])
+async def test_how_a_fork_ended_is_known(
+    forking: Forking, tmp_path: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    child = await forking.start(program(tmp_path, *arguments), {})
+    assert await child.wait() == code
+
+
+async def test_what_a_fork_raises_is_in_its_log(forking: Forking, tmp_path: Path) -> None:
+    assert "RuntimeError: no luck today" in await output(forking, program(tmp_path, "raise"), {})
+
+
+async def test_a_program_that_cannot_be_imported_is_an_error_and_others_are_forked_after_it(
+    forking: Forking, tmp_path: Path
+) -> None:
+    with pytest.raises(ProcessError, match="it is not whole"):
+        await forking.start(program(tmp_path, "exit", "0", module="broken"), {})
+    assert await (await forking.start(program(tmp_path, "exit", "0"), {})).wait() == 0
+
+
+async def test_no_two_forks_draw_the_same_ids(environment: dict[str, str], tmp_path: Path) -> None:
+    """Whatever drew at random while it was imported would have all forks go on from there alike."""
+    forking = Forking(environment, [*OURS, "sample"])
+    try:
+        asked = [program(tmp_path, "ids", str(number)) for number in range(2)]
+        found = [(await output(forking, each, environment)).split() for each in asked]
+    finally:
+        await forking.end()
+    assert [len(ids) for ids in found] == [4, 4]
+    assert not {*found[0]} & {*found[1]}
+
+
+async def test_a_fork_dies_with_the_server_and_another_server_forks_it_again(forking: Forking, tmp_path: Path) -> None:
+    first = await forking.start(program(tmp_path, "wait"), {})
+    await first.until_ready()
+    assert forking.pid is not None
+    os.kill(forking.pid, signal.SIGKILL)
+    assert await first.wait() == -signal.SIGKILL
+    second = await forking.start(program(tmp_path, "wait"), {})
+    await second.until_ready()
+    assert second.pid != first.pid
+    await second.stop()
+
+
+async def test_a_fork_dies_with_whoever_asked_for_it(environment: dict[str, str]) -> None:
+    source = """
+import asyncio, os, sys
+from actors.supervision.forking import Forking
+from persistence.embedded.process import Program, child_environment
+async def main():
+    forking = Forking(child_environment(os.environ), [])
+    program = Program(name="wait", argv=("python", "-m", "sample", "wait"), module="sample", address="")
+    child = await forking.start(program, {})
+    print(child.pid, flush=True)
+    await child.wait()
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", source), stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert parent.stdout is not None
+    fork = psutil.Process(int(await parent.stdout.readline()))
+    parent.kill()
+    await parent.wait()
+    await ended(fork)
+
+
+async def test_what_our_programs_import_opens_nothing_and_starts_no_thread() -> None:
+    """Else a fork would begin with a connection that is also another's, or with a lock that nobody lets go of."""
+    source = """
+import importlib, os, sys
+def held():
+    return {os.path.realpath(path) for path in map("/proc/self/fd/{}".format, range(3, 100)) if os.path.lexists(path)}
+before = held()
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+print(len(os.listdir("/proc/self/task")), *(held() - before))
+"""
+    child = await asyncio.create_subprocess_exec(*(sys.executable, "-c", source, *OURS), stdout=asyncio.subprocess.PIPE)
+    assert (await child.communicate())[0].split() == [b"1"]

@@ -1,8 +1,8 @@
 """The background process: what no customer asks for.
 
 It wakes schedules that have something to do, settles payments in doubt, carries out refunds, ends the bookings of
-cancelled schedules, takes the audit log's head out of the database, and examines whether everything agrees. It holds
-no state: running none of it delays all that, running several does no harm.
+cancelled schedules, takes the audit log's head out of the database, drops what is too old to be of use, and examines
+whether everything agrees. It holds no state: running none of it delays all that, running several does no harm.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from actors.background.endings import Endings
+from actors.background.retention import Retention
 from actors.background.sweeper import Sweeper
 from actors.gateway.ray_owners import open_gateway
 from actors.money.refunding import Refunding
@@ -60,6 +61,7 @@ async def run(settings: Settings) -> None:
             work.create_task(Settlement(database, gateway, provider, clock).run(stop))
             work.create_task(Refunding(database, gateway, provider, clock).run(stop))
         work.create_task(Endings(database, gateway, clock).run(stop))
+        work.create_task(Retention(database, clock).run(stop))
         heads = (settings.data_path / FILE_NAME, heads_key(settings.secret))
         work.create_task(AuditHeads(database, *heads, clock).run(stop))
         cache = RedisSeatCache(settings.redis_url)

@@ -6,6 +6,7 @@ mail but for its date. The HTML loads nothing from elsewhere.
 
 from __future__ import annotations
 
+import hmac
 import io
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -17,14 +18,16 @@ import icalendar
 import segno
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.mail import links, texts
+from actors.mail.plain import person, plain
 from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
 from actors.mail.tickets import Ticket, ticket_code
 from actors.process.clock import Clock
 from persistence.accounts.links import Purpose
 from persistence.database.moments import moment
-from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient
+from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient, Seat
 
 PRODUCT = "-//Boxoffice//Tickets//EN"
 WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded")
@@ -34,6 +37,7 @@ WITH_REFUND = ("refunded", "partially_refunded", "payment_returned")
 QR_CID = "ticket-qr"
 QR_SCALE = 6  # pixels per module: 290 in all, sharp on every screen at the 220 it is shown with
 QR_SHOWN = 220
+DIGEST_BYTES = 16
 
 FONT = "font-family:-apple-system,'Apple SD Gothic Neo','Malgun Gothic','Noto Sans KR',Segoe UI,Roboto,sans-serif"
 
@@ -71,8 +75,13 @@ class Postmark:
     def now(self) -> datetime:
         return moment(self._clock.now_ms())
 
+    def digest(self, email: str) -> bytes:
+        """Tells one address from another, to whoever has our key."""
+        return hmac.digest(self._key, b"mailed " + email.lower().encode(), "sha256")[:DIGEST_BYTES]
+
     def compose(self, row: Outgoing, recipient: Recipient, occasion: Occasion) -> Mail:
         """The mail of a row that was taken to be sent."""
+        row, occasion = presentable(row, occasion)
         written = letter(row, recipient, occasion)
         to = sendable(recipient.email)
         message = self._envelope(row, recipient, to, written.subject)
@@ -120,7 +129,7 @@ class Postmark:
         message["Message-ID"] = f"<{row.id}@{self._sender.domain}>"
         message["Date"] = format_datetime(self.now())
         message["From"] = self._sender
-        message["To"] = Address(" ".join((recipient.name or "").split()), *_parts(to))
+        message["To"] = Address(person(recipient.name), *_parts(to))  # one recipient, whatever the name is
         message["Subject"] = " ".join(subject.split())
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answering machine answers it
         return message
@@ -198,7 +207,7 @@ def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
     """What a row says to its customer."""
     language = recipient.language
     words = words_of(row.kind, language)
-    name = " ".join((recipient.name or "").split())
+    name = person(recipient.name)
     greeting = chosen(texts.GREETING_BY_NAME, language).format(name=name) if name else chosen(texts.GREETING, language)
     places = sum(len(booking.seats) for booking in row.facts.bookings)
     return Letter(
@@ -211,6 +220,30 @@ def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
         on_behalf=chosen(texts.ON_BEHALF, language),
         caption=chosen(texts.TICKET_CAPTION, language).format(places=places),
     )
+
+
+def presentable(row: Outgoing, occasion: Occasion) -> tuple[Outgoing, Occasion]:
+    """What others have typed, made fit to stand in a mail of ours."""
+    facts = replace(
+        row.facts,
+        bookings=[replace(each, seats=_presentable(each.seats)) for each in row.facts.bookings],
+        given_back=_presentable(row.facts.given_back),
+        reason=plain(row.facts.reason),
+    )
+    return replace(row, facts=facts), replace(occasion, title=plain(occasion.title), venue=plain(occasion.venue))
+
+
+def _presentable(seats: list[Seat]) -> list[Seat]:
+    return [
+        replace(
+            seat,
+            zone=plain(seat.zone),
+            row=plain(seat.row),
+            number=plain(seat.number),
+            category=plain(seat.category),
+        )
+        for seat in seats
+    ]
 
 
 def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, list[str]]]:

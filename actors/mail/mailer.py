@@ -35,6 +35,11 @@ AWAY_SECONDS = (2.0, 5.0, 15.0, 60.0)  # how long nothing is tried while there i
 SEND_SECONDS = 120.0  # a mail takes no longer, or its fate is unknown
 SILENT_SECONDS = 300.0  # more than that: a row that is `sending` for so long has lost its sender
 WATCH_SECONDS = 30.0
+# No customer does more in an hour than fits into so many mails; whoever uses us to fill a stranger's mailbox does. An
+# address that nobody has confirmed may be a stranger's.
+MAILS_PER_HOUR, MAILS_PER_HOUR_UNCONFIRMED = 60, 10
+HOUR_SECONDS = 3600.0
+ENOUGH_SECONDS = 600.0  # then it is looked at again
 
 MAILS = Counter("boxoffice_mails_total", "What became of mails to customers", ("kind", "outcome"))
 
@@ -106,6 +111,11 @@ class Mailer:
         recipient = await outbox.recipient(self._pool, row.customer_id)
         if recipient is None:
             return await self._settle(row, "skipped", "the account was deleted")
+        digest = self._postmark.digest(recipient.email)
+        if await self._has_enough(row, recipient, digest):
+            await outbox.put_off(self._pool, row.id, ENOUGH_SECONDS, "the address has had enough mails", tried=False)
+            MAILS.labels(row.kind, "put_off").inc()
+            return None
         compose = await self._prepared(row, recipient)
         if isinstance(compose, str):
             return await self._settle(row, "skipped", compose)
@@ -125,9 +135,16 @@ class Mailer:
         except (MailUnknown, TimeoutError) as error:
             await self._settle(row, "unknown", str(error) or "no answer in time")
             raise MailAway("the connection was lost") from error
-        await self._settle(row, "sent")
+        await self._settle(row, "sent", digest=digest)
         log.info("mail sent: %s, booking %s, %s", row.kind, row.booking_id or "-", mail.message["Subject"])
         return None
+
+    async def _has_enough(self, row: Outgoing, recipient: Recipient, digest: bytes) -> bool:
+        """Whether so many mails went there lately that this one can wait. Links are limited when they are asked for."""
+        if links.purpose_of(row.kind) is not None:
+            return False
+        limit = MAILS_PER_HOUR if recipient.confirmed else MAILS_PER_HOUR_UNCONFIRMED
+        return await outbox.sent_within(self._pool, row.customer_id, digest, HOUR_SECONDS) >= limit
 
     async def _prepared(self, row: Outgoing, recipient: Recipient) -> Callable[[], Mail] | str:
         """How the row's mail is written, or why nobody needs it."""
@@ -151,8 +168,8 @@ class Mailer:
         MAILS.labels(row.kind, "put_off").inc()
         return None
 
-    async def _settle(self, row: Outgoing, status: str, reason: str | None = None) -> None:
-        await outbox.settle(self._pool, row.id, status, reason)
+    async def _settle(self, row: Outgoing, status: str, reason: str | None = None, digest: bytes | None = None) -> None:
+        await outbox.settle(self._pool, row.id, status, reason, digest)
         MAILS.labels(row.kind, status).inc()
         if reason is not None:
             level = logging.INFO if status == "skipped" else logging.ERROR

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from actors.process.keys import derived
 from api.http.addresses import address_of
 from api.http.office import House
 from api.http.problems import Problem, invalid
@@ -72,6 +73,8 @@ async def once(
     owner: str,
     create: Callable[[AsyncConnection], Awaitable[ModelT]],
     location: str,
+    *,
+    makes_account: bool = False,
 ) -> Response:
     """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
 
@@ -83,31 +86,40 @@ async def once(
         async with house.database.begin() as connection:
             body = (await create(connection)).model_dump_json().encode()
         return _answer(CREATED, body, location)
-    fingerprint = await _fingerprint(request, house, 16)
     async with house.database.begin() as connection:
         if not await first_answers.try_lock(connection, owner, key):
             raise Problem("idempotency_in_progress", retry_after=1)
         first = await first_answers.find(connection, owner, key)
         if first is None:
             body = (await create(connection)).model_dump_json().encode()
-            first = first_answers.FirstAnswer(fingerprint, CREATED, body)
-            await first_answers.keep(connection, owner, key, first)
-        elif first.fingerprint != fingerprint:
+            first = first_answers.FirstAnswer(await _fingerprint(request, house, 16), CREATED, body)
+            # The answer says who somebody is, and is to go with their account.
+            about = msgspec.json.decode(body, type=_Made).id if makes_account else None
+            await first_answers.keep(connection, owner, key, first, account_id=about)
+        elif first.fingerprint not in await _fingerprints(request, house, 16):
             raise Problem("idempotency_key_reused")
     return _answer(first.status, first.body, location)
 
 
 async def _fingerprint(request: Request, house: House, size: int) -> str:
-    """Tells one request from another. Keyed, because a body may hold a password and fingerprints are kept."""
+    """Tells one request from another."""
+    return (await _fingerprints(request, house, size))[0]
+
+
+async def _fingerprints(request: Request, house: House, size: int) -> list[str]:
+    """The same by the secret that is in force, and by the one before it.
+
+    Keyed, because a body may hold a password and fingerprints are kept.
+    """
     content = f"{request.method} {request.url.path}\0".encode() + await request.body()
-    return hashlib.blake2b(content, digest_size=size, key=house.settings.secret.encode()[:64]).hexdigest()
+    keys = [derived(secret, "fingerprints") for secret in house.settings.secrets]
+    return [hashlib.blake2b(content, digest_size=size, key=key).hexdigest() for key in keys]
 
 
 def stranger(house: House, request: Request) -> str:
     """The owner of a key that comes without an account: keys of different addresses do not meet."""
-    return hashlib.blake2b(
-        address_of(request).encode(), digest_size=16, key=house.settings.secret.encode()[:64]
-    ).hexdigest()
+    key = derived(house.settings.secret, "strangers")
+    return hashlib.blake2b(address_of(request).encode(), digest_size=16, key=key).hexdigest()
 
 
 class _Made(msgspec.Struct):

@@ -41,7 +41,6 @@ from engine.stored_plan import plan_of
 from persistence.accounts.revocations import Revocations
 from persistence.bookings.numbers import BookingIds
 from persistence.catalogue import schedules, venues
-from persistence.database import first_answers
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
 from persistence.database.pools import open_pool
 from persistence.journal.journal import PostgresJournal, UnknownSchedule
@@ -151,7 +150,6 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         database = create_engine(database_url)
         stack.push_async_callback(database.dispose)
         await _check_database(database_url)
-        await _forget_old_answers(database, clock)
 
         redis: Redis = Redis.from_url(
             redis_url,
@@ -236,13 +234,6 @@ async def _check_database(url: str) -> None:
         raise CannotOpen(
             f"the database is at revision {revision}, {head_revision()} is needed: run `boxoffice migrate`"
         )
-
-
-async def _forget_old_answers(database: AsyncEngine, clock: Clock) -> None:
-    kept_ms = first_answers.KEPT_HOURS * 3600 * 1000
-    async with database.begin() as connection:
-        before = datetime.fromtimestamp((clock.now_ms() - kept_ms) / 1000, UTC)
-        await first_answers.forget_before(connection, before)
 
 
 async def _open_seat_views(

@@ -20,7 +20,7 @@ from api.http.models import Email, Input, Output, Password, Timestamp, Word, not
 from api.http.office import House
 from api.http.problems import Problem, invalid, language_of, responses
 from api.http.security_log import note
-from persistence.accounts import accounts, links, sessions
+from persistence.accounts import accounts, erasure, links, sessions
 from persistence.notifications import account_mails
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
@@ -119,7 +119,7 @@ async def sign_up(new: NewAccount, request: Request, house: HouseOf) -> Response
         note(request, "account_created", row.id, role=row.role)
         return _view(row)
 
-    return await once(house, request, stranger(house, request), create, "/v1/accounts/me")
+    return await once(house, request, stranger(house, request), create, "/v1/accounts/me", makes_account=True)
 
 
 @router.get("/me", summary="My account", responses=responses("unauthenticated"))
@@ -204,8 +204,7 @@ async def delete_me(account: CurrentAccount, request: Request, house: HouseOf) -
                 raise Problem("last_administrator")
         if await accounts.has_business(connection, account.id, house.now()):
             raise Problem("account_has_bookings")
-        await accounts.forget(connection, account.id, house.now())
-        await links.void(connection, account.id)
+        await erasure.forget(connection, account.id, house.now())
         ended = await sessions.revoke_all(connection, account.id, house.now())
     note(request, "account_deleted")
     await house.revocations.announce(ended)

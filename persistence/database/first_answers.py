@@ -42,15 +42,32 @@ async def find(connection: AsyncConnection, owner: str, key: str) -> FirstAnswer
     return None if row is None else FirstAnswer(*row)
 
 
-async def keep(connection: AsyncConnection, owner: str, key: str, answer: FirstAnswer) -> None:
-    """Keeps the first answer."""
+async def keep(
+    connection: AsyncConnection, owner: str, key: str, answer: FirstAnswer, *, account_id: str | None = None
+) -> None:
+    """Keeps the first answer. `account_id`: whom it tells about, where that is not its owner."""
     await connection.execute(
         idempotency_keys.insert().values(
-            owner=owner, key=key, fingerprint=answer.fingerprint, status=answer.status, body=answer.body
+            owner=owner,
+            key=key,
+            fingerprint=answer.fingerprint,
+            status=answer.status,
+            body=answer.body,
+            account_id=account_id,
         )
     )
 
 
-async def forget_before(connection: AsyncConnection, time: datetime) -> None:
-    """Drops answers that nobody will ask for any more."""
-    await connection.execute(idempotency_keys.delete().where(idempotency_keys.c.created_at < time))
+async def forget_before(connection: AsyncConnection, time: datetime) -> int:
+    """Drops answers that nobody will ask for any more. Returns how many."""
+    dropped = await connection.execute(idempotency_keys.delete().where(idempotency_keys.c.created_at < time))
+    return dropped.rowcount
+
+
+async def forget_account(connection: AsyncConnection, account_id: str) -> None:
+    """Drops every answer to an account, or about one."""
+    await connection.execute(
+        idempotency_keys.delete().where(
+            (idempotency_keys.c.owner == account_id) | (idempotency_keys.c.account_id == account_id)
+        )
+    )

@@ -287,7 +287,10 @@ idempotency_keys = Table(
     Column("fingerprint", Text, nullable=False),
     Column("status", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("account_id", UUID),  # whom the answer tells about, where that is not its owner
     Column("created_at", TIME, nullable=False, server_default=NOW),
+    Index("ix_idempotency_keys_account_id", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    Index("ix_idempotency_keys_created_at", "created_at"),
 )
 
 audit_log = Table(
@@ -438,8 +441,15 @@ notifications = Table(
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("due_at", TIME, nullable=False, server_default=NOW),  # pending: not before; sending: handed over then
     Column("sent_at", TIME),
+    Column("address_digest", LargeBinary),  # keyed; tells for a day how many mails an address was sent
     Index("ix_notifications_created_at_id", "created_at", "id"),
     Index("ix_notifications_customer_id_created_at", "customer_id", "created_at"),
+    Index(
+        "ix_notifications_address_digest",
+        "address_digest",
+        "sent_at",
+        postgresql_where=text("address_digest IS NOT NULL"),
+    ),
     Index("ix_notifications_open", "due_at", postgresql_where=text("status IN ('pending', 'sending')")),
 )
 

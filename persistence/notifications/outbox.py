@@ -91,6 +91,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
     email: str
     name: str | None
     language: str  # ko | en
+    confirmed: bool  # it is known that mails reach them
 
 
 class Occasion(Struct, frozen=True, kw_only=True):
@@ -223,25 +224,49 @@ async def take(connection: Connection, lane: int, lanes: int) -> Outgoing | None
     return Outgoing(**values | {"facts": msgspec.json.decode(values["facts"], type=Facts)})
 
 
-async def settle(connection: Connection, notification_id: str, status: str, error: str | None = None) -> None:
+_SENT_WITHIN = """
+SELECT greatest(
+    (SELECT count(*) FROM notifications
+     WHERE customer_id = $1 AND created_at > now() - interval '1 day' AND sent_at > now() - make_interval(secs => $3)),
+    (SELECT count(*) FROM notifications WHERE address_digest = $2 AND sent_at > now() - make_interval(secs => $3)))
+"""
+
+
+async def sent_within(connection: Connection, customer_id: str, address_digest: bytes, seconds: float) -> int:
+    """How many mails the account or the address, whichever got more, was sent so lately."""
+    found: int = await connection.fetchval(_SENT_WITHIN, customer_id, address_digest, seconds)
+    return found
+
+
+async def settle(
+    connection: Connection,
+    notification_id: str,
+    status: str,
+    error: str | None = None,
+    address_digest: bytes | None = None,
+) -> None:
     """What has become of a row that was being sent."""
     await connection.execute(
-        "UPDATE notifications SET status = $2::text, error = $3, sent_at = CASE WHEN $2 = 'sent' THEN now() END"
-        " WHERE id = $1 AND status = 'sending'",
+        "UPDATE notifications SET status = $2::text, error = $3, sent_at = CASE WHEN $2 = 'sent' THEN now() END,"
+        " address_digest = $4 WHERE id = $1 AND status = 'sending'",
         notification_id,
         status,
         error,
+        address_digest,
     )
 
 
-async def put_off(connection: Connection, notification_id: str, seconds: float, error: str) -> None:
-    """Gives a row that was clearly refused back, not to be tried for so long."""
+async def put_off(
+    connection: Connection, notification_id: str, seconds: float, error: str, *, tried: bool = True
+) -> None:
+    """Gives a row that was clearly refused, or not `tried` at all, back, not to be tried for so long."""
     await connection.execute(
-        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $2), error = $3"
-        " WHERE id = $1 AND status = 'sending'",
+        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $2), error = $3,"
+        " attempts = attempts - $4 WHERE id = $1 AND status = 'sending'",
         notification_id,
         seconds,
         error,
+        0 if tried else 1,
     )
 
 
@@ -257,7 +282,10 @@ async def give_up_silent(connection: Connection, older_than_seconds: float) -> l
 
 async def recipient(connection: Connection, customer_id: str) -> Recipient | None:
     """The live account; None once it was deleted."""
-    query = "SELECT email, name, language FROM accounts WHERE id = $1 AND deleted_at IS NULL"
+    query = (
+        "SELECT email, name, language, email_confirmed_at IS NOT NULL AS confirmed FROM accounts"
+        " WHERE id = $1 AND deleted_at IS NULL"
+    )
     row = await connection.fetchrow(query, customer_id)
     return None if row is None else Recipient(**dict(row))
 

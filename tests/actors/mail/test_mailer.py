@@ -21,7 +21,7 @@ import pytest
 
 from actors.mail import mailer
 from actors.mail.composing import Postmark
-from actors.mail.mailer import AGAIN_SECONDS, LANES, Mailer
+from actors.mail.mailer import AGAIN_SECONDS, LANES, MAILS_PER_HOUR_UNCONFIRMED, Mailer
 from actors.mail.texts import KINDS, money_text, seat_lines, time_text
 from actors.mail.tickets import CODE_CHARACTERS, Ticket, read_ticket, ticket_key
 from actors.mail.transport import (
@@ -378,6 +378,49 @@ async def test_of_two_moves_only_the_last_is_told(desk: Desk, server: MailServer
     assert "2099년 11월 22일(일) 19:30 (한국 시간)" in part(mail, "plain")
 
 
+async def test_who_has_had_enough_mails_gets_the_rest_later(desk: Desk, server: MailServer) -> None:
+    ids = [await desk.put("cancelled") for _ in range(MAILS_PER_HOUR_UNCONFIRMED + 3)]
+    await desk.send(server.transport())
+    assert len(server.mails) == MAILS_PER_HOUR_UNCONFIRMED
+    rows = [await desk.row(each) for each in ids]
+    assert [row["status"] for row in rows] == ["sent"] * MAILS_PER_HOUR_UNCONFIRMED + ["pending"] * 3
+    assert {row["attempts"] for row in rows[MAILS_PER_HOUR_UNCONFIRMED:]} == {0}, "nobody has refused them"
+    await desk.pool.execute("UPDATE notifications SET sent_at = sent_at - interval '1 hour'")
+    await desk.hurry()
+    await desk.send(server.transport())
+    assert len(server.mails) == len(ids)
+
+
+async def test_a_confirmed_address_takes_more(desk: Desk, server: MailServer) -> None:
+    await desk.pool.execute("UPDATE accounts SET email_confirmed_at = now()")
+    for _ in range(MAILS_PER_HOUR_UNCONFIRMED + 3):
+        await desk.put("cancelled")
+    await desk.send(server.transport())
+    assert len(server.mails) == MAILS_PER_HOUR_UNCONFIRMED + 3
+
+
+async def test_another_account_with_the_same_address_makes_it_no_more(desk: Desk, server: MailServer) -> None:
+    for _ in range(MAILS_PER_HOUR_UNCONFIRMED):
+        await desk.put("cancelled")
+    await desk.send(server.transport())
+    await desk.pool.execute("UPDATE accounts SET deleted_at = now(), email = ''")
+    again = str(uuid5(UUID(CUSTOMER), "again"))
+    await desk.account(again, EMAIL.upper())
+    await desk.put("cancelled", again)
+    await desk.send(server.transport())
+    assert len(server.mails) == MAILS_PER_HOUR_UNCONFIRMED
+
+
+async def test_an_account_that_changes_its_address_again_and_again_makes_it_no_more(
+    desk: Desk, server: MailServer
+) -> None:
+    for number in range(MAILS_PER_HOUR_UNCONFIRMED + 3):
+        await desk.pool.execute("UPDATE accounts SET email = $1", f"stranger{number}@example.com")
+        await desk.put("cancelled")
+        await desk.send(server.transport())
+    assert len(server.mails) == MAILS_PER_HOUR_UNCONFIRMED
+
+
 # --- what a mail says -------------------------------------------------------------------------------------------------
 async def test_confirmation_has_text_html_calendar_entry_and_ticket(desk: Desk, server: MailServer) -> None:
     await desk.put()
@@ -468,6 +511,7 @@ async def test_refund_says_which_seats_what_comes_back_and_the_fee_in_the_accoun
 
 @pytest.mark.parametrize("language", ["ko", "en"])
 async def test_every_kind_of_mail_can_be_written(desk: Desk, server: MailServer, language: str) -> None:
+    await desk.pool.execute("UPDATE accounts SET email_confirmed_at = now()")
     await desk.pool.execute("UPDATE accounts SET language = $1", language)
     times = {"starts_at": STARTS_AT.isoformat(), "former_starts_at": STARTS_AT.isoformat()}
     for kind in KINDS:

@@ -40,6 +40,27 @@ PROBLEMS: Mapping[str, Kind] = {
     "bad_request": _kind(
         400, "Bad request", "The request cannot be understood.", "잘못된 요청", "요청을 해석할 수 없습니다."
     ),
+    "request_timeout": _kind(
+        408,
+        "Request timeout",
+        "The request did not come in time.",
+        "요청 시간 초과",
+        "요청이 제시간에 도착하지 않았습니다.",
+    ),
+    "uri_too_long": _kind(
+        414,
+        "Address too long",
+        "The address of the request is too long.",
+        "너무 긴 주소",
+        "요청 주소가 너무 깁니다.",
+    ),
+    "headers_too_large": _kind(
+        431,
+        "Headers too large",
+        "The headers of the request are too large.",
+        "너무 큰 헤더",
+        "요청 헤더가 너무 큽니다.",
+    ),
     "bad_signature": _kind(
         400,
         "Bad signature",

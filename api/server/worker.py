@@ -20,13 +20,12 @@ import uvicorn
 from actors.process import garbage, telemetry
 from actors.process.settings import Settings
 from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, WORKER_GRACE_SECONDS, listening
-from api.http.corked import Protocol
 from api.routes.seats import end_streams
 from api.server.app import create_app
+from api.server.connections import Bounds, Connections, open_files
 from persistence.embedded.instance import ROLE_VARIABLE
 
 LAST_WORDS_SECONDS = 1.0  # for those who are turned away to take their answer
-KEEP_ALIVE_SECONDS = 75  # longer than the 60 s after which common load balancers drop an idle connection themselves
 
 
 class Worker(uvicorn.Server):
@@ -60,20 +59,28 @@ class Worker(uvicorn.Server):
             task.cancel("the server is stopping")
 
 
+def bounds_of(settings: Settings) -> Bounds:
+    """How many connections a worker has at most."""
+    return Bounds(
+        total=open_files(settings.connections),
+        per_address=settings.connections_per_address if settings.fair_use else 0,
+        proxies=settings.proxies,
+    )
+
+
 def serve(settings: Settings, listener: socket.socket, ready_file: Path | None) -> None:
     """Serves the API on `listener` until SIGTERM or SIGINT."""
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=Protocol,
+        http=Connections(bounds_of(settings)),  # type: ignore[arg-type]  # only ever called, as a class would be
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(WORKER_GRACE_SECONDS + LAST_WORDS_SECONDS),
     )
     server = Worker(config, ready_file, partial(end_streams, app))

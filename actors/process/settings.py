@@ -35,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8000  # BOXOFFICE_PORT
     public_url: str = ""  # BOXOFFICE_PUBLIC_URL, where people reach the pages: https://tickets.example.com
     trusted_proxies: str = ""  # BOXOFFICE_TRUSTED_PROXIES, 10.0.0.0/8,…: whose X-Forwarded-For is believed
+    cors_origins: str = ""  # BOXOFFICE_CORS_ORIGINS, https://a.example,…: whose pages may use the API; none if unset
+    docs: bool = True  # BOXOFFICE_DOCS=off serves neither /docs nor /openapi.json
+    metrics: bool = True  # BOXOFFICE_METRICS=off serves no /metrics
     connections: Annotated[int, Meta(ge=1)] = 4_000  # BOXOFFICE_CONNECTIONS, open at a time at each worker
     connections_per_address: Annotated[int, Meta(ge=0)] = 500  # BOXOFFICE_CONNECTIONS_PER_ADDRESS, of these; 0: all
     workers: int = 2  # BOXOFFICE_WORKERS; `up` sets it to the number of cores

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextvars import ContextVar
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -21,6 +22,8 @@ from actors.process.settings import Settings
 logger = logging.getLogger("boxoffice")
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it when it is imported: set it before the start
+# The request that is being answered, in whose lines it stands; structlog looks for names with this beginning.
+REQUEST_ID: ContextVar[str] = ContextVar("structlog_request_id")
 QUIET = ("aiokafka", "alembic", "asyncio", "httpx", "httpcore", "uvicorn.error", "watchfiles")
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from actors.process.telemetry import REQUEST_ID
 from api.http.problem_messages import FIELD_MESSAGES_KO, PROBLEMS
 from api.http.security_log import note_refusal
 from engine.refusals import Code, Refusal
@@ -56,6 +57,7 @@ class ProblemDocument(BaseModel):
     detail: str
     instance: str
     code: str
+    request_id: str | None = None
     errors: list[FieldError] | None = None
 
 
@@ -153,6 +155,8 @@ def document(problem: Problem, *, language: str, instance: str) -> bytes:
         "code": problem.code,
         **problem.facts,
     }
+    if (request_id := REQUEST_ID.get(None)) is not None:
+        body["request_id"] = request_id
     if "errors" in problem.facts:
         errors = cast(list[dict[str, str]], problem.facts["errors"])
         body["errors"] = [

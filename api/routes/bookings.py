@@ -14,6 +14,7 @@ from pydantic import Field
 
 from api.http.dependencies import CurrentAccount, Customer, HouseOf
 from api.http.idempotency import TAKES_KEY
+from api.http.large_bodies import LargeBodies, takes_up_to
 from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, UuidText
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
@@ -25,7 +26,9 @@ from engine.commands import Change, ChangeBest, Extend, HoldBest, HoldSeats
 from engine.decide import MAX_PLACES_PER_BOOKING
 from persistence.bookings import bookings as rows_of
 
-router = APIRouter(tags=["bookings"])
+router = APIRouter(tags=["bookings"], route_class=LargeBodies)
+
+WISH_BYTES = 256 * 1024  # of one for ten thousand seats, which is told how many it may name
 
 SeatId = Annotated[RawText, Field(min_length=1, max_length=200)]
 SeatIds = Annotated[
@@ -160,6 +163,7 @@ def _check_only_seats(wish: Wish | Exchange) -> None:
         "overloaded",
     ),
 )
+@takes_up_to(WISH_BYTES)
 async def book(
     schedule_id: ScheduleId, wish: Annotated[Wish, WISHES], request: Request, account: Customer, house: HouseOf
 ) -> Response:

@@ -17,7 +17,7 @@ from api.http.problems import Problem, answer
 from api.http.storable import check_form, check_json
 from api.server.directory import Directory, Entry
 
-LARGE_AT_ONCE = 4  # bodies beyond `BODY_LIMIT` that a worker has at a time, one of each account; others come again
+LARGE_AT_ONCE = 4  # bodies beyond `BODY_LIMIT` at a time, of each route; one of each account
 LARGE_RETRY_AFTER_SECONDS = 2
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 JSON, FORM, ANY = "application/json", "application/x-www-form-urlencoded", ""
@@ -34,7 +34,7 @@ class Admission:
     def __init__(self, app: ASGIApp, directory: Directory) -> None:
         self._app = app
         self._directory = directory
-        self._large: set[str] = set()  # whose large bodies are here
+        self._large: set[tuple[str, str]] = set()  # whose large bodies are here, and at which route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in WITHOUT_BODY:
@@ -44,7 +44,7 @@ class Admission:
         if entry is None:  # nothing is there, which the framework says without reading anything
             await self._app(scope, receive, send)
             return
-        account_id = large = ""
+        account_id, large = "", ("", "")
         try:
             for caller in entry.callers:
                 account_id = (await caller(Request(scope))).id
@@ -54,10 +54,7 @@ class Admission:
                 return
             _check_announced(entry, scope, length)
             if (entry.body_limit if length is None else length) > BODY_LIMIT:
-                if account_id in self._large or len(self._large) >= LARGE_AT_ONCE:
-                    raise Problem("overloaded", retry_after=LARGE_RETRY_AFTER_SECONDS)
-                large = account_id
-                self._large.add(large)
+                large = self._take_place(entry, account_id)
             body = await read_body(receive, entry.body_limit)
             await _check_body(entry, scope, body)
             await self._app(scope, again(body, receive), send)
@@ -67,6 +64,14 @@ class Admission:
             await answer(problem, Request(scope))(scope, receive, send)
         finally:
             self._large.discard(large)
+
+    def _take_place(self, entry: Entry, account_id: str) -> tuple[str, str]:
+        """A place among the large bodies of a route. Raises `Problem("overloaded")`."""
+        place = (entry.route.path, account_id)
+        if place in self._large or sum(path == entry.route.path for path, _ in self._large) >= LARGE_AT_ONCE:
+            raise Problem("overloaded", retry_after=LARGE_RETRY_AFTER_SECONDS)
+        self._large.add(place)
+        return place
 
 
 def header(scope: Scope, name: bytes) -> bytes:

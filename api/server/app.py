@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -62,9 +63,10 @@ from api.routes import (
 )
 from api.server.admission import Admission
 from api.server.directory import Directory
-from api.server.door import Rescue, Watch
+from api.server.door import Rescue
 from api.server.express import Express
 from api.server.proxies import Networks, behind
+from api.server.watch import Watch
 from api.web.served import Pages
 
 DESCRIPTION = """
@@ -80,6 +82,7 @@ Sell seats: register a performance, open schedules for sale, hold seats, pay, ca
 
 Every refusal is an RFC 9457 problem with a stable `code`; `Accept-Language: ko` answers in Korean.
 """
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PASSWORD_SCHEME = "password"  # noqa: S105  # the name of the OAuth2 flow
 ROUTERS = (
     accounts,
@@ -124,9 +127,22 @@ class Application(FastAPI):
     own_routes: Sequence[APIRoute] = ()
     directory = Directory(())
     proxies: Networks = ()
+    https = False  # whether people reach it so
+    origins: Sequence[str] = ()  # of pages elsewhere that may use the API
 
     def build_middleware_stack(self) -> ASGIApp:
-        return behind(self.proxies, Watch(Pages(Express(super().build_middleware_stack(), self.own_routes))))
+        inner: ASGIApp = Pages(Express(super().build_middleware_stack(), self.own_routes))
+        if self.origins:
+            inner = CORSMiddleware(
+                inner,
+                allow_origins=self.origins,
+                allow_methods=METHODS,
+                allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"),
+                expose_headers=("ETag", "Location", "Retry-After", "X-Request-Id"),
+                max_age=3600,
+            )
+        watch = Watch(inner, personal=self.directory.personal(), https=self.https)
+        return behind(self.proxies, watch)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -143,10 +159,11 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.docs else None,
         docs_url=None,  # served by routes/system.py from this machine
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request; see door.py
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about on every request; see watch.py
         generate_unique_id_function=_operation_id,
         responses=responses("validation_failed"),
         dependencies=[Depends(check_parameters)],
@@ -160,6 +177,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_problem)
     app.own_routes = [each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
     app.proxies = settings.proxies
+    app.origins = [each.strip().rstrip("/") for each in settings.cors_origins.split(",") if each.strip()]
+    app.https = settings.public_url.startswith("https:")
     app.directory = Directory(app.own_routes)
     app.add_middleware(Admission, directory=app.directory)
     app.add_middleware(Rescue)  # the last one added is the outermost

@@ -19,8 +19,8 @@ import prometheus_client
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.http.addresses import place_of
 from api.http.corked import Corked
-from api.http.limits import place_of
 from api.http.problems import MEDIA_TYPE, Problem, document, language_of
 from api.server.proxies import Networks, address_in
 

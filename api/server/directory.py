@@ -43,6 +43,10 @@ class Directory:
         found = {method for entry in self._at(path) for method in entry.methods}
         return sorted(found | {"HEAD"} if "GET" in found else found)
 
+    def personal(self) -> set[tuple[str, str]]:
+        """The routes, as method and path, that answer only to who is logged in."""
+        return {(method, entry.route.path) for entry in self.entries if entry.callers for method in entry.methods}
+
     def _look_up(self, path: str) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.route.path_regex.match(path) is not None)
 

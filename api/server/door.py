@@ -1,16 +1,9 @@
-"""What every request passes on its way in and out, as plain ASGI: it costs microseconds and never touches a stream.
-
-Guarantees: whatever goes wrong inside is answered with a problem document, once; every answer is counted.
-"""
+"""What goes wrong inside is answered with a problem document, once."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from functools import lru_cache
 
-from prometheus_client import Counter, Histogram
 from redis.exceptions import RedisError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.requests import ClientDisconnect, Request
@@ -19,55 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actors.gateway.gateway import Unavailable
 from api.http.office import UnknownVenue
 from api.http.problems import Problem, answer
-from api.http.security_log import told_path
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
 
-SERVER_ERROR = 500
-STOPPING_RETRY_AFTER_SECONDS = 1  # another worker serves meanwhile; the one that stops is replaced within seconds
-
-REQUESTS = Counter("boxoffice_http_requests_total", "Answered requests", ("method", "route", "status"))
-SECONDS = Histogram(
-    "boxoffice_http_request_seconds",
-    "Time to the first byte of the answer",
-    ("method", "route"),
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
-)
-
 logger = logging.getLogger(__name__)
-
-
-class Watch:
-    """The outermost layer: counts what was answered, logs a line for what is our own fault, and answers who is called
-    off because the server stops. Such a request may or may not have had its effect; sent again with its
-    `Idempotency-Key` it has it once.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                _count(scope, message["status"], time.perf_counter() - started)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except asyncio.CancelledError:
-            if begun:
-                raise
-            away = Problem("overloaded", retry_after=STOPPING_RETRY_AFTER_SECONDS)
-            await answer(away, Request(scope))(scope, receive, watched)
 
 
 class Rescue:
@@ -92,20 +41,6 @@ class Rescue:
             if begun or scope["type"] != "http":
                 raise  # only the connection's end can tell the client
             await answer(problem_of_error(error), Request(scope))(scope, receive, send)
-
-
-def _count(scope: Scope, status: int, seconds: float) -> None:
-    # The route's template: a label per booking id would never stop growing.
-    requests, taken = _counters(scope["method"], getattr(scope.get("route"), "path", "none"), status)
-    requests.inc()
-    taken.observe(seconds)
-    if status >= SERVER_ERROR:
-        logger.warning("%s %s → %d after %.0f ms", scope["method"], told_path(scope), status, seconds * 1000)
-
-
-@lru_cache(maxsize=1024)  # as many as there are routes, methods and statuses; looking them up costs more than counting
-def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 
 
 def problem_of_error(error: Exception) -> Problem:

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 HEADER = b"x-forwarded-for"
+BY_PROXY = "boxoffice.by_proxy"  # in the scope of a request that one of the operator's own proxies has sent
 LONGEST_CHAIN = 32  # addresses; nobody has so many proxies
 REMEMBERED = 4096
 
@@ -36,7 +37,9 @@ class Behind:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope.get("client") is not None:
-            scope["client"] = (self.client(scope["client"][0], scope["headers"]), 0)
+            peer, headers = scope["client"][0], scope["headers"]
+            scope["client"] = (self.client(peer, headers), 0)
+            scope[BY_PROXY] = self._trusts(peer)
         await self._app(scope, receive, send)
 
     def client(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:

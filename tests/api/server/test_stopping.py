@@ -17,7 +17,7 @@ from actors.process.settings import Settings
 from actors.supervision import programs
 from api.http.corked import Protocol
 from api.server import worker
-from api.server.door import Watch
+from api.server.watch import Watch
 from tests.support.sale import problem
 
 ROOT = Path(__file__).parents[3]

@@ -1,8 +1,9 @@
 """The background process: what no customer asks for.
 
-It wakes schedules that have something to do, settles payments in doubt, carries out refunds, ends the bookings of
-cancelled schedules, takes the audit log's head out of the database, drops what is too old to be of use, and examines
-whether everything agrees. It holds no state: running none of it delays all that, running several does no harm.
+It wakes schedules that have something to do, has a process there for the next one, settles payments in doubt, carries
+out refunds, ends the bookings of cancelled schedules, takes the audit log's head out of the database, drops what is too
+old to be of use, and examines whether everything agrees. It holds no state: running none of it delays all that, running
+several does no harm.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
+from actors.background.ahead import Ahead
 from actors.background.endings import Endings
 from actors.background.retention import Retention
 from actors.background.sweeper import Sweeper
@@ -29,6 +31,7 @@ from actors.reconciliation.watch import WORKING_SHARE, Reconciling
 from persistence.database.connection import create_engine
 from persistence.database.pools import open_pool
 from persistence.journal.journal import PostgresJournal
+from persistence.journal.placement import Placement
 from persistence.providers.opening import open_providers
 from persistence.seats.redis_cache import RedisSeatCache
 
@@ -54,6 +57,7 @@ async def run(settings: Settings) -> None:
         database = create_engine(settings.database_url, pool_size=2)
         closing.push_async_callback(database.dispose)
         publishing = settings.publish and settings.kafka_bootstrap_servers is not None
+        work.create_task(Ahead(Placement(pool, settings.hosts), gateway).run(stop))
         work.create_task(Sweeper(pool, gateway, clock, publishing=publishing).run(stop))
         providers = open_providers(settings, clock.now_ms)
         for provider in providers.values():

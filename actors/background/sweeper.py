@@ -21,10 +21,10 @@ SWEEP_SECONDS = 1.0
 # An owner that is alive expires its holds within a second of their time, and publishes within a few.
 OVERDUE_MS = 2_000
 UNPUBLISHED_SECONDS = 10
-OPENS_WITHIN_SECONDS = 30  # an owner takes about two seconds to start: have it there before the crowd
-# Schedules woken per round. Each is a process that takes a second of CPU to start and stays for a while, so a restart
-# of everything does not start them all at once. Only the sweep is late: a hold past its time counts as expired anyway.
-SWEEP_LIMIT = 6
+OPENS_WITHIN_SECONDS = 30  # a process of owners may take two seconds to start: have it there before the crowd
+# Schedules woken per round. Each is read from the journal and stays in memory for a while, so a restart of everything
+# does not read them all at once. Only the sweep is late: a hold past its time counts as expired anyway.
+SWEEP_LIMIT = 50
 
 # A schedule at version 1 has only been opened: nobody needs a process for that, its first owner tells of it.
 DUE = """

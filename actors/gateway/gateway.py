@@ -1,108 +1,73 @@
 """The way from one process to every schedule's owner.
 
-Many requests travel in one call: what arrives while calls are under way is gathered and goes with the next. A request
-is answered once, with a durable success or a refusal, or it fails with `Unavailable`, and then its outcome may be
-either: sending it again with the same id is always safe. Owners that die or fall silent are found anew behind the
-caller's back, until the request's deadline.
+A request is answered once, with a durable success or a refusal, or it fails with `Unavailable`, and then its outcome
+may be either: sending it again with the same id is always safe. A schedule that is not open is opened where it belongs,
+and processes that die or fall silent are found anew, behind the caller's back, until the request's deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from collections import OrderedDict
+from typing import Generic, Protocol
 
-import msgspec
-from prometheus_client import Counter
-
-from actors.wire.messages import Inspection, Reply, decode_inspection, decode_replies, encode_requests
-from engine.commands import AnyCommand
+from actors.gateway.lane import Lane, Owner, OwnerLost, OwnerT
+from actors.gateway.requests import Impossible, Queue, Unavailable, Unencodable, Waiting, expire
+from actors.gateway.turns import Turns
+from actors.wire.messages import Inspection, Standing, decode_inspection
+from engine.commands import AnyCommand, Expire
 from engine.refusals import Refusal
-from engine.state import Answer, Done
+from engine.state import Answer
 from engine.turn import Request
-from persistence.journal.journal import UnknownSchedule
+from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 
 QUEUE_LIMIT = 5_000  # requests waiting per schedule and process; at 3,000/s that is the deadline's order of magnitude
-CALL_LIMIT = 512  # requests per call: past it a call no longer gets cheaper
-# After a call that carried several requests the next one waits for this share of the time it took: those who were just
-# answered come again and go with it. Calls and commits cost the same for one as for many, and where there are many
-# schedules, each has few at a time.
-PAUSE_SHARE, PAUSE_LIMIT_SECONDS = 0.25, 0.02
-# Behind a call that takes longer than this another one may leave, so that a commit that hangs holds up no refusal.
-PATIENCE_SECONDS, CALLS_IN_FLIGHT = 0.1, 2
+WAITING_LIMIT = 20_000  # requests waiting for all schedules together
+QUEUES_LIMIT = 10_000  # schedules remembered
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
-LANES_LIMIT = 10_000  # schedules remembered as existing
-
-CALLS = Counter("boxoffice_gateway_calls_total", "Calls to owners of schedules")
-CARRIED = Counter("boxoffice_gateway_requests_total", "Requests those calls have carried, repeats included")
+STARTS_AT_ONCE = 2  # processes of owners being looked for, and perhaps started: each takes two seconds of a core
+PATIENCE_SHARE = 0.5  # of a request's deadline: a schedule that cannot be opened by then is not waited for
+FULL_SECONDS = 5  # when to come again to a process whose memory is full: schedules leave it as their buyers do
+EXPIRY_SECONDS = 0.25  # how late a request past its deadline may be told
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Gateway", "Owner", "OwnerLost", "Owners", "Unavailable", "UnknownSchedule"]
-
-
-class Unavailable(Exception):
-    """The schedule cannot answer now. Nothing is known of the request; it may be sent again with the same id."""
-
-    def __init__(self, reason: str, retry_after_seconds: int = 1) -> None:
-        super().__init__(reason)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class OwnerLost(Exception):
-    """The owner's process is gone or cannot be reached: find it anew and ask again."""
-
-
-class Owner(Protocol):
-    """One schedule's owner, somewhere. Every method may raise `OwnerLost`, or stay silent."""
-
-    async def submit(self, data: bytes) -> bytes: ...
-
-    async def inspect(self) -> bytes: ...
-
-    def close(self) -> None:
-        """Lets go of what reaches it; calls under way go on."""
-
-
-OwnerT = TypeVar("OwnerT", bound=Owner)
+__all__ = [
+    "Gateway",
+    "Impossible",
+    "Owner",
+    "OwnerLost",
+    "OwnerT",
+    "Owners",
+    "Places",
+    "Unavailable",
+    "Unencodable",
+    "UnknownSchedule",
+]
 
 
 class Owners(Protocol[OwnerT]):
-    """Where owners come from."""
+    """Where processes of owners come from."""
 
-    async def find(self, schedule_id: str) -> OwnerT:
-        """The schedule's owner, brought up if need be. Raises `OwnerLost`."""
+    async def find(self, name: str) -> OwnerT:
+        """The process of this name, brought up if need be. Raises `OwnerLost`."""
 
-    async def current(self, schedule_id: str) -> OwnerT | None:
-        """The schedule's owner if there is one; brings none up."""
+    async def current(self, name: str) -> OwnerT | None:
+        """The process of this name if there is one; brings none up."""
 
-    async def replace(self, schedule_id: str, owner: OwnerT) -> None:
-        """Does away with an owner that has fallen silent, or no longer tells the truth."""
+    async def replace(self, name: str, owner: OwnerT) -> None:
+        """Does away with a process that has fallen silent."""
 
 
-class _Waiting:
-    """One request on its way."""
+class Places(Protocol):
+    """Which process each schedule belongs to (`persistence/journal/placement.py`)."""
 
-    __slots__ = ("answer", "deadline", "request", "sent")
+    async def host_of(self, schedule_id: str) -> str:
+        """Its process's name; it is given one if it has none. Raises `UnknownSchedule`, `JournalUnavailable`."""
 
-    def __init__(self, request: Request, deadline: float) -> None:
-        self.request = request
-        self.deadline = deadline  # on the loop's clock
-        self.sent = False
-        self.answer: asyncio.Future[Answer | Refusal] = asyncio.get_running_loop().create_future()
-
-    def taken(self) -> Request:
-        """The request, to be sent now. Sent once already, it says so: the repeat is the gateway's own doing."""
-        if not self.sent:
-            self.sent = True
-            return self.request
-        return msgspec.structs.replace(self.request, again=True)
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+    async def known(self, schedule_id: str) -> str | None:
+        """Its process's name, if it has one. Raises `JournalUnavailable`."""
 
 
 class Gateway(Generic[OwnerT]):
@@ -111,212 +76,226 @@ class Gateway(Generic[OwnerT]):
     def __init__(
         self,
         owners: Owners[OwnerT],
-        exists: Callable[[str], Awaitable[bool]],
+        places: Places,
         *,
         call_timeout_seconds: float = 3.0,
         deadline_seconds: float = 15.0,
     ) -> None:
         self._owners = owners
-        self._exists = exists
+        self._places = places
         self._call_timeout = call_timeout_seconds
         self._deadline = deadline_seconds
-        self._lanes: OrderedDict[str, _Lane[OwnerT]] = OrderedDict()
-        self.calls = 0  # made so far
+        self._queues: OrderedDict[str, Queue] = OrderedDict()
+        self._lanes: dict[str, Lane[OwnerT]] = {}
+        self._former: list[Lane[OwnerT]] = []  # lost, some with calls that have not come back
+        self._turns: dict[str, Turns] = {}
+        self._finding: dict[str, asyncio.Task[Lane[OwnerT]]] = {}
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._waiting = 0
+        self._watch: asyncio.TimerHandle | None = None
+        self._closed = False
 
+    @property
+    def calls(self) -> int:
+        """Made so far to carry requests."""
+        return sum(lane.calls for lane in (*self._lanes.values(), *self._former))
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
     async def send(
         self, schedule_id: str, command: AnyCommand, *, request_id: str, fingerprint: str = ""
     ) -> Answer | Refusal:
-        """One request, answered durable or refused. Raises `UnknownSchedule` or `Unavailable`."""
-        lane = await self._lane(schedule_id)
-        return await lane.send(Request(request_id, command, fingerprint))
+        """One request, answered durable or refused.
+
+        Raises `UnknownSchedule` or `Unavailable`; `Unencodable` or `Impossible` where the request itself is at fault.
+        """
+        queue = self._queue(schedule_id)
+        if len(queue) >= QUEUE_LIMIT or self._waiting >= WAITING_LIMIT or self._closed:
+            raise Unavailable("too many requests are waiting", retry_after_seconds=2)
+        waiting = Waiting(Request(request_id, command, fingerprint), self._now() + self._deadline)
+        queue.waiting.append(waiting)
+        if queue.way is not None:
+            queue.way.arrange(queue)
+        else:
+            self._reopen(queue)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire)
+        self._waiting += 1
+        try:
+            return await waiting.answer
+        finally:
+            self._waiting -= 1
+
+    def is_open(self, schedule_id: str) -> bool:
+        """Whether the schedule is known here to be open, so that nothing has to be opened for it."""
+        queue = self._queues.get(schedule_id)
+        return queue is not None and queue.way is not None
 
     async def inspect(self, schedule_id: str) -> Inspection:
-        """What the schedule's owner holds in memory. Raises `UnknownSchedule` or `Unavailable`."""
-        lane = await self._lane(schedule_id)
-        try:
-            async with asyncio.timeout(self._deadline):
-                owner = await lane.owner()
-                try:
-                    return decode_inspection(await owner.inspect())
-                except OwnerLost:
-                    lane.forget(owner)
-                    return decode_inspection(await (await lane.owner()).inspect())
-        except (TimeoutError, OwnerLost) as error:
-            raise Unavailable("the schedule's owner does not answer") from error
+        """What the schedule's owner holds in memory, once it has done what is due. Raises like `send`."""
+        for _ in range(2):  # it may leave between being opened and being looked into
+            await self.send(schedule_id, Expire(), request_id="")
+            inspection = await self.peek(schedule_id)
+            if inspection is not None:
+                return inspection
+        raise Unavailable("the schedule's owner does not answer")
 
     async def peek(self, schedule_id: str) -> Inspection | None:
         """What the schedule's owner holds in memory, if there is one. Raises `Unavailable` if it does not answer."""
         try:
             async with asyncio.timeout(self._call_timeout):
-                owner = await self._owners.current(schedule_id)
-                return None if owner is None else decode_inspection(await owner.inspect())
+                owner = await self._current(schedule_id)
+                found = None if owner is None else await owner.inspect(schedule_id)
         except OwnerLost:
             return None
         except TimeoutError as error:
             raise Unavailable("the schedule's owner does not answer") from error
+        return None if found is None else decode_inspection(found)
 
     async def retire(self, schedule_id: str) -> None:
         """Ends the schedule's owner, if there is one; whoever asks next gets a new one, fresh from the journal."""
-        owner = await self._owners.current(schedule_id)
-        if owner is not None:
-            await self._owners.replace(schedule_id, owner)
-        lane = self._lanes.get(schedule_id)
-        if lane is not None:
-            lane.forget()  # its last moments could otherwise still answer the next call
+        name = await self._places.known(schedule_id)
+        owner = None if name is None else await self._owners.current(name)
+        if name is None or owner is None:
+            return
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                await owner.retire(schedule_id)
+        except TimeoutError:
+            await self._owners.replace(name, owner)
+        except OwnerLost:
+            return  # with all that it held in memory
+
+    async def prepare(self, name: str) -> None:
+        """Has the process of this name there, for schedules to come. Raises `OwnerLost`."""
+        async with self._starts:
+            (await self._owners.find(name)).close()
 
     async def close(self) -> None:
         """Fails what is waiting, and stops."""
-        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+        tasks = [queue.opening for queue in self._queues.values() if queue.opening is not None]
+        for task in (*tasks, *self._finding.values()):
+            task.cancel()
+        await asyncio.gather(*tasks, *self._finding.values(), return_exceptions=True)
+        await asyncio.gather(*(lane.close() for lane in (*self._lanes.values(), *self._former)))
+        for queue in self._queues.values():
+            queue.fail(Unavailable("the server is stopping"))
 
-    async def _lane(self, schedule_id: str) -> _Lane[OwnerT]:
-        lane = self._lanes.get(schedule_id)
-        if lane is None:
-            # A process costs memory and half a second: never one for an id that means nothing.
-            if not await self._exists(schedule_id):
-                raise UnknownSchedule(schedule_id)
-            lane = self._lanes.setdefault(schedule_id, _Lane(self, schedule_id))
-            if len(self._lanes) > LANES_LIMIT:
-                self._drop_idle_lane()
+    # --- schedules ----------------------------------------------------------------------------------------------------
+    def _queue(self, schedule_id: str) -> Queue:
+        queue = self._queues.get(schedule_id)
+        if queue is None:
+            queue = self._queues[schedule_id] = Queue(schedule_id)
+            if len(self._queues) > QUEUES_LIMIT:
+                self._drop_idle_queue()
+        return queue
+
+    def _drop_idle_queue(self) -> None:
+        idle = next((queue for queue in self._queues.values() if queue.idle), None)
+        if idle is not None:
+            del self._queues[idle.schedule_id]
+            for lane in self._lanes.values():
+                lane.let_go(idle)
+
+    def _reopen(self, queue: Queue) -> None:
+        """Has the schedule opened where it belongs, if anybody waits for it."""
+        if queue.waiting and queue.opening is None and not self._closed:
+            queue.opening = asyncio.create_task(self._open(queue))
+
+    async def _open(self, queue: Queue) -> None:
+        """Tries until the schedule is open, or nobody waits for it any more."""
+        try:
+            while queue.wanted():
+                if await self._tried_to_open(queue):
+                    return
+        except (UnknownSchedule, Unavailable) as error:
+            queue.fail(error)
+        except Exception as error:  # whatever it is: nobody is left waiting for it
+            logger.exception("schedule %s cannot be opened", queue.schedule_id)
+            queue.fail(error)
+        finally:
+            queue.opening = None
+            if queue.way is None and queue.idle and self._queues.get(queue.schedule_id) is queue:
+                del self._queues[queue.schedule_id]  # such as an id that means nothing
+
+    async def _tried_to_open(self, queue: Queue) -> bool:
+        lane: Lane[OwnerT] | None = None
+        try:
+            if queue.host is None:
+                queue.host = await self._places.host_of(queue.schedule_id)
+            lane = await self._lane(queue.host)
+            turns = self._turns.setdefault(queue.host, Turns(PATIENCE_SHARE * self._deadline))
+            async with turns.turn(queue):
+                standing = await lane.open(queue.schedule_id)
+        except OwnerLost as error:
+            logger.info("schedule %s has lost its owner: %s", queue.schedule_id, error)
+            if lane is not None:
+                lane.lose()
+            standing = Standing.CLOSED
+        except JournalUnavailable as error:
+            logger.warning("schedule %s is not found: %s", queue.schedule_id, error)
+            standing = Standing.CLOSED
+        if standing is None and lane is not None and not lane.lost:
+            queue.opening = None
+            lane.take_in(queue)
+            return True
+        if standing is Standing.UNKNOWN:
+            raise UnknownSchedule(queue.schedule_id)
+        if standing is Standing.FULL:
+            raise Unavailable("there is no memory for another schedule", retry_after_seconds=FULL_SECONDS)
+        if standing is Standing.ELSEWHERE:
+            queue.host = None
+        await asyncio.sleep(FIND_PAUSE_SECONDS)
+        return False
+
+    def _expire(self) -> None:
+        """Tells whoever is past its deadline, as long as anybody waits."""
+        now = self._now()
+        for queue in self._queues.values():
+            if queue.waiting:
+                expire(queue.waiting, now)
+        for lane in self._lanes.values():
+            lane.expire(now)
+        again = self._waiting and not self._closed
+        self._watch = asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire) if again else None
+
+    # --- processes ----------------------------------------------------------------------------------------------------
+    async def _current(self, schedule_id: str) -> OwnerT | None:
+        name = await self._places.known(schedule_id)
+        return None if name is None else await self._owners.current(name)
+
+    async def _lane(self, name: str) -> Lane[OwnerT]:
+        """The way to the process of this name, found once for all that miss it. Raises `OwnerLost`."""
+        lane = self._lanes.get(name)
+        if lane is not None and not lane.lost:
+            return lane
+        finding = self._finding.get(name)
+        if finding is None:
+            finding = self._finding[name] = asyncio.create_task(self._find(name))
+            finding.add_done_callback(lambda done: self._found(name, done))
+        return await asyncio.shield(finding)
+
+    async def _find(self, name: str) -> Lane[OwnerT]:
+        async with self._starts:
+            owner = await self._owners.find(name)
+        if name in self._lanes:
+            self._former.append(self._lanes[name])
+        lane = self._lanes[name] = Lane(
+            name,
+            owner,
+            call_timeout_seconds=self._call_timeout,
+            reopen=self._reopen,
+            replace=self._owners.replace,
+        )
         return lane
 
-    def _drop_idle_lane(self) -> None:
-        idle = next((key for key, lane in self._lanes.items() if lane.idle), None)
-        if idle is not None:
-            self._lanes.pop(idle).forget()
+    def _found(self, name: str, done: asyncio.Task[Lane[OwnerT]]) -> None:
+        del self._finding[name]
+        if not done.cancelled():
+            done.exception()  # whoever waited for it has heard of it
 
-
-class _Lane(Generic[OwnerT]):
-    """The queue to one schedule."""
-
-    def __init__(self, gateway: Gateway[OwnerT], schedule_id: str) -> None:
-        self._gateway = gateway
-        self._id = schedule_id
-        self._queue: deque[_Waiting] = deque()
-        self._calls: set[asyncio.Task[None]] = set()  # under way
-        self._timer: asyncio.TimerHandle | None = None
-        # On the loop's clock: when the newest call has left, and when the next one may.
-        self._left = self._not_before = 0.0
-        self._owner: OwnerT | None = None
-        self._finding: asyncio.Lock = asyncio.Lock()
-
-    @property
-    def idle(self) -> bool:
-        return not self._queue and not self._calls
-
-    async def send(self, request: Request) -> Answer | Refusal:
-        if len(self._queue) >= QUEUE_LIMIT:
-            raise Unavailable("too many requests are waiting for this schedule", retry_after_seconds=2)
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(request, loop.time() + self._gateway._deadline)
-        self._queue.append(waiting)
-        self._arrange()
-        return await waiting.answer
-
-    def _arrange(self) -> None:
-        """Sees to it that what is queued goes with the next call."""
-        if self._queue and self._timer is None and len(self._calls) < CALLS_IN_FLIGHT:
-            # At the earliest at the end of this turn of the loop: it gathers what arrived in the same instant.
-            at = self._left + PATIENCE_SECONDS if self._calls else self._not_before
-            self._timer = asyncio.get_running_loop().call_at(at, self._leave)
-
-    def _leave(self) -> None:
-        self._timer = None
-        batch = [self._queue.popleft() for _ in range(min(CALL_LIMIT, len(self._queue)))]
-        left = self._left = asyncio.get_running_loop().time()
-        call = asyncio.create_task(self._deliver(batch))
-        self._calls.add(call)
-        call.add_done_callback(lambda call: self._returned(call, len(batch), left))
-
-    def _returned(self, call: asyncio.Task[None], carried: int, left: float) -> None:
-        self._calls.discard(call)
-        if self._timer is not None:  # it may have waited for this
-            self._timer.cancel()
-            self._timer = None
-        if call.cancelled():
-            return
-        if (error := call.exception()) is not None:
-            logger.error("a call to schedule %s failed", self._id, exc_info=error)
-        now = asyncio.get_running_loop().time()
-        if carried > 1:
-            self._not_before = now + min(PAUSE_SHARE * (now - left), PAUSE_LIMIT_SECONDS)
-        self._arrange()
-
-    async def _deliver(self, batch: list[_Waiting]) -> None:
-        """Asks until every request of the batch is answered or past its deadline."""
-        try:
-            while batch := self._in_time(batch):
-                try:
-                    replies = await self._ask(batch)
-                except OwnerLost as error:
-                    logger.info("schedule %s has lost its owner: %s", self._id, error)
-                    await asyncio.sleep(FIND_PAUSE_SECONDS)
-                    continue
-                batch = [waiting for waiting, reply in zip(batch, replies, strict=True) if not _settle(waiting, reply)]
-        except BaseException as error:  # raised again: whatever ends the call, nobody is left waiting for it
-            for waiting in batch:
-                waiting.fail(Unavailable(f"the call ended: {type(error).__name__}"))
-            raise
-
-    async def _ask(self, batch: list[_Waiting]) -> list[Reply]:
-        try:
-            async with asyncio.timeout_at(max(waiting.deadline for waiting in batch)):
-                owner = await self.owner()
-        except TimeoutError as error:
-            raise OwnerLost("not found in time") from error
-        data = encode_requests([waiting.taken() for waiting in batch])
-        self._gateway.calls += 1
-        CALLS.inc()
-        CARRIED.inc(len(batch))
-        try:
-            async with asyncio.timeout(self._gateway._call_timeout):
-                return decode_replies(await owner.submit(data))
-        except TimeoutError as error:
-            # A live owner always answers well within this time, so this one is paused, cut off or stuck.
-            logger.warning("schedule %s: its owner is silent and is replaced", self._id)
-            self.forget(owner)
-            await self._gateway._owners.replace(self._id, owner)
-            raise OwnerLost("silent") from error
-        except OwnerLost:
-            self.forget(owner)
-            raise
-
-    def _in_time(self, batch: list[_Waiting]) -> list[_Waiting]:
-        now = asyncio.get_running_loop().time()
-        for waiting in batch:
-            if waiting.deadline <= now:
-                waiting.fail(Unavailable("the schedule did not answer in time"))
-        return [waiting for waiting in batch if not waiting.answer.done()]
-
-    async def owner(self) -> OwnerT:
-        """The schedule's owner, found once for all calls that miss it."""
-        async with self._finding:
-            if self._owner is None:
-                self._owner = await self._gateway._owners.find(self._id)
-            return self._owner
-
-    def forget(self, owner: OwnerT | None = None) -> None:
-        """Looks for another owner next time, unless somebody has found one already; without argument, in any case."""
-        owner = owner or self._owner
-        if owner is not None:
-            owner.close()
-        if self._owner is owner:
-            self._owner = None
-
-    async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for call in list(self._calls):
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
-        self.forget()
-        while self._queue:
-            self._queue.popleft().fail(Unavailable("the server is stopping"))
-
-
-def _settle(waiting: _Waiting, reply: Reply) -> bool:
-    """Hands a reply over; False if there is none yet."""
-    if reply is None:
-        return False
-    if not waiting.answer.done():
-        waiting.answer.set_result(Done(reply) if isinstance(reply, int) else reply)
-    return True
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,11 +1,11 @@
-"""The only file that knows Ray: how a schedule's owner (`actors/owner/host.py`) becomes a process, and how it is found,
+"""The only file that knows Ray: how a process of owners (`actors/owner/process.py`) comes to be, and how it is found,
 asked and replaced.
 
-One detached, named actor per schedule. Ray does not restart it: whoever misses it creates it anew under the same
-name, which is quicker and the same path for every way of going (see docs/adr/0001). Two may be alive for a while,
-when a silent one was replaced and wakes: the journal's fence lets only the newest write.
+One detached, named actor per process. Ray does not restart it: whoever misses it creates it anew under the same name,
+which is quicker and the same path for every way of going (see docs/adr/0001). Two may be alive for a while, when a
+silent one was replaced and wakes: the journal's fence lets only the newest owner of each schedule write.
 
-Ray says where an owner is; requests then go to it directly, over a socket, and only from another machine as calls of
+Ray says where a process is; requests then go to it directly, over a socket, and only from another machine as calls of
 the actor (see docs/adr/0009).
 """
 
@@ -23,14 +23,16 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.gateway.gateway import Gateway, OwnerLost
-from actors.owner.host import OwnerProcess
+from actors.owner.process import OwnerProcess
 from actors.process.settings import Settings
 from actors.wire.channel import Channel
 from persistence.database.pools import open_pool
+from persistence.journal.placement import Placement
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "boxoffice"
+PLACING, PLACING_SECONDS = 1, 5.0  # connections that look places up, and how long that may take
 START_SECONDS = 30.0  # a new process on a busy machine; measured 1.2–2 s on an idle one
 
 
@@ -52,7 +54,7 @@ def connect(settings: Settings) -> None:
 
 
 class RayOwner:
-    """A handle on one owner's process. Every failure to get an answer is `OwnerLost`.
+    """A handle on one process of owners. Every failure to get an answer is `OwnerLost`.
 
     `socket` is where it is called on its own machine.
     """
@@ -72,9 +74,12 @@ class RayOwner:
         answer: bytes = await _answer(self.handle.submit.remote(data))
         return answer
 
-    async def inspect(self) -> bytes:
-        answer: bytes = await _answer(self.handle.inspect.remote())
+    async def inspect(self, schedule_id: str) -> bytes | None:
+        answer: bytes | None = await _answer(self.handle.inspect.remote(schedule_id))
         return answer
+
+    async def retire(self, schedule_id: str) -> None:
+        await _answer(self.handle.retire.remote(schedule_id))
 
     def close(self) -> None:
         if self._channel is not None:
@@ -91,59 +96,55 @@ async def _answer(reference: Any) -> Any:
 
 
 class RayOwners:
-    """Finds, creates and replaces owners."""
+    """Finds, creates and replaces processes of owners."""
 
     def __init__(self, settings: Settings) -> None:
-        # An owner's process has another working directory.
+        # Such a process has another working directory.
         self._settings = msgspec.json.encode(msgspec.structs.replace(settings, data_dir=str(settings.data_path)))
         self._actor_class = ray.remote(OwnerProcess)  # once: each one made is pickled and sent to the cluster
 
-    async def find(self, schedule_id: str) -> RayOwner:
-        """The schedule's owner, created if there is none, alive a moment ago. Raises `OwnerLost`."""
-        handle = await asyncio.to_thread(self._get_or_create, schedule_id)
+    async def find(self, name: str) -> RayOwner:
+        """The process of this name, created if there is none, alive a moment ago. Raises `OwnerLost`."""
+        handle = await asyncio.to_thread(self._get_or_create, name)
         try:
             socket = await asyncio.wait_for(_answer(handle.start.remote()), START_SECONDS)
         except TimeoutError as error:
-            await self.replace(schedule_id, RayOwner(handle))
+            await self.replace(name, RayOwner(handle))
             raise OwnerLost("did not start") from error
         return RayOwner(handle, Path(socket))
 
-    async def current(self, schedule_id: str) -> RayOwner | None:
-        """The schedule's owner if its process is there."""
+    async def current(self, name: str) -> RayOwner | None:
+        """The process of this name if it is there."""
         try:
-            return RayOwner(await asyncio.to_thread(ray.get_actor, _name(schedule_id), namespace=NAMESPACE))
+            return RayOwner(await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE))
         except (RayError, ValueError):
             return None
 
-    async def replace(self, schedule_id: str, owner: RayOwner) -> None:
-        """Kills an owner, unless somebody else has replaced it already."""
-        await asyncio.to_thread(self._kill_if_current, schedule_id, owner.handle)
+    async def replace(self, name: str, owner: RayOwner) -> None:
+        """Kills a process, unless somebody else has replaced it already."""
+        await asyncio.to_thread(self._kill_if_current, name, owner.handle)
 
-    def _get_or_create(self, schedule_id: str) -> Any:
+    def _get_or_create(self, name: str) -> Any:
         try:
             return self._actor_class.options(
-                name=_name(schedule_id),
+                name=name,
                 get_if_exists=True,
                 lifetime="detached",
-                num_cpus=0,  # owners share the cores; the number of schedules is bounded by memory
+                num_cpus=0,  # they share the cores; their number is bounded by `BOXOFFICE_OWNER_PROCESSES`
                 max_restarts=0,
                 max_task_retries=0,
                 max_concurrency=1000,
                 enable_task_events=False,
-            ).remote(schedule_id, self._settings)
+            ).remote(name, self._settings)
         except (RayError, ValueError) as error:  # ValueError: the name went away between look-up and use
             raise OwnerLost(str(error)) from error
 
-    def _kill_if_current(self, schedule_id: str, handle: Any) -> None:
+    def _kill_if_current(self, name: str, handle: Any) -> None:
         try:
-            if ray.get_actor(_name(schedule_id), namespace=NAMESPACE) == handle:
+            if ray.get_actor(name, namespace=NAMESPACE) == handle:
                 ray.kill(handle, no_restart=True)
         except (RayError, ValueError):
             return  # gone already
-
-
-def _name(schedule_id: str) -> str:
-    return f"schedule-{schedule_id}"
 
 
 @asynccontextmanager
@@ -151,15 +152,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[RayOwner]]:
     """The way to every schedule, for an API worker or a background process."""
     assert settings.database_url is not None
     await asyncio.to_thread(connect, settings)
-    async with open_pool(settings.database_url, 2) as pool:
-
-        async def exists(schedule_id: str) -> bool:
-            query = "SELECT true FROM schedule_heads WHERE schedule_id = $1"
-            return bool(await pool.fetchval(query, schedule_id))
-
+    async with open_pool(settings.database_url, PLACING, command_timeout=PLACING_SECONDS) as pool:
         gateway = Gateway(
             RayOwners(settings),
-            exists,
+            Placement(pool, settings.hosts),
             call_timeout_seconds=settings.call_timeout_seconds,
             deadline_seconds=settings.deadline_seconds,
         )

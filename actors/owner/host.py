@@ -1,131 +1,220 @@
-"""The process of a schedule's owner: builds the plain `Schedule`, translates bytes, and ends when it has left.
+"""The schedules of one process: each a `Schedule` with its own turns, state, epoch and fence, opened when it is asked
+for and closed when it has left.
 
-It knows no Ray, which makes an actor of it (`actors/gateway/ray_owners.py`). Nothing here survives a crash, and nothing
-needs to.
+Guarantee: what one schedule goes through is nobody else's. One that is deposed, cannot be opened, is slow to commit or
+ends by a mistake leaves the others as they are; requests of the same call are answered without it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-import asyncpg
-import msgspec
+from actors.owner.schedule import ANSWER_SECONDS, Schedule
+from actors.wire.messages import Answered, Fault, Standing, decode_call, encode_answer, encode_inspection
+from engine.turn import Request
+from persistence.database.ending_tasks import end
+from persistence.journal.journal import Elsewhere, JournalUnavailable, UnknownSchedule
 
-from actors.owner.schedule import Schedule
-from actors.owner.seat_board import Readers
-from actors.process import garbage
-from actors.process.clock import SystemClock
-from actors.process.settings import Settings
-from actors.wire import channel
-from actors.wire.messages import decode_requests, encode_inspection, encode_replies
-from persistence.database.pools import open_pool
-from persistence.embedded.instance import run_directory
-from persistence.events.log import KafkaEventLog
-from persistence.journal.journal import PostgresJournal, UnknownSchedule
-from persistence.seats.cache import SeatDelta, SeatView
+OPENED_AT_ONCE = 4  # schedules being opened: reading a history is work, and those on sale have work, too
+OPENING_SECONDS = 2.0  # after which one that is being opened is not counted any more
+# How long a call waits for schedules that are not answered yet, once all the others are: a commit takes a tenth of it.
+STRAGGLER_SECONDS = 0.25
+TIDY_SECONDS = 60.0  # between two looks for places that nothing is left of
+MIB = 2**20
+BYTES_PER_PLACE = 700  # of a seating plan, which all schedules of a house share
 
 logger = logging.getLogger(__name__)
 
 
-class RedisLater:
-    """The seat cache, for an owner: connected at its first use.
-
-    The client takes a third of a second to import, for which a sale without its owner should not have to wait.
-    """
-
-    def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
-        self._cache: Readers | None = None
-
-    async def publish(self, view: SeatView, delta: SeatDelta) -> None:
-        if self._cache is None:
-            self._cache = await asyncio.to_thread(self._open)
-        await self._cache.publish(view, delta)
-
-    def _open(self) -> Readers:
-        from persistence.seats.redis_cache import RedisSeatCache
-
-        return RedisSeatCache(self._url)
+class NoRoom(Exception):
+    """The process has as many schedules in memory as it may, and needs all of them."""
 
 
-class OwnerProcess:
-    """The body of the Ray actor: builds the plain `Schedule`, translates bytes, and ends the process when it has left.
+class Places(Protocol):
+    """The head rows that say which schedules live here."""
 
-    Nothing here survives a crash, and nothing needs to.
-    """
+    async def placed(self) -> dict[str, int]:
+        """Those with a place here, and their epochs. Raises `JournalUnavailable`."""
 
-    def __init__(self, schedule_id: str, settings: bytes) -> None:
-        self._id = schedule_id
-        self._settings = msgspec.json.decode(settings, type=Settings)
-        self._running: asyncio.Task[None] | None = None
-        self._schedule: Schedule | None = None
-        self._socket: Path | None = None
-        self._starting = asyncio.Lock()  # several processes look for an owner at once when a sale begins
+    async def vacate(self, epochs: dict[str, int]) -> None:
+        """Gives places up, each if nobody has claimed the schedule since. Raises `JournalUnavailable`."""
 
-    async def start(self) -> str:
-        """Begins to activate; answers at once, as a sign of life, with the path of the socket it is called on."""
-        async with self._starting:
-            if self._socket is None:
-                self._socket = await self._begin()
-            return str(self._socket)
 
-    async def _begin(self) -> Path:
-        settings = self._settings
-        assert settings.database_url is not None
-        assert settings.redis_url is not None
-        directory = run_directory(settings.data_path) / "owners"
-        directory.mkdir(mode=0o700, exist_ok=True)  # for nobody else, even where others may pass through its parent
-        # A name that occurs nowhere else: on another machine it finds nobody rather than somebody else.
-        socket = directory / secrets.token_hex(8)
-        self._server = await channel.serve(socket, self.submit)  # nobody knows of it yet
-        # One connection for the group commit, one for what goes on beside it (snapshots, watermark, catching up).
-        pool = open_pool(settings.database_url, 3, command_timeout=30)
-        log = KafkaEventLog(settings.kafka) if settings.publish and settings.kafka else None
-        self._schedule = Schedule(
-            self._id,
-            journal=PostgresJournal(pool),
-            cache=RedisLater(settings.redis_url),
-            log=log,
-            clock=SystemClock(),
-            idle_seconds=settings.actor_idle_seconds,
-        )
-        self._running = asyncio.create_task(self._run(pool))
-        return socket
+class _Open:
+    """A schedule that is open here, or being opened."""
 
-    async def _run(self, pool: asyncpg.Pool[Any]) -> None:
-        """The owner's life; the process ends with it, whichever way."""
-        assert self._schedule is not None
-        try:
-            await pool
-            await self._schedule.activate()
-            await asyncio.to_thread(self._configure_logging)
-            garbage.spare_what_is_here()
-            await self._schedule.left.wait()
-        except UnknownSchedule:
-            logger.warning("there is no schedule %s", self._id)
-        except Exception:  # whatever it is: the process ends with it, and the log must say why
-            logger.exception("the owner of schedule %s fails", self._id)
-        finally:
-            if self._socket is not None:
-                self._socket.unlink(missing_ok=True)
-            logging.shutdown()
-            os._exit(0)  # what counts is in the journal, and callers look for the next owner
+    __slots__ = ("life", "opened", "schedule")
 
-    def _configure_logging(self) -> None:
-        # A third of a second to import, which nobody should have to wait for while a sale is without its owner.
-        from actors.process import telemetry
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.opened.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
+        self.life: asyncio.Task[None]
 
-        telemetry.configure(self._settings, "schedule", schedule_id=self._id)
 
+class Host:
+    """Opens schedules with `start`, and answers calls to them. `memory_mb` is what they may take together."""
+
+    def __init__(
+        self, start: Callable[[str], Schedule], places: Places | None = None, *, memory_mb: int = 1024
+    ) -> None:
+        self._start = start
+        self._places = places
+        self._memory = memory_mb * MIB
+        self._open: dict[str, _Open] = {}
+        self._opening = asyncio.Semaphore(OPENED_AT_ONCE)
+        self.first_opened = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    # --- calls --------------------------------------------------------------------------------------------------------
     async def submit(self, data: bytes) -> bytes:
-        assert self._schedule is not None, "start comes first"
-        return encode_replies(await self._schedule.submit(decode_requests(data)))
+        """A call: the requests of several schedules, each schedule answered for itself."""
+        call = decode_call(data)
+        if len(call) == 1:
+            return encode_answer([await self._serve(*call[0])])
+        parts = [asyncio.create_task(self._serve(*each)) for each in call]
+        try:
+            waiting: set[asyncio.Task[Answered]] = set(parts)
+            _, waiting = await asyncio.wait(waiting, timeout=STRAGGLER_SECONDS)
+            if len(waiting) == len(parts):
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for part in parts:
+                part.cancel()  # does nothing to one that is done
+        return encode_answer(
+            [
+                [None] * len(requests) if part in waiting else part.result()
+                for part, (_, requests) in zip(parts, call, strict=True)
+            ]
+        )
 
-    async def inspect(self) -> bytes:
-        assert self._schedule is not None, "start comes first"
-        return encode_inspection(await self._schedule.inspect())
+    async def _serve(self, schedule_id: str, requests: Sequence[Request | Fault]) -> Answered:
+        try:
+            return await (self._answered(schedule_id, requests) if requests else self._opened(schedule_id))
+        except Exception:  # whatever it is, it is this schedule's own
+            logger.exception("a call to schedule %s failed", schedule_id)
+            return Standing.CLOSED
+
+    async def _answered(self, schedule_id: str, requests: Sequence[Request | Fault]) -> Answered:
+        found = self._open.get(schedule_id)
+        if found is None or not found.schedule.ready:
+            return Standing.CLOSED
+        sound = [each for each in requests if not isinstance(each, Fault)]
+        replies = await found.schedule.submit(sound)
+        if len(sound) == len(requests):
+            return replies
+        answers = iter(replies)
+        return [each if isinstance(each, Fault) else next(answers) for each in requests]
+
+    async def inspect(self, schedule_id: str) -> bytes | None:
+        """What is in a schedule's memory; None if it is not open here."""
+        found = self._open.get(schedule_id)
+        if found is None or not found.opened.done() or found.opened.exception():
+            return None
+        return encode_inspection(await found.schedule.inspect())
+
+    async def retire(self, schedule_id: str) -> None:
+        """Closes a schedule without finishing anything: who asks for it next has it read from the journal."""
+        found = self._open.get(schedule_id)
+        if found is not None:
+            found.life.cancel()
+            await asyncio.wait([found.life])
+
+    async def close(self) -> None:
+        """Closes all."""
+        await end([each.life for each in self._open.values()])
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+    async def _opened(self, schedule_id: str) -> Answered:
+        """Waits until the schedule is open, and not for long."""
+        found = self._open.get(schedule_id)
+        if found is None:
+            found = self._open[schedule_id] = _Open(self._start(schedule_id))
+            found.life = asyncio.create_task(self._live(schedule_id, found))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await asyncio.shield(found.opened)
+                await found.schedule.until_ready()
+        except TimeoutError:
+            return Standing.CLOSED
+        except Elsewhere:
+            return Standing.ELSEWHERE
+        except UnknownSchedule:
+            return Standing.UNKNOWN
+        except NoRoom:
+            return Standing.FULL
+        return []
+
+    async def _live(self, schedule_id: str, entry: _Open) -> None:
+        """One schedule, from being opened until it has left."""
+        schedule = entry.schedule
+        try:
+            await self._bring_up(schedule)
+            entry.opened.set_result(None)
+            self.first_opened.set()
+            await schedule.left.wait()
+        except (UnknownSchedule, Elsewhere, NoRoom) as error:
+            entry.opened.set_exception(error)
+        except Exception as error:  # whatever it is, it is this schedule's own
+            logger.exception("schedule %s cannot be opened", schedule_id)
+            entry.opened.set_exception(error)
+        finally:
+            if not entry.opened.done():
+                entry.opened.cancel()
+            self._open.pop(schedule_id, None)
+            await schedule.stop()
+        if schedule.epoch:
+            await self._vacate({schedule_id: schedule.epoch})
+
+    async def _bring_up(self, schedule: Schedule) -> None:
+        async with self._opening:
+            await self._make_room(schedule)
+            activation = asyncio.create_task(schedule.activate())
+            try:
+                await asyncio.wait([activation], timeout=OPENING_SECONDS)
+            except asyncio.CancelledError:
+                activation.cancel()
+                raise
+        await activation  # what takes longer than that waits for somebody else, and should keep nobody waiting
+
+    async def _make_room(self, newcomer: Schedule) -> None:
+        """Has the least used leave until the newcomer fits in. Raises `NoRoom`."""
+        schedules = [each.schedule for each in self._open.values()]
+        plans = {schedule.plan for schedule in schedules if schedule.plan is not None}
+        taken = sum(schedule.weight for schedule in schedules) + sum(len(plan.ids) for plan in plans) * BYTES_PER_PLACE
+        if taken <= self._memory:
+            return
+        for schedule in sorted(schedules, key=lambda each: each.used_ms):
+            weight = schedule.weight
+            if schedule is not newcomer and await schedule.leave():
+                taken -= weight
+            if taken <= self._memory:
+                return
+        raise NoRoom(newcomer.id)
+
+    # --- places -------------------------------------------------------------------------------------------------------
+    async def tidy(self) -> None:
+        """For ever: gives up the places of schedules that are not open here, such as those of a process that died."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            if self._places is None:
+                continue
+            try:
+                placed = await self._places.placed()
+            except JournalUnavailable:
+                continue
+            # Whatever was opened before the query is in here, and what is opened after it has another epoch.
+            await self._vacate({key: epoch for key, epoch in placed.items() if key not in self._open})
+
+    async def _vacate(self, epochs: dict[str, int]) -> None:
+        if self._places is None or not epochs:
+            return
+        try:
+            await self._places.vacate(epochs)
+        except JournalUnavailable as error:
+            logger.warning("%d schedules keep a place that they do not need: %s", len(epochs), error)

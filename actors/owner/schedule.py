@@ -10,6 +10,7 @@ The class knows no Ray. Around its turns (`submit`) run the group commit (`_comm
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Coroutine, Sequence
@@ -18,16 +19,17 @@ from typing import Any
 from actors.owner.publisher import Publisher
 from actors.owner.seat_board import Readers, SeatBoard
 from actors.process.clock import Clock
-from actors.wire.messages import Inspection, Reply, reply_of
+from actors.wire.messages import Fault, Inspection, Reply, reply_of
 from engine.commands import Expire
 from engine.refusals import Code, Refusal
+from engine.seating_plan import SeatingPlan
 from engine.snapshot import Fingerprint, capture, encode
-from engine.state import Answer, ScheduleState
+from engine.state import ScheduleState
 from engine.turn import Request, Step, execute
 from persistence.database.ending_tasks import end
 from persistence.events.log import EventLog
 from persistence.journal import history
-from persistence.journal.journal import Batch, Claim, Deposed, Journal, JournalUnavailable
+from persistence.journal.journal import Batch, BatchRefused, Claim, Deposed, Journal, JournalUnavailable
 
 # A live owner answers every call within this time, be it with "not durable yet": silence then means that it is gone.
 ANSWER_SECONDS = 1.5
@@ -38,6 +40,8 @@ BATCH_LIMIT = 20_000
 SNAPSHOT_EVERY, ENTRIES_PER_RECORD = 5_000, 4
 FINGERPRINTED_AT_ONCE = 500  # bookings, in a millisecond
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
+# What a schedule takes in memory beside its plan, about: measured by opening a thousand of them.
+BASE_BYTES, BYTES_PER_ENTRY, BYTES_PER_SEAT = 40_000, 1_000, 20
 # Refusals that state a fact of the caller's own: they wait for the commit that the fact rests on.
 OWN_FACTS = frozenset(
     {
@@ -64,6 +68,10 @@ def snapshot_due(state: ScheduleState, records: int) -> bool:
 
 class Rewound(Exception):
     """The batch was lost or its fate is unknown; memory has been read anew from the journal."""
+
+
+class RewoundForGood(Rewound):
+    """The same, and the batch would be lost again: the database will not have it."""
 
 
 class _Gathering:
@@ -96,11 +104,16 @@ class Schedule:
         self._log = log
         self._clock = clock
         self._idle_ms = int(idle_seconds * 1000)
-        self._used_ms = clock.now_ms()
+        self.epoch = 0  # under which it owns the schedule; 0 before it does
+        self.used_ms = clock.now_ms()  # when somebody last asked for it
+        self._asking = 0  # calls waiting for their answer
         self._tasks: list[asyncio.Task[None]] = []
         self._publishing: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
-        self._dirty = asyncio.Event()
+        self._dirty = asyncio.Event()  # something is to be committed, or to be read anew
+        self._doubtful = False  # a turn broke off in the middle, so memory is not to be trusted
+        self._suspects = 0  # turns that share the blame for a batch refused by the database; each is tried alone
+        self._alone = asyncio.Lock()
         self._state: ScheduleState
         self._fingerprint: Fingerprint
         self._claim: Claim
@@ -110,6 +123,34 @@ class Schedule:
         self._durable_seq = 0
         self._snapshot_seq = 0
         self._board = SeatBoard(schedule_id, cache)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests now, rather than reading its journal."""
+        return self._ready.is_set()
+
+    @property
+    def plan(self) -> SeatingPlan | None:
+        """What it sells by; None before it has read it."""
+        return self._state.plan if self.ready else None
+
+    @property
+    def free(self) -> bool:
+        """Whether it could leave memory without anybody waiting for it."""
+        return self.ready and not self._asking and self._state.seq == self._durable_seq
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes in memory, its plan not counted."""
+        if not self.ready:
+            return BASE_BYTES
+        state = self._state
+        entries = len(state.bookings) + len(state.ended) + len(state.requests)
+        return BASE_BYTES + entries * BYTES_PER_ENTRY + state.plan.size * BYTES_PER_SEAT
+
+    async def until_ready(self) -> None:
+        """Waits until it takes requests."""
+        await self._ready.wait()
 
     # --- life ---------------------------------------------------------------------------------------------------------
     async def activate(self) -> None:
@@ -135,6 +176,15 @@ class Schedule:
                 logger.error("schedule %s stops: %s", self.id, error, exc_info=error)
             self._leave()
 
+    async def leave(self) -> bool:
+        """Makes room for others, unless somebody has come for it meanwhile."""
+        if self.free:
+            await self._save_snapshot()
+        if self.free:
+            logger.info("schedule %s leaves memory to others", self.id)
+            self._leave()
+        return self.left.is_set()
+
     def _leave(self) -> None:
         self._ready.clear()
         self.left.set()
@@ -156,9 +206,11 @@ class Schedule:
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
         self._claim, self._state = claim, state
+        self.epoch = claim.epoch
         self._fingerprint = Fingerprint(state)
         self._durable_seq, self._snapshot_seq = claim.seq, claim.snapshot_seq
         self._gathering, self._committing = _Gathering(), None
+        self._doubtful = False
         self._board.reset(state)
         if self._log is not None:
             self._publisher = Publisher(claim, plan, self._journal, self._log)
@@ -175,31 +227,36 @@ class Schedule:
         """
         replies: list[Reply] = [None] * len(requests)
         open_requests = list(enumerate(requests))
+        self._asking += 1
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while open_requests:
                     await self._ready.wait()
-                    open_requests = await self._attempt(open_requests, replies)
+                    if self._suspects:
+                        open_requests = await self._attempt_alone(open_requests, replies)
+                    else:
+                        open_requests = await self._attempt(open_requests, replies)
         except TimeoutError:
             for position, _ in open_requests:
                 replies[position] = None
+        finally:
+            self._asking -= 1
         return replies
 
     async def _attempt(self, requests: list[tuple[int, Request]], replies: list[Reply]) -> list[tuple[int, Request]]:
         """One round of turns and the wait for their commit. Returns what has to be tried again after a rewind."""
-        now_ms = self._used_ms = self._clock.now_ms()
+        now_ms = self.used_ms = self._clock.now_ms()
         tentative: list[tuple[int, Request]] = []
         later: list[tuple[int, Request]] = []  # those the batch has no room for
         for position, request in requests:
-            if later or len(self._gathering.steps) >= BATCH_LIMIT:
+            if later or self._doubtful or len(self._gathering.steps) >= BATCH_LIMIT:
                 later.append((position, request))
                 continue
-            result, waits = self._turn(request, now_ms)
-            replies[position] = reply_of(result)
+            replies[position], waits = self._turn(request, now_ms)
             if waits:
                 tentative.append((position, request))
         # Whatever these answers rest on is in the gathering batch or in one before it, and batches commit in order.
-        batch = self._gathering if self._gathering.steps else self._committing
+        batch = self._under_way()
         if batch is None or not (tentative or later):
             return later
         try:
@@ -208,9 +265,44 @@ class Schedule:
             return tentative + later
         return later
 
-    def _turn(self, request: Request, now_ms: int) -> tuple[Answer | Refusal, bool]:
+    async def _attempt_alone(
+        self, requests: list[tuple[int, Request]], replies: list[Reply]
+    ) -> list[tuple[int, Request]]:
+        """A turn with a commit of its own, so that what the database will not have is known by name."""
+        async with self._alone:
+            await self._ready.wait()
+            if (batch := self._under_way()) is not None:
+                with contextlib.suppress(Rewound):
+                    await asyncio.shield(batch.durable)
+                return requests
+            self._suspects = max(0, self._suspects - 1)
+            position, request = requests[0]
+            self.used_ms = self._clock.now_ms()
+            replies[position], _ = self._turn(request, self.used_ms)
+            try:
+                if (batch := self._under_way()) is not None:
+                    await asyncio.shield(batch.durable)
+            except RewoundForGood as error:
+                logger.error("schedule %s: request %r cannot be kept: %s", self.id, request.id, error)
+                replies[position] = Fault(str(error), ours=False)
+            except Rewound:
+                return requests
+            return requests[1:]
+
+    def _under_way(self) -> _Gathering | None:
+        """The newest batch that is not durable yet."""
+        return self._gathering if self._gathering.steps else self._committing
+
+    def _turn(self, request: Request, now_ms: int) -> tuple[Reply, bool]:
         """Executes one request. The flag says whether its answer has to wait for a commit."""
-        turn = execute(self._state, request, now_ms)
+        try:
+            turn = execute(self._state, request, now_ms)
+        except Exception as error:  # a bug: it costs this request its answer, and the state, which is read anew
+            logger.exception("schedule %s: a turn broke off", self.id)
+            self._doubtful = True
+            self._ready.clear()
+            self._dirty.set()
+            return Fault(f"the turn broke off: {type(error).__name__}", ours=True), False
         if turn.steps:
             self._gathering.steps.extend(turn.steps)
             self._dirty.set()
@@ -221,14 +313,16 @@ class Schedule:
             version = turn.result.version
             if version > self._durable_seq and not request.again:
                 return Refusal(Code.IDEMPOTENCY_IN_PROGRESS), False
-            return turn.result, version > self._durable_seq
-        return turn.result, pending
+            return reply_of(turn.result), version > self._durable_seq
+        return reply_of(turn.result), pending
 
     # --- group commit -------------------------------------------------------------------------------------------------
     async def _commit_batches(self) -> None:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            if self._doubtful:
+                await self._rewind(Rewound())
             if not self._gathering.steps:
                 continue
             batch = self._committing = self._gathering
@@ -249,10 +343,13 @@ class Schedule:
                 )
             except JournalUnavailable as error:
                 logger.warning("schedule %s reads its journal anew: %s", self.id, error)
-                lost = (batch, self._gathering)
-                await self._recover()
-                for each in lost:
-                    each.durable.set_exception(Rewound())
+                await self._rewind(Rewound())
+                continue
+            except BatchRefused as error:
+                logger.warning("schedule %s: the database refuses a batch: %s", self.id, error)
+                if not self._suspects:
+                    self._suspects = len(batch.steps) + len(self._gathering.steps)
+                await self._rewind(RewoundForGood(str(error)))
                 continue
             except Deposed:
                 logger.warning("schedule %s has another owner now", self.id)
@@ -266,9 +363,17 @@ class Schedule:
                 publisher.saved(published_seq)
                 publisher.offer(batch.steps)
             self._fingerprint.refresh(FINGERPRINTED_AT_ONCE)  # so that it has little to do when it is asked for
-            if snapshot_due(state, self._durable_seq - self._snapshot_seq):
+            if not self._doubtful and snapshot_due(state, self._durable_seq - self._snapshot_seq):
                 self._snapshot_seq = self._durable_seq
                 self._start_snapshot()
+
+    async def _rewind(self, reason: Rewound) -> None:
+        """Reads everything anew, and has whoever waits for a batch try again."""
+        lost = (self._committing, self._gathering)
+        await self._recover()
+        for each in lost:
+            if each is not None:
+                each.durable.set_exception(reason)
 
     def _start_snapshot(self) -> None:
         task = asyncio.create_task(self._save_snapshot())
@@ -335,8 +440,8 @@ class Schedule:
         now_ms = self._clock.now_ms()
         deadline_ms = self._state.next_deadline_ms()
         return (
-            self._ready.is_set()
-            and now_ms - self._used_ms >= self._idle_ms
+            self.ready
+            and now_ms - self.used_ms >= self._idle_ms
             and self._state.seq == self._durable_seq
             and (self._publisher is None or self._publisher.idle)
             and self._board.idle

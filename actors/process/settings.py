@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from actors.process import machine
 from persistence.events.options import (
     COMPRESSION,
     PARTITIONS,
@@ -25,6 +26,8 @@ from persistence.events.options import (
     SaslMechanism,
     SecurityProtocol,
 )
+
+MEMORY_PER_HOST_MB = 512  # that a machine has to have for each process of owners
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD
     log_format: str = "text"  # BOXOFFICE_LOG_FORMAT, text | json
-    actor_idle_seconds: float = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an actor unused for so long leaves memory
+    owner_processes: Annotated[int, Meta(ge=0)] = 0  # BOXOFFICE_OWNER_PROCESSES, at most; 0: by cores and memory
+    owner_memory_mb: Annotated[int, Meta(ge=0)] = 0  # BOXOFFICE_OWNER_MEMORY_MB, schedules of one; 0: by the machine's
+    actor_idle_seconds: float = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an owner unused for so long leaves memory
     call_timeout_seconds: float = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, an actor silent for so long is replaced
     deadline_seconds: float = 15.0  # BOXOFFICE_DEADLINE_SECONDS, a request not answered by then gets 503
 
@@ -104,6 +109,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def proxies(self) -> list[IPv4Network | IPv6Network]:
         """The networks of `trusted_proxies`."""
         return [ip_network(each.strip()) for each in self.trusted_proxies.split(",") if each.strip()]
+
+    @property
+    def hosts(self) -> int:
+        """How many processes owners share at most. More than there are cores would wait for one another."""
+        return self.owner_processes or max(1, min(machine.cores(), machine.memory_mb() // MEMORY_PER_HOST_MB))
+
+    @property
+    def memory_per_host_mb(self) -> int:
+        """What the schedules of one such process may take in memory: of all of them a quarter of the machine's."""
+        return self.owner_memory_mb or max(MEMORY_PER_HOST_MB // 4, machine.memory_mb() // 4 // self.hosts)
 
     @property
     def kafka(self) -> KafkaOptions | None:

@@ -32,6 +32,7 @@ from actors.seats.seat_views import SeatViews
 from actors.seats.seats_left import SeatsLeft
 from api.http.booked import BookedSchedules
 from api.http.limits import Limits
+from api.http.openings import Openings
 from api.http.passwords import Passwords
 from api.http.together import Kept, Together
 from api.http.tokens import ACCESS_SECONDS, Tokens
@@ -130,6 +131,7 @@ class House:
     passwords: Passwords
     revocations: Revocations
     limits: Limits
+    openings: Openings
     providers: Mapping[str, Provider]  # by name; the first one is charged
     pool: asyncpg.Pool[Any]
     reconciler: Reconciler
@@ -195,6 +197,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             passwords=passwords,
             revocations=revocations,
             limits=limits,
+            openings=Openings(enabled=settings.fair_use),
             providers=providers,
             pool=pool,
             reconciler=Reconciler(

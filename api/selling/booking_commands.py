@@ -65,7 +65,9 @@ async def find(house: House, booking_id: str) -> Whereabouts:
 async def send(
     house: House, schedule_id: str, command: AnyCommand, request: Request, account: Account
 ) -> Booking | Refusal:
-    """The command's answer, once however often the request comes. Raises what the gateway raises."""
+    """The command's answer, once however often the request comes. Raises what the gateway raises, `rate_limited`."""
+    if not house.gateway.is_open(schedule_id):
+        house.openings.count(account.id, schedule_id)
     request_id, fingerprint = await request_of(request, account)
     result = await house.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
     assert not isinstance(result, Done), "a command about a booking is answered with a booking"

@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.gateway.gateway import Unavailable
+from actors.gateway.gateway import Unavailable, Unencodable
 from api.http.office import UnknownVenue
 from api.http.problems import Problem, answer
 from persistence.database.connection import is_unavailable, is_unstorable
@@ -56,7 +56,7 @@ def problem_of_error(error: Exception) -> Problem:
     if isinstance(error, (JournalUnavailable, CacheUnavailable, RedisError)) or is_unavailable(error):
         logger.warning("a request failed because a service is away: %s", error)
         return Problem("dependency_unavailable", retry_after=2)
-    if is_unstorable(error):
+    if isinstance(error, Unencodable) or is_unstorable(error):
         logger.warning("a value got through that the database cannot store: %s", type(error).__name__)
         message = {"message": "holds a value that cannot be stored", "ko": "저장할 수 없는 값이 있습니다"}
         return Problem("validation_failed", errors=[{"field": "body", **message}])

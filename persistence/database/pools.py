@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -27,14 +28,27 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, (TimeoutError, OSError))
 
 
-def open_pool(url: str, max_size: int, *, command_timeout: float | None = None) -> asyncpg.Pool[Any]:
+def open_pool(
+    url: str,
+    max_size: int,
+    *,
+    command_timeout: float | None = None,
+    session: Mapping[str, str] | None = None,
+) -> asyncpg.Pool[Any]:
     """A pool of at most `max_size` connections, none of them opened yet: enter it as a context, or close it.
+
+    `session`: PostgreSQL's settings for all of them.
 
     Nobody may leave session state behind on its connections (settings, locks, listeners). So there is nothing to reset
     when one goes back but an open transaction, and each statement is one round trip instead of two.
     """
     return asyncpg.create_pool(
-        asyncpg_dsn(url), min_size=0, max_size=max_size, command_timeout=command_timeout, reset=_leave_as_it_is
+        asyncpg_dsn(url),
+        min_size=0,
+        max_size=max_size,
+        command_timeout=command_timeout,
+        server_settings=dict(session or {}),
+        reset=_leave_as_it_is,
     )
 
 

@@ -164,8 +164,10 @@ schedule_heads = Table(
     Column("snapshot_seq", BigInteger, nullable=False, server_default="0"),
     Column("next_deadline_ms", BigInteger),  # when the next hold expires; NULL: none
     Column("oldest_payment_ms", BigInteger),  # when the oldest payment without an outcome was requested; NULL: none
+    Column("host", Text),  # the process that its owner lives in, see persistence/journal/placement.py; NULL: none yet
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     # No index on the columns that every group commit changes: updates stay HOT, and there is one row per schedule.
+    Index("ix_schedule_heads_host", "host", postgresql_where=text("host IS NOT NULL")),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -2,12 +2,13 @@
 
 Guarantee: `append` makes a whole batch durable or nothing of it, together with the current tables, and only for the
 owner that holds the newest epoch at the expected position. Whoever is told `Deposed` has changed nothing, nor ever
-will.
+will. `append_together` does so for the batches of many schedules, each for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -20,7 +21,8 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError
 from engine.stored_plan import plan_of
 from engine.turn import Step
-from persistence.journal.group_commit import group_commit
+from persistence.journal.group_commit import group_commit, group_commit_of_many
+from persistence.journal.plans import SharedPlans
 from persistence.journal.rows import Rows
 
 
@@ -28,8 +30,16 @@ class Deposed(Exception):
     """Another owner has claimed the schedule; this one must stop."""
 
 
+class Elsewhere(Deposed):
+    """The schedule is another process's to own."""
+
+
 class JournalUnavailable(Exception):
     """The database did not confirm: the outcome is unknown until the journal has been read again."""
+
+
+class BatchRefused(Exception):
+    """The database will not have what is in the batch, however often it is tried. Nothing of it is durable."""
 
 
 class UnknownSchedule(LookupError):
@@ -55,6 +65,14 @@ class Batch(Struct):
     published_seq: int = 0
 
 
+class Commit(Struct):
+    """One schedule's batch on its way into the journal."""
+
+    claim: Claim
+    plan: SeatingPlan
+    batch: Batch
+
+
 class Journal(Protocol):
     """What a schedule's owner needs of the durable world. Every method may raise `JournalUnavailable`."""
 
@@ -62,10 +80,16 @@ class Journal(Protocol):
         """The plan the schedule is sold by. Raises `UnknownSchedule`."""
 
     async def claim(self, schedule_id: str) -> Claim:
-        """Takes ownership: from here on every earlier owner is deposed. Raises `UnknownSchedule`."""
+        """Takes ownership: from here on every earlier owner is deposed. Raises `UnknownSchedule` or `Elsewhere`."""
 
     async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
-        """Makes the batch durable. Raises `Deposed`; after `JournalUnavailable` the outcome is unknown."""
+        """Makes the batch durable. Raises `Deposed` or `BatchRefused`; after `JournalUnavailable` it may be durable."""
+
+    async def append_together(self, commits: Sequence[Commit]) -> list[bool]:
+        """Makes the batches of different schedules durable at once, as far as that goes; says of each whether it is.
+
+        What is not has changed nothing, and `append` says why, or makes it durable by itself.
+        """
 
     async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
         """Up to `limit` records after a position, in order."""
@@ -85,12 +109,37 @@ SELECT seq, at_ms, payload, request_id, fingerprint
   FROM journal WHERE schedule_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
 
+# What the database says of rows that it will never take, and of statements that stood in each other's way.
+REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
 ZSTD = b"\x28\xb5\x2f\xfd"  # how a Zstandard frame begins (RFC 8878)
 
 
 def records_of(rows: Sequence[asyncpg.Record]) -> list[Record]:
     """What `READ` has found."""
     return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]
+
+
+def _rows(plan: SeatingPlan, batch: Batch) -> Rows:
+    """The batch as rows. Raises `BatchRefused` where it cannot be put into rows at all."""
+    try:
+        return Rows.of(plan, batch.steps)
+    except Exception as error:  # whatever it is, it is in this batch and must not spoil another
+        raise BatchRefused(f"{type(error).__name__}: {error}") from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the fault is in the rows, so that they will be refused again."""
+    return isinstance(error, REFUSALS) or (isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError))
+
+
+def _head(claim: Claim, batch: Batch) -> tuple[object, ...]:
+    """What a group commit says of the head, in the order of its parameters."""
+    first, last = batch.steps[0].record.seq, batch.steps[-1].record.seq
+    marks = (batch.next_deadline_ms, batch.oldest_payment_ms, batch.published_seq)
+    return (claim.schedule_id, claim.epoch, first - 1, last, *marks)
 
 
 def compressed(snapshot: bytes) -> bytes:
@@ -109,12 +158,26 @@ def decompressed(stored: bytes) -> bytes:
 
 
 class PostgresJournal:
-    """`Journal` over a pool of asyncpg connections."""
+    """`Journal` over a pool of asyncpg connections.
 
-    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+    `host` is the process whose schedules it claims; without one it claims any. `plans` shares the plan of a house
+    between its schedules.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, host: str | None = None, plans: SharedPlans | None = None) -> None:
         self._pool = pool
+        self._host = host
+        self._plans = plans
 
     async def plan(self, schedule_id: str) -> SeatingPlan:
+        if self._plans is None:
+            return await self._read_plan(schedule_id)
+        venue_id = await self._fetchval("SELECT venue_id::text FROM schedules WHERE id = $1", schedule_id)
+        if venue_id is None:
+            raise UnknownSchedule(schedule_id)
+        return await self._plans.get(venue_id, lambda: self._read_plan(schedule_id))
+
+    async def _read_plan(self, schedule_id: str) -> SeatingPlan:
         row = await self._fetchrow(
             "SELECT v.packed_plan, CASE WHEN v.packed_plan IS NULL THEN v.seating_plan END"
             " FROM schedules s JOIN venues v ON v.id = s.venue_id WHERE s.id = $1",
@@ -126,33 +189,56 @@ class PostgresJournal:
 
     async def claim(self, schedule_id: str) -> Claim:
         row = await self._fetchrow(
-            "UPDATE schedule_heads SET epoch = epoch + 1 WHERE schedule_id = $1"
+            "UPDATE schedule_heads SET epoch = epoch + 1 WHERE schedule_id = $1 AND ($2::text IS NULL OR host = $2)"
             " RETURNING epoch, seq, published_seq, snapshot_seq",
             schedule_id,
+            self._host,
         )
         if row is None:
+            if await self._fetch("SELECT 1 FROM schedule_heads WHERE schedule_id = $1", schedule_id):
+                raise Elsewhere(schedule_id)
             raise UnknownSchedule(schedule_id)
         return Claim(schedule_id, row["epoch"], row["seq"], row["published_seq"], row["snapshot_seq"])
 
     async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
-        first, last = batch.steps[0].record.seq, batch.steps[-1].record.seq
-        rows = Rows.of(plan, batch.steps)
-        head = (claim.schedule_id, claim.epoch, first - 1, last)
-        marks = (batch.next_deadline_ms, batch.oldest_payment_ms, batch.published_seq)
+        rows = _rows(plan, batch)
         statement, columns = group_commit(rows)
+        head = _head(claim, batch)
         try:
             async with self._pool.acquire() as connection:
                 if not rows.schedule:
-                    moved = await connection.fetchval(statement, *head, *marks, *columns)
+                    moved = await connection.fetchval(statement, *head, *columns)
                 else:  # rare: an organizer has changed the terms of sale, or cancelled the performance
                     async with connection.transaction():
-                        moved = await connection.fetchval(statement, *head, *marks, *columns)
+                        moved = await connection.fetchval(statement, *head, *columns)
                         for change, row in rows.schedule if moved else ():
                             await connection.execute(change, claim.schedule_id, *row)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise JournalUnavailable(str(error)) from error
+        except UNAVAILABLE as error:
+            raise (BatchRefused if _is_refusal(error) else JournalUnavailable)(str(error)) from error
         if not moved:
             raise Deposed(claim.schedule_id)
+
+    async def append_together(self, commits: Sequence[Commit]) -> list[bool]:
+        durable = [False] * len(commits)
+        taken: list[tuple[int, Rows]] = []
+        for place, commit in enumerate(commits):
+            with contextlib.suppress(BatchRefused):  # `append` says so
+                rows = _rows(commit.plan, commit.batch)
+                if not rows.schedule:  # statements of its own, in a transaction of its own
+                    taken.append((place, rows))
+        if not taken:
+            return durable
+        statement, columns = group_commit_of_many([rows for _, rows in taken])
+        heads = zip(*(_head(commits[place].claim, commits[place].batch) for place, _ in taken), strict=True)
+        try:
+            moved = await self._pool.fetch(statement, *map(list, heads), *columns)
+        except UNAVAILABLE as error:
+            if _is_refusal(error) or isinstance(error, CONTENTION):
+                return durable  # one of them is at fault: each is tried by itself
+            raise JournalUnavailable(str(error)) from error
+        for (head,) in moved:
+            durable[taken[head - 1][0]] = True
+        return durable
 
     async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
         return records_of(await self._fetch(READ, schedule_id, after_seq, limit))
@@ -197,7 +283,7 @@ class PostgresJournal:
                     seq,
                     published_seq,
                 )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNAVAILABLE as error:
             raise JournalUnavailable(str(error)) from error
 
     async def save_published(self, claim: Claim, seq: int) -> None:
@@ -214,7 +300,7 @@ class PostgresJournal:
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
             return await self._pool.fetch(query, *arguments)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNAVAILABLE as error:
             raise JournalUnavailable(str(error)) from error
 
     async def _fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.booking import Booking
 from engine.events import Opened, Record, decode_event, encode_event
 from engine.seating_plan import SeatingPlan
-from persistence.journal.journal import Batch, Claim, Deposed, JournalUnavailable, UnknownSchedule
+from persistence.journal.journal import (
+    Batch,
+    BatchRefused,
+    Claim,
+    Commit,
+    Deposed,
+    Elsewhere,
+    JournalUnavailable,
+    UnknownSchedule,
+)
 
 
 @dataclass(slots=True)
 class _Stored:
     plan: SeatingPlan
     epoch: int = 0
+    host: str | None = None
     published_seq: int = 0
     next_deadline_ms: int | None = None
     records: list[tuple[int, bytes, str, str]] = field(default_factory=list)  # at_ms, payload, request id, fingerprint
@@ -26,12 +37,17 @@ class _Stored:
 
 
 class MemoryJournal:
-    """`Journal` in a dictionary. `fail_next` makes the coming calls fail, with or without effect."""
+    """`Journal` in a dictionary. `fail_next` makes the coming calls fail, with or without effect.
 
-    def __init__(self) -> None:
+    `host` is the process whose schedules it claims; without one it claims any.
+    """
+
+    def __init__(self, *, host: str | None = None) -> None:
         self.schedules: dict[str, _Stored] = {}
+        self.host = host
         # Each entry spoils one append: True after it took effect (the answer got lost), False before.
         self.fail_next: list[bool] = []
+        self.refused: set[str] = set()  # ids of requests whose records the database will not have
 
     def open_schedule(self, schedule_id: str, plan: SeatingPlan, at_ms: int, event: Opened) -> None:
         """Registers a schedule with its first record."""
@@ -43,6 +59,8 @@ class MemoryJournal:
 
     async def claim(self, schedule_id: str) -> Claim:
         stored = self._stored(schedule_id)
+        if self.host is not None and self.host != stored.host:
+            raise Elsewhere(schedule_id)
         stored.epoch += 1
         snapshot_seq = max(stored.snapshots, default=0)
         return Claim(schedule_id, stored.epoch, stored.seq, stored.published_seq, snapshot_seq)
@@ -51,9 +69,37 @@ class MemoryJournal:
         stored = self._owned(claim)
         if stored.seq != batch.steps[0].record.seq - 1:
             raise Deposed(claim.schedule_id)
+        if self._refuses(batch):
+            raise BatchRefused("as the test wants it")
         spoiled = self.fail_next.pop(0) if self.fail_next else None
         if spoiled is False:
             raise JournalUnavailable("spoiled before it took effect")
+        self._write(stored, batch)
+        if spoiled:
+            raise JournalUnavailable("the answer got lost")
+
+    async def append_together(self, commits: Sequence[Commit]) -> list[bool]:
+        spoiled = self.fail_next.pop(0) if self.fail_next else None
+        if spoiled is False:
+            raise JournalUnavailable("spoiled before it took effect")
+        if any(self._refuses(commit.batch) for commit in commits):
+            return [False] * len(commits)
+        durable = []
+        for commit in commits:
+            stored = self._stored(commit.claim.schedule_id)
+            fits = (stored.epoch, stored.seq + 1) == (commit.claim.epoch, commit.batch.steps[0].record.seq)
+            durable.append(fits)
+            if fits:
+                self._write(stored, commit.batch)
+        if spoiled:
+            raise JournalUnavailable("the answer got lost")
+        return durable
+
+    def _refuses(self, batch: Batch) -> bool:
+        return any(step.record.request_id in self.refused for step in batch.steps)
+
+    @staticmethod
+    def _write(stored: _Stored, batch: Batch) -> None:
         for step in batch.steps:
             record = step.record
             stored.records.append((record.at_ms, encode_event(record.event), record.request_id, record.fingerprint))
@@ -61,8 +107,6 @@ class MemoryJournal:
                 stored.bookings[step.booking.id] = step.booking
         stored.next_deadline_ms = batch.next_deadline_ms
         stored.published_seq = max(stored.published_seq, batch.published_seq)
-        if spoiled:
-            raise JournalUnavailable("the answer got lost")
 
     async def read(self, schedule_id: str, after_seq: int, limit: int) -> list[Record]:
         rows = self._stored(schedule_id).records[after_seq : after_seq + limit]

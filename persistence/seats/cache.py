@@ -102,6 +102,9 @@ class CacheUnavailable(Exception):
     """The seat cache cannot be reached, or a subscription may have missed something."""
 
 
+News = tuple[SeatView, SeatDelta]  # of one schedule
+
+
 class SeatCache(Protocol):
     """Where seat views are kept and announced. Every method raises `CacheUnavailable` when it cannot do its work."""
 

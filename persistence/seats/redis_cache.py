@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -17,6 +17,7 @@ from redis.typing import EncodableT
 
 from persistence.seats.cache import (
     CacheUnavailable,
+    News,
     SeatDelta,
     SeatView,
     decode_delta,
@@ -34,15 +35,19 @@ TTL_SECONDS = 24 * 60 * 60  # an actor rewrites its schedule as long as anybody 
 TIMEOUT_SECONDS = 1.0  # a reader would rather ask the journal than wait longer
 SILENCE_SECONDS = 5.0  # a subscription silent for so long is pinged, and given up after as long again
 
-# KEYS: the view. ARGV: version, encoded view, TTL in seconds, channel, encoded delta (empty: none).
+# KEYS: views. ARGV: TTL in seconds, channel; then for each view its version, itself encoded, and an encoded delta
+# (empty: none).
 PUBLISH_SCRIPT = """
-local stored = tonumber(redis.call('HGET', KEYS[1], 'version') or '-1')
-if tonumber(ARGV[1]) > stored then
-  redis.call('HSET', KEYS[1], 'version', ARGV[1], 'view', ARGV[2])
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
-end
-if ARGV[5] ~= '' then
-  redis.call('PUBLISH', ARGV[4], ARGV[5])
+for number, key in ipairs(KEYS) do
+  local version, view, delta = unpack(ARGV, 3 * number, 3 * number + 2)
+  local stored = tonumber(redis.call('HGET', key, 'version') or '-1')
+  if tonumber(version) > stored then
+    redis.call('HSET', key, 'version', version, 'view', view)
+    redis.call('EXPIRE', key, ARGV[1])
+  end
+  if delta ~= '' then
+    redis.call('PUBLISH', ARGV[2], delta)
+  end
 end
 return 1
 """
@@ -73,7 +78,7 @@ class RedisSeatCache:
         self._publish = self._redis.register_script(PUBLISH_SCRIPT)
 
     async def put(self, view: SeatView) -> None:
-        await self._store(view, b"")
+        await self._store([(view, b"")])
 
     async def announce(self, delta: SeatDelta) -> None:
         try:
@@ -82,12 +87,18 @@ class RedisSeatCache:
             raise CacheUnavailable(f"cannot announce: {error}") from error
 
     async def publish(self, view: SeatView, delta: SeatDelta) -> None:
-        await self._store(view, encode_delta(delta))
+        await self.publish_together([(view, delta)])
 
-    async def _store(self, view: SeatView, announcement: bytes) -> None:
-        arguments: list[EncodableT] = [view.version, encode_view(view), TTL_SECONDS, CHANNEL, announcement]
+    async def publish_together(self, news: Sequence[News]) -> None:
+        """`publish` for many schedules in one round trip: all of it or, as far as can be known, nothing."""
+        await self._store([(view, encode_delta(delta)) for view, delta in news])
+
+    async def _store(self, announced: Sequence[tuple[SeatView, bytes]]) -> None:
+        arguments: list[EncodableT] = [TTL_SECONDS, CHANNEL]
+        for view, announcement in announced:
+            arguments += [view.version, encode_view(view), announcement]
         try:
-            await self._publish(keys=[KEY + view.schedule_id], args=arguments)
+            await self._publish(keys=[KEY + view.schedule_id for view, _ in announced], args=arguments)
         except (RedisError, OSError) as error:
             raise CacheUnavailable(f"cannot store: {error}") from error
 

@@ -15,54 +15,16 @@ from actors.gateway.gateway import Gateway
 from actors.owner.schedule import Schedule
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
-from actors.wire.messages import decode_requests, encode_inspection, encode_replies
 from api.http import office
 from api.server.app import create_app
 from persistence.database.dsn import asyncpg_dsn
 from persistence.journal.journal import PostgresJournal
 from persistence.seats.redis_cache import RedisSeatCache
 from tests.conftest import execute, other_database
+from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
 
 NUMBERS = itertools.count(1)
 PASSWORD = "correct horse battery"
-
-
-class LocalOwner:
-    """A schedule's owner in this process."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-
-    async def submit(self, data: bytes) -> bytes:
-        return encode_replies(await self.schedule.submit(decode_requests(data)))
-
-    async def inspect(self) -> bytes:
-        return encode_inspection(await self.schedule.inspect())
-
-    def close(self) -> None:
-        """Nothing reaches it but this object."""
-
-
-class LocalOwners:
-    """Brings owners up on first use."""
-
-    def __init__(self, journal: PostgresJournal, cache: RedisSeatCache) -> None:
-        self._journal = journal
-        self._cache = cache
-        self.owners: dict[str, LocalOwner] = {}
-
-    async def find(self, schedule_id: str) -> LocalOwner:
-        if schedule_id not in self.owners:
-            schedule = Schedule(schedule_id, journal=self._journal, cache=self._cache, log=None, clock=SystemClock())
-            await schedule.activate()
-            self.owners[schedule_id] = LocalOwner(schedule)
-        return self.owners[schedule_id]
-
-    async def current(self, schedule_id: str) -> LocalOwner | None:
-        return self.owners.get(schedule_id)
-
-    async def replace(self, schedule_id: str, owner: LocalOwner) -> None:
-        await self.owners.pop(schedule_id).schedule.stop()
 
 
 @asynccontextmanager
@@ -76,18 +38,18 @@ async def open_local_gateway(settings: Settings) -> AsyncIterator[Gateway[LocalO
         )
         cache = RedisSeatCache(settings.redis_url)
         stack.push_async_callback(cache.close)
-        owners = LocalOwners(PostgresJournal(pool), cache)
+        journal, clock = PostgresJournal(pool), SystemClock()
+        owners = LocalOwners(lambda id_: Schedule(id_, journal=journal, cache=cache, log=None, clock=clock))
 
         async def exists(schedule_id: str) -> bool:
             return bool(await pool.fetchval("SELECT true FROM schedule_heads WHERE schedule_id = $1", schedule_id))
 
-        gateway = Gateway(owners, exists)
+        gateway = Gateway(owners, OneHost(exists))
         try:
             yield gateway
         finally:
             await gateway.close()
-            for owner in owners.owners.values():
-                await owner.schedule.stop()
+            await owners.crash()
 
 
 class Worker:

@@ -6,7 +6,6 @@ damage any of them.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,7 +14,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.gateway.gateway import Gateway, OwnerLost
+from actors.gateway.gateway import Gateway
 from actors.owner.schedule import Schedule
 from actors.process.clock import SystemClock
 from actors.reconciliation import event_check
@@ -23,7 +22,6 @@ from actors.reconciliation.checks import Check, Report
 from actors.reconciliation.provider_books import with_books
 from actors.reconciliation.reconciler import Reconciler
 from actors.reconciliation.repair import Mended, Repair
-from actors.wire.messages import decode_requests, encode_inspection, encode_replies
 from engine import commands as c
 from engine.booking import Booking
 from engine.events import Opened, Terms
@@ -51,6 +49,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.seats.cache import MemorySeatCache
+from tests.support.local_owners import LocalOwners, OneHost
 from tests.support.sale import small_plan
 from tests.support.waiting import until
 
@@ -128,59 +127,6 @@ class ProviderWithBooks:
         return None
 
 
-class LocalOwner:
-    """A schedule's owner in this process."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-        self.silent = False
-        self.gone = False
-
-    async def _alive(self) -> None:
-        if self.silent:
-            await asyncio.Event().wait()
-        if self.gone or self.schedule.left.is_set():
-            raise OwnerLost("gone")
-
-    async def submit(self, data: bytes) -> bytes:
-        await self._alive()
-        return encode_replies(await self.schedule.submit(decode_requests(data)))
-
-    async def inspect(self) -> bytes:
-        await self._alive()
-        return encode_inspection(await self.schedule.inspect())
-
-    def close(self) -> None:
-        """Nothing reaches it but this object."""
-
-
-class LocalOwners:
-    """Brings the one owner up on first use."""
-
-    def __init__(self, journal: PostgresJournal, cache: MemorySeatCache, log: MemoryEventLog, clock: SystemClock):
-        self._parts: dict[str, Any] = {"journal": journal, "cache": cache, "log": log, "clock": clock}
-        self.owner: LocalOwner | None = None
-        self.away = False
-
-    async def find(self, schedule_id: str) -> LocalOwner:
-        if self.away:
-            raise OwnerLost("away")
-        if self.owner is None or self.owner.schedule.left.is_set():
-            schedule = Schedule(schedule_id, **self._parts)
-            await schedule.activate()
-            self.owner = LocalOwner(schedule)
-        return self.owner
-
-    async def current(self, schedule_id: str) -> LocalOwner | None:
-        return self.owner
-
-    async def replace(self, schedule_id: str, owner: LocalOwner) -> None:
-        if self.owner is owner:
-            self.owner = None
-            owner.gone, owner.silent = True, False
-            await owner.schedule.stop()
-
-
 class Examined:
     """The schedule, and everything that can be done to it."""
 
@@ -195,8 +141,10 @@ class Examined:
         self.journal = PostgresJournal(pool)
         self.cache = MemorySeatCache()
         self.log = MemoryEventLog()
-        self.owners = LocalOwners(self.journal, self.cache, self.log, clock)
-        self.gateway = Gateway(self.owners, self._exists, call_timeout_seconds=1.0, deadline_seconds=3.0)
+        self.owners = LocalOwners(
+            lambda id_: Schedule(id_, journal=self.journal, cache=self.cache, log=self.log, clock=clock)
+        )
+        self.gateway = Gateway(self.owners, OneHost(self._exists), call_timeout_seconds=1.0, deadline_seconds=3.0)
         self.provider = ProviderWithBooks(clock)
         self.reconciler = self.new_reconciler()
         self.customer = clock.new_id()
@@ -281,8 +229,8 @@ class Examined:
     @property
     def state(self) -> ScheduleState:
         """The owner's memory."""
-        assert self.owners.owner is not None
-        return self.owners.owner.schedule._state
+        assert self.owners.schedule is not None
+        return self.owners.schedule._state
 
     async def head(self) -> tuple[int, int]:
         row = await self.pool.fetchrow("SELECT seq, published_seq FROM schedule_heads")
@@ -322,11 +270,11 @@ class Examined:
 
     async def dry_run(self, report: Report) -> list[Mended]:
         """A dry run, which must change nothing."""
-        before, owner = await self.dump(), self.owners.owner
+        before, owner = await self.dump(), self.owners.schedule
         actions = await self.mend(report, dry_run=True)
         assert not any(each.done for each in actions)
         assert {each.check for each in actions} == report.failing
-        assert (await self.dump(), self.owners.owner) == (before, owner)
+        assert (await self.dump(), self.owners.schedule) == (before, owner)
         return actions
 
 

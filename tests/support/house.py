@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.background.endings import Endings
-from actors.gateway.gateway import Gateway, OwnerLost, Unavailable
+from actors.gateway.gateway import Gateway, Unavailable
 from actors.money.refunding import Refunding
 from actors.money.settlement import OVERDUE_AFTER_MS, Sends, Settlement
 from actors.owner.schedule import Schedule
 from actors.process.clock import SystemClock
-from actors.wire.messages import decode_requests, encode_replies
 from engine.booking import Booking, Status
 from engine.commands import AnyCommand, ApprovePayment, DeclinePayment, HoldSeats, Refund, RequestPayment
 from engine.events import Opened, Terms
@@ -47,6 +46,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.seats.cache import MemorySeatCache
+from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
 from tests.support.sale import small_plan
 
 HOLD_MS = 600_000
@@ -103,53 +103,6 @@ class ScriptedProvider:
 
     async def close(self) -> None:
         return None
-
-
-class LocalOwner:
-    """A schedule's owner in this process."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-        self.alive = True
-
-    async def submit(self, data: bytes) -> bytes:
-        if not self.alive:
-            raise OwnerLost("it crashed")
-        return encode_replies(await self.schedule.submit(decode_requests(data)))
-
-    async def inspect(self) -> bytes:
-        raise AssertionError("nobody asks")
-
-    def close(self) -> None:
-        """Nothing reaches it but this object."""
-
-
-class LocalOwners:
-    """Brings the one owner up on first use."""
-
-    def __init__(self, start: Callable[[str], Schedule]) -> None:
-        self._start = start
-        self.owner: LocalOwner | None = None
-
-    async def find(self, schedule_id: str) -> LocalOwner:
-        if self.owner is None:
-            schedule = self._start(schedule_id)
-            await schedule.activate()
-            self.owner = LocalOwner(schedule)
-        return self.owner
-
-    async def current(self, schedule_id: str) -> LocalOwner | None:
-        return self.owner
-
-    async def replace(self, schedule_id: str, owner: LocalOwner) -> None:
-        raise AssertionError("the owner fell silent")
-
-    async def crash(self) -> None:
-        """What is not durable is gone; the next one to ask gets another owner."""
-        if self.owner is not None:
-            owner, self.owner = self.owner, None
-            owner.alive = False
-            await owner.schedule.stop()
 
 
 class Away:
@@ -337,7 +290,7 @@ async def open_house(database_url: str) -> AsyncIterator[House]:
         async def exists(id_: str) -> bool:
             return id_ == schedule_id
 
-        gateway = Gateway(owners, exists)
+        gateway = Gateway(owners, OneHost(exists))
         yield House(engine, gateway, owners, clock, schedule_id)
         await gateway.close()
         await owners.crash()

@@ -1,7 +1,7 @@
 """Opens a sale over HTTP, as an organizer would, for tests that need something to book.
 
 Every call makes accounts, a venue, a performance and a schedule of its own, so tests sharing one stack never meet.
-Tests sharing a sale (each schedule on sale is a process of its own) take `fresh` seats.
+Tests sharing a sale take `fresh` seats.
 """
 
 from __future__ import annotations

@@ -10,27 +10,35 @@ import pytest
 from actors.background.sweeper import Sweeper
 from actors.gateway.gateway import Gateway
 from actors.process.clock import SystemClock
-from actors.wire.messages import decode_requests, encode_replies
+from actors.wire.messages import decode_call, encode_answer
 from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
+from tests.support.local_owners import OneHost
 
 
 class Bell:
-    """Stands for every schedule's owner, and counts who was woken."""
+    """Stands for the process of every schedule's owner, and counts who was woken."""
 
     def __init__(self) -> None:
         self.woken: list[str] = []
 
-    async def find(self, schedule_id: str) -> Bell:
-        self.woken.append(schedule_id)
+    async def find(self, name: str) -> Bell:
         return self
 
-    async def replace(self, schedule_id: str, owner: Bell) -> None:
+    async def current(self, name: str) -> Bell | None:
+        return self
+
+    async def replace(self, name: str, owner: Bell) -> None:
         raise AssertionError("nobody is silent")
 
     async def submit(self, data: bytes) -> bytes:
-        return encode_replies([1 for _ in decode_requests(data)])
+        call = decode_call(data)
+        self.woken += [schedule_id for schedule_id, requests in call if requests]
+        return encode_answer([[1] * len(requests) for _, requests in call])
 
-    async def inspect(self) -> bytes:
+    async def inspect(self, schedule_id: str) -> bytes | None:
+        raise AssertionError("nobody asks")
+
+    async def retire(self, schedule_id: str) -> None:
         raise AssertionError("nobody asks")
 
     def close(self) -> None:
@@ -50,7 +58,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 async def swept(pool: asyncpg.Pool, *, publishing: bool = True) -> list[str]:
     bell = Bell()
-    gateway = Gateway(bell, exists)
+    gateway = Gateway(bell, OneHost(exists))
     found = await Sweeper(pool, gateway, SystemClock(), publishing=publishing).run_once()
     await gateway.close()
     assert found == bell.woken

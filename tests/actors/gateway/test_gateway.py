@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from actors.gateway.gateway import Gateway, OwnerLost, Unavailable, UnknownSchedule
-from actors.wire.messages import Reply, decode_requests, encode_replies
+from actors.gateway.gateway import Gateway, Impossible, OwnerLost, Unavailable, Unencodable, UnknownSchedule
+from actors.wire.messages import Fault, Reply, Standing, decode_call, encode_answer
 from engine import commands
 from engine.refusals import Code, Refusal
 from engine.state import Done
 from engine.turn import Request
+from tests.support.local_owners import OneHost
 from tests.support.waiting import until
 
 SCHEDULE = "s1"
@@ -20,12 +21,18 @@ REFUSED = Refusal(Code.SALE_CLOSED)
 
 
 class FakeOwner:
-    """Answers every request with the number of the call it came in, unless told otherwise."""
+    """A process of owners. Answers every request with the number of the call it came in, unless told otherwise."""
 
     def __init__(self) -> None:
-        self.calls: list[list[Request]] = []
+        self.calls: list[list[Request]] = []  # of those that carried requests
+        self.loads: list[dict[str, int]] = []  # the same: how many requests of which schedule
+        self.opened: list[str] = []
+        self.open: set[str] = set()
+        self.refuses: dict[str, Standing] = {}  # to open these
         self.gate = asyncio.Event()
         self.gate.set()
+        self.opening = asyncio.Event()
+        self.opening.set()
         self.behaviour: Callable[[Request], Reply] = lambda request: len(self.calls)
         self.lost = False
         self.closed = False
@@ -33,15 +40,34 @@ class FakeOwner:
     async def submit(self, data: bytes) -> bytes:
         if self.lost:
             raise OwnerLost("gone")
-        requests = decode_requests(data)
-        self.calls.append(requests)
+        call = decode_call(data)
+        if [len(requests) for _, requests in call] == [0]:
+            return encode_answer([await self._open(call[0][0])])
+        self.calls.append([request for _, requests in call for request in requests if isinstance(request, Request)])
+        self.loads.append({schedule_id: len(requests) for schedule_id, requests in call})
         await self.gate.wait()
         if self.lost:
             raise OwnerLost("gone in the middle")
-        return encode_replies([self.behaviour(request) for request in requests])
+        return encode_answer([self._answer(*each) for each in call])
 
-    async def inspect(self) -> bytes:
+    def _answer(self, schedule_id: str, requests: list[Request | Fault]) -> list[Reply] | Standing:
+        if schedule_id not in self.open:
+            return Standing.CLOSED
+        return [each if isinstance(each, Fault) else self.behaviour(each) for each in requests]
+
+    async def _open(self, schedule_id: str) -> list[Reply] | Standing:
+        self.opened.append(schedule_id)
+        await self.opening.wait()
+        if schedule_id in self.refuses:
+            return self.refuses[schedule_id]
+        self.open.add(schedule_id)
+        return []
+
+    async def inspect(self, schedule_id: str) -> bytes | None:
         raise OwnerLost("not in this test")
+
+    async def retire(self, schedule_id: str) -> None:
+        self.open.discard(schedule_id)
 
     def close(self) -> None:
         self.closed = True
@@ -55,22 +81,22 @@ class FakeOwners:
         self.found = 0
         self.replaced: list[FakeOwner] = []
 
-    async def find(self, schedule_id: str) -> FakeOwner:
+    async def find(self, name: str) -> FakeOwner:
         self.found += 1
         if self.line[0].lost and len(self.line) > 1:
             self.line.pop(0)
         return self.line[0]
 
-    async def current(self, schedule_id: str) -> FakeOwner | None:
+    async def current(self, name: str) -> FakeOwner | None:
         return self.line[0] if self.line else None
 
-    async def replace(self, schedule_id: str, owner: FakeOwner) -> None:
+    async def replace(self, name: str, owner: FakeOwner) -> None:
         self.replaced.append(owner)
         self.line.remove(owner)
 
 
 async def exists(schedule_id: str) -> bool:
-    return schedule_id == SCHEDULE
+    return schedule_id.startswith("s")
 
 
 @pytest.fixture
@@ -78,7 +104,7 @@ async def open_gateway() -> AsyncIterator[Callable[..., Gateway[FakeOwner]]]:
     opened: list[Gateway[FakeOwner]] = []
 
     def open_one(owners: FakeOwners, deadline_seconds: float = 5.0) -> Gateway[FakeOwner]:
-        gateway = Gateway(owners, exists, call_timeout_seconds=0.1, deadline_seconds=deadline_seconds)
+        gateway = Gateway(owners, OneHost(exists), call_timeout_seconds=0.1, deadline_seconds=deadline_seconds)
         opened.append(gateway)
         return gateway
 
@@ -90,8 +116,8 @@ async def open_gateway() -> AsyncIterator[Callable[..., Gateway[FakeOwner]]]:
 Open = Callable[..., Gateway[FakeOwner]]
 
 
-def wish(gateway: Gateway[FakeOwner], number: int) -> asyncio.Task[object]:
-    return asyncio.create_task(gateway.send(SCHEDULE, commands.Expire(), request_id=f"r{number}"))
+def wish(gateway: Gateway[FakeOwner], number: int, schedule_id: str = SCHEDULE) -> asyncio.Task[object]:
+    return asyncio.create_task(gateway.send(schedule_id, commands.Expire(), request_id=f"r{number}"))
 
 
 async def test_a_refusal_and_a_success_come_back_as_they_are(open_gateway: Open) -> None:
@@ -131,7 +157,7 @@ async def test_requests_during_a_call_are_gathered_for_the_next(open_gateway: Op
 async def test_a_call_that_hangs_does_not_hold_up_the_others(
     open_gateway: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.gateway.gateway.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("actors.gateway.lane.PATIENCE_SECONDS", 0.01)
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner, FakeOwner()))
     owner.gate.clear()
@@ -147,8 +173,8 @@ async def test_a_call_that_hangs_does_not_hold_up_the_others(
 async def test_those_who_were_answered_together_go_together_again(
     open_gateway: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.gateway.gateway.PAUSE_SHARE", 1e9)  # of any time at all, so that the limit decides
-    monkeypatch.setattr("actors.gateway.gateway.PAUSE_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr("actors.gateway.lane.PAUSE_SHARE", 1e9)  # of any time at all, so that the limit decides
+    monkeypatch.setattr("actors.gateway.lane.PAUSE_LIMIT_SECONDS", 0.2)
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner))
 
@@ -162,8 +188,8 @@ async def test_those_who_were_answered_together_go_together_again(
 
 
 async def test_whoever_is_alone_does_not_wait_for_others(open_gateway: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.gateway.gateway.PAUSE_SHARE", 1e9)
-    monkeypatch.setattr("actors.gateway.gateway.PAUSE_LIMIT_SECONDS", 1e9)
+    monkeypatch.setattr("actors.gateway.lane.PAUSE_SHARE", 1e9)
+    monkeypatch.setattr("actors.gateway.lane.PAUSE_LIMIT_SECONDS", 1e9)
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner))
     async with asyncio.timeout(5):
@@ -202,14 +228,24 @@ async def test_a_silent_owner_is_replaced_and_the_request_succeeds_late(open_gat
     assert owners.replaced == [silent]
 
 
-async def test_a_retired_owner_is_asked_nothing_any_more_though_it_still_answers(open_gateway: Open) -> None:
-    retired, fresh = FakeOwner(), FakeOwner()
-    gateway = open_gateway(FakeOwners(retired, fresh))
+async def test_a_retired_schedule_is_opened_again_and_its_requests_lose_nothing(open_gateway: Open) -> None:
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
     await wish(gateway, 1)
     await gateway.retire(SCHEDULE)
-    await wish(gateway, 2)
-    assert [len(owner.calls) for owner in (retired, fresh)] == [1, 1]
-    assert retired.closed
+    assert await wish(gateway, 2) == Done(3)  # the second call found it closed
+    assert owner.opened == [SCHEDULE, SCHEDULE]
+
+
+async def test_a_process_that_will_not_retire_a_schedule_is_replaced(open_gateway: Open) -> None:
+    class Deaf(FakeOwner):
+        async def retire(self, schedule_id: str) -> None:
+            await asyncio.Event().wait()
+
+    deaf = Deaf()
+    owners = FakeOwners(deaf, FakeOwner())
+    await open_gateway(owners).retire(SCHEDULE)
+    assert owners.replaced == [deaf]
 
 
 async def test_past_its_deadline_a_request_fails_and_says_when_to_come_again(open_gateway: Open) -> None:
@@ -253,3 +289,212 @@ async def test_closing_fails_what_is_waiting(open_gateway: Open) -> None:
     with pytest.raises(Unavailable):
         await answer
     assert owner.closed
+
+
+# --- many schedules in one lane ---------------------------------------------------------------------------------------
+async def test_requests_of_many_schedules_travel_in_one_call_each_opened_once(open_gateway: Open) -> None:
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    names = [f"s{number}" for number in range(20)]
+    await asyncio.gather(*(wish(gateway, 0, name) for name in names))
+    assert sorted(owner.opened) == sorted(names)
+    owner.loads.clear()
+    await asyncio.gather(*(wish(gateway, n, name) for n, name in enumerate(names * 3)))
+    assert owner.loads == [dict.fromkeys(names, 3)]
+
+
+async def test_one_schedule_s_flood_leaves_the_others_their_share_of_every_call(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.lane.CALL_LIMIT", 10)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    await asyncio.gather(wish(gateway, 0, "s1"), wish(gateway, 0, "s2"))
+    owner.loads.clear()
+    flood = [wish(gateway, number, "s1") for number in range(100)]
+    few = [wish(gateway, number, "s2") for number in range(5)]
+    await asyncio.gather(*few)
+    assert owner.loads == [{"s1": 5, "s2": 5}]
+    await asyncio.gather(*flood)
+
+
+async def test_with_more_schedules_than_a_call_holds_each_has_its_turn(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.lane.CALL_LIMIT", 3)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    names = [f"s{number}" for number in range(5)]
+    await asyncio.gather(*(wish(gateway, 0, name) for name in names))
+    owner.loads.clear()
+    await asyncio.gather(*(wish(gateway, n, name) for n, name in enumerate(names * 2)))
+    assert [list(load) for load in owner.loads] == [
+        ["s0", "s1", "s2"],
+        ["s3", "s4", "s0"],
+        ["s1", "s2", "s3"],
+        ["s4"],
+    ]
+
+
+async def test_a_schedule_s_requests_keep_their_order(open_gateway: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.gateway.lane.CALL_LIMIT", 4)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    await asyncio.gather(*(wish(gateway, n, f"s{n % 2}") for n in range(20)))
+    for remainder in range(2):
+        ids = [request.id for call in owner.calls for request in call if int(request.id[1:]) % 2 == remainder]
+        assert ids == [f"r{n}" for n in range(20) if n % 2 == remainder]
+
+
+async def test_a_request_that_cannot_be_encoded_fails_alone(open_gateway: Open) -> None:
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    await wish(gateway, 0)
+    half = commands.Cancel("b", "c", "a", "\ud800")
+    neighbours = [wish(gateway, 1), wish(gateway, 2, "s2")]
+    with pytest.raises(Unencodable):
+        await gateway.send(SCHEDULE, half, request_id="half")
+    assert all(isinstance(answer, Done) for answer in await asyncio.gather(*neighbours))
+
+
+@pytest.mark.parametrize(("ours", "error"), [(True, Impossible), (False, Unencodable)])
+async def test_a_request_that_cannot_be_carried_out_fails_alone(
+    open_gateway: Open, ours: bool, error: type[Exception]
+) -> None:
+    owner = FakeOwner()
+    owner.behaviour = lambda request: Fault("no", ours) if request.id == "r2" else 7
+    gateway = open_gateway(FakeOwners(owner))
+    first, second, third = await asyncio.gather(*(wish(gateway, n) for n in (1, 2, 3)), return_exceptions=True)
+    assert (first, third) == (Done(7), Done(7))
+    assert isinstance(second, error)
+
+
+async def test_a_schedule_that_is_slow_to_open_holds_up_no_other(open_gateway: Open) -> None:
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    await wish(gateway, 0, "s2")
+    owner.opening.clear()
+    slow = wish(gateway, 1)
+    await until(lambda: SCHEDULE in owner.opened)
+    async with asyncio.timeout(5):
+        for number in range(10):
+            await wish(gateway, number, "s2")
+    assert not slow.done()
+    owner.opening.set()
+    assert isinstance(await slow, Done)
+
+
+@pytest.mark.parametrize(("standing", "error"), [(Standing.UNKNOWN, UnknownSchedule), (Standing.FULL, Unavailable)])
+async def test_a_schedule_that_cannot_be_opened_is_told_so_and_costs_the_others_nothing(
+    open_gateway: Open, standing: Standing, error: type[Exception]
+) -> None:
+    owner = FakeOwner()
+    owner.refuses = {SCHEDULE: standing}
+    gateway = open_gateway(FakeOwners(owner))
+    refused, taken = await asyncio.gather(wish(gateway, 1), wish(gateway, 2, "s2"), return_exceptions=True)
+    assert isinstance(refused, error)
+    assert isinstance(taken, Done)
+
+
+async def test_a_schedule_that_has_moved_is_looked_for_again(open_gateway: Open) -> None:
+    class Moving(OneHost):
+        asked = 0
+
+        async def host_of(self, schedule_id: str) -> str:
+            self.asked += 1
+            if self.asked > 1:
+                owner.refuses.clear()
+            return await super().host_of(schedule_id)
+
+    owner = FakeOwner()
+    owner.refuses = {SCHEDULE: Standing.ELSEWHERE}
+    places = Moving(exists)
+    gateway = Gateway(FakeOwners(owner), places)
+    assert await wish(gateway, 1) == Done(1)
+    assert places.asked == 2
+    await gateway.close()
+
+
+async def test_a_process_that_dies_takes_no_schedule_with_it(open_gateway: Open) -> None:
+    dead, fresh = FakeOwner(), FakeOwner()
+    owners = FakeOwners(dead, fresh)
+    gateway = open_gateway(owners)
+    names = [f"s{number}" for number in range(5)]
+    await asyncio.gather(*(wish(gateway, 0, name) for name in names))
+    dead.gate.clear()
+    wishes = [wish(gateway, n, name) for n, name in enumerate(names)]
+    await until(lambda: len(dead.calls) > len(names) or sum(map(len, dead.calls)) == 10)
+    dead.lost = True
+    dead.gate.set()
+    assert all(isinstance(answer, Done) for answer in await asyncio.gather(*wishes))
+    assert sorted(fresh.opened) == names
+    assert owners.found == 2
+
+
+async def test_a_silent_process_is_replaced_once_whatever_number_of_calls_it_owes(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.lane.PATIENCE_SECONDS", 0.01)
+    silent, fresh = FakeOwner(), FakeOwner()
+    owners = FakeOwners(silent, fresh)
+    gateway = open_gateway(owners)
+    await asyncio.gather(wish(gateway, 0), wish(gateway, 0, "s2"))
+    silent.gate.clear()
+    silent.opening.clear()
+    stranded = [wish(gateway, 1)]
+    await until(lambda: len(silent.calls[-1]) == 1 and silent.calls[-1][0].id == "r1")
+    stranded += [wish(gateway, 2, "s2"), wish(gateway, 3, "s3")]
+    assert all(isinstance(answer, Done) for answer in await asyncio.gather(*stranded))
+    assert owners.replaced == [silent]
+
+
+async def test_each_request_keeps_its_own_deadline_whatever_it_travels_with(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.gateway.EXPIRY_SECONDS", 0.02)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner), deadline_seconds=0.6)
+    owner.behaviour = lambda request: None if request.id == "r1" else 7
+    early = wish(gateway, 1)
+    await until(lambda: len(owner.calls) > 2)
+    late = wish(gateway, 2)
+    assert await late == Done(7)
+    assert not early.done()
+    with pytest.raises(Unavailable):
+        await early
+
+
+async def test_what_cannot_be_opened_in_time_is_refused_at_once_and_told_when_to_come_again(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.turns.AT_ONCE", 1)
+    monkeypatch.setattr("actors.gateway.turns.EXPECTED_SECONDS", 1.0)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner), deadline_seconds=5)
+    owner.opening.clear()
+    wishes = [wish(gateway, 0, f"s{number}") for number in range(10)]
+    await until(lambda: any(each.done() for each in wishes))
+    refused = [each for each in wishes if each.done()]
+    assert len(refused) == 7  # one is being opened, two are expected within half the deadline
+    for each in refused:
+        with pytest.raises(Unavailable) as failure:
+            await each
+        assert failure.value.retry_after_seconds == 3
+    owner.opening.set()
+    await asyncio.gather(*(each for each in wishes if each not in refused))
+
+
+async def test_the_schedule_with_the_most_waiting_is_opened_first(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.turns.AT_ONCE", 1)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner))
+    owner.opening.clear()
+    first = wish(gateway, 0, "s0")
+    await until(lambda: owner.opened == ["s0"])
+    crowd = [wish(gateway, n, f"s{size}") for size in (1, 2, 5, 3) for n in range(size)]
+    await asyncio.sleep(0.01)
+    owner.opening.set()
+    await asyncio.gather(first, *crowd)
+    assert owner.opened == ["s0", "s5", "s3", "s2", "s1"]

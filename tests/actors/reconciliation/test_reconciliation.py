@@ -91,7 +91,7 @@ async def test_a_schedule_that_was_only_opened_holds_and_no_owner_is_woken(house
     report = await house.examine()
     assert report.failing == frozenset()
     assert check(report, "published_equals_head").holds
-    assert house.owners.owner is None
+    assert house.owners.schedule is None
     assert "memory_equals_journal" not in {each.name for each in report.checks}
 
 
@@ -340,8 +340,8 @@ def lose_a_booking(house: Examined, past: Past) -> None:
 async def test_an_owner_s_memory_that_was_changed_is_found_and_replaced(
     house: Examined, past: Past, damage: Callable[[Examined, Past], None]
 ) -> None:
-    assert house.owners.owner is not None
-    epoch = (await house.owners.owner.schedule.inspect()).epoch
+    assert house.owners.schedule is not None
+    epoch = (await house.owners.schedule.inspect()).epoch
     damage(house, past)
     report = await house.examine()
     assert report.failing == {"memory_equals_journal"}

@@ -294,3 +294,15 @@ def test_a_delta_that_starts_earlier_than_the_view_does_no_harm(states: list[byt
 def test_nothing_cannot_be_merged() -> None:
     with pytest.raises(ValueError, match="nothing"):
         merge([])
+
+
+async def test_views_of_many_schedules_are_told_in_one_round_trip_each_for_itself(redis_url: str) -> None:
+    cache = RedisSeatCache(redis_url)
+    names = [str(uuid4()) for _ in range(3)]
+    await cache.put(view(names[1], 9))
+    async with cache.deltas() as deltas:
+        await cache.publish_together([(view(name, 8), delta(name, 7, 8)) for name in names])
+        assert [await anext(deltas) for _ in names] == [delta(name, 7, 8) for name in names]
+    stored = [await cache.get(name) for name in names]
+    assert [each and each.version for each in stored] == [8, 9, 8]
+    await cache.close()

@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""  # BOXOFFICE_SECRET, signs access tokens and sandbox webhooks; `up` makes and keeps one
     previous_secret: str = ""  # BOXOFFICE_PREVIOUS_SECRET, the former one: what was signed with it still counts
     provider: Literal["sandbox", "toss", "stripe"] = "sandbox"  # BOXOFFICE_PROVIDER, who is asked to take money
+    sandbox: Literal["allowed", "refused"] = "allowed"  # BOXOFFICE_SANDBOX, whether it may be the provider
     toss_secret_key: str = ""  # BOXOFFICE_TOSS_SECRET_KEY
     toss_url: str = "https://api.tosspayments.com"  # BOXOFFICE_TOSS_URL
     stripe_api_key: str = ""  # BOXOFFICE_STRIPE_API_KEY
@@ -156,6 +157,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         made._check_log_in()
         made._check_public_url()
         made._check_proxies()
+        made._check_provider()
         if made.kafka_ssl_cafile:  # an owner's process has another working directory than whoever set this
             made = msgspec.structs.replace(made, kafka_ssl_cafile=str(Path(made.kafka_ssl_cafile).resolve()))
         return made
@@ -181,6 +183,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             _ = self.proxies
         except ValueError as error:
             raise SettingsError(f"BOXOFFICE_TRUSTED_PROXIES={self.trusted_proxies!r}: {error}") from error
+
+    def _check_provider(self) -> None:
+        if self.provider == "sandbox" and self.sandbox == "refused":
+            raise SettingsError(
+                "BOXOFFICE_PROVIDER=sandbox takes no money: set up toss or stripe, "
+                "or say BOXOFFICE_SANDBOX=allowed to try things out"
+            )
 
     def to_environment(self) -> dict[str, str]:
         """The inverse of `from_environment`, for the processes the supervisor starts."""

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -51,7 +52,8 @@ from persistence.seats.cache import SeatView
 from persistence.seats.from_journal import load_view
 from persistence.seats.redis_cache import RedisSeatCache
 
-PLANS_KEPT = 64  # a 15,000-seat plan is about 10 MB
+PLANS_BYTES = 256 * 1024 * 1024  # of plans that a worker keeps: twenty houses of 50,000 places
+PLACE_BYTES, CHARACTER_BYTES = 192, 2  # what a place of a plan takes in memory, and a character of its id (measured)
 PLACES_KEPT = 100_000
 FACETS_SECONDS = 10.0  # they are counted over the whole catalogue: 90 ms for 10,000 performances
 MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
@@ -68,23 +70,41 @@ class UnknownVenue(LookupError):
     """No such venue."""
 
 
+def held_bytes(plan: SeatingPlan) -> int:
+    """What a plan takes in memory, about."""
+    return PLACE_BYTES * plan.size + CHARACTER_BYTES * sum(map(len, plan.ids))
+
+
 class PlanCache:
     """Seating plans and where schedules belong. Both never change, so what is here is right."""
 
-    def __init__(self, database: AsyncEngine) -> None:
+    def __init__(self, database: AsyncEngine, limit_bytes: int = PLANS_BYTES) -> None:
         self._database = database
+        self._limit_bytes = limit_bytes
         self._plans: OrderedDict[str, asyncio.Task[SeatingPlan]] = OrderedDict()
+        self._sizes: dict[str, int] = {}  # of those that are loaded, in bytes
         self._places: OrderedDict[str, schedules.Place] = OrderedDict()
 
     async def get(self, venue_id: str) -> SeatingPlan:
         """The venue's plan, read once however many ask. Raises `UnknownVenue`."""
         task = self._plans.get(venue_id)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        if task is None:
             task = self._plans[venue_id] = asyncio.create_task(self._load(venue_id))
+            task.add_done_callback(partial(self._loaded, venue_id))
         self._plans.move_to_end(venue_id)
-        while len(self._plans) > PLANS_KEPT:
-            self._plans.popitem(last=False)
         return await shared(task)
+
+    def _loaded(self, venue_id: str, task: asyncio.Task[SeatingPlan]) -> None:
+        """Keeps a plan and lets go of those not asked for the longest; of what is no plan nothing is kept."""
+        if task.cancelled() or task.exception() is not None:
+            del self._plans[venue_id]
+            return
+        self._sizes[venue_id] = held_bytes(task.result())
+        for each in list(self._plans):
+            if sum(self._sizes.values()) <= self._limit_bytes:
+                break
+            if each in self._sizes and each != venue_id:
+                del self._plans[each], self._sizes[each]
 
     async def place_of(self, schedule_id: str) -> schedules.Place:
         """The schedule's performance and venue, deleted or not. Raises `UnknownSchedule`."""

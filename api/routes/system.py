@@ -1,7 +1,7 @@
 """About the system itself: whether it works, what it counts, what it can do.
 
 `/healthz` says that this worker runs, and nothing else: a worker is not to be restarted because Redis is away.
-`/readyz` says whether it can do its job, and names what is down.
+`/readyz` says whether it can do its job, and names what is down or worse than it should be.
 """
 
 from __future__ import annotations
@@ -10,37 +10,28 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import fastapi_offline
-import sqlalchemy as sa
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from actors.process.telemetry import metrics
 from api.http.dependencies import HouseOf
-from api.http.models import Output, normal_email
-from api.http.office import House
+from api.http.models import Output
 from api.http.paging import json_answer
 from api.http.problem_messages import PROBLEMS
 from api.http.problems import Problem, responses
-from persistence.accounts import accounts
-from persistence.embedded.outside import reach_tcp
+from api.views.readiness import Prober
 
 router = APIRouter(tags=["about"])
 
 # Swagger UI from this machine: the page works without the Internet. Only the package's files are used.
 assets = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
-
-CHECK_SECONDS = 2.0
-
-
-class NoAdministrator(Exception):
-    """Whom the environment names cannot administer."""
 
 
 class Health(Output):
@@ -51,9 +42,9 @@ class Health(Output):
 
 
 class Readiness(Output):
-    """What the service needs, and how each part does: `up`, or why not."""
+    """What the service needs and wants, and how each part does: `up`, or what is the matter."""
 
-    status: str
+    status: Literal["up", "degraded"]
     checks: dict[str, str]
 
 
@@ -65,49 +56,15 @@ async def healthz(house: HouseOf) -> Health:
 @router.get(
     "/readyz", summary="Can the service do its job?", response_model=Readiness, responses=responses("not_ready")
 )
-async def readyz(house: HouseOf) -> Response:
-    checks = await check(house)
-    if any(state != "up" for state in checks.values()):
-        raise Problem("not_ready", checks=checks, retry_after=1)
-    return json_answer({"status": "up", "checks": checks}, headers={"Cache-Control": "no-store"})
-
-
-async def check(house: House) -> dict[str, str]:
-    """Each part's state. Kafka is not asked: while it is away events wait in the journal, nothing else."""
-    parts: dict[str, Callable[[], Awaitable[object]]] = {
-        "postgres": lambda: _ask_postgres(house),
-        "redis": lambda: cast(Awaitable[object], house.redis.ping()),
-        "administrator": lambda: _ask_for_administrator(house),
-        "ray": lambda: reach_tcp(house.settings.ray_address or ""),
-    }
-    states = await asyncio.gather(*(_state(ask) for ask in parts.values()))
-    return dict(zip(parts, states, strict=True))
-
-
-async def _state(ask: Callable[[], Awaitable[object]]) -> str:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await ask()
-    except TimeoutError:
-        return f"no answer within {CHECK_SECONDS:.0f} s"
-    except Exception as error:  # noqa: BLE001  # whatever a client library raises is the answer here
-        return type(error).__name__
-    return "up"
-
-
-async def _ask_postgres(house: House) -> None:
-    async with house.database.connect() as connection:
-        await connection.execute(sa.select(1))
-
-
-async def _ask_for_administrator(house: House) -> None:
-    """The one that the environment names can administer."""
-    if house.settings.admin_email is None:
-        return
-    async with house.database.connect() as connection:
-        row = await accounts.by_email(connection, normal_email(house.settings.admin_email))
-    if row is None or row.role != accounts.ADMIN or row.locked_at is not None:
-        raise NoAdministrator
+async def readyz(request: Request, house: HouseOf) -> Response:
+    """503 names what is down. `degraded`: it can, but writes fail, the disk is full, owners back up or Kafka lags."""
+    state = request.app.state
+    if not hasattr(state, "prober"):
+        state.prober = Prober(house)
+    found = await state.prober.readiness()
+    if found.is_down:
+        raise Problem("not_ready", checks=found.checks, retry_after=1)
+    return json_answer({"status": found.status, "checks": found.checks}, headers={"Cache-Control": "no-store"})
 
 
 @router.get(

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actors.gateway.gateway import Unavailable, Unencodable
 from api.http.office import UnknownVenue
 from api.http.problems import Problem, answer
+from api.views.readiness import OWNERS_SILENT
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
@@ -46,6 +47,7 @@ class Rescue:
 def problem_of_error(error: Exception) -> Problem:
     """What a client is told of an error that no route expected. The one place that knows what may be away."""
     if isinstance(error, Unavailable):
+        OWNERS_SILENT.happened()
         return Problem("overloaded", retry_after=error.retry_after_seconds)
     if isinstance(error, UnknownSchedule):
         return Problem("schedule_not_found")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.process.settings import Settings, SettingsError
+from actors.process.settings import SECRETS, Settings, SettingsError
 
 SECURED = {
     "KAFKA_BOOTSTRAP_SERVERS": "one:9093,two:9093",
@@ -72,3 +72,20 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(variable: str, value: s
 def test_half_a_log_in_is_refused(missing: str) -> None:
     with pytest.raises(SettingsError, match=missing):
         Settings.from_environment({**SECURED, missing: ""})
+
+
+def test_the_sandbox_sells_nothing_where_it_is_refused() -> None:
+    with pytest.raises(SettingsError, match="BOXOFFICE_SANDBOX=allowed"):
+        Settings.from_environment({"BOXOFFICE_SANDBOX": "refused"})
+    assert Settings.from_environment({"BOXOFFICE_SANDBOX": "refused", "BOXOFFICE_PROVIDER": "toss"}).provider == "toss"
+    assert Settings.from_environment({}).provider == "sandbox"
+
+
+def test_docker_compose_hands_on_what_an_operator_must_be_able_to_set_and_refuses_the_sandbox() -> None:
+    compose = (Path(__file__).parents[3] / "docker-compose.yml").read_text()
+    given_there = {"database_url", "redis_url", "kafka_sasl_password"}  # of services in the same file
+    wanted = SECRETS - given_there | {"provider", "mail_from", "public_url", "trusted_proxies", "docs", "metrics"}
+    for name in wanted:
+        variable = f"BOXOFFICE_{name.upper()}"
+        assert f"{variable}: ${{{variable}:-}}" in compose, variable
+    assert "BOXOFFICE_SANDBOX: ${BOXOFFICE_SANDBOX:-refused}" in compose

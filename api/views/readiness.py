@@ -1,0 +1,167 @@
+"""How well the service can do its job: what is down, and what works but worse than it should.
+
+Nothing is asked more than once a second, whoever asks: the question is anybody's, and a commit is among the answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from api.http.models import normal_email
+from api.http.office import House
+from persistence.accounts import accounts
+from persistence.embedded.outside import reach_tcp
+
+CHECK_SECONDS = 2.0
+ASKED_AGAIN_SECONDS = 1.0
+LOW_DISK_BYTES = 1024 * 1024 * 1024  # less than the journal's own write-ahead log may take
+SILENT_SECONDS = 10.0  # for so long a request that its owner did not answer in time is news
+LAG_SECONDS = 60.0  # events are published within a second; what waits so long waits for a broker
+
+UP = "up"
+# The oldest event that is not on Kafka yet, if any is.
+UNPUBLISHED = """
+SELECT extract(epoch FROM now()) - min(j.at_ms) / 1000.0
+  FROM schedule_heads h JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
+ WHERE h.published_seq < h.seq AND h.seq > 1
+"""
+
+
+class Recent:
+    """How often something has happened lately."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._times: deque[float] = deque(maxlen=10_000)
+
+    def happened(self) -> None:
+        self._times.append(time.monotonic())
+
+    def count(self) -> int:
+        since = time.monotonic() - self._seconds
+        return sum(moment >= since for moment in self._times)
+
+
+OWNERS_SILENT = Recent(SILENT_SECONDS)  # requests of this process that no owner answered in time
+
+
+class Condition(Struct, frozen=True):
+    """Each part by name: `up`, or what is the matter. Without what is in `down` the service cannot do its job."""
+
+    down: dict[str, str]
+    degraded: dict[str, str]
+
+    @property
+    def checks(self) -> dict[str, str]:
+        return self.down | self.degraded
+
+    @property
+    def is_down(self) -> bool:
+        return any(state != UP for state in self.down.values())
+
+    @property
+    def status(self) -> str:
+        return UP if all(state == UP for state in self.checks.values()) else "degraded"
+
+
+class NoAdministrator(Exception):
+    """Whom the environment names cannot administer."""
+
+
+class Impaired(Exception):
+    """What is not as it should be; the message says what."""
+
+
+class Prober:
+    """Asks all parts, at most once a second."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._asking: asyncio.Task[Condition] | None = None
+        self._asked = 0.0
+
+    async def readiness(self) -> Condition:
+        """How the service does, as of a second ago at most."""
+        now = time.monotonic()
+        if self._asking is None or (self._asking.done() and now - self._asked >= ASKED_AGAIN_SECONDS):
+            self._asked = now
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> Condition:
+        house = self._house
+        needed: dict[str, Callable[[], Awaitable[object]]] = {
+            "postgres": self._ask_postgres,
+            "redis": lambda: cast(Awaitable[object], house.redis.ping()),
+            "administrator": self._ask_for_administrator,
+            "ray": lambda: reach_tcp(house.settings.ray_address or ""),
+        }
+        wanted: dict[str, Callable[[], Awaitable[object]]] = {
+            "writes": self._write,
+            "disk": self._look_at_the_disk,
+            "owners": self._look_at_owners,
+        }
+        if house.settings.publish and house.settings.kafka_bootstrap_servers is not None:
+            wanted["kafka"] = self._look_at_publishing
+        states = await asyncio.gather(*(_state(ask) for ask in (*needed.values(), *wanted.values())))
+        named = dict(zip((*needed, *wanted), states, strict=True))
+        return Condition({name: named[name] for name in needed}, {name: named[name] for name in wanted})
+
+    async def _ask_postgres(self) -> None:
+        async with self._house.database.connect() as connection:
+            await connection.execute(sa.select(1))
+
+    async def _ask_for_administrator(self) -> None:
+        """The one that the environment names can administer."""
+        email = self._house.settings.admin_email
+        if email is None:
+            return
+        async with self._house.database.connect() as connection:
+            row = await accounts.by_email(connection, normal_email(email))
+        if row is None or row.role != accounts.ADMIN or row.locked_at is not None:
+            raise NoAdministrator
+
+    async def _write(self) -> None:
+        """A commit that is durable and changes nothing: a mark in the write-ahead log that nobody reads."""
+        async with self._house.database.begin() as connection:
+            if (await connection.execute(sa.text("SHOW transaction_read_only"))).scalar_one() == "on":
+                raise Impaired("the database takes no writes")
+            await connection.execute(sa.text("SELECT pg_logical_emit_message(true, 'boxoffice', 'ready?')"))
+
+    async def _look_at_the_disk(self) -> None:
+        path = self._house.settings.data_path
+        there = next(each for each in (path, *path.parents) if each.exists())
+        free = (await asyncio.to_thread(shutil.disk_usage, there)).free
+        if free < LOW_DISK_BYTES:
+            raise Impaired(f"{free // 1024 // 1024} MiB are left")
+
+    async def _look_at_owners(self) -> None:
+        if silent := OWNERS_SILENT.count():
+            raise Impaired(f"{silent} requests of the last {SILENT_SECONDS:.0f} s were not answered in time")
+
+    async def _look_at_publishing(self) -> None:
+        async with self._house.database.connect() as connection:
+            lag = (await connection.execute(sa.text(UNPUBLISHED))).scalar_one()
+        if lag is not None and lag > LAG_SECONDS:
+            raise Impaired(f"events have waited for {float(lag):.0f} s")
+
+
+async def _state(ask: Callable[[], Awaitable[object]]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await ask()
+    except TimeoutError:
+        return f"no answer within {CHECK_SECONDS:.0f} s"
+    except Impaired as impaired:
+        return str(impaired)
+    except Exception as error:  # noqa: BLE001  # whatever a client library raises is the answer here
+        return type(error).__name__
+    return UP

@@ -8,35 +8,34 @@ from __future__ import annotations
 
 import hmac
 import io
-from datetime import UTC, datetime
+from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
 
-import icalendar
 import segno
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.mail import links, texts
+from actors.mail import calendars, links, texts
 from actors.mail.plain import person, plain
 from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
-from actors.mail.tickets import Ticket, ticket_code
+from actors.mail.tickets import Ticket, TicketKey, ticket_code
 from actors.process.clock import Clock
 from persistence.accounts.links import Purpose
+from persistence.bookings.numbers import number_of
 from persistence.database.moments import moment
 from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient, Seat
 
-PRODUCT = "-//Boxoffice//Tickets//EN"
 WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded")
 IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
 OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled")
 WITH_REFUND = ("refunded", "partially_refunded", "payment_returned")
 QR_CID = "ticket-qr"
-QR_SCALE = 6  # pixels per module: 290 in all, sharp on every screen at the 220 it is shown with
-QR_SHOWN = 220
+QR_SCALE = 8  # pixels per module: 520 in all, sharp on every screen at the 260 it is shown with
+QR_SHOWN = 260
 DIGEST_BYTES = 16
 
 FONT = "font-family:-apple-system,'Apple SD Gothic Neo','Malgun Gothic','Noto Sans KR',Segoe UI,Roboto,sans-serif"
@@ -66,7 +65,7 @@ class Mail(Struct, frozen=True, kw_only=True):
 class Postmark:
     """Writes mails from one sender. `origin` is where the pages are that links lead to."""
 
-    def __init__(self, sender: Address, key: bytes, clock: Clock, origin: str) -> None:
+    def __init__(self, sender: Address, key: TicketKey, clock: Clock, origin: str) -> None:
         self._sender = sender
         self._key = key
         self._clock = clock
@@ -77,7 +76,7 @@ class Postmark:
 
     def digest(self, email: str) -> bytes:
         """Tells one address from another, to whoever has our key."""
-        return hmac.digest(self._key, b"mailed " + email.lower().encode(), "sha256")[:DIGEST_BYTES]
+        return hmac.digest(self._key.former, b"mailed " + email.lower().encode(), "sha256")[:DIGEST_BYTES]
 
     def compose(self, row: Outgoing, recipient: Recipient, occasion: Occasion) -> Mail:
         """The mail of a row that was taken to be sent."""
@@ -140,37 +139,30 @@ class Postmark:
         if not sold or row.kind not in (*IN_CALENDAR, *OUT_OF_CALENDAR):
             return
         method = "CANCEL" if row.kind in OUT_OF_CALENDAR else "PUBLISH"
-        calendar = icalendar.Calendar()
-        calendar.add("prodid", PRODUCT)
-        calendar.add("version", "2.0")
-        calendar.add("method", method)
-        for booking in sold:
-            calendar.add_component(self._entry(row, booking, method, language, occasion))
+        entries = [self._entry(row, booking, language, occasion) for booking in sold]
         message.add_attachment(
-            calendar.to_ical(),
+            calendars.calendar(entries, method=method, now=self.now(), organizer=self._sender.addr_spec),
             maintype="text",
             subtype="calendar",
             filename="ticket.ics",
             params={"method": method, "charset": "utf-8"},
         )
 
-    def _entry(
-        self, row: Outgoing, booking: BookingFacts, method: str, language: str, occasion: Occasion
-    ) -> icalendar.Event:
+    def _entry(self, row: Outgoing, booking: BookingFacts, language: str, occasion: Occasion) -> calendars.Entry:
         """One booking's entry. A newer mail has a higher sequence, whatever order they arrive in."""
-        entry = icalendar.Event()
-        entry.add("uid", booking.id)
-        entry.add("sequence", row.version)
-        entry.add("dtstamp", self.now())
-        entry.add("dtstart", occasion.starts_at.astimezone(UTC))
-        entry.add("dtend", occasion.ends_at.astimezone(UTC))
-        entry.add("summary", occasion.title)
-        entry.add("location", occasion.venue)
-        seats = [f"{label('booking', language)}: {booking.id}", *seat_lines(booking.seats, language)]
-        entry.add("description", "\n".join(seats))
-        entry.add("organizer", f"mailto:{self._sender.addr_spec}")
-        entry.add("status", "CANCELLED" if method == "CANCEL" else "CONFIRMED")
-        return entry
+        return calendars.Entry(
+            uid=booking.id,
+            sequence=row.version,
+            starts_at=occasion.starts_at,
+            ends_at=occasion.ends_at,
+            time_zone=occasion.time_zone,
+            title=occasion.title_in(language),
+            place=occasion.venue,
+            lines=[
+                f"{label('booking', language)}: {number_of(booking.id)}",
+                *seat_lines(booking.seats, language),
+            ],
+        )
 
 
 def sendable(email: str) -> str:
@@ -202,6 +194,13 @@ def qr_picture(code: str) -> bytes:
     return picture.getvalue()
 
 
+def qr_svg(code: str) -> bytes:
+    """The code as an SVG, to be shown at any size."""
+    picture = io.BytesIO()
+    segno.make_qr(code, error="m", mask=0).save(picture, kind="svg", xmldecl=False, omitsize=True, nl=False)
+    return picture.getvalue()
+
+
 # --- what it says -----------------------------------------------------------------------------------------------------
 def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
     """What a row says to its customer."""
@@ -211,7 +210,7 @@ def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
     greeting = chosen(texts.GREETING_BY_NAME, language).format(name=name) if name else chosen(texts.GREETING, language)
     places = sum(len(booking.seats) for booking in row.facts.bookings)
     return Letter(
-        subject=words.subject.format(title=occasion.title),
+        subject=words.subject.format(title=occasion.title_in(language)),
         heading=words.heading,
         greeting=greeting,
         lead=words.lead,
@@ -230,7 +229,9 @@ def presentable(row: Outgoing, occasion: Occasion) -> tuple[Outgoing, Occasion]:
         given_back=_presentable(row.facts.given_back),
         reason=plain(row.facts.reason),
     )
-    return replace(row, facts=facts), replace(occasion, title=plain(occasion.title), venue=plain(occasion.venue))
+    title_en = None if occasion.title_en is None else plain(occasion.title_en)
+    said = replace(occasion, title=plain(occasion.title), title_en=title_en, venue=plain(occasion.venue))
+    return replace(row, facts=facts), said
 
 
 def _presentable(seats: list[Seat]) -> list[Seat]:
@@ -250,15 +251,16 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
     facts, currency = row.facts, row.facts.currency or occasion.currency
 
     def time_of(at: datetime) -> str:
-        return time_text(at, occasion.currency, language)
+        return time_text(at, occasion.time_zone, language)
 
-    rows = [("performance", [occasion.title]), ("venue", [occasion.venue])]
+    rows = [("performance", [occasion.title_in(language)]), ("venue", [occasion.venue])]
     if row.kind == "schedule_changed":
         rows.append(("former_starts_at", [time_of(datetime.fromisoformat(facts.former_starts_at))]))
         rows.append(("new_starts_at", [time_of(datetime.fromisoformat(facts.starts_at))]))
     else:
         rows.append(("starts_at", [time_of(occasion.starts_at)]))
-    rows.append(("booking", [booking.id for booking in facts.bookings] or [row.booking_id or ""]))
+    numbers = [number_of(booking.id) for booking in facts.bookings]
+    rows.append(("booking", numbers or ([number_of(row.booking_id)] if row.booking_id else [])))
     kept = [seat for booking in facts.bookings for seat in booking.seats]
     rows.append(("seats_left" if facts.given_back else "seats", seat_lines(kept, language)))
     rows.append(("seats_given_back", seat_lines(facts.given_back, language)))

@@ -1,21 +1,19 @@
 """The words of every mail, in Korean and English, and how times, money and places are written in them.
 
-Times are Korean time for schedules sold in won and UTC for all others, and say which: a schedule has no time zone of
-its own.
+Times are those that the clocks of the venue show, and say whose they are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from persistence.notifications.outbox import Seat
 from persistence.providers.minor_units import exponent, to_major
 
-SEOUL = ZoneInfo("Asia/Seoul")
 WEEKDAYS_KO = "월화수목금토일"
 # Not `strftime`: it writes in the language of the process.
 WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -193,15 +191,24 @@ def words_of(kind: str, language: str) -> Words:
     return KINDS[kind].ko if language == "ko" else KINDS[kind].en
 
 
-def time_text(at: datetime, currency: str, language: str) -> str:
-    """The time with its weekday and the name of its zone."""
-    local = at.astimezone(SEOUL if currency == "KRW" else UTC)
+def zone_text(time_zone: str, language: str) -> str:
+    """Whose time it is: Korean time, New York time, UTC."""
+    if time_zone == "Asia/Seoul":
+        return chosen(("Korean time", "한국 시간"), language)
+    place = time_zone.rpartition("/")[2].replace("_", " ")
+    if place.startswith(("UTC", "GMT")) or "/" not in time_zone:
+        return place
+    return chosen((f"{place} time", f"{place} 시간"), language)
+
+
+def time_text(at: datetime, time_zone: str, language: str) -> str:
+    """The time that clocks there show, with its weekday and whose time it is."""
+    local = at.astimezone(ZoneInfo(time_zone))
+    zone = zone_text(time_zone, language)
     clock = f"{local:%H:%M}"
     if language == "ko":
-        zone = "한국 시간" if currency == "KRW" else "UTC"
         weekday = WEEKDAYS_KO[local.weekday()]
         return f"{local.year}년 {local.month}월 {local.day}일({weekday}) {clock} ({zone})"
-    zone = "Korean time" if currency == "KRW" else "UTC"
     weekday, month = WEEKDAYS_EN[local.weekday()], MONTHS_EN[local.month - 1]
     return f"{weekday}, {local.day} {month} {local.year}, {clock} ({zone})"
 

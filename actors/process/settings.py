@@ -54,8 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     provider: Literal["sandbox", "toss", "stripe"] = "sandbox"  # BOXOFFICE_PROVIDER, who is asked to take money
     sandbox: Literal["allowed", "refused"] = "allowed"  # BOXOFFICE_SANDBOX, whether it may be the provider
     toss_secret_key: str = ""  # BOXOFFICE_TOSS_SECRET_KEY
+    toss_client_key: str = ""  # BOXOFFICE_TOSS_CLIENT_KEY, the public one: pages open Toss's window with it
     toss_url: str = "https://api.tosspayments.com"  # BOXOFFICE_TOSS_URL
     stripe_api_key: str = ""  # BOXOFFICE_STRIPE_API_KEY
+    stripe_publishable_key: str = ""  # BOXOFFICE_STRIPE_PUBLISHABLE_KEY, the public one: pages ask for cards with it
     stripe_webhook_secrets: str = ""  # BOXOFFICE_STRIPE_WEBHOOK_SECRETS, comma-separated: the new one, the old one
     stripe_url: str = "https://api.stripe.com"  # BOXOFFICE_STRIPE_URL
     smtp_url: str = ""  # BOXOFFICE_SMTP_URL, smtp(s)://user:password@host:port; unset: mails go to a file

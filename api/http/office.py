@@ -26,6 +26,7 @@ from starlette.responses import Response
 
 from actors.gateway.gateway import Gateway
 from actors.gateway.ray_owners import open_gateway
+from actors.mail.tickets import TicketKey, ticket_key
 from actors.process.clock import Clock, SystemClock
 from actors.process.settings import Settings
 from actors.reconciliation.reconciler import Reconciler
@@ -148,6 +149,7 @@ class House:
     seat_views: SeatViews
     seats_left: SeatsLeft
     tokens: Tokens
+    ticket_keys: tuple[TicketKey, ...]  # the one that signs, and the one of the former secret
     passwords: Passwords
     revocations: Revocations
     limits: Limits
@@ -214,6 +216,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             seat_views=seat_views,
             seats_left=SeatsLeft(seat_views.availability),
             tokens=Tokens(settings.secrets, clock),
+            ticket_keys=tuple(ticket_key(secret) for secret in settings.secrets),
             passwords=passwords,
             revocations=revocations,
             limits=limits,

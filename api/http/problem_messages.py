@@ -370,6 +370,13 @@ PROBLEMS: Mapping[str, Kind] = {
         "결제된 예매",
         "결제된 예매는 취소할 수 없습니다. refund_url에서 환불해 주세요.",
     ),
+    "booking_not_confirmed": _kind(
+        409,
+        "Booking not confirmed",
+        "Only a booking that is paid for has a ticket.",
+        "확정되지 않은 예매",
+        "결제가 완료된 예매에만 티켓이 있습니다.",
+    ),
     "booking_already_paid": _kind(
         409, "Already paid", "This booking is paid already.", "이미 결제된 예매", "이미 결제된 예매입니다."
     ),

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 from pydantic import AfterValidator, ConfigDict, Field
 
-from actors.mail.tickets import BadTicket, Ticket, read_ticket, ticket_key
+from actors.mail.tickets import BadTicket, Ticket, read_ticket
 from api.http.dependencies import HouseOf
 from api.http.models import UUID_SCHEMA, Input, Line, RawText, ScheduleId, Time, UuidText, found_by, rfc3339
 from api.http.office import House
@@ -165,7 +165,9 @@ async def check_in(
             judged = _judged(door, each, tickets[each.code], bookings, inside, version, now)
             fresh[each.id] = judged
             if judged.places and judged.booking_id is not None:
-                entry = log.Entry(booking_id=judged.booking_id, places=judged.places, gate=judged.gate, at=judged.at)
+                entry = log.Entry(
+                    booking_id=judged.booking_id, places=judged.places, seat=judged.seat, gate=judged.gate, at=judged.at
+                )
                 inside.setdefault(judged.booking_id, []).append(entry)
         await log.write(connection, list(fresh.values()))
     return json_answer([(known | fresh)[each.id].answer for each in read])
@@ -247,9 +249,8 @@ async def list_check_ins(
 
 
 def _read(house: House, code: str) -> Ticket | None:
-    keys = [ticket_key(secret) for secret in (house.settings.secret, house.settings.previous_secret) if secret]
     try:
-        return read_ticket(keys, code.strip())
+        return read_ticket(house.ticket_keys, code.strip())
     except BadTicket:
         return None
 
@@ -273,17 +274,29 @@ def _judged(
         booking_id=None if booking is None else booking.id,
         result=verdict.result,
         places=verdict.places,
+        seat=None if ticket is None else ticket.place_key,
         gate=read.gate,
         at=read.at or now,
         version=version,
         staff=door.staff,
-        answer=msgspec.to_builtins(_view(read, verdict, booking, door, version)),
+        answer=msgspec.to_builtins(_view(read, verdict, ticket, booking, door, version)),
     )
 
 
-def _view(read: ReadCode, verdict: Verdict, booking: TicketBooking | None, door: Door, version: int) -> CheckInView:
+def _view(
+    read: ReadCode,
+    verdict: Verdict,
+    ticket: Ticket | None,
+    booking: TicketBooking | None,
+    door: Door,
+    version: int,
+) -> CheckInView:
     """What the door sees. Of another organizer's schedule it learns no name and no seat."""
     ours = booking is not None and booking.schedule_id == door.schedule_id
+    seats: list[str] = []
+    if booking is not None and ours:
+        one = None if ticket is None else ticket.seat
+        seats = list(booking.seats[:SHOWN_SEATS]) if one is None else [one]
     return CheckInView(
         id=read.id,
         result=verdict.result,
@@ -294,7 +307,7 @@ def _view(read: ReadCode, verdict: Verdict, booking: TicketBooking | None, door:
         at=None if verdict.at is None else rfc3339(verdict.at),
         gate=verdict.gate if verdict.result == "already_in" else read.gate,
         booking_id=booking.id if booking is not None and ours else None,
-        seats=list(booking.seats[:SHOWN_SEATS]) if booking is not None and ours else [],
+        seats=seats,
         name=booking.customer_name if booking is not None and ours else None,
         title=booking.title if booking is not None else None,
         starts_at=rfc3339(booking.starts_at) if booking is not None else None,

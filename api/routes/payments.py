@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
+from msgspec import Struct
 from pydantic import Field, SecretStr
 
 from actors.gateway.gateway import Unavailable
@@ -207,6 +208,41 @@ async def _answer(house: House, account: Account, row: PaymentRow, result: Booki
 
 async def _free_of_charge(house: House, schedule_id: str, booking: Booking) -> Response:
     return json_answer(free_of_charge(await commands.view_of(house, schedule_id, booking)), 201)
+
+
+class PaymentProviderView(Struct, frozen=True, kw_only=True):
+    """Who takes the money: what a page has to know to ask a customer for a method of payment.
+
+    A card goes from the page to the provider, which gives a token for it; the token comes here.
+    """
+
+    name: Literal["sandbox", "toss", "stripe"]
+    public_key: str | None  # for the provider's own script; null where it needs none, or none was set
+    return_url: str  # where the provider sends the customer back to; `{booking_id}` stands for the booking's
+
+
+PROVIDER_EXAMPLE = {
+    "name": "toss",
+    "public_key": "test_ck_D5GePWvyJnrK0W0k6q8gLzN97Eoq",
+    "return_url": "https://tickets.example.com/b/{booking_id}",
+}
+
+
+@router.get(
+    "/v1/payment-provider",
+    summary="Who takes the money",
+    responses=described(200, PaymentProviderView, PROVIDER_EXAMPLE, "The provider that is charged now."),
+)
+async def get_payment_provider(house: HouseOf) -> Response:
+    """The provider that is charged, the public key for its script, and where it sends customers back to."""
+    settings = house.settings
+    keys = {"toss": settings.toss_client_key, "stripe": settings.stripe_publishable_key}
+    view = PaymentProviderView(
+        name=settings.provider,
+        public_key=keys.get(settings.provider) or None,
+        return_url=f"{settings.origin}/b/{{booking_id}}",
+    )
+    return json_answer(view, headers={"Cache-Control": "public, max-age=60"})
 
 
 @router.get(

@@ -46,6 +46,8 @@ def judge(
         return Verdict(result="refunded", reason="schedule_cancelled", entered=entered, of=of)
     if booking.status not in PAID:
         return Verdict(result="refunded", reason=booking.status, entered=entered, of=of)
+    if ticket.seat is not None:
+        return _judge_seat(ticket, booking, inside, entered)
     if of != ticket.places:
         return Verdict(result="replaced", entered=entered, of=of)
     left = of - entered
@@ -61,3 +63,14 @@ def judge(
             gate=None if last is None else last.gate,
         )
     return Verdict(result="admitted", places=places, entered=entered + places, of=of)
+
+
+def _judge_seat(ticket: Ticket, booking: TicketBooking, inside: Sequence[Entry], entered: int) -> Verdict:
+    """Of a code for one place: whoever came in with the whole booking's may have come in for it."""
+    of = len(booking.seats)
+    if ticket.seat is None or booking.seats.count(ticket.seat) < ticket.place:
+        return Verdict(result="replaced", entered=entered, of=of)
+    before = [each for each in inside if each.seat == ticket.place_key] or (list(inside[-1:]) if entered >= of else [])
+    if before:
+        return Verdict(result="already_in", entered=entered, of=of, at=before[-1].at, gate=before[-1].gate)
+    return Verdict(result="admitted", places=1, entered=entered + 1, of=of)

@@ -37,6 +37,7 @@ class CheckIn(Struct, frozen=True, kw_only=True):
     booking_id: str | None  # None: not a code of ours
     result: str
     places: int  # let in; 0 unless admitted
+    seat: str | None  # the one place the code was for, and which of several alike; None: for the whole booking
     gate: str | None
     at: datetime  # by the clock of the door
     version: int  # of the schedule, when it was judged
@@ -49,6 +50,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     booking_id: str
     places: int
+    seat: str | None  # as in `CheckIn`
     gate: str | None
     at: datetime
 
@@ -111,7 +113,7 @@ async def paid_bookings(
 async def entries(connection: AsyncConnection, booking_ids: Collection[str]) -> dict[str, list[Entry]]:
     """Who is in on these bookings, oldest first."""
     query = (
-        sa.select(check_ins.c.booking_id, check_ins.c.places, check_ins.c.gate, check_ins.c.at)
+        sa.select(*(check_ins.c[name] for name in Entry.__struct_fields__))
         .where(check_ins.c.booking_id.in_(booking_ids), check_ins.c.result == ADMITTED, ~_undone())
         .order_by(check_ins.c.at, check_ins.c.id)
     )

@@ -347,6 +347,7 @@ check_ins = Table(
         "result", Text, nullable=False
     ),  # admitted | already_in | refunded | replaced | other_schedule | not_genuine
     Column("places", Integer, nullable=False),  # let in; 0 unless admitted
+    Column("seat", Text),  # the one place the code was for; NULL: for its whole booking
     Column("gate", Text),
     Column("at", TIME, nullable=False),  # by the door's clock
     Column("received_at", TIME, nullable=False, server_default=NOW),

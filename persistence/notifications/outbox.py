@@ -98,10 +98,16 @@ class Occasion(Struct, frozen=True, kw_only=True):
     """What the catalogue says now about the schedule of a mail."""
 
     title: str
+    title_en: str | None
     venue: str
+    time_zone: str  # the venue's, IANA
     starts_at: datetime
     duration_minutes: int
     currency: str
+
+    def title_in(self, language: str) -> str:
+        """What it is called there, where it was said."""
+        return self.title_en if language == "en" and self.title_en else self.title
 
     @property
     def ends_at(self) -> datetime:
@@ -293,7 +299,8 @@ async def recipient(connection: Connection, customer_id: str) -> Recipient | Non
 async def occasion(connection: Connection, schedule_id: str) -> Occasion:
     """What is played where and when, deleted from the catalogue or not."""
     row = await connection.fetchrow(
-        "SELECT p.title, v.name AS venue, s.starts_at, coalesce(p.duration_minutes, $2) AS duration_minutes, s.currency"
+        "SELECT p.title, p.title_en, v.name AS venue, v.time_zone, s.starts_at,"
+        " coalesce(p.duration_minutes, $2) AS duration_minutes, s.currency"
         " FROM schedules s JOIN performances p ON p.id = s.performance_id JOIN venues v ON v.id = s.venue_id"
         " WHERE s.id = $1",
         schedule_id,

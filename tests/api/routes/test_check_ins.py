@@ -35,7 +35,35 @@ def booked(seats: int = 4, status: str = "confirmed", schedule_id: str = SCHEDUL
 
 
 def inside(*places: int) -> list[Entry]:
-    return [Entry(booking_id=BOOKING, places=each, gate="North", at=AT) for each in places]
+    return [Entry(booking_id=BOOKING, places=each, seat=None, gate="North", at=AT) for each in places]
+
+
+def one(seat: str = "1", place: int = 1) -> Ticket:
+    return Ticket(booking_id=BOOKING, schedule_id=SCHEDULE, places=1, seat=seat, place=place)
+
+
+def with_seat(key: str) -> list[Entry]:
+    return [Entry(booking_id=BOOKING, places=1, seat=key, gate="North", at=AT)]
+
+
+@pytest.mark.parametrize(
+    ("read", "entered", "result", "places"),
+    [
+        (one(), [], "admitted", 1),
+        (one(), with_seat("1#1"), "already_in", 0),
+        (one(), with_seat("2#1"), "admitted", 1),
+        (one(), inside(2), "admitted", 1),
+        (one(), inside(4), "already_in", 0),
+        (one("gone"), [], "replaced", 0),
+        (one(place=2), [], "replaced", 0),
+        (ticket(), with_seat("1#1"), "admitted", 3),
+    ],
+)
+def test_a_code_for_one_place_lets_one_in_once(read: Ticket, entered: list[Entry], result: str, places: int) -> None:
+    verdict = judge(read, booked(), SCHEDULE, entered, None)
+    assert (verdict.result, verdict.places) == (result, places)
+    if result == "already_in":
+        assert (verdict.at, verdict.gate) == (AT, "North")
 
 
 @pytest.mark.parametrize(
@@ -309,3 +337,14 @@ async def test_the_door_is_nobody_else_s_business(door: Door, worker: Worker) ->
         problem(await worker.http.get(f"{door.url}/check-ins", headers=who), status, expected)
         undo = await worker.http.request("DELETE", f"/v1/check-ins/{read['id']}", json={"reason": "x"}, headers=who)
         assert undo.status_code == (404 if status == 404 else 401)
+
+
+async def test_those_who_come_apart_come_in_by_codes_of_their_own(worker: Worker) -> None:
+    door = Door(worker, await open_sale(worker.http))
+    whole = await door.sold(3)
+    ticket = (await worker.http.get(f"/v1/bookings/{door.booking_id}/ticket", headers=door.customer)).json()
+    codes = [seat["code"] for seat in ticket["seats"]]
+    views = await door.read(*({"id": str(uuid4()), "code": code} for code in (codes[0], codes[0], whole, codes[1])))
+    assert [view["result"] for view in views] == ["admitted", "already_in", "admitted", "already_in"]
+    assert [view["places"] for view in views] == [1, 0, 2, 0]
+    assert views[0]["seats"] == [ticket["seats"][0]["id"]]

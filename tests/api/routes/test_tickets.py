@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
-from uuid import uuid4
+import hashlib
+import hmac
+from uuid import UUID, uuid4
 
 import httpx
+import icalendar
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from actors.mail.tickets import CODE_CHARACTERS, BadTicket, Ticket, read_ticket, ticket_code, ticket_key
+from actors.mail.tickets import BadTicket, Ticket, read_ticket, seat_tickets, ticket_code, ticket_key
 from engine.commands import ApprovePayment, CancelSchedule, Refund, RequestPayment
 from engine.refusals import Refusal
 from tests.api.conftest import Worker
@@ -22,10 +26,37 @@ TICKET = Ticket(
 
 
 # --- the code ---------------------------------------------------------------------------------------------------------
-def test_code_says_what_was_put_into_it() -> None:
-    code = ticket_code(KEY, TICKET)
-    assert len(code) == CODE_CHARACTERS
+SEATS = ("1F-A-12", "바닥", "바닥")
+TICKETS = (TICKET, *seat_tickets(TICKET, SEATS))
+
+
+def former_code(secret: str, ticket: Ticket) -> str:
+    """A code as it was made before there was a public key."""
+    key = hmac.digest(secret.encode(), b"boxoffice/tickets/1", hashlib.sha256)
+    body = b"\x01" + UUID(ticket.booking_id).bytes + UUID(ticket.schedule_id).bytes + ticket.places.to_bytes(2)
+    return base64.urlsafe_b64encode(body + hmac.digest(key, body, hashlib.sha256)[:16]).decode()
+
+
+@pytest.mark.parametrize("ticket", TICKETS)
+def test_code_says_what_was_put_into_it(ticket: Ticket) -> None:
+    code = ticket_code(KEY, ticket)
+    assert ticket_code(KEY, ticket) == code
+    assert read_ticket([KEY], code) == ticket
+    assert len(ticket_code(KEY, TICKET)) == 132
+
+
+def test_places_alike_have_codes_of_their_own() -> None:
+    assert len({ticket_code(KEY, ticket) for ticket in TICKETS}) == len(TICKETS)
+    assert [ticket.place_key for ticket in TICKETS] == [None, "1F-A-12#1", "바닥#1", "바닥#2"]
+
+
+def test_codes_of_the_old_kind_stay_valid() -> None:
+    code = former_code(SECRET, TICKET)
+    assert len(code) == 68
     assert read_ticket([KEY], code) == TICKET
+    assert read_ticket([ticket_key("a new one"), KEY], code) == TICKET
+    with pytest.raises(BadTicket):
+        read_ticket([ticket_key("a new one")], code)
 
 
 def test_former_secret_s_tickets_are_still_read_and_another_s_are_not() -> None:
@@ -35,16 +66,18 @@ def test_former_secret_s_tickets_are_still_read_and_another_s_are_not() -> None:
         read_ticket([ticket_key("a new one")], code)
 
 
-def test_code_with_any_bit_changed_is_refused() -> None:
-    content = base64.urlsafe_b64decode(ticket_code(KEY, TICKET))
-    for number in range(len(content) * 8):
-        changed = bytearray(content)
-        changed[number // 8] ^= 1 << number % 8
-        with pytest.raises(BadTicket):
-            read_ticket([KEY], base64.urlsafe_b64encode(changed).decode())
+@pytest.mark.parametrize("ticket", TICKETS[:2])
+def test_code_with_any_bit_changed_is_refused(ticket: Ticket) -> None:
+    for code in (ticket_code(KEY, ticket), former_code(SECRET, TICKET)):
+        content = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
+        for number in range(len(content) * 8):
+            changed = bytearray(content)
+            changed[number // 8] ^= 1 << number % 8
+            with pytest.raises(BadTicket):
+                read_ticket([KEY], base64.urlsafe_b64encode(changed).decode().rstrip("="))
 
 
-@pytest.mark.parametrize("code", ["", "A", *(letter * CODE_CHARACTERS for letter in "A가!-"), "A" * 400])
+@pytest.mark.parametrize("code", ["", "A", "AQ", "Ag", *(letter * 132 for letter in "A가!-B"), "A" * 2_000])
 def test_what_is_no_code_is_refused(code: str) -> None:
     with pytest.raises(BadTicket):
         read_ticket([KEY], code)
@@ -151,3 +184,56 @@ async def test_ticket_is_nobody_else_s_business(door: Door) -> None:
 async def test_genuine_code_of_a_booking_that_is_not_there_is_not_found(door: Door) -> None:
     door.booking_id = str(uuid4())
     problem(await door.check(door.code()), 404, "booking_not_found")
+
+
+# --- the customer's own -----------------------------------------------------------------------------------------------
+async def test_ticket_has_a_code_for_all_and_one_for_each_that_anybody_can_verify_offline(door: Door) -> None:
+    http = door.worker.http
+    answer = await http.get(f"/v1/bookings/{door.booking_id}/ticket", headers=door.customer)
+    assert answer.status_code == 200, answer.text
+    ticket, key = answer.json(), (await http.get("/v1/tickets/key")).json()
+    assert (ticket["places"], ticket["key_id"], key["previous"]) == (2, key["kid"], [])
+    assert (key["kty"], key["crv"], key["alg"]) == ("OKP", "Ed25519", "EdDSA")
+    public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
+    codes = [ticket["code"], *(seat["code"] for seat in ticket["seats"])]
+    for code in codes:
+        content = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
+        public.verify(content[-64:], content[:-64])
+        assert UUID(bytes=content[17:33]) == UUID(door.sale.schedule_id)
+    assert len(set(codes)) == 3
+    for code in codes:
+        checked = (await door.check(code)).json()
+        assert (checked["valid"], checked["booking"]["id"]) == (True, door.booking_id)
+    assert (await door.check(codes[1])).json()["places"] == 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/html, image/avif;q=0.9, image/*;q=0.8, */*;q=0.5", "image/svg+xml"),
+        ("image/svg+xml", "image/svg+xml"),
+        ("text/calendar, application/json;q=0.9", "text/calendar"),
+        ("application/json;q=0.1, text/calendar;q=x", "application/json"),
+        ("application/pdf", "application/json"),
+    ],
+)
+async def test_ticket_comes_in_the_form_that_is_preferred(door: Door, accept: str, kind: str) -> None:
+    url = f"/v1/bookings/{door.booking_id}/ticket"
+    answer = await door.worker.http.get(url, headers=door.customer | {"Accept": accept, "Accept-Language": "ko"})
+    assert answer.headers["content-type"].partition(";")[0] == kind
+    if kind == "image/svg+xml":
+        assert answer.text.startswith("<svg")
+    if kind == "text/calendar":
+        (event,) = icalendar.Calendar.from_ical(answer.text).walk("VEVENT")
+        assert (event["UID"], event["DTSTART"].params["TZID"]) == (door.booking_id, "Asia/Seoul")
+        assert event["DTSTART"].dt == door.sale.starts_at
+
+
+async def test_only_a_paid_booking_of_one_s_own_has_a_ticket(door: Door) -> None:
+    http = door.worker.http
+    held = await hold(http, door.sale, door.customer, *door.sale.fresh())
+    url = f"/v1/bookings/{held['id']}/ticket"
+    problem(await http.get(url, headers=door.customer), 409, "booking_not_confirmed")
+    problem(await http.get(url, headers=await door.worker.sign_up()), 404, "booking_not_found")

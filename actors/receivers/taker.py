@@ -1,33 +1,45 @@
-"""Takes events into a service's data, each once and in order, from whoever hands them over: a feed, a topic read again,
-the journal.
+"""Takes events into a service's data, each once and in order.
 
-How far a service has come stands per schedule in the transaction that also writes its rows. What is missing before an
-event is read from the journal; an event that the service cannot digest is parked with the error and does not hold up
-the others. A database that is away raises, and nothing has moved.
+A feed, or a topic read again, says *that* something happened; what happened is read from the journal. So whoever can
+write to the topic can make a service look, and nothing else: a version that the journal does not have, or one that
+differs from what the journal says, is put aside and reported, and the real event is taken all the same.
+
+How far a service has come stands per schedule in the transaction that also writes its rows. An event that the service
+cannot digest is parked with the error and does not hold up the others. A database that is away raises, and nothing has
+moved.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
 import asyncpg
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
 from persistence.database.pools import Connection, is_away
 from persistence.events import positions
-from persistence.events.cloud_events import EventEnvelope, EventError, decode
+from persistence.events.cloud_events import Data, EventEnvelope, EventError, decode
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import Message
 from persistence.journal.journal import Journal
 
 BEHIND_SECONDS = 10.0  # a schedule published for so long and not heard of is read from the journal
 CHUNK = 500  # events per transaction
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+LAST_VERSION = 2**62  # far beyond any, and what a database can compare
 
 TAKEN = Counter("boxoffice_events_taken_total", "Events a receiving service has taken", ("service", "source"))
 PARKED = Counter("boxoffice_events_parked_total", "Events a receiving service could not digest", ("service",))
+SUSPECT = Counter(
+    "boxoffice_events_suspect_total",
+    "Events a receiving service was told of that its journal does not say",
+    ("service",),
+)
 LAG = Gauge(
     "boxoffice_consumer_lag_events",
     "Events in the journal that a receiving service has not taken",
@@ -98,7 +110,7 @@ class Taker:
         return self._service
 
     async def receive(self, messages: Sequence[Message], source: str = "feed") -> int:
-        """Takes what the feed has told. Returns how many events were new."""
+        """Takes what the feed has told of. Returns how many events were new."""
         by_schedule: dict[str, list[EventEnvelope]] = {}
         for message in messages:
             try:
@@ -107,12 +119,11 @@ class Taker:
                 # Not from us, or damaged: nothing can be done with it, and its version will be missed and repaired.
                 logger.error("%s cannot read what is at %d/%d: %s", *_place(self._service, message), error)
                 continue
+            if ID.fullmatch(event.data.schedule_id) is None or not 0 < event.data.version <= LAST_VERSION:
+                logger.error("%s cannot read what is at %d/%d: no such place", *_place(self._service, message))
+                continue
             by_schedule.setdefault(event.data.schedule_id, []).append(event)
-        taken = 0
-        for schedule_id, events in by_schedule.items():
-            for start in range(0, len(events), CHUNK):
-                taken += await self._take(schedule_id, events[start : start + CHUNK], source)
-        return taken
+        return sum([await self._hear(schedule_id, told, source) for schedule_id, told in by_schedule.items()])
 
     async def repair(self) -> int:
         """Takes from the journal what the feed has left out, and counts how far the service is behind."""
@@ -125,31 +136,51 @@ class Taker:
 
     async def catch_up(self, schedule_id: str, until: int) -> int:
         """Takes a schedule's events from the journal up to a version."""
-        taken = 0
         position = await positions.of(self._pool, self._service.name, schedule_id)
-        async for events in self._journal.events(schedule_id, position, until):
+        return await self._read(schedule_id, position, until, "journal", {})
+
+    async def _hear(self, schedule_id: str, told: Sequence[EventEnvelope], source: str) -> int:
+        """Takes what the journal says of the events told, and of whatever is missing before and between them."""
+        position, head = await positions.reach(self._pool, self._service.name, schedule_id)
+        heard: dict[int, list[EventEnvelope]] = {}
+        for event in told:
+            if head is None or event.data.version > head:
+                await self._suspect(event, "the journal does not go so far" if head else "there is no such schedule")
+            elif event.data.version > position:
+                heard.setdefault(event.data.version, []).append(event)
+        return await self._read(schedule_id, position, max(heard), source, heard) if heard else 0
+
+    async def _read(
+        self, schedule_id: str, position: int, until: int, source: str, heard: Mapping[int, Sequence[EventEnvelope]]
+    ) -> int:
+        taken = 0
+        async for events in self._journal.events(schedule_id, position, until, self._service.wanted):
+            for event in events:
+                for told in heard.get(event.data.version, ()):
+                    if not _says_the_same(told, event):
+                        await self._suspect(told, "the journal says otherwise")
             for start in range(0, len(events), CHUNK):
-                taken += await self._take(schedule_id, events[start : start + CHUNK], "journal")
+                taken += await self._take(schedule_id, events[start : start + CHUNK], source)
         return taken
 
     async def _take(self, schedule_id: str, events: Sequence[EventEnvelope], source: str) -> int:
-        """Takes those of the events that are new, and whatever is missing before and between them."""
+        """Takes those of the next events, without gaps, that nobody has taken meanwhile."""
         name = self._service.name
         async with self._pool.acquire() as connection, connection.transaction():
             position = await positions.lock(connection, name, schedule_id)
-            fresh = _fresh(events, position)
-            if not fresh:
+            fresh = [event for event in events if event.data.version > position]
+            if not fresh or fresh[0].data.version > position + 1:  # begun anew: whoever did that goes on from there
                 return 0
-            missing = fresh[-1].data.version - position - len(fresh)
-            if missing + len(fresh) <= CHUNK or not missing:
-                if missing:
-                    fresh = await self._complete(schedule_id, position, fresh)
-                await self._digest(connection, fresh)
-                await positions.move(connection, name, schedule_id, fresh[-1].data.version)
-                TAKEN.labels(name, source).inc(len(fresh))
-                return len(fresh)
-        # More than a transaction should hold: the journal has all of it, and is read chunk by chunk.
-        return await self.catch_up(schedule_id, fresh[-1].data.version)
+            await self._digest(connection, fresh)
+            await positions.move(connection, name, schedule_id, fresh[-1].data.version)
+        TAKEN.labels(name, source).inc(len(fresh))
+        return len(fresh)
+
+    async def _suspect(self, event: EventEnvelope, why: str) -> None:
+        """Puts an event aside that is not believed."""
+        logger.error("%s does not believe event %.100s (%.50s): %s", self._service.name, event.id, event.type, why)
+        SUSPECT.labels(self._service.name).inc()
+        await positions.suspect(self._pool, self._service.name, event, why)
 
     async def _digest(self, connection: asyncpg.pool.PoolConnectionProxy[Any], events: Sequence[EventEnvelope]) -> None:
         """Gives the events to the service; where it fails, one by one, and parks what it cannot digest."""
@@ -174,16 +205,16 @@ class Taker:
             PARKED.labels(self._service.name).inc()
             await positions.park(connection, self._service.name, event, repr(error))
 
-    async def _complete(self, schedule_id: str, position: int, fresh: list[EventEnvelope]) -> list[EventEnvelope]:
-        """The events with what is missing before and between them, from the journal."""
-        until = fresh[-1].data.version
-        return [event async for events in self._journal.events(schedule_id, position, until) for event in events]
 
+def _says_the_same(told: EventEnvelope, event: EventEnvelope) -> bool:
+    """Whether an event that was told, as far as the service looks into it, is the one in the journal.
 
-def _fresh(events: Sequence[EventEnvelope], position: int) -> list[EventEnvelope]:
-    """Those past the position, each once, in order."""
-    by_version = {event.data.version: event for event in events if event.data.version > position}
-    return [by_version[version] for version in sorted(by_version)]
+    Which performance it was for is not in the journal, and nothing is done by it.
+    """
+    if (told.id, told.type, told.time, told.subject) != (event.id, event.type, event.time, event.subject):
+        return False
+    told_data = replace(told.data, performance_id=UNSET)
+    return type(told_data) is Data or told_data == replace(event.data, performance_id=UNSET)
 
 
 def _place(service: Service, message: Message) -> tuple[str, int, int]:

@@ -199,7 +199,16 @@ def render(
 ) -> bytes:
     """The record as a CloudEvent. `booking` is the one it concerns, as it was right after; None where there is none."""
     facts = _Facts(schedule_id, record, booking, plan, UNSET if performance_id is None else performance_id)
-    envelope = EventEnvelope(
+    return _encode(_envelope(schedule_id, record, _KINDS[type(record.event)].make(facts, record.event)))
+
+
+def unrendered(schedule_id: str, record: Record) -> EventEnvelope:
+    """The record as `decode` gives an event of a type that is not wanted."""
+    return _envelope(schedule_id, record, Data(schedule_id=schedule_id, version=record.seq))
+
+
+def _envelope(schedule_id: str, record: Record, data: Data) -> EventEnvelope:
+    return EventEnvelope(
         specversion="1.0",
         id=f"{schedule_id}:{record.seq}",
         source=f"/v1/schedules/{schedule_id}",
@@ -207,9 +216,8 @@ def render(
         subject=getattr(record.event, "booking_id", UNSET),
         time=rfc3339(record.at_ms),
         datacontenttype="application/json",
-        data=_KINDS[type(record.event)].make(facts, record.event),
+        data=data,
     )
-    return _encode(envelope)
 
 
 def decode(value: bytes, wanted: Container[str] | None = None) -> EventEnvelope:

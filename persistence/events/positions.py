@@ -1,4 +1,4 @@
-"""How far each receiving service has come, per schedule, and what it could not digest."""
+"""How far each receiving service has come, per schedule, what it could not digest, and what it did not believe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from persistence.database.pools import Connection
 from persistence.events.cloud_events import EventEnvelope
+
+SUSPECT = "/suspect"  # after a service's name: events that were put aside without being believed
+SUSPECTS_KEPT = 1_000
 
 
 class Gap(Struct, frozen=True):
@@ -73,6 +76,18 @@ async def of(connection: Connection, consumer: str, schedule_id: str) -> int:
     return await connection.fetchval(query, consumer, schedule_id) or 0
 
 
+async def reach(connection: Connection, consumer: str, schedule_id: str) -> tuple[int, int | None]:
+    """The service's position on a schedule, and how far its journal goes; None where there is no such schedule."""
+    row = await connection.fetchrow(
+        "SELECT (SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2) AS position,"
+        " (SELECT seq FROM schedule_heads WHERE schedule_id = $2) AS head",
+        consumer,
+        schedule_id,
+    )
+    assert row is not None
+    return row["position"] or 0, row["head"]
+
+
 async def standings(connection: Connection, schedule_id: str) -> list[Standing]:
     """How far each service has come that ever took an event of the schedule, by name."""
     rows = await connection.fetch(
@@ -131,6 +146,25 @@ async def park(connection: Connection, consumer: str, event: EventEnvelope, erro
         event.data.version,
         msgspec.json.encode(event),
         error[:2000],
+    )
+
+
+async def suspect(connection: Connection, consumer: str, event: EventEnvelope, error: str) -> None:
+    """Puts an event aside that the journal does not know, or knows otherwise: to be looked at, never to be taken.
+
+    Of each service the first thousand are kept, so that nobody fills the table.
+    """
+    await connection.execute(
+        "INSERT INTO parked_events (consumer, schedule_id, version, value, error)"
+        " SELECT $1, $2, $3, $4, $5 WHERE (SELECT count(*) FROM parked_events WHERE consumer = $1) < $6"
+        " ON CONFLICT (consumer, schedule_id, version) DO UPDATE SET error = excluded.error, value = excluded.value,"
+        " attempts = parked_events.attempts + 1, parked_at = now()",
+        f"{consumer}{SUSPECT}",
+        event.data.schedule_id,
+        event.data.version,
+        msgspec.json.encode(event),
+        error[:2000],
+        SUSPECTS_KEPT,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from actors.receivers import taker
@@ -206,6 +207,113 @@ async def test_bytes_that_are_no_event_are_passed_over_and_what_they_hid_is_repa
     damaged = [Message(0, 0, SCHEDULE, b"?"), *house.messages(3)]
     await house.taker.receive(damaged)
     assert await house.position() == 3
+
+
+# --- what is not believed ---------------------------------------------------------------------------------------------
+def forged(house: House, version: int, **changes: Any) -> Message:
+    """An event of the story, made to say something else: members of the envelope, of `data` with `data__…`."""
+    event: dict[str, Any] = msgspec.json.decode(house.events[version - 1])
+    for name, value in changes.items():
+        *path, last = name.split("__")
+        inner = event
+        for step in path:
+            inner = inner[step]
+        inner[last] = value
+    return Message(0, 0, SCHEDULE, msgspec.json.encode(event))
+
+
+async def suspects(house: House) -> list[tuple[int, str]]:
+    rows = await positions.parked(house.pool, consumer="sales/suspect", limit=200)
+    return [(row.version, row.error) for row in rows]
+
+
+CONFIRMED = 6  # in the story: Ann's booking
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data__booking__customer_id": EVE},
+        {"data__booking__amount": 1},
+        {"data__booking__seats": []},
+        {"type": "reservation.held"},
+        {"type": "something.else"},
+        {"time": "2030-01-01T00:00:00.000Z"},
+    ],
+)
+async def test_an_event_that_the_journal_says_otherwise_is_put_aside_and_the_real_one_taken(
+    house: House, changes: dict[str, Any]
+) -> None:
+    told = house.messages(*range(1, len(house.events) + 1))
+    assert b"reservation.confirmed" in told[CONFIRMED - 1].value
+    told[CONFIRMED - 1] = forged(house, CONFIRMED, **changes)
+    await house.taker.receive(told)
+    assert await suspects(house) == [(CONFIRMED, "the journal says otherwise")]
+    assert await house.position() == len(house.events)
+    assert await house.checksum() == await house.right()
+
+
+async def test_who_tells_of_what_comes_later_makes_the_service_look_and_no_more(house: House) -> None:
+    await house.taker.receive([forged(house, CONFIRMED, data__booking__customer_id=EVE)])
+    assert await house.position() == CONFIRMED
+    await house.taker.receive(house.messages(*range(1, len(house.events) + 1)))
+    assert await house.checksum() == await house.right()
+
+
+async def test_a_version_beyond_the_journal_moves_nothing_and_the_real_one_is_taken_when_it_comes(
+    house: House,
+) -> None:
+    head = len(house.events)
+    beyond = forged(house, CONFIRMED, id=f"{SCHEDULE}:{head + 1}", data__version=head + 1)
+    await house.taker.receive([*house.messages(1, 2), beyond, forged(house, 2, data__version=2**62)])
+    assert await house.position() == 2
+    assert await suspects(house) == [
+        (head + 1, "the journal does not go so far"),
+        (2**62, "the journal does not go so far"),
+    ]
+    state = await history.state_at(house.journal, SCHEDULE, PLAN, head)
+    steps = turn(state, c.HoldSeats(ident(9), ANN, ("B-2",)), NOW + 10**9)
+    claim = await house.journal.claim(SCHEDULE)
+    await house.journal.append(claim, PLAN, Batch(list(steps), published_seq=steps[-1].record.seq))
+    house.events += [render(SCHEDULE, step.record, step.booking, PLAN) for step in steps]
+    await house.taker.receive(house.messages(head + 1))
+    assert await house.position() == head + 1
+    assert await house.checksum() == await house.right()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data__schedule_id": "not an id"},
+        {"data__schedule_id": SCHEDULE.replace("-", "")},
+        {"data__version": 0},
+        {"data__version": -1},
+        {"data__version": 2**63},
+        {"data__version": 10**30},
+    ],
+)
+async def test_what_has_no_place_is_passed_over_and_stops_nothing(house: House, changes: dict[str, Any]) -> None:
+    await house.taker.receive([forged(house, 2, **changes), *house.messages(1, 2, 3)])
+    assert await house.position() == 3
+
+
+async def test_an_event_of_no_schedule_is_put_aside(house: House) -> None:
+    nowhere = ident(4711)
+    await house.taker.receive([forged(house, 2, data__schedule_id=nowhere), *house.messages(1)])
+    (row,) = await positions.parked(house.pool, consumer="sales/suspect", limit=10)
+    assert (row.schedule_id, row.error) == (nowhere, "there is no such schedule")
+    assert await house.position() == 1
+
+
+async def test_what_is_not_believed_fills_no_table_and_is_never_tried_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions, "SUSPECTS_KEPT", 3)
+    head = len(house.events)
+    for version in range(head + 1, head + 10):
+        await house.taker.receive([forged(house, 2, data__version=version)])
+    assert [version for version, _ in await suspects(house)] == [head + 1, head + 2, head + 3]
+    assert await retry(house.pool, house.service, SCHEDULE, head + 1) is None
 
 
 async def test_a_database_that_is_away_parks_nothing_and_moves_nothing(house: House) -> None:

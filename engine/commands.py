@@ -172,6 +172,7 @@ class ChangeTerms(Command, frozen=True, tag="change_terms"):
     """Sell on other terms from now on. Bookings keep the price they were made at."""
 
     terms: Terms
+    before: Terms | None = None  # what they are made from: refused where others are in force; None: whatever there is
 
 
 AnyCommand = (

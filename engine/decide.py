@@ -29,14 +29,40 @@ Decision = tuple[AnyEvent, ...] | Refusal
 
 def decide(state: ScheduleState, command: commands.AnyCommand, now_ms: int) -> Decision:
     """What the command leads to. Holds whose time is up must have been expired before (see `turn.execute`)."""
+    if state.withdrawn is not None and type(command) not in STILL_TAKEN:
+        return Refusal(Code.SCHEDULE_NOT_FOUND)
     return _DECIDE[type(command)](state, command, now_ms)
+
+
+# What ends what there is, gives money back or says that it has moved; a schedule that was withdrawn takes nothing else.
+STILL_TAKEN = frozenset(
+    {
+        commands.Cancel,
+        commands.Expire,
+        commands.ApprovePayment,
+        commands.DeclinePayment,
+        commands.ReturnPayment,
+        commands.Refund,
+        commands.CompleteRefund,
+        commands.EndBookings,
+    }
+)
+
+
+def _off(state: ScheduleState, now_ms: int) -> Refusal | None:
+    """Why nobody pays, confirms or prolongs anything any more: the performance is cancelled, or has begun."""
+    if state.cancelled is not None:
+        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if now_ms >= state.on.starts_at_ms:
+        return Refusal(Code.SALE_CLOSED, at_ms=state.on.starts_at_ms)
+    return None
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------
 def _sale_window(state: ScheduleState, now_ms: int) -> Refusal | None:
     terms = state.on
-    if state.cancelled is not None:
-        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
     if now_ms < terms.sale_opens_at_ms:
         return Refusal(Code.SALE_NOT_OPEN, at_ms=terms.sale_opens_at_ms)
     if now_ms >= terms.sale_closes_at_ms:
@@ -83,10 +109,18 @@ def _not_in_state(state: ScheduleState, places: tuple[int, ...], wanted: int) ->
     return tuple(wrong)
 
 
+def _not_for_sale(state: ScheduleState, places: tuple[int, ...]) -> tuple[str, ...]:
+    """The ids of those places whose category has no price."""
+    if not state.withheld:
+        return ()
+    plan = state.plan
+    return tuple(plan.ids[index] for index in dict.fromkeys(places) if plan.category_of[index] in state.withheld)
+
+
 def _hold(state: ScheduleState, booking_id: str, customer_id: str, places: tuple[int, ...], now_ms: int) -> Decision:
     terms, plan = state.on, state.plan
     price, name, category_of = terms.prices, plan.categories, plan.category_of
-    prices = tuple([price[name[category_of[index]]] for index in places])
+    prices = tuple([price[name[category_of[index]]] or 0 for index in places])  # all of them are for sale
     expires_ms = now_ms + terms.hold_ms
     if expires_ms > terms.starts_at_ms:  # nobody pays for a seat in a house that is already playing
         expires_ms = min(expires_ms, max(terms.starts_at_ms, now_ms + 1))
@@ -99,7 +133,7 @@ def _hold_seats(state: ScheduleState, command: commands.HoldSeats, now_ms: int) 
     places = _indexes(state, command.seats)
     if isinstance(places, Refusal):
         return places
-    if taken := _not_in_state(state, places, FREE):
+    if taken := _not_in_state(state, places, FREE) or _not_for_sale(state, places):
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
     if (refusal := _customer_limit(state, command.customer_id, len(places))) is not None:
         return refusal
@@ -153,7 +187,9 @@ def _areas(state: ScheduleState, category: int | None, zone: int | None) -> list
     return [
         index
         for index in range(plan.size, plan.size + len(plan.areas))
-        if category in (None, plan.category_of[index]) and zone in (None, plan.zone_of[index])
+        if category in (None, plan.category_of[index])
+        and zone in (None, plan.zone_of[index])
+        and plan.category_of[index] not in state.withheld
     ]
 
 
@@ -212,8 +248,8 @@ def _extend(state: ScheduleState, command: commands.Extend, now_ms: int) -> Deci
         return booking
     if booking.status is not Status.HELD:
         return Refusal(Code.BOOKING_NOT_CHANGEABLE)
-    if state.cancelled is not None:
-        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
     terms = state.on
     latest_ms = min(booking.created_ms + MAX_HOLD_TIMES * terms.hold_ms, terms.starts_at_ms)
     expires_ms = min(now_ms + terms.hold_ms, latest_ms)
@@ -236,9 +272,11 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
     wanted = places  # those not the customer's already
     if not set(places).isdisjoint(booking.seats):
         wanted = tuple((Counter(places) - Counter(booking.seats)).elements())
-    if taken := _not_in_state(state, wanted, FREE):
+    if taken := _not_in_state(state, wanted, FREE) or _not_for_sale(state, wanted):
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
-    if (refusal := _customer_limit(state, booking.customer_id, len(places) - len(booking.seats))) is not None:
+    more = len(places) - len(booking.seats)
+    # A limit that was lowered since takes away nothing that somebody has.
+    if more > 0 and (refusal := _customer_limit(state, booking.customer_id, more)) is not None:
         return refusal
     kept = _prices_paid(booking)
     # A seat that stays keeps its price; of places in standing room as many as stay.
@@ -281,8 +319,8 @@ def _confirm(state: ScheduleState, command: commands.Confirm, now_ms: int) -> De
         return booking
     if booking.sold:
         return Refusal(Code.BOOKING_ALREADY_PAID)
-    if state.cancelled is not None:
-        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
     if _paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     if booking.amount:
@@ -298,6 +336,8 @@ def _cancel(state: ScheduleState, command: commands.Cancel, now_ms: int) -> Deci
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     if booking.sold and booking.amount:
         return Refusal(Code.BOOKING_PAID)
+    if booking.sold and command.customer_id and now_ms >= state.on.starts_at_ms:
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=state.on.starts_at_ms)
     return (events.Cancelled(booking.id, command.cancellation_id, command.reason, command.by),)
 
 
@@ -322,8 +362,8 @@ def _request_payment(state: ScheduleState, command: commands.RequestPayment, now
         return booking
     if booking.sold:
         return Refusal(Code.BOOKING_ALREADY_PAID)
-    if state.cancelled is not None:
-        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
     if _paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     return (events.PaymentRequested(booking.id, command.payment_id, booking.amount, command.provider),)
@@ -384,7 +424,9 @@ def _refund(state: ScheduleState, command: commands.Refund, now_ms: int) -> Deci
         return Refusal(Code.BOOKING_NOT_FOUND)
     if booking.status is Status.REFUNDED:
         return Refusal(Code.ALREADY_REFUNDED)
-    if not booking.sold or booking.payment is None or booking.payment.id != command.payment_id or not booking.amount:
+    payment = booking.payment
+    # What cost nothing goes with the paid seats of its booking, then or later; where nothing was paid it is cancelled.
+    if not booking.sold or payment is None or payment.id != command.payment_id or not payment.amount:
         return Refusal(Code.NOT_REFUNDABLE)
     if command.refund_id in state.pending_refunds or any(each.id == command.refund_id for each in booking.refunds):
         return Refusal(Code.ALREADY_REFUNDED)  # a provider gives back once for one id
@@ -396,14 +438,27 @@ def _refund(state: ScheduleState, command: commands.Refund, now_ms: int) -> Deci
         given_back = {index for refund in booking.refunds for index in refund.seats}
         return Refusal(Code.ALREADY_REFUNDED if given_back.issuperset(extra) else Code.NOT_REFUNDABLE, seats=names)
     percent = command.fee_percent
-    if percent is None and state.cancelled is not None:
-        percent = 0  # whoever asks before `EndBookings` gets to them loses nothing by it
     if percent is None:
-        policy, starts_at_ms = state.policy_of(booking), state.on.starts_at_ms
-        percent = refund_policy.fee_percent(policy, starts_at_ms, now_ms)
-        if percent is None:
-            return Refusal(Code.NOT_REFUNDABLE, at_ms=refund_policy.last_moment_ms(policy, starts_at_ms))
+        percent = fee_percent(state, booking, now_ms)
+    if percent is None:
+        return Refusal(Code.NOT_REFUNDABLE, at_ms=refundable_until_ms(state, booking))
     return _give_back(booking, command.refund_id, places, percent, command.reason, command.by)
+
+
+def fee_percent(state: ScheduleState, booking: Booking, now_ms: int) -> int | None:
+    """What giving seats of the booking up costs its customer now; None where it is too late for that."""
+    if state.cancelled is not None or state.withdrawn is not None:
+        return 0  # whoever asks before `EndBookings` gets to them loses nothing by it
+    if state.moved_for(booking) and now_ms < state.on.starts_at_ms:
+        return 0
+    return refund_policy.fee_percent(state.policy_of(booking), state.on.starts_at_ms, now_ms)
+
+
+def refundable_until_ms(state: ScheduleState, booking: Booking) -> int | None:
+    """Until when its customer can give seats up at all; None where that was never promised."""
+    if state.moved_for(booking):
+        return state.on.starts_at_ms
+    return refund_policy.last_moment_ms(state.policy_of(booking), state.on.starts_at_ms)
 
 
 def _give_back(
@@ -482,6 +537,8 @@ def _change_terms(state: ScheduleState, command: commands.ChangeTerms, now_ms: i
     missing = set(state.plan.categories) - set(command.terms.prices)
     if missing:
         return Refusal(Code.UNKNOWN_CATEGORY)
+    if command.before is not None and command.before != state.on:
+        return Refusal(Code.TERMS_CHANGED)
     return () if command.terms == state.on else (events.TermsChanged(command.terms),)
 
 

@@ -17,13 +17,14 @@ class Terms(Struct, frozen=True, array_like=True):
     """On what terms a schedule is sold."""
 
     currency: str  # ISO 4217
-    prices: dict[str, int]  # category name → minor units
+    prices: dict[str, int | None]  # category name → minor units; None: not for sale
     starts_at_ms: int
     sale_opens_at_ms: int  # 0: at once
     sale_closes_at_ms: int  # the start of the performance unless set
     max_seats_per_customer: int  # 0: no limit
     hold_ms: int  # how long an unpaid hold lasts
     refund_policy: RefundPolicy = DEFAULT_POLICY  # of the bookings made from here on
+    refund_when_moved: bool = True  # who booked before the start is moved may give seats up for nothing until it
 
 
 class Event(Struct, frozen=True, gc=False, array_like=True):
@@ -150,6 +151,12 @@ class ScheduleCancelled(Event, frozen=True, tag="schedule.cancelled"):
     by: str
 
 
+class Withdrawn(Event, frozen=True, tag="schedule.withdrawn"):
+    """The schedule was taken out of the catalogue, for good: nobody may book or pay there any more."""
+
+    by: str
+
+
 class Blocked(Event, frozen=True, tag="seats.blocked"):
     seats: tuple[int, ...]
     reason: str
@@ -177,6 +184,7 @@ AnyEvent = (
     | RefundRequested
     | Refunded
     | ScheduleCancelled
+    | Withdrawn
     | Blocked
     | Unblocked
 )

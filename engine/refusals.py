@@ -37,6 +37,8 @@ class Code(StrEnum):
     SCHEDULE_NOT_CANCELLED = "schedule_not_cancelled"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
+    SCHEDULE_NOT_FOUND = "schedule_not_found"
+    TERMS_CHANGED = "terms_changed"
 
 
 class Refusal(Struct, frozen=True, gc=False, array_like=True, tag="refusal"):

@@ -41,6 +41,9 @@ class Snapshot(Struct, frozen=True, array_like=True, tag="snapshot.1"):
     policies: list[tuple[int, RefundPolicy]] = []
     cancelled: Ending | None = None
     pending_refunds: dict[str, str] = {}
+    moving_promises: list[tuple[int, bool]] = []
+    moved_ms: int = 0
+    withdrawn: Ending | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -61,6 +64,9 @@ def capture(state: ScheduleState) -> Snapshot:
         list(state.policies),
         state.cancelled,
         dict(state.pending_refunds),
+        list(state.moving_promises),
+        state.moved_ms,
+        state.withdrawn,
     )
 
 
@@ -101,7 +107,7 @@ def decode(plan: SeatingPlan, data: bytes) -> ScheduleState:
     state.terms = snapshot.terms
     state.seats[:] = snapshot.seats
     state.areas = snapshot.areas
-    state.free.restore(snapshot.seats)
+    state.withhold()
     state.bookings = {booking.id: booking for booking in snapshot.bookings}
     for booking in snapshot.bookings:
         state.watch(booking)
@@ -112,6 +118,9 @@ def decode(plan: SeatingPlan, data: bytes) -> ScheduleState:
     state.policies = snapshot.policies or [(0, snapshot.terms.refund_policy)]  # none: made before there were any
     state.cancelled = snapshot.cancelled
     state.pending_refunds = snapshot.pending_refunds
+    state.moving_promises = snapshot.moving_promises or [(0, snapshot.terms.refund_when_moved)]
+    state.moved_ms = snapshot.moved_ms
+    state.withdrawn = snapshot.withdrawn
     return state
 
 
@@ -163,6 +172,9 @@ def _state_hash(state: ScheduleState, bookings: int) -> str:
         state.policies,
         state.cancelled,
         sorted(state.pending_refunds.items()),
+        state.moving_promises,
+        state.moved_ms,
+        state.withdrawn,
     )
     return blake2b(_encode(content), digest_size=16).hexdigest()
 

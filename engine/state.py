@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -59,6 +59,8 @@ class ScheduleState:
         "dirty",
         "ended",
         "free",
+        "moved_ms",
+        "moving_promises",
         "pending_payments",
         "pending_refunds",
         "places_of",
@@ -69,6 +71,8 @@ class ScheduleState:
         "seq",
         "terms",
         "touched",
+        "withdrawn",
+        "withheld",
     )
 
     def __init__(self, plan: SeatingPlan) -> None:
@@ -76,7 +80,10 @@ class ScheduleState:
         self.seq = 0
         self.terms: Terms | None = None  # set by the first event, `Opened`
         self.policies: list[tuple[int, RefundPolicy]] = []  # from when on each was promised, oldest first
+        self.moving_promises: list[tuple[int, bool]] = []  # the same of `refund_when_moved`
+        self.moved_ms = 0  # when the start was moved last; 0: never
         self.cancelled: Ending | None = None  # the performance will not take place
+        self.withdrawn: Ending | None = None  # out of the catalogue for good
         self.seats = bytearray(plan.size)  # FREE | HELD | SOLD | BLOCKED per seat index
         # Places per standing area, counted by the same four states: areas[k][FREE] are left.
         self.areas: list[list[int]] = [[area.capacity, 0, 0, 0] for area in plan.areas]
@@ -85,7 +92,8 @@ class ScheduleState:
         self.requests: Recent[Remembered] = Recent()
         self.pending_refunds: dict[str, str] = {}  # refund not yet confirmed → its booking
         # Derived from the above, never stored:
-        self.free = FreeSeats(plan)
+        self.free = FreeSeats(plan)  # and for sale
+        self.withheld: frozenset[int] = frozenset()  # categories that are not for sale
         self.places_of: dict[str, int] = {}  # customer → places owned
         self.deadlines: list[tuple[int, str]] = []  # a heap of (expires_ms, booking id), with outdated entries
         self.pending_payments: dict[str, int] = {}  # booking id → requested_ms, oldest first
@@ -107,8 +115,11 @@ class ScheduleState:
 
         Many commands share a millisecond; of a change in the booking's own the customer cannot have known.
         """
-        promised = [policy for since_ms, policy in self.policies if since_ms < booking.created_ms]
-        return promised[-1] if promised else self.policies[0][1]
+        return _promised(self.policies, booking)
+
+    def moved_for(self, booking: Booking) -> bool:
+        """Whether its customer booked before the start was moved, and was promised all the money back in that case."""
+        return booking.created_ms <= self.moved_ms and _promised(self.moving_promises, booking)
 
     def next_deadline_ms(self) -> int | None:
         """When the next hold expires; None while no hold can."""
@@ -126,12 +137,25 @@ class ScheduleState:
         return next(iter(self.pending_payments.values()), None)
 
     def price_of(self, index: int) -> int:
-        """What the place costs today, in minor units."""
-        return self.on.prices[self.plan.categories[self.plan.category_of[index]]]
+        """What the place costs today, in minor units; it must be for sale."""
+        price = self.on.prices[self.plan.categories[self.plan.category_of[index]]]
+        assert price is not None, "a place that is not for sale has no price"
+        return price
+
+    def withhold(self) -> None:
+        """Brings the index of free seats to what the terms say is for sale."""
+        categories, prices = self.plan.categories, self.on.prices
+        self.withheld = frozenset(number for number, name in enumerate(categories) if prices.get(name) is None)
+        seats = bytes(self.seats)
+        if self.withheld:
+            of_each = zip(seats, self.plan.category_of, strict=False)  # `category_of` goes on with the areas'
+            seats = bytes(BLOCKED if category in self.withheld else seat for seat, category in of_each)
+        self.free.restore(seats)
 
     def mark(self, places: tuple[int, ...], was: int, now: int) -> None:
         """Moves places from one state to another, in the arrays and in the index of free seats."""
         size, seats, free = self.plan.size, self.seats, self.free
+        withheld, category_of = self.withheld, self.plan.category_of
         self.dirty.update(places)
         for index in places:
             if index >= size:
@@ -140,6 +164,8 @@ class ScheduleState:
                 counts[now] += 1
                 continue
             seats[index] = now
+            if withheld and category_of[index] in withheld:
+                continue
             if now == FREE:
                 free.give(index)
             elif was == FREE:
@@ -159,6 +185,15 @@ class ScheduleState:
             self.places_of[customer_id] = left
         else:
             self.places_of.pop(customer_id, None)
+
+
+PromiseT = TypeVar("PromiseT")
+
+
+def _promised(history: list[tuple[int, PromiseT]], booking: Booking) -> PromiseT:
+    """What was in force before the booking was made; for one that was made at once, what came first."""
+    promised = [promise for since_ms, promise in history if since_ms < booking.created_ms]
+    return promised[-1] if promised else history[0][1]
 
 
 def can_expire(booking: Booking) -> bool:
@@ -190,9 +225,23 @@ def _terms_changed(state: ScheduleState, record: Record, event: events.TermsChan
 
 
 def _set_terms(state: ScheduleState, at_ms: int, terms: Terms) -> None:
-    state.terms = terms
+    before, state.terms = state.terms, terms
+    if before is not None and before.starts_at_ms != terms.starts_at_ms:
+        state.moved_ms = at_ms
+    if not state.moving_promises or state.moving_promises[-1][1] != terms.refund_when_moved:
+        state.moving_promises.append((at_ms, terms.refund_when_moved))
+    if (set() if before is None else _withheld(before)) != _withheld(terms):
+        state.withhold()
     if not state.policies or state.policies[-1][1] != terms.refund_policy:
         state.policies.append((at_ms, terms.refund_policy))
+
+
+def _withheld(terms: Terms) -> set[str]:
+    return {name for name, price in terms.prices.items() if price is None}
+
+
+def _withdrawn(state: ScheduleState, record: Record, event: events.Withdrawn) -> None:
+    state.withdrawn = Ending("", record.at_ms, by=event.by)
 
 
 def _schedule_cancelled(state: ScheduleState, record: Record, event: events.ScheduleCancelled) -> None:
@@ -392,6 +441,7 @@ _APPLY: dict[type[events.Event], Callable[[ScheduleState, Record, Any], Booking 
     events.RefundRequested: _refund_requested,
     events.Refunded: _refunded,
     events.ScheduleCancelled: _schedule_cancelled,
+    events.Withdrawn: _withdrawn,
     events.Blocked: _blocked,
     events.Unblocked: _unblocked,
 }

@@ -1,9 +1,9 @@
 """The background process: what no customer asks for.
 
-It wakes schedules that have something to do, has a process there for the next one, settles payments in doubt, carries
-out refunds, ends the bookings of cancelled schedules, takes the audit log's head out of the database, drops what is too
-old to be of use, and examines whether everything agrees. It holds no state: running none of it delays all that, running
-several does no harm.
+It wakes schedules that have something to do, has a process there for the next one, tells owners what was written past
+them, settles payments in doubt, carries out refunds, ends the bookings of cancelled schedules, takes the audit log's
+head out of the database, drops what is too old to be of use, and examines whether everything agrees. It holds no state:
+running none of it delays all that, running several does no harm.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from actors.background.endings import Endings
 from actors.background.retention import Retention
 from actors.background.sweeper import Sweeper
 from actors.gateway.ray_owners import open_gateway
+from actors.gateway.telling import Telling
 from actors.money.refunding import Refunding
 from actors.money.settlement import Settlement
 from actors.process import garbage, telemetry
@@ -28,6 +29,7 @@ from actors.process.settings import Settings
 from actors.reconciliation.audit_heads import FILE_NAME, AuditHeads, heads_key
 from actors.reconciliation.reconciler import Reconciler
 from actors.reconciliation.watch import WORKING_SHARE, Reconciling
+from persistence.database import held
 from persistence.database.connection import create_engine
 from persistence.database.pools import open_pool
 from persistence.journal.journal import PostgresJournal
@@ -56,6 +58,7 @@ async def run(settings: Settings) -> None:
     ):
         database = create_engine(settings.database_url, pool_size=2)
         closing.push_async_callback(database.dispose)
+        held.watch(database)
         publishing = settings.publish and settings.kafka_bootstrap_servers is not None
         work.create_task(Ahead(Placement(pool, settings.hosts), gateway).run(stop))
         work.create_task(Sweeper(pool, gateway, clock, publishing=publishing).run(stop))
@@ -70,6 +73,7 @@ async def run(settings: Settings) -> None:
         work.create_task(AuditHeads(database, *heads, clock).run(stop))
         cache = RedisSeatCache(settings.redis_url)
         closing.push_async_callback(cache.close)
+        work.create_task(Telling(pool, gateway, cache).run(stop))
         journal = PostgresJournal(pool)
         reconciler = Reconciler(pool, journal, gateway, cache, clock, publishing=publishing, share=WORKING_SHARE)
         reconciling = Reconciling(pool, database, reconciler, providers, clock, heads, publishing=publishing)

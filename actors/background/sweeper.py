@@ -26,13 +26,15 @@ OPENS_WITHIN_SECONDS = 30  # a process of owners may take two seconds to start: 
 # does not read them all at once. Only the sweep is late: a hold past its time counts as expired anyway.
 SWEEP_LIMIT = 50
 
-# A schedule at version 1 has only been opened: nobody needs a process for that, its first owner tells of it.
+# What is written before a schedule has an owner (it is opened, and perhaps moved, cancelled or withdrawn): nobody needs
+# a process for that, its first owner tells of it.
 DUE = """
 SELECT h.schedule_id::text
   FROM schedule_heads h
   LEFT JOIN schedules s ON s.id = h.schedule_id
  WHERE h.next_deadline_ms < $1
-    OR ($2 AND h.published_seq < h.seq AND h.seq > 1 AND h.updated_at < now() - make_interval(secs => $3))
+    OR ($2 AND h.published_seq < h.seq AND h.seq > 1 AND h.epoch > 0
+        AND h.updated_at < now() - make_interval(secs => $3))
     OR (s.sale_opens_at BETWEEN now() AND now() + make_interval(secs => $4) AND s.deleted_at IS NULL)
  ORDER BY h.next_deadline_ms NULLS LAST
  LIMIT $5

@@ -20,6 +20,7 @@ from engine.commands import AnyCommand, Expire
 from engine.refusals import Refusal
 from engine.state import Answer
 from engine.turn import Request
+from persistence.database.held import holds_none
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 
 QUEUE_LIMIT = 5_000  # requests waiting per schedule and process; at 3,000/s that is the deadline's order of magnitude
@@ -108,6 +109,7 @@ class Gateway(Generic[OwnerT]):
 
         Raises `UnknownSchedule` or `Unavailable`; `Unencodable` or `Impossible` where the request itself is at fault.
         """
+        holds_none("a call to a schedule's owner")
         queue = self._queue(schedule_id)
         if len(queue) >= QUEUE_LIMIT or self._waiting >= WAITING_LIMIT or self._closed:
             raise Unavailable("too many requests are waiting", retry_after_seconds=2)

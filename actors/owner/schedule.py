@@ -54,6 +54,7 @@ OWN_FACTS = frozenset(
         Code.PAYMENT_NOT_FOUND,
         Code.REFUND_NOT_FOUND,
         Code.SCHEDULE_CANCELLED,
+        Code.SCHEDULE_NOT_FOUND,
     }
 )
 

@@ -74,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate limits off (load tests)
     publish: bool = True  # BOXOFFICE_PUBLISH=off keeps events in the journal only (benchmarks)
     reconcile: bool = True  # BOXOFFICE_RECONCILE=off examines only what is asked for (benchmarks)
+    # BOXOFFICE_SCHEDULES_PER_ORGANIZER, how many may be to come at a time; 0: no limit
+    schedules_per_organizer: Annotated[int, Meta(ge=0)] = 5_000
     bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD

@@ -236,7 +236,9 @@ class Reconciler:
 
 
 async def _head(connection: Connection, schedule_id: str) -> Head:
-    row = await connection.fetchrow("SELECT seq, published_seq FROM schedule_heads WHERE schedule_id = $1", schedule_id)
+    row = await connection.fetchrow(
+        "SELECT seq, published_seq, epoch FROM schedule_heads WHERE schedule_id = $1", schedule_id
+    )
     if row is None:
         raise UnknownSchedule(schedule_id)
     return Head(*row)

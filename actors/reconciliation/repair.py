@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -30,16 +30,15 @@ from actors.reconciliation.provider_books import Stray, examine_books, is_id
 from actors.reconciliation.reconciler import BrokenJournal, Reconciler
 from actors.reconciliation.table_checks import OUTCOME_WITHIN_MS
 from engine.commands import Expire
-from engine.events import Record, ScheduleCancelled, TermsChanged
+from engine.events import ScheduleCancelled, TermsChanged, Withdrawn
 from engine.payment import Payment, PaymentStatus
 from engine.refusals import Refusal
-from engine.turn import Step
 from persistence.bookings import refunds
 from persistence.bookings.bookings import find_booking
 from persistence.bookings.payments import PaymentRow, find_payment
 from persistence.events.log import EventLog, LogUnavailable
 from persistence.journal.journal import drop_snapshots
-from persistence.journal.rows import Rows
+from persistence.journal.rows import about_schedule
 from persistence.providers.provider import (
     NEVER_CHARGED_AFTER_MS,
     Approved,
@@ -282,14 +281,20 @@ class Repair:
             await self._hold_still(connection, mirror, schedule_id)
             if not dry_run:
                 state, now_ms = mirror.state, self._reconciler.now_ms()
-                for statement, row in _about_schedule(mirror, now_ms, TermsChanged(state.on)):
+                for statement, row in about_schedule(TermsChanged(state.on), now_ms):
                     await connection.execute(statement, schedule_id, *row)
                 if state.cancelled is None:
                     query = "UPDATE schedules SET cancelled_at = NULL, cancellation_reason = NULL WHERE id = $1"
                     await connection.execute(query, schedule_id)
                 else:
                     cancelled = ScheduleCancelled(state.cancelled.reason, state.cancelled.by)
-                    for statement, row in _about_schedule(mirror, state.cancelled.at_ms, cancelled):
+                    for statement, row in about_schedule(cancelled, state.cancelled.at_ms):
+                        await connection.execute(statement, schedule_id, *row)
+                if state.withdrawn is None:
+                    await connection.execute("UPDATE schedules SET deleted_at = NULL WHERE id = $1", schedule_id)
+                else:
+                    withdrawn = Withdrawn(state.withdrawn.by)
+                    for statement, row in about_schedule(withdrawn, state.withdrawn.at_ms):
                         await connection.execute(statement, schedule_id, *row)
         return [("its terms are written as the journal says", not dry_run)]
 
@@ -390,13 +395,6 @@ class Repair:
             customer_id=booking.customer_id,
             currency=theirs.currency,
         )
-
-
-def _about_schedule(
-    mirror: Mirror, at_ms: int, event: TermsChanged | ScheduleCancelled
-) -> Sequence[tuple[str, tuple[object, ...]]]:
-    """The statements by which the journal has the schedule's row follow an event."""
-    return Rows.of(mirror.state.plan, [Step(Record(mirror.seq, at_ms, event), None)]).schedule
 
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> bool:

@@ -27,6 +27,7 @@ class Head(Struct, frozen=True):
 
     seq: int
     published_seq: int
+    epoch: int  # 0: it never had an owner
 
 
 async def against_journal(connection: Connection, schedule_id: str, mirror: Mirror) -> list[Check]:
@@ -62,14 +63,14 @@ async def _table(connection: Connection, table: Table, schedule_id: str, mirror:
 
 # --- the schedule's own row -------------------------------------------------------------------------------------------
 async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) -> Check:
-    """The schedule's own row says on what terms it is sold."""
+    """The schedule's own row says on what terms it is sold, and whether it is cancelled or withdrawn."""
     terms = mirror.state.on
     row = await connection.fetchrow(
         "SELECT currency, prices::text, (extract(epoch from starts_at) * 1000)::bigint AS starts_at,"
         " coalesce((extract(epoch from sale_opens_at) * 1000)::bigint, 0) AS sale_opens_at,"
         " (extract(epoch from coalesce(sale_closes_at, starts_at)) * 1000)::bigint AS sale_closes_at, hold_seconds,"
-        " coalesce(max_seats_per_customer, 0) AS max_seats_per_customer, refund_policy::text,"
-        " cancelled_at IS NOT NULL AS cancelled FROM schedules WHERE id = $1",
+        " coalesce(max_seats_per_customer, 0) AS max_seats_per_customer, refund_policy::text, refund_when_moved,"
+        " cancelled_at IS NOT NULL AS cancelled, deleted_at IS NOT NULL AS withdrawn FROM schedules WHERE id = $1",
         schedule_id,
     )
     expected = {
@@ -81,7 +82,9 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
         "hold_seconds": terms.hold_ms // 1000,
         "max_seats_per_customer": terms.max_seats_per_customer,
         "refund_policy": [msgspec.structs.asdict(step) for step in terms.refund_policy],
+        "refund_when_moved": terms.refund_when_moved,
         "cancelled": mirror.state.cancelled is not None,
+        "withdrawn": mirror.state.withdrawn is not None,
     }
     assert row is not None, "its venue's plan was read by it"
     actual = dict(row)
@@ -170,9 +173,9 @@ async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> lis
 
 
 async def _published(connection: Connection, schedule_id: str, head: Head, now_ms: int) -> Check:
-    """Every event is published soon. A schedule that was only opened waits for its first owner to tell of it."""
+    """Every event is published soon. What came before its first owner, a schedule waits for that one to tell of."""
     name, expected = Name.PUBLISHED_EQUALS_HEAD, f"up to version {head.seq}"
-    if head.published_seq == head.seq or head.seq == 1:
+    if head.published_seq == head.seq or head.seq == 1 or head.epoch == 0:
         return checked(name, expected, expected)
     actual = f"up to version {head.published_seq}"
     if head.published_seq > head.seq:

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from engine.seating_plan import SeatingPlan
 from persistence.database.ending_tasks import end
+from persistence.database.held import holds_none
 from persistence.journal.journal import UnknownSchedule
 from persistence.seats.cache import AreaCounts, CacheUnavailable, SeatCache, SeatDelta, SeatView, merge
 
@@ -190,6 +191,7 @@ class SeatViews:
     # --- fetching -----------------------------------------------------------------------------------------------------
     async def _fly(self, schedule_id: str) -> _Copy:
         """Fetches the schedule's view, together with everybody who wants it at the same time."""
+        holds_none("reading a schedule's seats")
         # Shielded: a reader that goes away does not take it away from the others.
         return await asyncio.shield(self._start_flight(schedule_id).task)
 
@@ -219,6 +221,9 @@ class SeatViews:
             # No more than a fifth of the time goes into reading one journal.
             patience_seconds = max(patience_seconds, 5 * (self._now() - started))
             await self._store(view)
+        if view.withdrawn:
+            self._drop(schedule_id)
+            raise UnknownSchedule(schedule_id)
         return self._install(view, flight.announced, live_in, patience_seconds)
 
     async def _cached(self, schedule_id: str) -> SeatView | None:
@@ -233,10 +238,14 @@ class SeatViews:
     async def _loaded(self, schedule_id: str) -> SeatView:
         view = await self._load(schedule_id)
         if view is None:
-            if gone := self._copies.pop(schedule_id, None):
-                gone.end()
+            self._drop(schedule_id)
             raise UnknownSchedule(schedule_id)
         return view
+
+    def _drop(self, schedule_id: str) -> None:
+        """Nobody is shown the schedule any more; its subscriptions end."""
+        if gone := self._copies.pop(schedule_id, None):
+            gone.end()
 
     async def _store(self, view: SeatView) -> None:
         if self._now() < self._cache_paused_until:

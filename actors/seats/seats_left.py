@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from actors.seats.seat_views import Availability
 from persistence.catalogue.overview import COUNTED, OnSale, Overview
+from persistence.database.held import holds_none
 
 PATIENCE_SECONDS = 5.0
 KEPT = 20_000  # counts of schedules: about 3 MB
@@ -34,6 +35,7 @@ class SeatsLeft:
 
     async def of(self, overviews: Mapping[str, Overview]) -> dict[str, int | None]:
         """The sum by performance: 0 where nothing is on sale, None where not all of it could be counted."""
+        holds_none("counting what is left of many schedules")
         since = self._now() - PATIENCE_SECONDS
         wanted = [
             schedule

@@ -170,7 +170,7 @@ async def load(settings: Settings) -> DemoSeason:
 async def _build(client: httpx.AsyncClient, venue: DemoVenue) -> str:
     """Registers the house; returns its id."""
     place = {"name": venue.name, "city": venue.city, "address": venue.address, "time_zone": "Asia/Seoul"}
-    house = await _post(client, "/v1/venues", {**place, "seating_plan": venue.seating_plan()})
+    house = await _post(client, "/v1/venues", {**place, "shared": True, "seating_plan": venue.seating_plan()})
     assert house is not None
     return str(house["id"])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, TypeVar, cast
 
 import msgspec
@@ -75,18 +76,22 @@ async def once(
     location: str,
     *,
     makes_account: bool = False,
+    begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
 ) -> Response:
     """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
+
+    `begin` opens the transaction, where it is not to be one of the pool that everybody uses.
 
     The answer is 201 with `location`, in which `{id}` stands for the new id. A `Problem` from `create` undoes
     everything and is not kept: the same request may succeed later.
     """
+    begin = begin or house.database.begin
     key = key_of(request)
     if key is None:
-        async with house.database.begin() as connection:
+        async with begin() as connection:
             body = (await create(connection)).model_dump_json().encode()
         return _answer(CREATED, body, location)
-    async with house.database.begin() as connection:
+    async with begin() as connection:
         if not await first_answers.try_lock(connection, owner, key):
             raise Problem("idempotency_in_progress", retry_after=1)
         first = await first_answers.find(connection, owner, key)

@@ -39,11 +39,13 @@ from api.http.passwords import Passwords
 from api.http.together import Kept, Together
 from api.http.tokens import ACCESS_SECONDS, Tokens
 from api.http.under_way import shared
+from api.http.writing import CONNECTIONS, Writing
 from engine.seating_plan import SeatingPlan
 from engine.stored_plan import plan_of
 from persistence.accounts.revocations import Revocations
 from persistence.bookings.numbers import BookingIds
 from persistence.catalogue import schedules, venues
+from persistence.database import held
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
 from persistence.database.pools import open_pool
 from persistence.journal.journal import PostgresJournal, UnknownSchedule
@@ -59,6 +61,7 @@ PLACES_KEPT = 100_000
 FACETS_SECONDS = 10.0  # they are counted over the whole catalogue: 90 ms for 10,000 performances
 MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
 REDIS_TIMEOUT_SECONDS = 1.0
+LOCK_TIMEOUT_SECONDS = 4.0  # whoever holds a lock for longer is in trouble: better one 503 than a pool that waits
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +144,7 @@ class House:
     clock: Clock
     worker: str  # names this process in metrics
     database: AsyncEngine
+    writing: Writing  # the catalogue's changes, on connections of their own
     redis: Redis
     gateway: Gateway[Any]
     plans: PlanCache
@@ -148,6 +152,7 @@ class House:
     booked: BookedSchedules
     seat_views: SeatViews
     seats_left: SeatsLeft
+    seat_cache: RedisSeatCache
     tokens: Tokens
     ticket_keys: tuple[TicketKey, ...]  # the one that signs, and the one of the former secret
     passwords: Passwords
@@ -171,8 +176,12 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     database_url, redis_url = _required(settings)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        database = create_engine(database_url)
+        database = create_engine(database_url, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS)
         stack.push_async_callback(database.dispose)
+        for_writing = create_engine(database_url, pool_size=CONNECTIONS, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS)
+        stack.push_async_callback(for_writing.dispose)
+        for engine in (database, for_writing):
+            held.watch(engine)
         await _check_database(database_url)
 
         redis: Redis = Redis.from_url(
@@ -208,6 +217,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             clock=clock,
             worker=worker,
             database=database,
+            writing=Writing(for_writing),
             redis=redis,
             gateway=gateway,
             plans=plans,
@@ -215,6 +225,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             booked=BookedSchedules(database),
             seat_views=seat_views,
             seats_left=SeatsLeft(seat_views.availability),
+            seat_cache=cache,
             tokens=Tokens(settings.secrets, clock),
             ticket_keys=tuple(ticket_key(secret) for secret in settings.secrets),
             passwords=passwords,

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from api.http.problems import Problem
+from persistence.database.held import holds_none
 
 logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
@@ -20,6 +21,7 @@ _tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakl
 
 async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """What `work` comes to. Whoever stops waiting does not stop it."""
+    holds_none("the end of another task")
     task = asyncio.create_task(work)
     _tasks.add(task)
     task.add_done_callback(_done)
@@ -28,7 +30,10 @@ async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
 
 async def shared(task: asyncio.Task[ResultT]) -> ResultT:
     """What a task comes to that several wait for: one who stops waiting does not take the others' answer along."""
-    return task.result() if task.done() else await asyncio.shield(task)
+    if task.done():
+        return task.result()
+    holds_none("the end of another task")
+    return await asyncio.shield(task)
 
 
 def _done(task: asyncio.Task[Any]) -> None:

@@ -33,7 +33,7 @@ async def list_my_performances(
         rows = await performances.list_performances(
             connection, organizer_id=account.id, before_id=_last_id(cursor), limit=limit + 1
         )
-        items = await views(connection, house, rows[:limit])
+    items = await views(house, rows[:limit])
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return page_answer([*items], next_cursor, None)
 

@@ -7,6 +7,7 @@ there is no such performance.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -43,9 +44,10 @@ from api.http.paging import (
     malformed_cursor,
     page_answer,
 )
-from api.http.problems import Problem, invalid, responses
+from api.http.problems import Problem, responses
 from api.http.tokens import Account
-from api.selling.terms import end_sales
+from api.selling.venue_use import check_venue_is_theirs
+from api.selling.withdrawal import announce, withdraw
 from api.views.performance import FacetsView, PerformancePage, PerformanceView, performance_view
 from persistence.audit import chain
 from persistence.catalogue import performances, schedules, venues
@@ -117,12 +119,11 @@ DateTo = Annotated[
 ]
 
 
-async def views(
-    connection: AsyncConnection, house: House, rows: Sequence[performances.PerformanceRow]
-) -> list[PerformanceView]:
+async def views(house: House, rows: Sequence[performances.PerformanceRow]) -> list[PerformanceView]:
     """The performances with all that is said of them now."""
     now = house.now()
-    found = await overviews(connection, [row.id for row in rows], now)
+    async with house.database.connect() as connection:
+        found = await overviews(connection, [row.id for row in rows], now)
     left = await house.seats_left.of(found)
     return [performance_view(row, found[row.id], left[row.id], now) for row in rows]
 
@@ -137,10 +138,26 @@ async def own_performance(
     return row
 
 
-async def _check_venue(connection: AsyncConnection, values: dict[str, Any]) -> None:
+async def _check_venue(
+    connection: AsyncConnection, values: dict[str, Any], account: Account, organizer_id: str
+) -> None:
     venue_id = values.get("venue_id")
-    if venue_id is not None and await venues.venue(connection, venue_id) is None:
-        raise invalid("venue_id", "there is no such venue", "없는 공연장입니다")
+    if venue_id is not None:
+        check_venue_is_theirs(await venues.venue(connection, venue_id), account, organizer_id)
+
+
+async def _check_duration(
+    connection: AsyncConnection, house: House, before: performances.PerformanceRow, values: dict[str, Any]
+) -> None:
+    """Who plays for longer must not play into what comes after in the same house."""
+    usual = performances.DEFAULT_DURATION_MINUTES
+    minutes = values.get("duration_minutes", before.duration_minutes) or usual
+    if minutes <= (before.duration_minutes or usual):
+        return
+    await schedules.lock_venues_of(connection, before.id)
+    taken = await schedules.in_the_way(connection, before.id, minutes, house.now())
+    if taken:
+        raise Problem("schedule_conflict", conflicts_with=taken)
 
 
 @router.post(
@@ -148,13 +165,13 @@ async def _check_venue(connection: AsyncConnection, values: dict[str, Any]) -> N
     status_code=201,
     response_model=PerformanceView,
     summary="Register a performance",
-    responses=responses("unauthenticated", "forbidden", "performance_title_taken"),
+    responses=responses("unauthenticated", "forbidden", "venue_not_shared", "performance_title_taken", "rate_limited"),
     dependencies=[TAKES_KEY],
 )
 async def create_performance(new: PerformanceInput, request: Request, account: Organizer, house: HouseOf) -> Response:
     async def create(connection: AsyncConnection) -> PerformanceView:
         values = new.model_dump()
-        await _check_venue(connection, values)
+        await _check_venue(connection, values, account, account.id)
         try:
             row = await performances.create_performance(
                 connection, performance_id=house.clock.new_id(), organizer_id=account.id, values=values
@@ -162,10 +179,11 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
         except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
         await _audit(connection, house, account, "performance.created", row.id, None, values)
-        (view,) = await views(connection, house, [row])
-        return view
+        overview = (await overviews(connection, [row.id], house.now()))[row.id]
+        return performance_view(row, overview, 0, house.now())  # nothing is on sale yet
 
-    return await once(house, request, account.id, create, "/v1/performances/{id}")
+    begin = partial(house.writing.begin, account.id)
+    return await once(house, request, account.id, create, "/v1/performances/{id}", begin=begin)
 
 
 @router.get(
@@ -207,7 +225,7 @@ async def list_performances(
             )
             if not rows and not await performances.any_performance(connection):
                 raise Problem("catalogue_empty")
-            items = await views(connection, house, rows[:limit])
+        items = await views(house, rows[:limit])
         next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
         return page_answer([*items], next_cursor, names)
 
@@ -239,13 +257,21 @@ async def get_performance(performance_id: PerformanceId, house: HouseOf, fields:
     names = chosen(fields, PerformanceView)
     async with house.database.connect() as connection:
         row = await performances.performance(connection, performance_id)
-        if row is None:
-            raise Problem("performance_not_found")
-        (view,) = await views(connection, house, [row])
+    if row is None:
+        raise Problem("performance_not_found")
+    (view,) = await views(house, [row])
     return json_answer(view.model_dump(mode="json", include=names))
 
 
-CHANGE_REFUSALS = responses("unauthenticated", "forbidden", "performance_not_found", "performance_title_taken")
+CHANGE_REFUSALS = responses(
+    "unauthenticated",
+    "forbidden",
+    "venue_not_shared",
+    "performance_not_found",
+    "performance_title_taken",
+    "schedule_conflict",
+    "rate_limited",
+)
 
 
 @router.put("/{performance_id}", summary="Describe a performance anew", responses=CHANGE_REFUSALS)
@@ -263,16 +289,18 @@ async def change_performance(
 
 
 async def _change(house: House, account: Account, performance_id: str, values: dict[str, Any]) -> PerformanceView:
-    async with house.database.begin() as connection:
+    async with house.writing.begin(account.id) as connection:
         before = await own_performance(connection, performance_id, account)
-        await _check_venue(connection, values)
+        if values.get("venue_id") != before.venue_id:  # where it is said to be played already it may stay
+            await _check_venue(connection, values, account, before.organizer_id)
+        await _check_duration(connection, house, before, values)
         try:
             row = await performances.change_performance(connection, performance_id, values)
         except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
         old = {name: getattr(before, name) for name in values}
         await _audit(connection, house, account, "performance.changed", performance_id, old, values)
-        (view,) = await views(connection, house, [row])
+    (view,) = await views(house, [row])
     return view
 
 
@@ -281,23 +309,25 @@ async def _change(house: House, account: Account, performance_id: str, values: d
     status_code=204,
     summary="Take a performance and its schedules out of the catalogue",
     responses=responses(
-        "unauthenticated", "forbidden", "performance_not_found", "performance_has_bookings", "overloaded"
+        "unauthenticated",
+        "forbidden",
+        "performance_not_found",
+        "performance_has_bookings",
+        "rate_limited",
+        "overloaded",
     ),
 )
 async def delete_performance(performance_id: PerformanceId, account: Organizer, house: HouseOf) -> None:
-    async with house.database.begin() as connection:
+    """Withdraws all its schedules with it, in one transaction: all of it happens, or none."""
+    async with house.writing.begin(account.id) as connection:
         # The lock keeps new schedules out until the performance is gone.
         row = await own_performance(connection, performance_id, account)
-        if await schedules.has_live_bookings(connection, performance_id=performance_id):
-            raise Problem("performance_has_bookings")
-        running = await schedules.list_schedules(connection, performance_id, limit=MAX_SCHEDULES)
-        async with end_sales(house, running, refusal="performance_has_bookings"):
-            await performances.delete_performance(connection, performance_id, house.now())
-            old = {"title": row.title}
-            await _audit(connection, house, account, "performance.deleted", performance_id, old, None)
-
-
-MAX_SCHEDULES = 100_000  # all of them
+        ids = await schedules.ids_of(connection, performance_id)
+        withdrawn = await withdraw(connection, house, ids, by=account.role, refusal="performance_has_bookings")
+        await performances.delete_performance(connection, performance_id, house.now())
+        old = {"title": row.title}
+        await _audit(connection, house, account, "performance.deleted", performance_id, old, None)
+    await announce(house, withdrawn)
 
 
 async def _audit(

@@ -6,8 +6,10 @@ alone, so that no booking is made between two terms. Times at one venue do not o
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +21,7 @@ from starlette.responses import Response
 from api.http.dependencies import HouseOf, Organizer
 from api.http.idempotency import TAKES_KEY, once, request_of
 from api.http.models import PerformanceId, ScheduleId, rfc3339, uuid_or_none
-from api.http.office import House
+from api.http.office import House, UnknownVenue
 from api.http.paging import (
     Cursor,
     Fields,
@@ -34,24 +36,29 @@ from api.http.paging import (
 from api.http.problems import Problem, invalid, responses
 from api.http.tokens import Account
 from api.routes.performances import DateFrom, DateTo, own_performance
+from api.selling.audit_trail import record
 from api.selling.recurrence import occurrences
 from api.selling.schedule_input import CHANGEABLE, NewSchedule, ScheduleChange
-from api.selling.terms import change_terms, end_sales, terms_of
+from api.selling.terms import change_terms, move, terms_of
+from api.selling.venue_use import check_venue_is_theirs
+from api.selling.withdrawal import announce, withdraw
 from api.views.schedule import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from persistence.audit import chain
 from persistence.catalogue import performances, schedules, venues
 from persistence.database.moments import milliseconds
-from persistence.journal import opening
+from persistence.journal import opening, overruling
+from persistence.journal.overruling import Overruled
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
+CHANGE_ATTEMPTS = 10  # of a change that others come before: as many as organizers' changes at once, or so
 PAGES_SEARCHED = 5  # how far `available=true` looks for schedules with seats before it answers a short page
 
 
 # --- creating ---------------------------------------------------------------------------------------------------------
-def _check_prices(prices: Mapping[str, int], plan: SeatingPlan) -> None:
+def _check_prices(prices: Mapping[str, int | None], plan: SeatingPlan) -> None:
     missing = [category for category in plan.categories if category not in prices]
     if missing:
         names = ", ".join(missing)
@@ -88,23 +95,36 @@ async def _check_free(connection: AsyncConnection, **time_and_place: Any) -> Non
     status_code=201,
     response_model=CreatedSchedule,
     summary="Open a schedule for sale",
-    responses=responses("unauthenticated", "forbidden", "performance_not_found", "schedule_conflict"),
+    responses=responses(
+        "unauthenticated",
+        "forbidden",
+        "venue_not_shared",
+        "performance_not_found",
+        "schedule_conflict",
+        "schedule_limit_reached",
+        "rate_limited",
+    ),
     dependencies=[TAKES_KEY],
 )
 async def create_schedule(
     performance_id: PerformanceId, new: NewSchedule, request: Request, account: Organizer, house: HouseOf
 ) -> Response:
+    plan: SeatingPlan | None = None
+    with contextlib.suppress(UnknownVenue):
+        plan = await house.plans.get(new.venue_id)
+
     async def create(connection: AsyncConnection) -> CreatedSchedule:
         performance = await own_performance(connection, performance_id, account)
-        await venues.lock_venue(connection, new.venue_id)
-        venue = await venues.venue(connection, new.venue_id)
-        if venue is None:
-            raise invalid("venue_id", "there is no such venue", "없는 공연장입니다")
-        plan = await house.plans.get(new.venue_id)
+        venue = await venues.lock_venue(connection, new.venue_id)
+        check_venue_is_theirs(venue, account, performance.organizer_id)
+        assert venue is not None, "what is theirs is there"
+        assert plan is not None, "the venue is there, and so is its plan"
         _check_prices(new.prices, plan)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
-        for starts_at in _dates(new, house.now()):
+        dates = _dates(new, house.now())
+        await _check_quota(connection, house, performance.organizer_id, len(dates))
+        for starts_at in dates:
             await _check_free(
                 connection,
                 venue_id=new.venue_id,
@@ -118,7 +138,15 @@ async def create_schedule(
         views = [schedule_view(row, left, house.now()) for row in await schedules.schedules_by_id(connection, ids)]
         return CreatedSchedule(**dict(views[0]), recurring=views[1:])
 
-    return await once(house, request, account.id, create, "/v1/schedules/{id}")
+    begin = partial(house.writing.begin, account.id)
+    return await once(house, request, account.id, create, "/v1/schedules/{id}", begin=begin)
+
+
+async def _check_quota(connection: AsyncConnection, house: House, organizer_id: str, more: int) -> None:
+    """Nobody fills the catalogue, or somebody else's venue, without end."""
+    limit = house.settings.schedules_per_organizer
+    if limit and await schedules.upcoming_of(connection, organizer_id, house.now()) + more > limit:
+        raise Problem("schedule_limit_reached", limit=limit)
 
 
 async def _open(
@@ -250,44 +278,88 @@ async def own_schedule(connection: AsyncConnection, schedule_id: str, account: A
     "/schedules/{schedule_id}",
     summary="Change when and on what terms a schedule is sold",
     responses=responses(
-        "unauthenticated", "forbidden", "schedule_not_found", "schedule_conflict", "schedule_cancelled", "overloaded"
+        "unauthenticated",
+        "forbidden",
+        "schedule_not_found",
+        "schedule_conflict",
+        "schedule_cancelled",
+        "terms_changed",
+        "rate_limited",
+        "overloaded",
     ),
     dependencies=[TAKES_KEY],
 )
 async def change_schedule(
     schedule_id: ScheduleId, change: ScheduleChange, request: Request, account: Organizer, house: HouseOf
 ) -> ScheduleView:
-    request_id, fingerprint = await request_of(request, account)
     wanted = change.model_dump(exclude_unset=True)
-    async with house.database.begin() as connection:
-        performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
-        await own_performance(connection, performance_id, account)  # locked: two changes must not undo one another
-        row = await own_schedule(connection, schedule_id, account)
-        if row.cancelled_at is not None:
-            raise Problem("schedule_cancelled", at=rfc3339(row.cancelled_at))
-        new = await _changed(connection, house, row, wanted)
-        if terms_of(new) != terms_of(row):
-            # The actor's transaction writes the row, so this one must not have touched it yet.
-            await change_terms(house, schedule_id, terms_of(new), request_id=request_id, fingerprint=fingerprint)
-        if new.waiting_room != row.waiting_room:
-            await schedules.change_schedule(connection, schedule_id, {"waiting_room": new.waiting_room})
-        before, after = ({name: getattr(each, name) for name in wanted} for each in (row, new))
-        await _audit(connection, house, account, "schedule.changed", schedule_id, before, after)
+    plan = await house.plans.of_schedule(schedule_id) if "prices" in wanted else None
+    async with house.writing.turn(account.id):
+        for _ in range(CHANGE_ATTEMPTS):
+            if await _change(house, request, account, schedule_id, wanted, plan):
+                break
+        else:
+            raise Problem("terms_changed", retry_after=1)
+    async with house.database.connect() as connection:
         row = await own_schedule(connection, schedule_id, account)
     (view,) = await schedule_views(house, [row])
     return view
 
 
+async def _change(
+    house: House,
+    request: Request,
+    account: Account,
+    schedule_id: str,
+    wanted: Mapping[str, Any],
+    plan: SeatingPlan | None,
+) -> bool:
+    """Makes the change, or says that somebody else was quicker.
+
+    A start that moves must agree with the venue's calendar, so it is written here, in one transaction with the look at
+    that. Any other change is the owner's, who goes on selling, and is asked when no lock and no connection is held.
+    """
+    overruled: list[Overruled] = []
+    async with house.writing.transaction() as connection:
+        performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
+        await own_performance(connection, performance_id, account)
+        held = await overruling.hold(connection, [schedule_id]) if "starts_at" in wanted else []
+        row = await own_schedule(connection, schedule_id, account)
+        if row.cancelled_at is not None:
+            raise Problem("schedule_cancelled", at=rfc3339(row.cancelled_at))
+        new = await _changed(connection, house, row, wanted, plan)
+        before, after = ({name: getattr(each, name) for name in wanted} for each in (row, new))
+        if new.starts_at != row.starts_at:
+            overruled = await move(connection, house, held[0], terms_of(new))
+        if overruled or terms_of(new) == terms_of(row):
+            await _audit(connection, house, account, "schedule.changed", schedule_id, before, after)
+    if overruled:
+        await announce(house, overruled)
+    elif terms_of(new) != terms_of(row):
+        request_id, fingerprint = await request_of(request, account)
+        asked = (terms_of(row), terms_of(new))
+        if not await change_terms(house, schedule_id, *asked, request_id=request_id, fingerprint=fingerprint):
+            return False
+        told = [msgspec.to_builtins(each) for each in (before, after)]
+        subject = f"schedule:{schedule_id}"
+        await record(house, request, account, "schedule.changed", subject, before=told[0], after=told[1])
+    return True
+
+
 async def _changed(
-    connection: AsyncConnection, house: House, row: schedules.ScheduleRow, wanted: Mapping[str, Any]
+    connection: AsyncConnection,
+    house: House,
+    row: schedules.ScheduleRow,
+    wanted: Mapping[str, Any],
+    plan: SeatingPlan | None,
 ) -> schedules.ScheduleRow:
     """The row as it shall be, checked. Keeps the venue's calendar locked if the start moves."""
     for name in ("venue_id", "currency"):
         if wanted.get(name) not in (None, getattr(row, name)):
             raise invalid(name, "cannot be changed: make a new schedule", "변경할 수 없습니다. 새 회차를 만들어 주세요")
     new = msgspec.structs.replace(row, **{name: value for name, value in wanted.items() if name in CHANGEABLE})
-    if new.prices != row.prices:
-        _check_prices(new.prices, await house.plans.get(row.venue_id))
+    if plan is not None:
+        _check_prices(new.prices, plan)
     if new.starts_at != row.starts_at:
         if new.starts_at <= house.now():
             raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
@@ -309,19 +381,20 @@ async def _changed(
     "/schedules/{schedule_id}",
     status_code=204,
     summary="Take a schedule out of the catalogue",
-    responses=responses("unauthenticated", "forbidden", "schedule_not_found", "schedule_has_bookings", "overloaded"),
+    responses=responses(
+        "unauthenticated", "forbidden", "schedule_not_found", "schedule_has_bookings", "rate_limited", "overloaded"
+    ),
 )
 async def delete_schedule(schedule_id: ScheduleId, account: Organizer, house: HouseOf) -> None:
-    async with house.database.begin() as connection:
+    """Withdraws it for good, unless somebody holds or owns a seat: whoever asks for it then is told it is not there."""
+    async with house.writing.begin(account.id) as connection:
         performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
         await own_performance(connection, performance_id, account)
         row = await own_schedule(connection, schedule_id, account)
-        if await schedules.has_live_bookings(connection, schedule_id=schedule_id):
-            raise Problem("schedule_has_bookings")
-        async with end_sales(house, [row], refusal="schedule_has_bookings"):
-            await schedules.delete_schedule(connection, schedule_id, house.now())
-            before = {"performance_id": row.performance_id, "starts_at": row.starts_at}
-            await _audit(connection, house, account, "schedule.deleted", schedule_id, before, None)
+        withdrawn = await withdraw(connection, house, [schedule_id], by=account.role, refusal="schedule_has_bookings")
+        before = {"performance_id": row.performance_id, "starts_at": row.starts_at}
+        await _audit(connection, house, account, "schedule.deleted", schedule_id, before, None)
+    await announce(house, withdrawn)
 
 
 async def _audit(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -53,6 +54,7 @@ router = APIRouter(prefix="/v1/venues", tags=["venues"], route_class=LargeBodies
 
 LARGEST_INTEGER = 2**63 - 1  # beyond it JSON readers differ
 PLAN_BYTES = 8 * 1024 * 1024  # of a seating plan with 50,000 seats
+SHARED = "Whether other organizers may play here, too; what they have scheduled already stays."
 PROBLEMS_NAMED = 50  # of a plan with thousands of faults, the first ones help
 EXAMPLE_PLAN: dict[str, Any] = {
     "name": "Small hall",
@@ -101,6 +103,7 @@ class NewVenue(Input):
     city: Word | None = None
     address: Address | None = None
     time_zone: TimeZone = "Asia/Seoul"
+    shared: Annotated[StrictBool, Field(description=SHARED)] = False
     seating_plan: Annotated[
         dict[str, Any], Field(description="pretix seating plan; see /v1/venues/{venue_id} for one.")
     ]
@@ -115,6 +118,7 @@ class VenueChange(Input):
     city: Word | None = None
     address: Address | None = None
     time_zone: Annotated[TimeZone | None, not_null] = None
+    shared: Annotated[StrictBool | None, not_null, Field(description=SHARED)] = None
 
 
 class CategoryView(Output):
@@ -136,6 +140,7 @@ class VenueSummary(Output):
     time_zone: str
     capacity: int
     plan_digest: str
+    shared: bool
     created_at: Timestamp
 
 
@@ -221,7 +226,9 @@ def _values(document: object) -> Iterator[object]:
     status_code=201,
     response_model=VenueView,
     summary="Register a venue",
-    responses=responses("unauthenticated", "forbidden", "body_too_large", "validation_failed", "invalid_seating_plan"),
+    responses=responses(
+        "unauthenticated", "forbidden", "body_too_large", "validation_failed", "invalid_seating_plan", "rate_limited"
+    ),
     dependencies=[TAKES_KEY],
 )
 @takes_up_to(PLAN_BYTES)
@@ -249,8 +256,9 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
             packed_plan=packed,
             plan_digest=plan.digest,
             capacity=plan.capacity,
+            shared=new.shared,
         )
-        after = {"name": row.name, "capacity": row.capacity}
+        after = {"name": row.name, "capacity": row.capacity, "shared": row.shared}
         await chain.write(
             connection,
             entry_id=house.clock.new_id(),
@@ -261,19 +269,20 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, hous
         )
         return VenueView(**_summary(row), **_parts(plan))
 
-    return await once(house, request, account.id, create, "/v1/venues/{id}")
+    begin = partial(house.writing.begin, account.id)
+    return await once(house, request, account.id, create, "/v1/venues/{id}", begin=begin)
 
 
 @router.patch(
     "/{venue_id}",
-    summary="Change what a venue is called and where it is",
-    responses=responses("unauthenticated", "forbidden", "venue_not_found"),
+    summary="Change what a venue is called, where it is and who may play there",
+    responses=responses("unauthenticated", "forbidden", "venue_not_found", "rate_limited"),
 )
 async def change_venue(venue_id: VenueId, change: VenueChange, account: Organizer, house: HouseOf) -> VenueView:
     """Times stay what they are, and are shown as the clocks of its time zone show them."""
     values = change.model_dump(exclude_unset=True)
-    async with house.database.begin() as connection:
-        before = await venues.venue(connection, venue_id) if await venues.lock_venue(connection, venue_id) else None
+    async with house.writing.begin(account.id) as connection:
+        before = await venues.lock_venue(connection, venue_id)
         if before is None or (before.organizer_id != account.id and account.role != "admin"):
             raise Problem("venue_not_found")
         if "time_zone" in values:

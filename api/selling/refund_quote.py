@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from api.views.refund import QuoteView
-from engine import refund_policy
 from engine.commands import Refund
-from engine.decide import decide
+from engine.decide import decide, fee_percent, refundable_until_ms
 from engine.events import Record, RefundRequested
 from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
@@ -42,12 +41,12 @@ def quote(
     assert booking is not None, "only a booking that is known is refunded"
     assert isinstance(owed, RefundRequested), "a refund begins with its request"
     starts_at_ms, policy = state.on.starts_at_ms, state.policy_of(booking)
-    percent = None if state.cancelled is not None else refund_policy.fee_percent(policy, starts_at_ms, now_ms)
-    until_ms = last_ms = None
-    if percent is not None:
-        step = next(each for each in policy if starts_at_ms - now_ms >= each.days_before * DAY_MS)
-        until_ms = starts_at_ms - step.days_before * DAY_MS
-        last_ms = refund_policy.last_moment_ms(policy, starts_at_ms)
+    percent, until_ms, last_ms = fee_percent(state, booking, now_ms), None, None
+    if state.cancelled is None and state.withdrawn is None:
+        last_ms = until_ms = refundable_until_ms(state, booking)
+        if not state.moved_for(booking):
+            step = next(each for each in policy if starts_at_ms - now_ms >= each.days_before * DAY_MS)
+            until_ms = starts_at_ms - step.days_before * DAY_MS
     return QuoteView(
         payment_id=payment_id,
         booking_id=booking_id,

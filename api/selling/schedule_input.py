@@ -6,13 +6,13 @@ import itertools
 from typing import Annotated
 
 import msgspec
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
 from api.http.models import Amount, Currency, Input, RawText, Time, UuidText, not_null
 from engine.refund_policy import DEFAULT_POLICY
 
-Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount], Field(min_length=1, max_length=100)]
+Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount | None], Field(min_length=1, max_length=100)]
 MaxSeats = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 HoldSeconds = Annotated[int, Field(strict=True, ge=30, le=3600)]
 MAX_REFUND_STEPS = 10
@@ -23,8 +23,8 @@ CHANGEABLE = (
     "sale_closes_at",
     "max_seats_per_customer",
     "hold_seconds",
-    "waiting_room",
     "refund_policy",
+    "refund_when_moved",
 )
 
 
@@ -52,6 +52,16 @@ RefundPolicy = Annotated[
     ),
     AfterValidator(_in_order),
 ]
+MOVED = "Giving seats up is free, until the start, for whoever books from now on and before that is moved."
+
+
+def _no_waiting_room(wanted: bool) -> bool:
+    if wanted:
+        raise PydanticCustomError("no_waiting_room", "must be false: there is no waiting room yet")
+    return wanted
+
+
+NoWaitingRoom = Annotated[bool, AfterValidator(_no_waiting_room)]
 USUAL_POLICY = [RefundStepInput(**msgspec.structs.asdict(step)) for step in DEFAULT_POLICY]
 
 
@@ -75,13 +85,16 @@ class NewSchedule(Input):
     starts_at: Time
     venue_id: UuidText
     currency: Currency
-    prices: Annotated[Prices, Field(description="Every category of the venue's plan, in minor units.")]
+    prices: Annotated[
+        Prices, Field(description="Every category of the venue's plan, in minor units; null: not for sale.")
+    ]
     sale_opens_at: Annotated[Time | None, Field(description="At once unless set.")] = None
     sale_closes_at: Annotated[Time | None, Field(description="At the start unless set.")] = None
     max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
     hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600
-    waiting_room: bool = False
+    waiting_room: NoWaitingRoom = False
     refund_policy: RefundPolicy = USUAL_POLICY
+    refund_when_moved: Annotated[StrictBool, Field(description=MOVED)] = True
     recurrence: Annotated[
         RawText | None,
         Field(
@@ -104,7 +117,8 @@ class ScheduleChange(Input):
     sale_closes_at: Time | None = None
     max_seats_per_customer: MaxSeats | None = None
     hold_seconds: Annotated[HoldSeconds | None, not_null] = None
-    waiting_room: Annotated[bool | None, not_null] = None
+    waiting_room: Annotated[NoWaitingRoom | None, not_null] = None
     refund_policy: Annotated[RefundPolicy | None, not_null] = None
+    refund_when_moved: Annotated[StrictBool | None, not_null, Field(description=MOVED)] = None
     venue_id: UuidText | None = None
     currency: Currency | None = None

@@ -1,30 +1,23 @@
-"""What selling makes of a schedule's row: terms for its actor, its sale's state, and how a sale is ended for good."""
+"""What selling makes of a schedule's row: terms for its owner, and how they are changed."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-
-import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.office import House
-from api.http.problems import Problem, problem_of
+from api.http.problems import problem_of
 from engine.commands import ChangeTerms
-from engine.events import Terms
+from engine.events import Terms, TermsChanged
 from engine.refund_policy import RefundStep
-from engine.refusals import Refusal
+from engine.refusals import Code, Refusal
 from persistence.catalogue import schedules
 from persistence.database.moments import milliseconds
-
-# Clocks of different machines differ by less: within it a sale counts as open.
-CLOCKS_DIFFER = timedelta(minutes=1)
-ACTORS_AT_ONCE = 4
+from persistence.journal import overruling
+from persistence.journal.overruling import Held, Overruled
 
 
 def terms_of(row: schedules.ScheduleRow) -> Terms:
-    """The row as the schedule's actor is told."""
+    """The row as the schedule's owner is told."""
     return Terms(
         currency=row.currency,
         prices=row.prices,
@@ -34,53 +27,27 @@ def terms_of(row: schedules.ScheduleRow) -> Terms:
         max_seats_per_customer=row.max_seats_per_customer or 0,
         hold_ms=row.hold_seconds * 1000,
         refund_policy=tuple(RefundStep(**step) for step in row.refund_policy),
+        refund_when_moved=row.refund_when_moved,
     )
 
 
 async def change_terms(
-    house: House, schedule_id: str, terms: Terms, *, request_id: str | None = None, fingerprint: str = ""
-) -> None:
-    """Lets the schedule's actor sell on other terms; its transaction writes the row. A refusal raises `Problem`."""
-    answer = await house.gateway.send(
-        schedule_id, ChangeTerms(terms), request_id=request_id or house.clock.new_id(), fingerprint=fingerprint
-    )
-    if isinstance(answer, Refusal):
-        raise problem_of(answer)
+    house: House, schedule_id: str, before: Terms, after: Terms, *, request_id: str, fingerprint: str
+) -> bool:
+    """Lets the schedule's owner sell on other terms; its transaction writes the row. Any other refusal is a `Problem`.
 
-
-@asynccontextmanager
-async def end_sales(house: House, rows: Sequence[schedules.ScheduleRow], *, refusal: str) -> AsyncIterator[None]:
-    """Closes the sales that are open, so that nobody gets a seat meanwhile; undone if the caller fails.
-
-    Raises `Problem(refusal)` if somebody got one first: after its actor has closed a sale, the tables tell all.
+    False if `before` is not in force any more: somebody else has changed them, whose change must not be undone.
     """
-    now = house.now()
-    open_sales = [row for row in rows if _may_sell(row, now)]
-    closed: list[schedules.ScheduleRow] = []
-    places = asyncio.Semaphore(ACTORS_AT_ONCE)
-
-    async def close(row: schedules.ScheduleRow) -> None:
-        async with places:
-            before = milliseconds(now - CLOCKS_DIFFER)
-            await change_terms(house, row.id, msgspec.structs.replace(terms_of(row), sale_closes_at_ms=before))
-            closed.append(row)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for row in open_sales:
-                group.create_task(close(row))
-        async with house.database.connect() as connection:
-            for row in closed:
-                if await schedules.has_live_bookings(connection, schedule_id=row.id):
-                    raise Problem(refusal)
-        yield
-    except BaseException as error:  # a cancelled request, too, must leave the sales as they were
-        await asyncio.gather(*(change_terms(house, row.id, terms_of(row)) for row in closed), return_exceptions=True)
-        if isinstance(error, BaseExceptionGroup):
-            raise error.exceptions[0] from None
-        raise
+    command = ChangeTerms(after, before)
+    answer = await house.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
+    if isinstance(answer, Refusal):
+        if answer.code is Code.TERMS_CHANGED:
+            return False
+        raise problem_of(answer)
+    return True
 
 
-def _may_sell(row: schedules.ScheduleRow, now: datetime) -> bool:
-    opened = row.sale_opens_at is None or row.sale_opens_at <= now + CLOCKS_DIFFER
-    return row.cancelled_at is None and opened and row.closes_at > now - CLOCKS_DIFFER
+async def move(connection: AsyncConnection, house: House, held: Held, terms: Terms) -> list[Overruled]:
+    """Changes the terms of a schedule whose start moves, past its owner: the calendar is looked at and written in one
+    transaction, the caller's. It is told by `withdrawal.announce` when that is committed."""
+    return await overruling.write(connection, [held], house.clock.now_ms(), TermsChanged(terms))

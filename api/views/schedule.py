@@ -53,7 +53,7 @@ class ScheduleView(Output):
     starts_at: Timestamp
     ends_at: Timestamp
     currency: str
-    prices: dict[str, int]
+    prices: dict[str, int | None]
     sale: Sale
     seats_left: dict[str, int] | None
     sale_opens_at: Timestamp | None
@@ -62,6 +62,7 @@ class ScheduleView(Output):
     hold_seconds: int
     waiting_room: bool
     refund_policy: list[RefundStepView]
+    refund_when_moved: bool
     cancelled_at: Timestamp | None
     cancellation_reason: str | None
     created_at: Timestamp
@@ -103,7 +104,9 @@ def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None,
         **{name: getattr(row, name) for name in COPIED},
         ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
         sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=row.closes_at),
-        seats_left=seats_left,
+        seats_left=None
+        if seats_left is None
+        else {name: 0 if row.prices.get(name) is None else left for name, left in seats_left.items()},
         refund_policy=[RefundStepView(**step) for step in row.refund_policy],
     )
 

@@ -6,7 +6,7 @@ A packed state is two bits a seat in the layout's order, a fortieth of the list.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 import msgspec
@@ -35,12 +35,18 @@ class Offer(Struct, frozen=True):
 
     plan: SeatingPlan
     currency: str
-    prices: dict[str, int]
+    prices: Mapping[str, int | None]  # null: not for sale
     terms: Terms
     tag: str  # of all that an answer depends on besides the version
 
     @classmethod
-    def of(cls, plan: SeatingPlan, currency: str, prices: dict[str, int], terms: Terms = Terms()) -> Offer:  # noqa: B008
+    def of(
+        cls,
+        plan: SeatingPlan,
+        currency: str,
+        prices: Mapping[str, int | None],
+        terms: Terms = Terms(),  # noqa: B008
+    ) -> Offer:
         content = msgspec.msgpack.encode((plan.digest, currency, sorted(prices.items()), terms))
         return cls(plan, currency, prices, terms, blake2b(content, digest_size=6).hexdigest())
 

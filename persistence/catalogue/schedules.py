@@ -33,13 +33,14 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     venue_id: str
     starts_at: datetime
     currency: str
-    prices: dict[str, int]
+    prices: dict[str, int | None]  # null: not for sale
     sale_opens_at: datetime | None
     sale_closes_at: datetime | None
     max_seats_per_customer: int | None
     hold_seconds: int
     waiting_room: bool
     refund_policy: list[dict[str, int]]  # as in the column
+    refund_when_moved: bool
     cancelled_at: datetime | None
     cancellation_reason: str | None
     created_at: datetime
@@ -134,13 +135,6 @@ async def change_schedule(connection: AsyncConnection, schedule_id: str, values:
     )
 
 
-async def delete_schedule(connection: AsyncConnection, schedule_id: str, at: datetime) -> None:
-    """Takes the schedule out of the catalogue."""
-    await connection.execute(
-        schedules.update().where(schedules.c.id == schedule_id, _LIVE_SCHEDULE).values(deleted_at=at, updated_at=at)
-    )
-
-
 async def conflicting(
     connection: AsyncConnection,
     *,
@@ -166,16 +160,60 @@ async def conflicting(
     return list((await connection.execute(query)).scalars())
 
 
-async def has_live_bookings(
-    connection: AsyncConnection, *, schedule_id: str | None = None, performance_id: str | None = None
-) -> bool:
-    """Whether anybody holds or owns seats."""
-    if schedule_id is not None:
-        concerned = bookings.c.schedule_id == schedule_id
-    else:
-        of_performance = sa.select(schedules.c.id).where(schedules.c.performance_id == performance_id, _LIVE_SCHEDULE)
-        concerned = bookings.c.schedule_id.in_(of_performance)
-    query = sa.select(sa.exists().where(concerned, bookings.c.status.in_(LIVE)))
+async def upcoming_of(connection: AsyncConnection, organizer_id: str, now: datetime) -> int:
+    """How many schedules of the organizer are still to come."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(schedules.join(performances, performances.c.id == schedules.c.performance_id))
+        .where(_LIVE_SCHEDULE, performances.c.organizer_id == organizer_id, schedules.c.starts_at > now)
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def lock_venues_of(connection: AsyncConnection, performance_id: str) -> None:
+    """Keeps the calendars of all venues that the performance is played in to this transaction until it ends."""
+    played = sa.select(schedules.c.venue_id).where(schedules.c.performance_id == performance_id, _LIVE_SCHEDULE)
+    query = sa.select(venues.c.id).where(venues.c.id.in_(played)).order_by(venues.c.id)
+    await connection.execute(query.with_for_update(key_share=True))
+
+
+async def in_the_way(connection: AsyncConnection, performance_id: str, minutes: int, now: datetime) -> list[str]:
+    """Schedules that would overlap one of the performance's that is not over, if those took so long."""
+    mine, other, playing = schedules.alias(), schedules.alias(), performances.alias()
+    lasts = sa.func.make_interval(0, 0, 0, 0, 0, minutes)
+    its_own = sa.func.make_interval(
+        0, 0, 0, 0, 0, sa.func.coalesce(playing.c.duration_minutes, DEFAULT_DURATION_MINUTES)
+    )
+    other_lasts = sa.case((other.c.performance_id == performance_id, lasts), else_=its_own)
+    query = (
+        sa.select(other.c.id)
+        .distinct()
+        .select_from(mine.join(other, other.c.venue_id == mine.c.venue_id))
+        .join(playing, playing.c.id == other.c.performance_id)
+        .where(
+            mine.c.performance_id == performance_id,
+            mine.c.starts_at + lasts > now,
+            other.c.id != mine.c.id,
+            other.c.starts_at < mine.c.starts_at + lasts,
+            other.c.starts_at + other_lasts > mine.c.starts_at,
+            *(each.c[name].is_(None) for each in (mine, other) for name in ("deleted_at", "cancelled_at")),
+        )
+        .order_by(other.c.id)
+        .limit(10)
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+async def ids_of(connection: AsyncConnection, performance_id: str) -> list[str]:
+    """The performance's schedules, by id."""
+    query = sa.select(schedules.c.id).where(schedules.c.performance_id == performance_id, _LIVE_SCHEDULE)
+    return list((await connection.execute(query.order_by(schedules.c.id))).scalars())
+
+
+async def have_live_bookings(connection: AsyncConnection, schedule_ids: Sequence[str]) -> bool:
+    """Whether anybody holds or owns seats of these."""
+    of_these = bookings.c.schedule_id == sa.any_(sa.cast(schedule_ids, sa.ARRAY(UUID)))
+    query = sa.select(sa.exists().where(of_these, bookings.c.status.in_(LIVE)))
     return bool((await connection.execute(query)).scalar_one())
 
 

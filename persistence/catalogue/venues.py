@@ -25,6 +25,7 @@ class VenueRow(Struct, frozen=True, kw_only=True):
     time_zone: str
     plan_digest: str
     capacity: int
+    shared: bool
     created_at: datetime
 
 
@@ -44,6 +45,7 @@ async def create_venue(
     city: str | None = None,
     address: str | None = None,
     time_zone: str = "Asia/Seoul",
+    shared: bool = False,
 ) -> VenueRow:
     """A new venue, its plan as JSON text and as it is stored. The plan never changes: schedules are sold by it."""
     created = await connection.execute(
@@ -60,6 +62,7 @@ async def create_venue(
             packed_plan=packed_plan,
             plan_digest=plan_digest,
             capacity=capacity,
+            shared=shared,
         )
         .returning(*_VENUE)
     )
@@ -113,8 +116,9 @@ async def knows_zone(connection: AsyncConnection, time_zone: str) -> bool:
     return bool((await connection.execute(query, {"name": time_zone})).scalar_one())
 
 
-async def lock_venue(connection: AsyncConnection, venue_id: str) -> bool:
-    """Keeps the venue's calendar to this transaction until it ends; False if there is no such venue."""
+async def lock_venue(connection: AsyncConnection, venue_id: str) -> VenueRow | None:
+    """The venue, whose calendar is kept to this transaction until it ends."""
     # NO KEY UPDATE leaves foreign key checks alone.
-    query = sa.select(venues.c.id).where(venues.c.id == venue_id).with_for_update(key_share=True)
-    return (await connection.execute(query)).one_or_none() is not None
+    query = sa.select(*_VENUE).where(venues.c.id == venue_id).with_for_update(key_share=True)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else VenueRow(**row._mapping)

@@ -7,7 +7,7 @@ it is done once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +37,16 @@ class DatabaseUnavailable(Exception):
     """PostgreSQL cannot be reached, or refuses the connection."""
 
 
-def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
-    """A pool of at most `pool_size` connections. Nothing is connected yet: call `dispose()` when done."""
+def create_engine(url: str, *, pool_size: int = 10, lock_timeout_seconds: float = 0) -> AsyncEngine:
+    """A pool of at most `pool_size` connections. Nothing is connected yet: call `dispose()` when done.
+
+    A statement that waits longer for a lock than `lock_timeout_seconds` fails as if the database were in trouble; 0: it
+    waits as long as a statement may take.
+    """
+    settings = {"lock_timeout": str(round(lock_timeout_seconds * 1000))} if lock_timeout_seconds else {}
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: _connect(url, command_timeout_seconds=COMMAND_TIMEOUT_SECONDS),
+        async_creator=lambda: _connect(url, command_timeout_seconds=COMMAND_TIMEOUT_SECONDS, settings=settings),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
@@ -104,7 +109,9 @@ async def _unpooled(url: str) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-async def _connect(url: str, *, command_timeout_seconds: float | None = None) -> asyncpg.Connection[asyncpg.Record]:
+async def _connect(
+    url: str, *, command_timeout_seconds: float | None = None, settings: Mapping[str, str] | None = None
+) -> asyncpg.Connection[asyncpg.Record]:
     dsn = asyncpg_dsn(url)
     try:
         return await asyncpg.connect(
@@ -112,7 +119,7 @@ async def _connect(url: str, *, command_timeout_seconds: float | None = None) ->
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=command_timeout_seconds,
             # Compiling short queries costs more than it saves, and slows asyncpg's own look-ups at connect.
-            server_settings={"application_name": "boxoffice", "jit": "off", "timezone": "UTC"},
+            server_settings={"application_name": "boxoffice", "jit": "off", "timezone": "UTC", **(settings or {})},
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnavailable(f"PostgreSQL does not let us in: {error}") from error

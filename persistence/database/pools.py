@@ -14,6 +14,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 # SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources, operator intervention
 # (shutdown, cancelled), system error. All may be gone a moment later.
 AWAY_CLASSES = ("08", "40", "53", "57", "58")
+LOCK_NOT_AVAILABLE = "55P03"  # whoever holds it lets go in a moment, as a rule
 
 
 def is_away(error: BaseException) -> bool:
@@ -24,7 +25,7 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # that one says a value cannot be sent
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] in AWAY_CLASSES
+        return str(error.sqlstate)[:2] in AWAY_CLASSES or error.sqlstate == LOCK_NOT_AVAILABLE
     return isinstance(error, (TimeoutError, OSError))
 
 

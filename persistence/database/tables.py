@@ -98,6 +98,7 @@ venues = Table(
     Column("packed_plan", LargeBinary),  # the same, read already (engine/stored_plan.py); NULL: not made yet
     Column("plan_digest", Text, nullable=False),
     Column("capacity", Integer, nullable=False),
+    Column("shared", Boolean, nullable=False, server_default=sa.false()),  # other organizers may play there, too
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Index("ix_venues_words", "words", postgresql_using="gin"),
 )
@@ -137,7 +138,7 @@ schedules = Table(
     Column("venue_id", UUID, ForeignKey("venues.id"), nullable=False),
     Column("starts_at", TIME, nullable=False),
     Column("currency", Text, nullable=False),
-    Column("prices", JSONB, nullable=False),  # category → minor units
+    Column("prices", JSONB, nullable=False),  # category → minor units; null: not for sale
     Column("sale_opens_at", TIME),
     Column("sale_closes_at", TIME),
     Column("max_seats_per_customer", Integer),
@@ -145,6 +146,7 @@ schedules = Table(
     Column("waiting_room", Boolean, nullable=False, server_default=sa.false()),
     # [{days_before, fee_percent}], see engine/refund_policy.py; the default was in force before it could be set.
     Column("refund_policy", JSONB, nullable=False, server_default=text(DEFAULT_REFUND_POLICY)),
+    Column("refund_when_moved", Boolean, nullable=False, server_default=sa.true()),
     Column("cancelled_at", TIME),  # the performance will not take place
     Column("cancellation_reason", Text),
     Column("created_at", TIME, nullable=False, server_default=NOW),
@@ -166,6 +168,9 @@ schedule_heads = Table(
     Column("oldest_payment_ms", BigInteger),  # when the oldest payment without an outcome was requested; NULL: none
     Column("host", Text),  # the process that its owner lives in, see persistence/journal/placement.py; NULL: none yet
     Column("updated_at", TIME, nullable=False, server_default=NOW),
+    # Since when a record written past the owner is to be told to it and to readers; NULL: all are told.
+    Column("overruled_at", TIME),
+    Index("ix_schedule_heads_overruled_at", "overruled_at", postgresql_where=text("overruled_at IS NOT NULL")),
     # No index on the columns that every group commit changes: updates stay HOT, and there is one row per schedule.
     Index("ix_schedule_heads_host", "host", postgresql_where=text("host IS NOT NULL")),
     postgresql_with={"fillfactor": "50"},

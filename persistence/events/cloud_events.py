@@ -115,13 +115,14 @@ class TermsFacts(Struct, frozen=True, kw_only=True):
     """On what terms the schedule is sold from this event on."""
 
     currency: str
-    prices: dict[str, int]  # category → minor units
+    prices: dict[str, int]  # category → minor units; those left out are not for sale
     starts_at: Moment
     sale_opens_at: Moment | None  # null: at once
     sale_closes_at: Moment
     max_seats_per_customer: int | None  # null: no limit
     hold_seconds: float
     refund_policy: list[RefundStepFacts] | UnsetType = UNSET  # events from before there were refunds lack it
+    refund_when_moved: bool | UnsetType = UNSET  # giving seats up is free if the start moves after the booking
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -153,7 +154,7 @@ class RefundData(Data, frozen=True, kw_only=True):
 
 
 class EndData(Data, frozen=True, kw_only=True):
-    """The performance will not take place."""
+    """The performance will not take place, or the schedule is gone."""
 
     by: str
     reason: str | UnsetType = UNSET
@@ -342,6 +343,10 @@ def _end_data(facts: _Facts, event: events.ScheduleCancelled) -> Data:
     return EndData(**facts.common(), by=event.by, reason=event.reason or UNSET)
 
 
+def _withdrawn_data(facts: _Facts, event: events.Withdrawn) -> Data:
+    return EndData(**facts.common(), by=event.by)
+
+
 def _seats_data(facts: _Facts, event: events.Blocked | events.Unblocked) -> Data:
     reason = event.reason if isinstance(event, events.Blocked) else ""
     seats = [facts.place(index) for index in event.seats]
@@ -354,7 +359,7 @@ def _terms_data(facts: _Facts, event: events.Opened | events.TermsChanged) -> Da
         **facts.common(),
         terms=TermsFacts(
             currency=terms.currency,
-            prices=terms.prices,
+            prices={category: price for category, price in terms.prices.items() if price is not None},
             starts_at=rfc3339(terms.starts_at_ms),
             sale_opens_at=rfc3339(terms.sale_opens_at_ms) if terms.sale_opens_at_ms else None,
             sale_closes_at=rfc3339(terms.sale_closes_at_ms),
@@ -364,6 +369,7 @@ def _terms_data(facts: _Facts, event: events.Opened | events.TermsChanged) -> Da
                 RefundStepFacts(days_before=step.days_before, fee_percent=step.fee_percent)
                 for step in terms.refund_policy
             ],
+            refund_when_moved=terms.refund_when_moved,
         ),
     )
 
@@ -403,6 +409,9 @@ _KINDS: dict[type[events.Event], _Kind] = {
     events.Refunded: _Kind(RefundData, _refund_data, "The provider gives the money back."),
     events.ScheduleCancelled: _Kind(
         EndData, _end_data, "The performance will not take place: nothing is sold, every booking is being ended."
+    ),
+    events.Withdrawn: _Kind(
+        EndData, _withdrawn_data, "The schedule was taken out of the catalogue, and takes nothing any more."
     ),
     events.Blocked: _Kind(SeatsData, _seats_data, "Places were taken out of the sale."),
     events.Unblocked: _Kind(SeatsData, _seats_data, "Blocked places are on sale again."),

@@ -116,10 +116,12 @@ async def behind(connection: Connection, consumer: str, *, older_than_seconds: f
 
 
 async def lag(connection: Connection, consumer: str) -> int:
-    """How many events are in the journal that the service has not taken. One that was only opened does not count."""
+    """How many events are in the journal that the service has not taken. What is older
+    than a schedule's first owner does not count: that one tells of it."""
     query = (
         "SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint FROM schedule_heads h"
         " LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1 WHERE h.seq > 1"
+        " AND h.epoch > 0"
     )
     return int(await connection.fetchval(query, consumer))
 

@@ -22,11 +22,15 @@ from persistence.database.moments import moment
 UPDATE_TERMS = """
 UPDATE schedules
    SET currency = $2, prices = $3::jsonb, starts_at = $4, sale_opens_at = $5, sale_closes_at = $6,
-       max_seats_per_customer = $7, hold_seconds = $8, updated_at = $9, refund_policy = $10::jsonb
+       max_seats_per_customer = $7, hold_seconds = $8, updated_at = $9, refund_policy = $10::jsonb,
+       refund_when_moved = $11
  WHERE id = $1
 """
 CANCEL_SCHEDULE = """
 UPDATE schedules SET cancelled_at = $2, cancellation_reason = $3, updated_at = $2 WHERE id = $1
+"""
+WITHDRAW_SCHEDULE = """
+UPDATE schedules SET deleted_at = $2, updated_at = $2 WHERE id = $1
 """
 
 
@@ -87,10 +91,8 @@ class Rows(Struct):
                     refunding[event.refund_id] = (*refunding[event.refund_id][:-3], *_completion(event, at))
                 else:
                     rows.completed_refunds.append((event.refund_id, event.reference, at))
-            elif isinstance(event, events.TermsChanged | events.Opened):
-                rows.schedule.append((UPDATE_TERMS, _terms_row(event.terms, record.at_ms)))
-            elif isinstance(event, events.ScheduleCancelled):
-                rows.schedule.append((CANCEL_SCHEDULE, (at, event.reason or None)))
+            else:
+                rows.schedule += about_schedule(event, record.at_ms)
         for booking in latest.values():
             standing = _standing(plan, booking)
             if booking.id in new:
@@ -100,6 +102,17 @@ class Rows(Struct):
                 rows.changed_bookings.append((booking.id, *standing))
         rows.payments, rows.refunds = list(paying.values()), list(refunding.values())
         return rows
+
+
+def about_schedule(event: events.AnyEvent, at_ms: int) -> list[tuple[str, Row]]:
+    """The statements by which a schedule's own row follows an event; `$1` is its id, the rest is given with each."""
+    if isinstance(event, events.TermsChanged | events.Opened):
+        return [(UPDATE_TERMS, _terms_row(event.terms, at_ms))]
+    if isinstance(event, events.ScheduleCancelled):
+        return [(CANCEL_SCHEDULE, (moment(at_ms), event.reason or None))]
+    if isinstance(event, events.Withdrawn):
+        return [(WITHDRAW_SCHEDULE, (moment(at_ms),))]
+    return []
 
 
 def _standing(plan: SeatingPlan, booking: Booking) -> Row:
@@ -199,4 +212,5 @@ def _terms_row(terms: events.Terms, at_ms: int) -> Row:
         terms.hold_ms // 1000,
         moment(at_ms),
         msgspec.json.encode([msgspec.structs.asdict(step) for step in terms.refund_policy]).decode(),
+        terms.refund_when_moved,
     )

@@ -38,7 +38,7 @@ async def due(pool: asyncpg.Pool[Any], *, before: datetime, limit: int, publishi
         "SELECT h.schedule_id::text FROM schedule_heads h"
         " LEFT JOIN reconciliations r ON r.subject = h.schedule_id::text"
         " WHERE r.subject IS NULL OR r.version <> h.seq OR NOT r.holds OR r.checked_at < $1"
-        " OR ($3 AND h.published_seq <> h.seq AND h.seq > 1)"
+        " OR ($3 AND h.published_seq <> h.seq AND h.seq > 1 AND h.epoch > 0)"
         " ORDER BY r.checked_at NULLS FIRST LIMIT $2",
         before,
         limit,

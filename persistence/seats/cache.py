@@ -46,6 +46,7 @@ class SeatView(Struct, frozen=True, array_like=True):
     version: int  # the journal's sequence number
     states: bytes  # one byte per numbered seat, in plan order: FREE, HELD, SOLD or BLOCKED of `engine.state`
     areas: tuple[AreaCounts, ...]  # in plan order
+    withdrawn: bool = False  # out of the catalogue: shown to nobody any more
 
     def after(self, delta: SeatDelta) -> SeatView:
         """This view with `delta` applied.
@@ -60,7 +61,7 @@ class SeatView(Struct, frozen=True, array_like=True):
         areas = list(self.areas)
         for position, counts in delta.areas:
             areas[position] = counts
-        return SeatView(self.schedule_id, delta.version, bytes(states), tuple(areas))
+        return SeatView(self.schedule_id, delta.version, bytes(states), tuple(areas), self.withdrawn)
 
     def since(self, older: SeatView) -> SeatDelta:
         """What leads from `older` to this view."""

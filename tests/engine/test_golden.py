@@ -17,7 +17,7 @@ import pytest
 
 from engine import commands as c
 from engine.booking import Booking, Status
-from engine.events import AnyEvent, Opened, Record, decode_event, encode_event
+from engine.events import AnyEvent, Opened, Record, TermsChanged, Withdrawn, decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
 from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
@@ -60,6 +60,10 @@ def facts(state: ScheduleState) -> dict[str, object]:
         "cancelled": state.cancelled and told(state.cancelled, "at_ms reason by"),
         "pending_refunds": state.pending_refunds,
         "pending_payments": state.pending_payments,
+        "withdrawn": state.withdrawn and told(state.withdrawn, "at_ms by"),
+        "moved_ms": state.moved_ms,
+        "moving_promises": json.loads(json.dumps(state.moving_promises)),
+        "withheld": sorted(state.withheld),
     }
 
 
@@ -119,12 +123,22 @@ def test_the_first_money_on_record_tells_the_story_it_told() -> None:
     assert (state.seats.count(0), state.areas) == (17, [[10, 0, 0, 0]])
 
 
+def test_the_first_withdrawal_on_record_tells_the_story_it_told() -> None:
+    state, _ = replay(DIRECTORY / "2026-11-withdrawn.jsonl")
+    assert state.withdrawn is not None
+    assert (state.withdrawn.by, state.bookings, state.pending_refunds) == ("organizer", {}, {"f2": "b2", "f3": "b3"})
+    given = {key: [refund.fee for refund in booking.refunds] for key, booking in state.ended.items()}
+    assert given == {"b1": [], "b2": [0], "b3": [45_000]}  # b2 was booked before the start was moved, b3 after
+    assert state.withheld == {1}
+
+
 def test_every_kind_of_event_occurs_in_a_golden_journal() -> None:
     seen = {type(record.event) for path in GOLDEN for record in replay(path)[1]}
     assert seen == set(AnyEvent.__args__)
 
 
-Story = list[tuple[int, c.AnyCommand]]  # milliseconds after the opening, and what was asked for then
+# Milliseconds after the opening, and what was asked for then, or written past the schedule's owner.
+Story = list[tuple[int, c.AnyCommand | Withdrawn | TermsChanged]]
 
 SALE: Story = [
     (0, c.HoldSeats("b1", ANN, ("A-3", "A-4"))),
@@ -181,13 +195,33 @@ MONEY: Story = [
     (22 * DAY + 140, c.EndBookings(("e1", "e2"))),
     (22 * DAY + 150, c.EndBookings(("e3", "e4", "e5"))),
 ]
-STORIES = {"sale": SALE, "money": MONEY}
+SOONER = {"starts_at_ms": NOW + 2 * DAY, "sale_closes_at_ms": NOW + 2 * DAY}
+WITHDRAWN: Story = [
+    (0, c.HoldSeats("b1", ANN, ("B-1", "pit"))),
+    (10, c.HoldSeats("b2", BOB, ("A-1",))),
+    (20, c.RequestPayment("b2", BOB, "p2", "sandbox")),
+    (30, c.ApprovePayment("b2", "p2", "ref-2")),
+    (40, TermsChanged(terms(**SOONER))),
+    (50, c.HoldSeats("b3", EVE, ("A-2",))),
+    (60, c.RequestPayment("b3", EVE, "p3", "sandbox")),
+    (70, c.ApprovePayment("b3", "p3", "ref-3")),
+    (80, c.ChangeTerms(terms(**SOONER, prices={"VIP": 150_000, "R": None}, refund_when_moved=False))),
+    (90, c.Cancel("b1", "x1", ANN)),
+    (DAY, c.Refund("b2", BOB, "f2", "p2")),
+    (DAY + 10, c.Refund("b3", EVE, "f3", "p3")),
+    (DAY + 20, Withdrawn("organizer")),
+]
+STORIES = {"sale": SALE, "money": MONEY, "withdrawn": WITHDRAWN}
 
 
 def record(story: Story) -> list[Record]:
     state = opened()
     records = [Record(1, NOW, decode_event(encode_event(opening())))]
     for number, (after_ms, command) in enumerate(story):
+        if isinstance(command, Withdrawn | TermsChanged):
+            records.append(Record(state.seq + 1, NOW + after_ms, command))
+            apply(state, records[-1])
+            continue
         turn = execute(state, Request(f"request-{number}", command, f"{number:016x}"), NOW + after_ms)
         assert turn.steps, f"{command}: {turn.result}"
         records += [step.record for step in turn.steps]

@@ -217,9 +217,29 @@ def test_terms_that_leave_the_policy_alone_add_nothing_to_remember() -> None:
 
 
 def test_days_are_counted_back_from_the_start_as_it_is_now() -> None:
-    state = paid(opened(starts_at_ms=STARTS), "A-1")
-    after(state, c.ChangeTerms(terms(starts_at_ms=NOW + 5 * DAY, sale_closes_at_ms=NOW + 5 * DAY)), now_ms=NOW + 1)
+    state = paid(opened(starts_at_ms=STARTS, refund_when_moved=False), "A-1")
+    sooner = {"starts_at_ms": NOW + 5 * DAY, "sale_closes_at_ms": NOW + 5 * DAY}
+    after(state, c.ChangeTerms(terms(**sooner)), now_ms=NOW + 1)  # promising more from here on
     assert booking(state, c.Refund("b1", ANN, "f1", "p1"), NOW + 1).refunds[0].fee == 30_000
+
+
+def test_report_06_who_booked_before_the_start_was_moved_gives_seats_up_for_nothing_until_it() -> None:
+    state = paid(opened(starts_at_ms=STARTS), "A-1", "A-2", "A-3")
+    sooner = {"starts_at_ms": NOW + 2 * DAY, "sale_closes_at_ms": NOW + 2 * DAY}
+    after(state, c.ChangeTerms(terms(**sooner, refund_when_moved=False)), now_ms=NOW + 1)
+    assert booking(state, c.Refund("b1", ANN, "f1", "p1", ("A-1",)), NOW + 2).refunds[0].fee == 0
+    assert booking(state, c.Refund("b1", ANN, "f2", "p1", ("A-2",)), NOW + 2 * DAY - 1).refunds[1].fee == 0
+    too_late = do(state, c.Refund("b1", ANN, "f3", "p1"), NOW + 2 * DAY)
+    assert too_late == Refusal(Code.NOT_REFUNDABLE, at_ms=NOW + 2 * DAY)
+
+
+def test_report_06_who_books_after_the_start_was_moved_has_the_policy() -> None:
+    state = opened(starts_at_ms=STARTS)
+    sooner = {"starts_at_ms": NOW + 2 * DAY, "sale_closes_at_ms": NOW + 2 * DAY}
+    after(state, c.ChangeTerms(terms(**sooner)), now_ms=NOW)
+    after(state, c.HoldSeats("b1", ANN, ("A-1",)), c.RequestPayment("b1", ANN, "p1", "sandbox"), now_ms=NOW + 1)
+    after(state, c.ApprovePayment("b1", "p1", "ref"), now_ms=NOW + 1)
+    assert booking(state, c.Refund("b1", ANN, "f1", "p1"), NOW + 2).refunds[0].fee == 45_000
 
 
 def test_a_change_of_seats_keeps_the_promise_of_the_booking() -> None:

@@ -178,10 +178,16 @@ def test_a_booking_partly_given_back_owns_the_rest_for_good() -> None:
 
 def test_what_is_left_after_a_refund_and_cost_nothing_is_cancelled() -> None:
     state = after(opened(prices={"VIP": 100, "R": 0}), *PAID, give_back("A-1", "A-2"))
-    assert do(state, c.Refund("b1", ANN, "f3", "p1")) == Refusal(Code.NOT_REFUNDABLE)
     ended = booking(state, CANCEL)
     assert (ended.status, bytes(state.seats)) == (Status.CANCELLED, bytes(18))
     assert ended.refunds[0].amount == 200
+
+
+def test_what_is_left_after_a_refund_and_cost_nothing_can_be_given_back_as_well() -> None:
+    state = after(opened(prices={"VIP": 100, "R": 0}), *PAID, give_back("A-1", "A-2"))
+    ended = booking(state, c.Refund("b1", ANN, "f3", "p1"))
+    assert (ended.status, bytes(state.seats)) == (Status.REFUNDED, bytes(18))
+    assert [(refund.amount, refund.status) for refund in ended.refunds][1:] == [(0, RefundStatus.COMPLETED)]
 
 
 def test_seats_given_back_count_no_longer_towards_the_customer_s_limit() -> None:

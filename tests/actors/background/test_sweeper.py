@@ -74,7 +74,8 @@ LONG_AGO = "updated_at = now() - interval '1 minute'"
         ("seq = 1", True, False),  # only opened, whenever that was
         (f"seq = 1, {LONG_AGO}", True, False),
         (f"seq = 9, published_seq = 9, {LONG_AGO}", True, False),
-        (f"seq = 9, published_seq = 8, {LONG_AGO}", True, True),
+        (f"seq = 9, published_seq = 8, epoch = 1, {LONG_AGO}", True, True),
+        (f"seq = 3, published_seq = 0, epoch = 0, {LONG_AGO}", True, False),  # it never had an owner
         (f"seq = 9, published_seq = 8, {LONG_AGO}", False, False),  # this system publishes nothing
         ("seq = 9, published_seq = 8, updated_at = now()", True, False),  # its owner is at it
         ("seq = 9, published_seq = 9, next_deadline_ms = 1", True, True),

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -51,10 +52,10 @@ async def change(worker: Worker, sale: Sale, **wanted: Any) -> httpx.Response:
 # --- opening ----------------------------------------------------------------------------------------------------------
 async def test_a_schedule_is_opened_and_read_back(worker: Worker) -> None:
     sale = await open_sale(worker.http)
-    answer = await create(worker, sale, max_seats_per_customer=4, hold_seconds=300, waiting_room=True)
+    answer = await create(worker, sale, max_seats_per_customer=4, hold_seconds=300, waiting_room=False)
     made = answer.json()
     assert (answer.status_code, made.pop("recurring")) == (201, [])
-    assert (made["max_seats_per_customer"], made["hold_seconds"], made["waiting_room"]) == (4, 300, True)
+    assert (made["max_seats_per_customer"], made["hold_seconds"], made["waiting_room"]) == (4, 300, False)
     assert (made["currency"], made["prices"]) == ("KRW", {"VIP": PRICES["VIP"], "Standard": PRICES["Standard"]})
     assert made["seats_left"] == {"VIP": 20, "Standard": 20}
     assert made["sale"] == {"state": "on_sale", "opens_at": None, "closes_at": made["starts_at"]}
@@ -202,12 +203,47 @@ async def test_times_at_a_venue_do_not_overlap(worker: Worker, minutes: int, con
 async def test_another_organizers_schedule_at_the_venue_conflicts_as_well(worker: Worker) -> None:
     sale, other = await open_sale(worker.http), await open_sale(worker.http)
     starts_at = sale.starts_at.isoformat()
+    await share(worker, sale)
     problem(await create(worker, other, venue_id=sale.venue_id, starts_at=starts_at), 409, "schedule_conflict")
+
+
+async def share(worker: Worker, sale: Sale, shared: bool = True) -> None:
+    url = f"/v1/venues/{sale.venue_id}"
+    answer = await worker.http.patch(url, json={"shared": shared}, headers=sale.organizer)
+    assert (answer.status_code, answer.json()["shared"]) == (200, shared), answer.text
+
+
+async def test_a_venue_is_its_organizers_unless_it_is_shared(worker: Worker) -> None:
+    sale, other = await open_sale(worker.http), await open_sale(worker.http)
+    problem(await create(worker, other, venue_id=sale.venue_id), 403, "venue_not_shared")
+    await share(worker, sale)
+    made = await create(worker, other, venue_id=sale.venue_id)
+    assert made.status_code == 201
+    await share(worker, sale, shared=False)
+    problem(await create(worker, other, venue_id=sale.venue_id), 403, "venue_not_shared")
+    assert (await worker.http.get(f"/v1/schedules/{made.json()['id']}")).is_success  # what is there stays
+    body = {"venue_id": sale.venue_id}
+    url = f"/v1/performances/{other.performance_id}"
+    problem(await worker.http.patch(url, json=body, headers=other.organizer), 403, "venue_not_shared")
+
+
+async def test_an_organizer_has_so_many_schedules_to_come_and_no_more(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = msgspec.structs.replace(worker.house.settings, schedules_per_organizer=3)
+    monkeypatch.setattr(type(worker.house), "settings", settings)
+    sale = await open_sale(worker.http)
+    assert (
+        problem(await create(worker, sale, recurrence="FREQ=DAILY;COUNT=3"), 409, "schedule_limit_reached")["limit"]
+        == 3
+    )
+    assert (await create(worker, sale, recurrence="FREQ=DAILY;COUNT=2")).status_code == 201
 
 
 async def test_a_performance_is_not_played_twice_at_once(worker: Worker) -> None:
     sale, other = await open_sale(worker.http), await open_sale(worker.http)
     starts_at = sale.starts_at.isoformat()
+    await share(worker, other)
     problem(await create(worker, sale, venue_id=other.venue_id, starts_at=starts_at), 409, "schedule_conflict")
 
 
@@ -400,7 +436,7 @@ async def test_every_term_can_be_changed(worker: Worker) -> None:
         "sale_closes_at": (starts_at - timedelta(hours=1)).isoformat(timespec="milliseconds"),
         "max_seats_per_customer": 2,
         "hold_seconds": 120,
-        "waiting_room": True,
+        "refund_when_moved": False,
     }
     answer = await change(worker, sale, **wanted)
     assert answer.status_code == 200
@@ -414,11 +450,11 @@ async def test_changes_at_once_do_not_undo_one_another(worker: Worker) -> None:
         change(worker, sale, hold_seconds=111),
         change(worker, sale, max_seats_per_customer=3),
         change(worker, sale, prices={"VIP": 1, "Standard": 2}),
-        change(worker, sale, waiting_room=True),
+        change(worker, sale, refund_when_moved=False),
     )
     assert {answer.status_code for answer in answers} == {200}
     read = (await worker.http.get(f"/v1/schedules/{sale.schedule_id}")).json()
-    assert (read["hold_seconds"], read["max_seats_per_customer"], read["waiting_room"]) == (111, 3, True)
+    assert (read["hold_seconds"], read["max_seats_per_customer"], read["refund_when_moved"]) == (111, 3, False)
     assert read["prices"] == {"VIP": 1, "Standard": 2}
 
 
@@ -445,6 +481,7 @@ async def test_a_change_with_a_key_is_made_once(worker: Worker) -> None:
         ({"currency": "USD"}, "currency"),
         ({"hold_seconds": None}, "hold_seconds"),
         ({"waiting_room": None}, "waiting_room"),
+        ({"waiting_room": True}, "waiting_room"),
     ],
 )
 async def test_what_is_wrong_with_a_change_is_named(worker: Worker, wrong: dict[str, Any], field: str) -> None:
@@ -517,7 +554,7 @@ async def test_a_schedule_with_live_bookings_is_not_deleted(worker: Worker) -> N
     problem(await worker.http.get(url), 404, "schedule_not_found")
     problem(await worker.http.delete(url, headers=sale.organizer), 404, "schedule_not_found")
     answer = await worker.http.post(sale.bookings_url, json={"seats": ["A-1"]}, headers=customer)
-    assert answer.status_code in (404, 409)
+    problem(answer, 404, "schedule_not_found")
 
 
 async def test_deleting_against_a_crowd_loses_nobody(worker: Worker) -> None:

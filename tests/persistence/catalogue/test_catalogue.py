@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from actors.process.clock import SystemClock
-from engine.events import Opened, Terms
+from engine.events import Opened, Terms, Withdrawn
 from persistence.accounts import accounts
 from persistence.catalogue import performances, schedules, venues
 from persistence.database import tables
 from persistence.database.connection import create_engine
+from persistence.database.moments import milliseconds
+from persistence.journal import overruling
 from persistence.journal.opening import open_schedule
 
 new_id = SystemClock().new_id
@@ -118,11 +120,18 @@ async def test_a_title_is_unique_among_an_organizers_live_performances(connectio
         await performances.change_performance(connection, tosca.id, {"title": "Carmen"})
 
 
+async def withdraw(connection: AsyncConnection, schedule_id: str) -> None:
+    held = await overruling.hold(connection, [schedule_id])
+    await overruling.write(connection, held, milliseconds(START), Withdrawn("organizer"))
+
+
 async def test_a_deleted_performance_takes_its_schedules_along(connection: AsyncConnection) -> None:
     owner = await organizer(connection)
     made, hall = await performance(connection, owner), await venue(connection, owner)
     played = await schedule(connection, made.id, hall)
     assert await performances.any_performance(connection)
+    assert await schedules.ids_of(connection, made.id) == [played]
+    await withdraw(connection, played)
     await performances.delete_performance(connection, made.id, START)
     assert not await performances.any_performance(connection)
     assert await performances.performance(connection, made.id) is None
@@ -212,8 +221,8 @@ async def test_live_bookings_are_held_and_confirmed_ones(connection: AsyncConnec
                 created_at=START,
             )
         )
-        assert await schedules.has_live_bookings(connection, schedule_id=sold) is live
-        assert await schedules.has_live_bookings(connection, performance_id=made.id) is live
+        assert await schedules.have_live_bookings(connection, [sold]) is live
+        assert await schedules.have_live_bookings(connection, [new_id(), sold]) is live
         before = START - timedelta(days=1)
         assert await accounts.has_business(connection, customer, before) is live
         assert not await accounts.has_business(connection, customer, START), "what was played is no business any more"
@@ -227,5 +236,5 @@ async def test_an_organizer_has_business_while_something_is_to_be_played(connect
     planned = await schedule(connection, made.id, hall)
     assert await accounts.has_business(connection, owner, before)
     assert not await accounts.has_business(connection, owner, START)
-    await schedules.delete_schedule(connection, planned, before)
+    await withdraw(connection, planned)
     assert not await accounts.has_business(connection, owner, before)

@@ -98,6 +98,7 @@ CASES: list[tuple[AnyEvent, Booking | None]] = [
         booking(Status.EXPIRED, DECLINED),
     ),
     (events.ScheduleCancelled("태풍", "organizer"), None),
+    (events.Withdrawn("organizer"), None),
     (events.Blocked((SEAT_1, PIT), "camera", "organizer"), None),
     (events.Unblocked((SEAT_1, PIT), "organizer"), None),
 ]

@@ -510,6 +510,7 @@ PROBLEMS: Mapping[str, Kind] = {
 
 # What can be wrong with a field, by pydantic's error types and those of `api.http.models`; English is the error's own.
 FIELD_MESSAGES_KO: Mapping[str, str] = {
+    "code_or_booking": "code와 booking_id 중 하나만 있어야 합니다",
     "missing": "필수 항목입니다",
     "string_type": "문자열이어야 합니다",
     "string_too_short": "{min_length}자 이상이어야 합니다",

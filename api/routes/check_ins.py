@@ -6,12 +6,13 @@ For the schedule's organizer, admins, and the people the organizer named for thi
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from actors.mail.tickets import BadTicket, Ticket, read_ticket
 from api.http.dependencies import HouseOf
@@ -23,7 +24,7 @@ from api.routes.door_staff import Door, DoorKeeper, door_of
 from api.selling.admission import Verdict, judge
 from api.views.booking import described
 from persistence.check_ins import log
-from persistence.check_ins.log import CheckIn, TicketBooking
+from persistence.check_ins.log import CheckIn, Result, TicketBooking
 
 router = APIRouter(prefix="/v1", tags=["door"])
 
@@ -37,10 +38,17 @@ class ReadCode(Input):
     """A code as it was read."""
 
     id: Annotated[UuidText, Field(description="The door's own: sent again, it gets the first answer again.")]
-    code: Annotated[RawText, Field(min_length=1, max_length=1_000)]
+    code: Annotated[RawText, Field(min_length=1, max_length=1_000)] | None = None
+    booking_id: Annotated[UuidText | None, Field(description="Of who was found on the list, instead of a code.")] = None
     places: Annotated[int | None, Field(ge=1, le=1_000, description="Who comes in now; all who are left.")] = None
     gate: Annotated[Line, Field(min_length=1, max_length=50)] | None = None
     at: Annotated[Time | None, Field(description="When it was read, if not just now.")] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.code is None) == (self.booking_id is None):
+            raise PydanticCustomError("code_or_booking", "needs either code or booking_id")
+        return self
 
 
 class Undo(Input):
@@ -55,7 +63,7 @@ class CheckInView(msgspec.Struct, frozen=True, kw_only=True):
     """What a code was worth. Of `already_in`, `at` and `gate` say when and where somebody came in with it."""
 
     id: str
-    result: str
+    result: Result
     places: int
     entered: int
     of: int
@@ -74,7 +82,7 @@ class CountView(msgspec.Struct, frozen=True, kw_only=True):
     """How often a result was given at a gate."""
 
     gate: str | None
-    result: str
+    result: Result
     codes: int
     places: int
 
@@ -149,20 +157,22 @@ async def check_in(
             raise invalid(f"{number}.at", "is in the future", "미래의 시각입니다")
     async with house.database.connect() as connection:
         door = await door_of(connection, schedule_id, keeper)
-    tickets = {each.code: _read(house, each.code) for each in read}
+    tickets = {each.code: _read(house, each.code) for each in read if each.code is not None}
     async with house.database.begin() as connection:
         version = await log.lock(connection, schedule_id)
         known = await log.first_answers(connection, [each.id for each in read])
         if any(each.schedule_id != schedule_id for each in known.values()):
             raise Problem("idempotency_key_reused")
         ids = {ticket.booking_id for ticket in tickets.values() if ticket is not None}
+        ids |= {each.booking_id for each in read if each.booking_id is not None}
         bookings = await log.ticket_bookings(connection, ids)
         inside = await log.entries(connection, ids)
         fresh: dict[str, CheckIn] = {}
         for each in read:
             if each.id in known or each.id in fresh:
                 continue
-            judged = _judged(door, each, tickets[each.code], bookings, inside, version, now)
+            ticket = _listed(bookings, each.booking_id) if each.code is None else tickets[each.code]
+            judged = _judged(door, each, ticket, bookings, inside, version, now)
             fresh[each.id] = judged
             if judged.places and judged.booking_id is not None:
                 entry = log.Entry(
@@ -253,6 +263,14 @@ def _read(house: House, code: str) -> Ticket | None:
         return read_ticket(house.ticket_keys, code.strip())
     except BadTicket:
         return None
+
+
+def _listed(bookings: dict[str, TicketBooking], booking_id: str | None) -> Ticket | None:
+    """The ticket that whoever was found on the list would have shown."""
+    booking = None if booking_id is None else bookings.get(booking_id)
+    if booking is None:
+        return None
+    return Ticket(booking_id=booking.id, schedule_id=booking.schedule_id, places=len(booking.seats))
 
 
 def _judged(

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 
 from actors.mail.tickets import Ticket
-from persistence.check_ins.log import Entry, TicketBooking
+from persistence.check_ins.log import Entry, Result, TicketBooking
 
-Result = Literal["admitted", "already_in", "refunded", "replaced", "other_schedule", "not_genuine"]
 PAID = ("confirmed", "partially_refunded")
 
 

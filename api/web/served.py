@@ -62,6 +62,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/b/[^/]+", "src/customer/Booking.svelte"),
     (r"/bookings", "src/customer/Bookings.svelte"),
     (r"/account", "src/customer/Account.svelte"),
+    (r"/door/[^/]+", "src/door/DoorPage.svelte"),
     (r"/login", "src/customer/LogIn.svelte"),
     (r"/signup", "src/customer/SignUp.svelte"),
     (r"/forgotten", "src/customer/Forgotten.svelte"),

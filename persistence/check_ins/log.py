@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -26,7 +26,8 @@ from persistence.database.tables import (
     schedules,
 )
 
-ADMITTED = "admitted"
+Result = Literal["admitted", "already_in", "refunded", "replaced", "other_schedule", "not_genuine"]
+ADMITTED: Result = "admitted"
 
 
 class CheckIn(Struct, frozen=True, kw_only=True):
@@ -35,7 +36,7 @@ class CheckIn(Struct, frozen=True, kw_only=True):
     id: str
     schedule_id: str  # where it was read
     booking_id: str | None  # None: not a code of ours
-    result: str
+    result: Result
     places: int  # let in; 0 unless admitted
     seat: str | None  # the one place the code was for, and which of several alike; None: for the whole booking
     gate: str | None
@@ -72,7 +73,7 @@ class Count(Struct, frozen=True, kw_only=True):
     """How often a result was given at a gate, and how many places came in by it."""
 
     gate: str | None
-    result: str
+    result: Result
     codes: int
     places: int
 

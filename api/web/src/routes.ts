@@ -29,6 +29,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/forgotten', load: () => import('./customer/Forgotten.svelte') },
   { pattern: '/password-resets/{token}', load: () => import('./customer/NewPassword.svelte') },
   { pattern: '/email-confirmations/{token}', load: () => import('./customer/ConfirmEmail.svelte') },
+  { pattern: '/door/{scheduleId}', load: () => import('./door/DoorPage.svelte') },
 ];
 
 export interface Found {

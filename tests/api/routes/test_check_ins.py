@@ -233,6 +233,23 @@ async def test_a_cancelled_schedule_lets_nobody_in(door: Door) -> None:
     assert (view["result"], view["reason"]) == ("refunded", "schedule_cancelled")
 
 
+async def test_who_is_found_on_the_list_comes_in_without_a_code_and_once(door: Door, worker: Worker) -> None:
+    code = await door.sold(2)
+    found = {"id": str(uuid4()), "booking_id": door.booking_id}
+    (view,) = await door.read(found)
+    assert (view["result"], view["places"]) == ("admitted", 2)
+    (again,) = await door.read(one(code))
+    assert again["result"] == "already_in"
+    elsewhere = Door(worker, await open_sale(worker.http))
+    await elsewhere.sold(1)
+    views = await door.read(
+        {"id": str(uuid4()), "booking_id": elsewhere.booking_id}, {"id": str(uuid4()), "booking_id": str(uuid4())}
+    )
+    assert [view["result"] for view in views] == ["other_schedule", "not_genuine"]
+    for neither in ({"id": str(uuid4())}, one(code, booking_id=door.booking_id)):
+        problem(await door.post(neither), 422, "validation_failed")
+
+
 async def test_who_is_taken_back_may_come_in_again_and_both_facts_stay(door: Door, worker: Worker) -> None:
     code = await door.sold(2)
     read = one(code)

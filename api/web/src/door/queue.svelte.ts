@@ -1,0 +1,191 @@
+/**
+ * The scans of one door: each is told at once, sent as soon as it can be, and never lost.
+ *
+ *     const door = new Door(scheduleId, server)
+ *     await door.read(code, null)     shows a verdict, the server's or, without a connection, this phone's own
+ *     door.shown, door.history        reactive
+ *
+ * A scan has an id of its own and stays with this browser until the server has answered it, so a closed tab or a dead
+ * battery sends it later, once. What the server says otherwise than this phone did is kept in `conflicts`.
+ */
+
+import { Problem, asProblem } from '../api/problem.ts';
+import { newKey } from '../api/keys.ts';
+import { serverClock } from '../api/clock.ts';
+import { judged, type ListedTicket } from './offline.ts';
+import type { Counts, DoorServer, Verdict } from './server.ts';
+
+export interface Scan {
+  readonly id: string;
+  readonly code?: string;
+  readonly bookingId?: string;
+  readonly places: number | null;
+  readonly gate: string | null;
+  readonly at: string;
+  /** Whether this phone let somebody in on it by itself. */
+  readonly admitted?: { readonly bookingId: string; readonly places: number };
+}
+
+export interface Shown {
+  readonly scan: Scan;
+  readonly result: Verdict['result'];
+  readonly verdict: Verdict | null;
+  readonly places: number;
+  readonly entered: number;
+  readonly of: number;
+  readonly offline: boolean;
+  readonly undone?: boolean;
+}
+
+const SHOWN_BEFORE = 20;
+const BATCH = 200;
+const SEND_AGAIN_MS = 4_000;
+const PATIENCE_MS = 3_000;
+const REFRESH_MS = 20_000;
+
+export class Door {
+  shown = $state.raw<Shown | null>(null);
+  history = $state.raw<readonly Shown[]>([]);
+  waiting = $state.raw<readonly Scan[]>([]);
+  conflicts = $state.raw<readonly Verdict[]>([]);
+  counts = $state.raw<Counts | null>(null);
+  list = $state.raw<ReadonlyMap<string, ListedTicket>>(new Map());
+  listedAt = $state<number | null>(null);
+  online = $state(true);
+  refused = $state.raw<Problem | null>(null);
+  gate = $state('');
+
+  readonly #scheduleId: string;
+  readonly #server: DoorServer;
+  readonly #stored: string;
+  #sending: Promise<void> | null = null;
+  #answers = new Map<string, Verdict>();
+
+  constructor(scheduleId: string, server: DoorServer) {
+    this.#scheduleId = scheduleId;
+    this.#server = server;
+    this.#stored = `boxoffice.door.${scheduleId}`;
+    this.waiting = JSON.parse(localStorage.getItem(this.#stored) ?? '[]') as Scan[];
+  }
+
+  /** Keeps list and counts fresh and sends what waits, until the function it gives is called. */
+  start(): () => void {
+    void this.refresh();
+    const sending = setInterval(() => void this.#send(), SEND_AGAIN_MS);
+    const refreshing = setInterval(() => void this.refresh(), REFRESH_MS);
+    return () => {
+      clearInterval(sending);
+      clearInterval(refreshing);
+    };
+  }
+
+  /** Reads a code, or lets in who was found on the list; `places`: how many come in, null for all who are left. */
+  async read(what: { code: string } | { bookingId: string }, places: number | null): Promise<void> {
+    const at = new Date(serverClock.now()).toISOString();
+    const scan: Scan = { id: newKey(), ...what, places, gate: this.gate.trim() || null, at };
+    this.#keep([...this.waiting, scan]);
+    // A line that is dead without saying so must not hold anybody up: after a moment this phone decides.
+    if (this.online) await Promise.race([this.#send(), pause(PATIENCE_MS)]);
+    const verdict = this.#answers.get(scan.id);
+    if (verdict !== undefined) this.#show({ scan, ...verdict, verdict, offline: false });
+    else this.#judge(scan);
+  }
+
+  async undo(shown: Shown, reason: string): Promise<void> {
+    await this.#server.undo(shown.scan.id, reason);
+    this.history = this.history.map((each) => (each.scan.id === shown.scan.id ? { ...each, undone: true } : each));
+    this.shown = null;
+    await this.refresh();
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      this.counts = await this.#server.counts();
+      const listed = await this.#server.list();
+      this.list = new Map(listed.map((ticket) => [ticket.booking_id, ticket]));
+      this.listedAt = serverClock.now();
+      this.#connected();
+    } catch (error) {
+      this.#failed(asProblem(error));
+    }
+  }
+
+  /** This phone's own verdict, while nobody else can be asked. */
+  #judge(scan: Scan): void {
+    const inside = new Map<string, number>();
+    for (const { admitted } of this.waiting) {
+      if (admitted) inside.set(admitted.bookingId, (inside.get(admitted.bookingId) ?? 0) + admitted.places);
+    }
+    const own =
+      scan.bookingId === undefined
+        ? judged(scan.code ?? '', scan.places, this.#scheduleId, this.list, inside)
+        : this.#judgeListed(scan, inside);
+    if (own.result === 'admitted' && own.booking_id !== null) {
+      const admitted = { bookingId: own.booking_id, places: own.places };
+      this.#keep(this.waiting.map((each) => (each.id === scan.id ? { ...each, admitted } : each)));
+    }
+    this.#show({ scan, result: own.result, verdict: null, places: own.places, entered: own.entered, of: own.of, offline: true });
+  }
+
+  #judgeListed({ bookingId, places }: Scan, inside: ReadonlyMap<string, number>) {
+    const listed = this.list.get(bookingId ?? '');
+    const entered = (listed?.entered ?? 0) + (inside.get(bookingId ?? '') ?? 0);
+    const of = listed?.places ?? 0;
+    const now = places ?? of - entered;
+    const admitted = now > 0 && now <= of - entered;
+    const result: 'admitted' | 'already_in' = admitted ? 'admitted' : 'already_in';
+    return { result, places: admitted ? now : 0, entered: entered + (admitted ? now : 0), of, booking_id: bookingId ?? null };
+  }
+
+  #show(shown: Shown): void {
+    this.shown = shown;
+    this.history = [shown, ...this.history].slice(0, SHOWN_BEFORE);
+  }
+
+  /** Sends what waits, one batch at a time; ends when nothing waits or nobody answers. */
+  #send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => (this.#sending = null));
+    return this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
+    let sent = false;
+    try {
+      while (this.waiting.length > 0) {
+        const batch = this.waiting.slice(0, BATCH);
+        const verdicts = await this.#server.send(batch);
+        this.#connected();
+        verdicts.forEach((verdict, number) => this.#answered(batch[number], verdict));
+        const ids = new Set(batch.map((scan) => scan.id));
+        this.#keep(this.waiting.filter((scan) => !ids.has(scan.id)));
+        sent = true;
+      }
+      if (sent) this.counts = await this.#server.counts();
+    } catch (error) {
+      this.#failed(asProblem(error));
+    }
+  }
+
+  #answered(scan: Scan | undefined, verdict: Verdict): void {
+    this.#answers.set(verdict.id, verdict);
+    if (scan?.admitted && verdict.result !== 'admitted') this.conflicts = [...this.conflicts, verdict];
+  }
+
+  #connected(): void {
+    this.online = true;
+    this.refused = null;
+  }
+
+  #failed(problem: Problem): void {
+    if (problem.isUncertain || problem.retryAfterSeconds !== null) this.online = false;
+    else this.refused = problem;
+  }
+
+  #keep(waiting: readonly Scan[]): void {
+    this.waiting = waiting;
+    if (waiting.length === 0) localStorage.removeItem(this.#stored);
+    else localStorage.setItem(this.#stored, JSON.stringify(waiting));
+  }
+}
+
+const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));

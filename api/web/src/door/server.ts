@@ -1,0 +1,88 @@
+/**
+ * The door's way to the API: as whoever is logged in, or by the token of a door's link (`/door/{schedule}#door_…`), which
+ * stands behind the # and so in no server's log. The token stays in the address: a reload keeps the door, and nothing of
+ * it is stored.
+ */
+
+import createClient from 'openapi-fetch';
+import { answer, api } from '../api/client.ts';
+import type { paths } from '../api/openapi';
+import { offline } from '../api/problem.ts';
+import type { Answer } from '../api/shapes.ts';
+import { loadSchedule } from '../api/catalogue.ts';
+import type { Schedule } from '../api/shapes.ts';
+import type { ListedTicket } from './offline.ts';
+import type { Scan } from './queue.svelte.ts';
+
+export type Verdict = Answer<'/v1/schedules/{schedule_id}/check-ins', 'post'>[number];
+export type Counts = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
+
+const DOOR_TOKEN = /^#(door_[\w-]+)$/;
+
+export class DoorServer {
+  readonly #scheduleId: string;
+  readonly #client: typeof api;
+
+  constructor(scheduleId: string, hash: string) {
+    this.#scheduleId = scheduleId;
+    const token = DOOR_TOKEN.exec(hash)?.[1];
+    this.#client = token === undefined ? api : byToken(token);
+  }
+
+  get #path() {
+    return { path: { schedule_id: this.#scheduleId } };
+  }
+
+  async schedule(): Promise<Schedule> {
+    return loadSchedule(this.#scheduleId);
+  }
+
+  /** Judges codes that were read; one answer each, in order. A scan sent again gets its first answer. */
+  async send(scans: readonly Scan[]): Promise<readonly Verdict[]> {
+    const body = scans.map(({ id, code, bookingId, places, gate, at }) => ({
+      id,
+      at,
+      ...(code === undefined ? { booking_id: bookingId ?? '' } : { code }),
+      ...(places !== null && { places }),
+      ...(gate !== null && { gate }),
+    }));
+    return answer(this.#client.POST('/v1/schedules/{schedule_id}/check-ins', { params: this.#path, body }));
+  }
+
+  async undo(id: string, reason: string): Promise<void> {
+    await answer(this.#client.DELETE('/v1/check-ins/{check_in_id}', { params: { path: { check_in_id: id } }, body: { reason } }));
+  }
+
+  async counts(): Promise<Counts> {
+    return answer(this.#client.GET('/v1/schedules/{schedule_id}/check-ins', { params: this.#path }));
+  }
+
+  /** Everybody who may come in, for when there is no connection. */
+  async list(): Promise<ListedTicket[]> {
+    const listed: ListedTicket[] = [];
+    let cursor: string | null | undefined;
+    do {
+      const query = { list: 'offline', limit: 200, ...(cursor && { cursor }) };
+      const page: Counts = await answer(
+        this.#client.GET('/v1/schedules/{schedule_id}/check-ins', { params: { ...this.#path, query } }),
+      );
+      listed.push(...(page.items ?? []));
+      cursor = page.next_cursor;
+    } while (cursor);
+    return listed;
+  }
+}
+
+function byToken(token: string): typeof api {
+  return createClient<paths>({
+    fetch: async (request: Request) => {
+      request.headers.set('Authorization', `Bearer ${token}`);
+      request.headers.set('Accept-Language', document.documentElement.lang);
+      try {
+        return await fetch(request);
+      } catch {
+        throw offline();
+      }
+    },
+  });
+}

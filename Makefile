@@ -7,11 +7,13 @@ STAMP := $(VENV)/.installed
 LAYERS := engine persistence actors api loadtest
 # Extra arguments for the program behind a target: make run ARGS="--port 9000"
 ARGS ?=
+# One more than there are cores, since tests also wait; each brings services of its own.
+TEST_PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 # A start is nine Pythons that import much the same. What they import is kept compiled, whatever the environment says:
 # otherwise each of them compiles all of it anew, which makes a start two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test test-long demo check pages bench bench-engine clean
+.PHONY: help install run quick test test-long demo check pages bench bench-engine clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +27,13 @@ pages: $(STAMP)
 run: pages ## Serve on http://127.0.0.1:8000 with a demo season, until Ctrl-C
 	@exec $(BIN)/boxoffice up --demo $(ARGS)
 
+# All that starts nothing, but for the money machine, which takes half as long as all of that.
+quick: $(STAMP) ## Run within a minute what needs no service, and a smoke test of the whole
+	@exec $(BIN)/pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "(plain or smoke) and not long" \
+		--ignore tests/actors/money/test_money_machine.py $(ARGS)
+
 test: pages ## Run the whole test suite, integration included
-	@exec $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+	@exec $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-long: $(STAMP) ## Run the few tests that take long for what quicker ones show in the small
 	@exec $(BIN)/pytest -m long $(ARGS)

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 TIMEOUT_SECONDS = 30.0  # the server answers 503 well before
+COMING_BACK = 20  # where passwords are hashed beside a sale it takes a while
 LIMIT_BYTES = 32 * 1024 * 1024
 
 
@@ -77,6 +78,15 @@ class Client:
         except asyncio.CancelledError:
             self.close()  # the answer that is still to come belongs to nobody
             raise
+
+    async def patient(self, method: str, path: str, body: object = None) -> Answer:
+        """The same, and again after each pause that the server asks for (503), so many times."""
+        for _ in range(COMING_BACK):
+            answer = await self.request(method, path, body)
+            if answer.status != 503:
+                break
+            await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
+        return answer
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._streams = await asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=LIMIT_BYTES)

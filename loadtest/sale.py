@@ -83,7 +83,7 @@ async def open_schedule(
 
 async def created(client: Client, path: str, body: object) -> dict[str, Any]:
     """Makes something. Raises `StackError` with the answer if it is refused."""
-    answer = await client.request("POST", path, body)
+    answer = await client.patient("POST", path, body)
     if answer.status != 201:
         raise StackError(f"POST {path}: {answer.status} {answer.body[:500].decode(errors='replace')}")
     value: dict[str, Any] = answer.json()

@@ -51,7 +51,7 @@ class Stack(Struct, frozen=True, kw_only=True):
 async def logged_in(url: str, email: str, password: str) -> Client:
     """A connection with a session. Raises `StackError` where the log-in is refused."""
     client = Client(url)
-    answer = await client.request("POST", "/v1/sessions", {"email": email, "password": password})
+    answer = await client.patient("POST", "/v1/sessions", {"email": email, "password": password})
     if answer.status != 201:
         raise StackError(f"cannot log in as {email}: {answer.status} {answer.body[:300].decode(errors='replace')}")
     client.token = answer.json()["access_token"]

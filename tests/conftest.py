@@ -30,6 +30,7 @@ from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program, child_environment, free_port, running
 from persistence.embedded.redis import redis
+from tests.support import pace
 
 DATABASE_NUMBERS = itertools.count(1)
 ADMIN_EMAIL = "admin@tests.example"
@@ -53,10 +54,23 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starts with the files that take longest, so that the last of them does not run alone at the end."""
+    pace.mark_plain(items)
     rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the slowest files, where there were several."""
+    outcomes = terminalreporter.stats.values()
+    reports = [each for outcome in outcomes for each in outcome if isinstance(each, pytest.TestReport)]
+    slowest = pace.slowest_files(reports)
+    if len(slowest) > 1:
+        terminalreporter.section("slowest files")
+        for path, seconds in slowest:
+            terminalreporter.write_line(f"{seconds:7.1f} s  {path}")
 
 
 @pytest.fixture(scope="session")

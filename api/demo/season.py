@@ -6,6 +6,7 @@ something already. Its administrator is the only thing that HTTP could not make.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from persistence.database.connection import create_engine
 PASSWORD = "boxoffice-demo"  # noqa: S105  # printed at every start
 SEOUL = ZoneInfo("Asia/Seoul")
 TIMEOUT_SECONDS = 30.0
+COMING_BACK = 20
 
 
 class Login(Struct, frozen=True):
@@ -208,8 +210,15 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
 async def _post(
     client: httpx.AsyncClient, path: str, body: object, *, unless: str | None = None
 ) -> dict[str, Any] | None:
-    """What was made; None where it was refused with the code `unless`. Raises `SeasonError` on any other refusal."""
-    answer = await client.post(path, json=body)
+    """What was made; None where it was refused with the code `unless`. Raises `SeasonError` on any other refusal.
+
+    A server that asks to come back later (503) is asked again: a busy machine hashes passwords slowly.
+    """
+    for _ in range(COMING_BACK):
+        answer = await client.post(path, json=body)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
     value: dict[str, Any] = answer.json()
     if answer.status_code == 201:
         return value

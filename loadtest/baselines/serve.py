@@ -40,7 +40,7 @@ SERVER: dict[str, Any] = {
     "server_header": False,
     "proxy_headers": False,
     "timeout_keep_alive": 75,
-    "timeout_graceful_shutdown": 5,
+    "timeout_graceful_shutdown": 6,
 }
 
 

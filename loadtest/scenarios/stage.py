@@ -26,7 +26,6 @@ from loadtest.stack import Stack, StackError
 
 DAYS = 8  # to the performance: by the usual refund policy whoever gives a seat back pays a tenth of its price
 FEWEST_HOT_SEATS = 4
-WAKING_TRIES = 5  # a process has to start, on a machine that may be busy
 LATER_DAYS = 7  # the sale of a rush opens when the crowd is there; until then it is this far away
 
 
@@ -102,11 +101,7 @@ async def _wake(stack: Stack, schedule_id: str) -> None:
     """Has the schedule's owner started, which else the first customer would wait for. Only for an admin."""
     admin = await stack.admin()
     try:
-        for _ in range(WAKING_TRIES):
-            answer = await admin.request("GET", f"/v1/admin/actors/{schedule_id}")
-            if answer.status != 503:
-                break
-            await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
+        answer = await admin.patient("GET", f"/v1/admin/actors/{schedule_id}")
     finally:
         admin.close()
     if answer.status != 200:

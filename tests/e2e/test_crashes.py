@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.conftest import MakeStack, Stack
-from tests.support.sale import Sale, open_sale, sign_up, small_plan, until
+from tests.support.sale import Sale, log_in_admin, open_sale, sign_up, small_plan, until
 
 pytestmark = pytest.mark.stack
 
@@ -121,10 +121,7 @@ class Crowd:
 
 async def admin_headers(stack: Stack) -> dict[str, str]:
     async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as http:
-        credentials = {"email": stack.admin_email, "password": stack.admin_password}
-        session = await http.post("/v1/sessions", json=credentials)
-        assert session.status_code == 201, session.text
-    return {"Authorization": f"Bearer {session.json()['access_token']}"}
+        return await log_in_admin(http, stack)
 
 
 @pytest.fixture(scope="module")

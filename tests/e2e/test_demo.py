@@ -43,6 +43,7 @@ def small_house() -> DemoVenue:
     return DemoVenue(
         name=f"Small house {uuid4()}",
         city="서울 Seoul",
+        address="1 Small Street",
         capacity=150,
         seating_plan=lambda: plan,
         prices=MappingProxyType({name: price for name, price in PRICES.items() if name in categories}),

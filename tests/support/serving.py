@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
+from aiohttp import ClientTimeout
 from fastapi import FastAPI, Response
 
-from tests.support.waiting import until
+from persistence.providers.provider import Provider
+
+PATIENT_SECONDS = 30.0  # however busy the machine is: what is answered is waited for
+IMPATIENT_SECONDS = 0.3
 
 
 @contextlib.asynccontextmanager
@@ -18,15 +21,16 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1, ws="none", loop="asyncio")
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server._serve())  # `serve` would take the test run's signal handlers
+    # `server.serve()` would take the test run's signal handlers, and look ten times a second whether it is to stop.
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    assert server.started, "the application did not start"
     try:
-        await until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
-        await serving
+        await server.shutdown()
 
 
 def saying(body: bytes, status: int = 200) -> FastAPI:
@@ -34,3 +38,14 @@ def saying(body: bytes, status: int = 200) -> FastAPI:
     app = FastAPI()
     app.router.default = Response(body, status)
     return app
+
+
+@contextlib.contextmanager
+def impatient(provider: Provider) -> Iterator[None]:
+    """Meanwhile it takes an answer that does not come within a third of a second for none."""
+    session = provider._connection._opened()  # type: ignore[attr-defined]  # each has one, which is nobody else's business
+    usual, session._timeout = session._timeout, ClientTimeout(total=IMPATIENT_SECONDS)
+    try:
+        yield
+    finally:
+        session._timeout = usual

@@ -61,6 +61,7 @@ async def payments_of(http: httpx.AsyncClient, customer: dict[str, str], **filte
 
 
 # --- T10 --------------------------------------------------------------------------------------------------------------
+@pytest.mark.smoke
 async def test_T10_1_held_order_is_paid_and_confirmed(http: httpx.AsyncClient, sale: Sale) -> None:
     customer, booking = await held(http, sale, sale.seats[-1])
     answer = await pay(http, booking, customer)
@@ -78,6 +79,7 @@ async def test_T10_1_held_order_is_paid_and_confirmed(http: httpx.AsyncClient, s
     assert await payments_of(http, customer) == [paid]
 
 
+@pytest.mark.smoke
 async def test_T10_2_paid_order_cannot_be_cancelled_and_the_answer_points_to_the_refund(
     http: httpx.AsyncClient,
     sale: Sale,
@@ -92,6 +94,7 @@ async def test_T10_2_paid_order_cannot_be_cancelled_and_the_answer_points_to_the
     problem(taken, 409, "seats_unavailable")
 
 
+@pytest.mark.smoke
 async def test_T10_3_unpaid_order_can_be_cancelled_also_after_a_declined_payment(
     http: httpx.AsyncClient, sale: Sale
 ) -> None:

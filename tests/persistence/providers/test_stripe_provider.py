@@ -34,8 +34,9 @@ from persistence.providers.provider import (
 )
 from persistence.providers.stripe_payments import StripeProvider, from_stripe, to_stripe
 from tests.support.fake_stripe import KEY, FakeStripe
-from tests.support.serving import serve
+from tests.support.serving import PATIENT_SECONDS, impatient, serve
 from tests.support.stripe_mock import CannotBeHad, stripe_mock
+from tests.support.waiting import until
 
 CLOCK = SystemClock()
 INTENTS = "v1/payment_intents"
@@ -51,7 +52,7 @@ def fake() -> FakeStripe:
 @pytest.fixture
 async def provider(fake: FakeStripe) -> AsyncIterator[StripeProvider]:
     async with serve(fake.app) as url:
-        provider = StripeProvider(KEY, SECRETS, CLOCK.now_ms, url=url, timeout_seconds=0.5)
+        provider = StripeProvider(KEY, SECRETS, CLOCK.now_ms, url=url, timeout_seconds=PATIENT_SECONDS)
         yield provider
         await provider.close()
 
@@ -142,7 +143,9 @@ async def test_card_that_asks_for_the_customer_is_called_off(fake: FakeStripe, p
 async def test_look_up_calls_off_what_waits_for_the_customer(fake: FakeStripe, provider: StripeProvider) -> None:
     request = charge_of("pm_requires_action")
     fake.silent.add(INTENTS)
-    assert isinstance(await provider.charge(request), Unknown)
+    with impatient(provider):
+        assert isinstance(await provider.charge(request), Unknown)
+    await until(lambda: bool(fake.intents))
     fake.silent.clear()
     assert await provider.look_up(ref(request)) == Declined("authentication_required")
 
@@ -176,8 +179,10 @@ async def test_silence_is_unknown_and_the_look_up_tells_that_it_was_charged(
 ) -> None:
     request = charge_of()
     fake.silent.add(INTENTS)
-    assert isinstance(await provider.charge(request), Unknown)
-    assert isinstance(await provider.look_up(ref(request)), Unknown)
+    with impatient(provider):
+        assert isinstance(await provider.charge(request), Unknown)
+        assert isinstance(await provider.look_up(ref(request)), Unknown)
+    await until(lambda: bool(fake.intents))
     fake.silent.clear()
     [reference] = fake.intents
     assert await provider.look_up(ref(request)) == Approved(reference)

@@ -30,7 +30,8 @@ from persistence.providers.provider import (
 from persistence.providers.toss import TossProvider
 from persistence.providers.toss_messages import DECLINES, REFUND_REFUSALS
 from tests.support.fake_toss import KEY, FakeToss, Payment
-from tests.support.serving import serve
+from tests.support.serving import PATIENT_SECONDS, impatient, serve
+from tests.support.waiting import until
 
 CLOCK = SystemClock()
 CONFIRM = "v1/payments/confirm"
@@ -44,7 +45,7 @@ def fake() -> FakeToss:
 @pytest.fixture
 async def toss(fake: FakeToss) -> AsyncIterator[TossProvider]:
     async with serve(fake.app) as url:
-        provider = TossProvider(KEY, CLOCK.now_ms, url=url, timeout_seconds=0.5)
+        provider = TossProvider(KEY, CLOCK.now_ms, url=url, timeout_seconds=PATIENT_SECONDS)
         yield provider
         await provider.close()
 
@@ -152,7 +153,9 @@ async def test_silence_is_unknown_and_the_look_up_tells_that_it_was_charged(fake
     payment = fake.window(CLOCK.new_id(), "55000")
     request = charge_of(payment)
     fake.silent.add(CONFIRM)
-    assert isinstance(await toss.charge(request), Unknown)
+    with impatient(toss):
+        assert isinstance(await toss.charge(request), Unknown)
+    await until(lambda: bool(fake.transactions))
     assert await toss.look_up(ref(request)) == Approved(payment.key)
     fake.silent.clear()
     assert await toss.charge(request) == Approved(payment.key)
@@ -306,7 +309,9 @@ async def test_lost_answer_to_a_cancel_is_found_by_asking_again(fake: FakeToss, 
     payment = await paid(fake, toss)
     refund = refund_of(payment, 55_000)
     fake.silent.add(f"v1/payments/{payment.reference}/cancel")
-    assert isinstance(await toss.refund(refund), Unknown)
+    with impatient(toss):
+        assert isinstance(await toss.refund(refund), Unknown)
+    await until(lambda: bool(fake.payments[payment.reference].cancels))
     fake.answered.clear()
     assert isinstance(await toss.refund(refund), Refunded)
     assert len(fake.payments[payment.reference].cancels) == 1

@@ -1,4 +1,4 @@
-"""A season to look around in: three houses, six performances, and one log-in for each role.
+"""A season to look around in: three houses, seven performances, and one log-in for each role.
 
 `load` fills an empty store once, through the HTTP API like any organizer would, and leaves one alone in which there is
 something already. Its administrator is the only thing that HTTP could not make.
@@ -21,6 +21,7 @@ from actors.process.clock import SystemClock
 from actors.process.settings import Settings, local_url
 from api.demo.venues import VENUES, DemoVenue
 from api.http.passwords import hash_password
+from engine.decide import MAX_PLACES_PER_BOOKING
 from persistence.accounts import accounts
 from persistence.database.connection import create_engine
 
@@ -70,6 +71,8 @@ class Show(Struct, frozen=True, kw_only=True):
     evenings: tuple[Evening, ...]
     max_seats: int | None = None
     percent: int = 100  # of the house's usual prices
+    opens_after: timedelta | None = None  # the sale, after the season was loaded
+    left: int | None = None  # seats of each evening that groups have not taken
 
 
 ORGANIZER = Login("organizer", "organizer@boxoffice.example", PASSWORD)
@@ -78,6 +81,18 @@ ADMIN = Login("admin", "admin@boxoffice.example", PASSWORD)
 SEJONG, OPERA, ARENA = range(3)
 
 SEASON: tuple[Show, ...] = (
+    Show(
+        title="판소리 춘향가 완창",
+        title_en="Pansori: The Song of Chunhyang",
+        description="동편제 춘향가 여덟 시간 완창, 휴식 두 번.",
+        description_en="The whole song in eight hours, with two intermissions.",
+        category="gugak",
+        minutes=480,
+        venue=OPERA,
+        evenings=(Evening(17, 13),),
+        percent=60,
+        left=0,
+    ),
     Show(
         title="오페라의 유령",
         title_en="The Phantom of the Opera",
@@ -99,6 +114,7 @@ SEASON: tuple[Show, ...] = (
         venue=SEJONG,
         evenings=(Evening(15, 20),),
         percent=80,
+        left=16,
     ),
     Show(
         title="카르멘",
@@ -143,6 +159,7 @@ SEASON: tuple[Show, ...] = (
         venue=SEJONG,
         evenings=(Evening(18, 21, 30),),
         percent=50,
+        opens_after=timedelta(minutes=2),
     ),
 )
 
@@ -193,7 +210,8 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
         },
     )
     assert performance is not None
-    today = datetime.now(SEOUL).replace(minute=0, second=0, microsecond=0)
+    now = datetime.now(SEOUL)
+    today = now.replace(minute=0, second=0, microsecond=0)
     for evening in show.evenings:
         starts_at = today.replace(hour=evening.hour, minute=evening.minute) + timedelta(days=evening.days)
         schedule: dict[str, Any] = {
@@ -204,7 +222,21 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
         }
         if show.max_seats is not None:
             schedule["max_seats_per_customer"] = show.max_seats
-        await _post(client, f"/v1/performances/{performance['id']}/schedules", schedule)
+        if show.opens_after is not None:
+            schedule["sale_opens_at"] = (now + show.opens_after).isoformat()
+        opened = await _post(client, f"/v1/performances/{performance['id']}/schedules", schedule)
+        if show.left is not None and opened is not None:
+            await _take(client, opened["id"], venue, show.left)
+
+
+async def _take(client: httpx.AsyncClient, schedule_id: str, venue: DemoVenue, left: int) -> None:
+    """Gives all seats but so many to groups, in the plan's order."""
+    zones: Any = venue.seating_plan()["zones"]
+    seats = [str(seat["seat_guid"]) for zone in zones for row in zone["rows"] for seat in row["seats"]]
+    taken = seats[: len(seats) - left]
+    for start in range(0, len(taken), MAX_PLACES_PER_BOOKING):
+        block = {"seats": taken[start : start + MAX_PLACES_PER_BOOKING], "reason": "단체 관람 Group visit"}
+        await _post(client, f"/v1/organizer/schedules/{schedule_id}/blocks", block)
 
 
 async def _post(

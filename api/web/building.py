@@ -44,6 +44,10 @@ class CannotBuild(RuntimeError):
     """The pages could not be built; the message says what to do about it."""
 
 
+class NoLibraries(CannotBuild):
+    """npm does not give what the lock file names: it cannot be reached, most of the time."""
+
+
 def sources_digest(root: Path = ROOT) -> str:
     """SHA-256 of the names and contents of everything that a build depends on."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
@@ -69,6 +73,12 @@ def is_current() -> bool:
         return (BUILT / DIGEST).read_text() == sources_digest()
     except FileNotFoundError:
         return False
+
+
+def bring_up_to_date() -> None:
+    """Builds the pages if their sources have changed. Raises `CannotBuild`."""
+    if not is_current():
+        build()
 
 
 def build() -> None:
@@ -103,7 +113,7 @@ def compress(folder: Path) -> None:
 def install_libraries(root: Path = ROOT, *, checks: bool) -> None:
     """Brings the folder's `node_modules` to what its lock file says, with `checks` also what only checking needs.
 
-    Raises `CannotBuild`.
+    Raises `NoLibraries`.
     """
     lock = hashlib.sha256((root / "package-lock.json").read_bytes()).hexdigest()
     note = root / "node_modules" / ".installed"  # which lock file, and how much of it
@@ -112,7 +122,10 @@ def install_libraries(root: Path = ROOT, *, checks: bool) -> None:
         return
     # The wheel's bin/npm is a copy that does not find its own library; the library's program does.
     npm = str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-    run_node(npm, "ci", "--ignore-scripts", *(() if checks else ("--omit=dev",)), root=root)
+    try:
+        run_node(npm, "ci", "--ignore-scripts", *(() if checks else ("--omit=dev",)), root=root)
+    except CannotBuild as error:
+        raise NoLibraries(str(error)) from None
     note.write_text(f"{lock} {'checks' if checks else 'build'}")
 
 
@@ -167,8 +180,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments == ["--check"]:
             check()
-        elif not is_current():
-            build()
+        else:
+            bring_up_to_date()
     except CannotBuild as error:
         outcome = "The pages do not pass." if arguments else "The pages are not built. Everything else works without."
         sys.stderr.write(f"{error}\n{outcome}\n")

@@ -26,12 +26,14 @@ from api.web.building import BUILT, DIGEST
 from api.web.sharing import Sharing
 
 # No script, style or connection but our own; pictures from wherever an organizer keeps them, over https. The one policy
-# for markup is Svelte's, which makes its templates from the compiler's constants.
+# for markup is Svelte's, which makes its templates from the compiler's constants; `boxoffice` names the service worker.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; connect-src 'self'; "
     "font-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html boxoffice"
 )
+WORKER = "sw.js"
+WORKER_POLICY = "default-src 'none'; connect-src 'self'"  # a service worker asks for itself, by its own policy
 SECURITY = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
@@ -71,6 +73,11 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/(?:p|s)/[^/]+", ""),  # an id that cannot be one: the page says so
 )
 SHARED = {"src/customer/Performance.svelte": "performance", "src/customer/Seats.svelte": "schedule"}
+# Where programs ask. At any other address a browser that shows pages is shown one that says that there is none.
+FOR_PROGRAMS = {
+    *("v1", "docs", "openapi.json", "asyncapi.json", "healthz", "readyz", "metrics", "problems"),
+    *("assets", "favicon.ico", "robots.txt"),
+}
 VERSION_PATH = "/pages-version"
 BROTLI_LEVEL_AT_ONCE = 5  # of a shell made for one address: a third of a millisecond
 
@@ -160,8 +167,10 @@ def read_files(built: Path) -> dict[str, Answer]:
             if (packed := path.with_name(path.name + suffix)).exists()
         }
         caching = FOR_EVER if name.startswith("assets/") else ASK_FIRST
-        nosniff = {"x-content-type-options": "nosniff"}
-        files[f"/{name}"] = made(path.read_bytes(), KINDS[path.suffix], caching, forms, nosniff)
+        extra = {"x-content-type-options": "nosniff"}
+        if name == WORKER:
+            extra["content-security-policy"] = WORKER_POLICY
+        files[f"/{name}"] = made(path.read_bytes(), KINDS[path.suffix], caching, forms, extra)
     return files
 
 
@@ -208,6 +217,9 @@ class Pages:
                 answer, status = await self._page(component, ids[0] if ids else "", scope)
                 await _send(answer, status, scope, send)
                 return
+        if self._shell is not None and path.split("/", 2)[1] not in FOR_PROGRAMS and _shows_pages(scope):
+            await _send(self._shells[""], 404, scope, send)
+            return
         await self._app(scope, receive, send)
 
     async def _page(self, component: str, its_id: str, scope: Scope) -> tuple[Answer, int]:
@@ -221,6 +233,10 @@ class Pages:
         )
         # Where the head cannot be had, the page itself finds out why, and tells.
         return (self._shells[component], 200) if shared is None else shared
+
+
+def _shows_pages(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 async def _send(answer: Answer, status: int, scope: Scope, send: Send) -> None:

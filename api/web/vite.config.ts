@@ -11,5 +11,10 @@ export default defineConfig({
     assetsInlineLimit: 0, // the content security policy takes files, not data
     sourcemap: false,
     reportCompressedSize: false,
+    rolldownOptions: {
+      input: { index: 'index.html', sw: 'src/worker.ts' },
+      // A service worker has the address that it had, or it would be another one.
+      output: { entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
+    },
   },
 });

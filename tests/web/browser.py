@@ -7,18 +7,21 @@ no fonts: Hangul comes from a wheel.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import platform
+import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cramjam
 import pylopdf_fonts_ko
 from msgspec import Struct
 
-from api.web.building import CannotBuild, install_libraries
+from api.web.building import NoLibraries, install_libraries
 
 ROOT = Path(__file__).parent
 LIBRARIES = ROOT / "node_modules"
@@ -41,6 +44,23 @@ class Browser(Struct, frozen=True):
 
 def find() -> Browser:
     """The browser to test in, fetched and unpacked the first time. Raises `NoBrowser`."""
+    with _alone():
+        return _find()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Test processes that start together fetch it once; the others wait."""
+    UNPACKED.mkdir(exist_ok=True)
+    with (UNPACKED / "lock").open("w") as lock:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _find() -> Browser:
     fetch_libraries()
     if named := os.environ.get(VARIABLE):
         if not Path(named).exists():
@@ -60,13 +80,14 @@ def fetch_libraries() -> None:
     """The browser and axe, from npm by the lock file. Raises `NoBrowser`."""
     try:
         install_libraries(ROOT, checks=False)
-    except CannotBuild as error:
+    except NoLibraries as error:
         raise NoBrowser(f"npm gives no browser:\n{error}") from None
 
 
 def _unpack(place: Path) -> None:
-    fresh = place.with_name(f"{place.name}.{os.getpid()}")
-    fresh.mkdir(parents=True)
+    fresh = place.with_name(f"{place.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)  # of somebody who was stopped
+    fresh.mkdir()
     for name in ("al2023.tar.br", "fonts.tar.br", "swiftshader.tar.br"):
         content = bytes(cramjam.brotli.decompress((PACKED / name).read_bytes()))
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -79,8 +100,4 @@ def _unpack(place: Path) -> None:
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
         f"<dir>{place / 'fonts'}</dir><dir>{korean}</dir><cachedir>{place / 'cache'}</cachedir></fontconfig>"
     )
-    try:
-        fresh.rename(place)
-    except OSError:  # somebody else was quicker
-        if not place.exists():
-            raise
+    fresh.rename(place)

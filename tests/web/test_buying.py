@@ -42,6 +42,7 @@ async def test_a_customer_finds_holds_pays_and_gives_back(
     await page.get_by_role("region", name=words["basket"]).get_by_role("button", name=words["pay"], exact=True).click()
     await reader.pay("tok_approve")
     await reader.reads(words["confirmed"])
+    await page.get_by_role("img", name=words["ticket"]).wait_for()
     await page.get_by_role("button", name=words["refund"], exact=True).click()
     await page.get_by_role("checkbox").first.uncheck()
     await page.get_by_role("button", name=words["refund_now"]).click()
@@ -110,6 +111,18 @@ async def test_a_payment_whose_answer_got_lost_is_sent_again_with_the_same_key(
     assert len(keys) == 2
     assert len(set(keys)) == 1
     reader.forgive("net::ERR_FAILED")
+
+
+async def test_more_time_is_given_in_one_tap_and_the_seats_can_be_given_back(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    short = await open_sale(http, hold_seconds=60)
+    reader = await held(make_reader, short)
+    await reader.page.get_by_role("button", name=reader.words["more_time"]).click()
+    await reader.page.get_by_text("The seats are held until", exact=False).first.wait_for()
+    await reader.page.get_by_role("button", name="Give the seats back").click()
+    await reader.page.get_by_role("button", name="Yes, give them back").click()
+    await reader.reads("Cancelled")
 
 
 async def test_expired_seats_can_be_tried_again(make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale) -> None:

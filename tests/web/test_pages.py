@@ -25,6 +25,13 @@ async def sale(http: httpx.AsyncClient) -> Sale:
     return await open_sale(http, plan=small_plan(rows=10, seats_per_row=20, standing=50))
 
 
+def last_seats(sale: Sale, count: int) -> list[str]:
+    """Seats from the back, that no test has been given: whoever holds the best ones holds others."""
+    seats = [seat for seat in reversed(sale.seats) if seat not in sale.taken][:count]
+    sale.taken.update(seats)
+    return seats
+
+
 async def log_in(reader: Reader, http: httpx.AsyncClient) -> dict[str, str]:
     """An account made by the API, logged in on the page; gives the headers of its requests."""
     account = {"email": reader.email, "password": PASSWORD}
@@ -60,14 +67,14 @@ async def declined(reader: Reader, sale: Sale, headers: dict[str, str], http: ht
 
 
 async def confirmed(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
-    booking, _ = await paid_booking(http, sale, headers, *sale.fresh(2))
+    booking, _ = await paid_booking(http, sale, headers, *last_seats(sale, 2))
     await reader.go(f"/b/{booking['id']}")
     await reader.page.get_by_role("button", name=reader.words["refund"], exact=True).click()
     await reader.reads(reader.words["get_back"])
 
 
 async def bookings(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
-    await paid_booking(http, sale, headers, *sale.fresh(1))
+    await paid_booking(http, sale, headers, *last_seats(sale, 1))
     await reader.go("/bookings")
 
 
@@ -162,6 +169,14 @@ async def test_a_cancelled_date_says_so_and_why(make_reader: MakeReader, http: h
     await reader.page.get_by_text("the hall is flooded").wait_for()
 
 
+async def test_where_nothing_is_on_yet_the_first_page_says_so(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    problem = {"code": "catalogue_empty", "title": "Empty", "status": 404, "detail": "Nothing yet.", "type": "/p"}
+    await reader.page.route("**/v1/performances?*", lambda route: route.fulfill(status=404, json=problem))
+    await reader.page.goto("/")
+    await reader.reads("Nothing is on yet")
+
+
 async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked(make_reader: MakeReader, sale: Sale) -> None:
     reader = await make_reader()
     await reader.page.goto("/login")
@@ -177,6 +192,30 @@ async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked(make_r
     await reader.page.get_by_role("button", name=reader.words["try_again"]).click()
     await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
     reader.forgive("net::ERR_INTERNET_DISCONNECTED")
+
+
+async def test_a_ticket_that_was_shown_opens_without_a_connection_until_its_owner_logs_out(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    reader = await make_reader(service_workers="allow")
+    headers = await log_in(reader, http)
+    booking, _ = await paid_booking(http, sale, headers, *last_seats(sale, 2))
+    await reader.page.goto(f"/b/{booking['id']}")
+    ticket = reader.page.get_by_role("img", name=reader.words["ticket"])
+    await ticket.wait_for()
+    url = f"/v1/bookings/{booking['id']}/ticket"
+    ready = f"caches.match('{url}').then((kept) => Boolean(kept && navigator.serviceWorker.controller))"
+    await until(lambda: reader.page.evaluate(ready))
+    await reader.page.context.set_offline(True)
+    await reader.page.reload()
+    await ticket.wait_for()
+    await reader.reads(reader.words["confirmed"])
+    await reader.page.context.set_offline(False)
+    reader.forgive("net::ERR_INTERNET_DISCONNECTED")
+    await reader.page.goto("/account")
+    await reader.page.get_by_role("button", name=reader.words["log_out"]).click()
+    await reader.page.get_by_role("link", name=reader.words["log_in"], exact=True).wait_for()
+    await until(lambda: reader.page.evaluate("caches.keys().then((names) => names.length === 0)"))
 
 
 async def test_an_overloaded_server_is_asked_again_by_itself_when_it_said(make_reader: MakeReader, sale: Sale) -> None:
@@ -208,10 +247,24 @@ async def test_who_is_not_logged_in_is_asked_over_the_page_and_loses_nothing(
     await reader.page.get_by_role("button", name=reader.words["hold_best"]).click()
     sheet = reader.page.get_by_role("dialog")
     await sheet.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    assert await reader.faults() == []
     await sheet.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
     await sheet.get_by_role("button", name=reader.words["log_in"], exact=True).click()
     basket = reader.page.get_by_role("region", name=reader.words["basket"])
     await basket.get_by_text("3 seats", exact=True).wait_for()
+
+
+async def test_who_has_no_account_makes_one_over_the_page(make_reader: MakeReader, sale: Sale) -> None:
+    reader = await make_reader("ko")
+    await reader.page.goto(f"/s/{sale.schedule_id}")
+    await reader.page.get_by_role("button", name=reader.words["hold_best"]).click()
+    sheet = reader.page.get_by_role("dialog")
+    await sheet.get_by_role("button", name="아직 계정이 없어요").click()
+    await sheet.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await sheet.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    await sheet.get_by_role("button", name=reader.words["sign_up"], exact=True).click()
+    basket = reader.page.get_by_role("region", name=reader.words["basket"])
+    await basket.get_by_role("button", name=reader.words["pay"], exact=True).wait_for()
 
 
 async def test_the_language_is_the_browsers_until_another_is_chosen(make_reader: MakeReader) -> None:

@@ -24,8 +24,10 @@ def test_the_modules_that_need_no_browser() -> None:
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, Any]:
-    if not building.is_current():
-        pytest.skip("THE PAGES ARE NOT BUILT, AND NOT MEASURED: make install")
+    try:
+        building.bring_up_to_date()
+    except building.NoLibraries as reason:
+        pytest.skip(f"THE PAGES CANNOT BE BUILT HERE, AND ARE NOT MEASURED: {reason}")
     found: dict[str, Any] = json.loads((building.BUILT / ".vite" / "manifest.json").read_text())
     return found
 

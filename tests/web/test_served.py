@@ -12,8 +12,10 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
+from actors.process.settings import Settings
+from api.server.app import create_app
 from api.web import building, sharing
-from api.web.served import CONTENT_SECURITY_POLICY, PAGES, Pages, coding_of
+from api.web.served import CONTENT_SECURITY_POLICY, FOR_PROGRAMS, PAGES, Pages, coding_of
 
 HOME = "src/customer/Home.svelte"
 ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
@@ -102,6 +104,19 @@ async def test_the_shell_names_what_its_page_needs_so_that_the_browser_need_not_
 async def test_what_is_no_page_goes_on_to_the_api(pages: Any) -> None:
     for method, path in [("GET", "/v1/performances"), ("POST", "/"), ("GET", "/docs"), ("GET", "/assets/none.js")]:
         assert (await pages.request(method, path)).text == "a route of the API", path
+
+
+async def test_a_browser_at_an_address_where_nothing_is_gets_a_page_that_says_so(pages: Any) -> None:
+    for path, status in [("/nowhere", 404), ("/v1/nowhere", 200), ("/docs", 200)]:
+        answer = await pages.get(path, headers={"Accept": "text/html,application/xhtml+xml"})
+        assert answer.status_code == status, path
+        assert ("<title>Boxoffice</title>" in answer.text) == (status == 404), path
+
+
+def test_no_route_of_the_api_is_taken_for_a_page() -> None:
+    app = create_app(Settings())
+    roots = {path.split("/", 2)[1] for path in app.openapi()["paths"]}
+    assert roots <= FOR_PROGRAMS
 
 
 async def test_a_head_request_has_no_body(pages: Any) -> None:

@@ -3,6 +3,7 @@
 import './look/tokens.css';
 import './look/base.css';
 import { mount } from 'svelte';
+import { startWorker } from './api/offline.ts';
 import { session } from './api/session.svelte.ts';
 import App from './frame/App.svelte';
 import { startRouting } from './frame/router.svelte.ts';
@@ -13,5 +14,6 @@ theme.apply();
 language.apply();
 startRouting();
 void session.start();
+void startWorker();
 const target = document.getElementById('app');
 if (target !== null) mount(App, { target });

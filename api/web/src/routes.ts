@@ -7,6 +7,7 @@
  */
 
 import type { Component } from 'svelte';
+import { connection } from './frame/connection.svelte.ts';
 import { match } from './frame/router.svelte.ts';
 
 type Page = Component<Record<string, string>>;
@@ -46,7 +47,12 @@ export function found(path: string): Found | null {
   return null;
 }
 
-/** The page's component. Throws where its file cannot be had: no connection, or a newer version is served. */
+/** The page's component. Throws where its file cannot be had for want of a connection; a newer version is loaded anew. */
 export async function loaded({ route }: Found): Promise<Page> {
-  return ((await route.load()) as { default: Page }).default;
+  try {
+    return ((await route.load()) as { default: Page }).default;
+  } catch (error) {
+    if (await connection.isOutdated()) location.reload();
+    throw error;
+  }
 }

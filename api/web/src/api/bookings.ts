@@ -1,31 +1,36 @@
 /** Bookings, their payments and refunds: each function is one wish of a customer. */
 
-import { loadSchedule } from './catalogue.ts';
 import { answer, api } from './client.ts';
 import { newKey } from './keys.ts';
-import type { Booking, Quote, Schedule } from './shapes.ts';
-
-/** A booking, and its date as it is now; null where that was taken out of the catalogue. */
-export interface OwnBooking {
-  readonly booking: Booking;
-  readonly schedule: Schedule | null;
-}
+import type { Booking, Quote } from './shapes.ts';
 
 const of = (booking_id: string) => ({ path: { booking_id } });
 
-export async function loadBooking(id: string): Promise<OwnBooking> {
-  return withDate(await answer(api.GET('/v1/bookings/{booking_id}', { params: of(id) })));
+export async function loadBooking(id: string): Promise<Booking> {
+  return answer(api.GET('/v1/bookings/{booking_id}', { params: of(id) }));
 }
 
-export async function listBookings(cursor: string | null): Promise<{ items: OwnBooking[]; next: string | null }> {
+export interface BookingPage {
+  readonly items: readonly Booking[];
+  readonly next: string | null;
+}
+
+export async function listBookings(cursor: string | null): Promise<BookingPage> {
   const query = { limit: 20, ...(cursor === null ? {} : { cursor }) };
   const page = await answer(api.GET('/v1/bookings', { params: { query } }));
-  const items = await Promise.all((page.items as Booking[]).map(withDate));
-  return { items, next: page.next_cursor };
+  return { items: page.items as Booking[], next: page.next_cursor };
 }
 
-async function withDate(booking: Booking): Promise<OwnBooking> {
-  return { booking, schedule: await loadSchedule(booking.schedule_id).catch(() => null) };
+/** Something that happened with a booking, by its name in the journal. */
+export interface Fact {
+  readonly version: number;
+  readonly at: string;
+  readonly type: string;
+}
+
+export async function loadHistory(id: string): Promise<readonly Fact[]> {
+  const page = (await answer(api.GET('/v1/bookings/{booking_id}/history', { params: of(id) }))) as { items: Fact[] };
+  return page.items;
 }
 
 export interface BestWish {

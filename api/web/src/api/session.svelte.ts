@@ -10,8 +10,9 @@
  *     await session.demand()     true once somebody is logged in: asks with a sheet over the page, false if they decline
  */
 
-import { asProblem, offline, problemOf } from './problem.ts';
+import { OFFLINE, asProblem, offline, problemOf } from './problem.ts';
 import { serverClock } from './clock.ts';
+import { CACHE } from './kept.ts';
 
 export interface Account {
   readonly id: string;
@@ -35,6 +36,8 @@ class Session {
   account = $state<Account | null>(null);
   /** Whether it is known yet who is logged in. */
   known = $state(false);
+  /** Whether somebody was logged in, and nobody can say now whether they still are: there is no connection. */
+  unreachable = $state(false);
   /** Whether the log-in sheet is asked for; it calls `answered` when it is done. */
   asking = $state(false);
 
@@ -80,6 +83,7 @@ class Session {
       await this.#take(await ('locks' in navigator ? navigator.locks.request(HINT, refresh) : refresh()));
       return true;
     } catch (error) {
+      this.unreachable = asProblem(error).code === OFFLINE;
       if (asProblem(error).status === 401) this.#forget();
       return false;
     }
@@ -112,6 +116,7 @@ class Session {
 
   async #take(answer: unknown): Promise<void> {
     const tokens = answer as Tokens;
+    this.unreachable = false;
     this.#token = tokens.access_token;
     this.#renewAt = Date.now() + tokens.expires_in * 1000 - RENEW_BEFORE_MS;
     localStorage.setItem(HINT, 'yes');
@@ -124,6 +129,8 @@ class Session {
   }
 
   #forget(): void {
+    this.unreachable = false;
+    void globalThis.caches?.delete(CACHE); // tickets that open offline are its owner's alone
     this.#token = null;
     this.account = null;
     localStorage.removeItem(HINT);

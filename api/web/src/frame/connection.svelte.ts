@@ -18,9 +18,14 @@ class Connection {
   async lookForNewer(): Promise<void> {
     if (document.hidden || this.newer || Date.now() - this.#lookedAt < LOOK_AGAIN_MS) return;
     this.#lookedAt = Date.now();
+    this.newer = await this.isOutdated();
+  }
+
+  /** Whether other pages are served than those that run here. False without a connection. */
+  async isOutdated(): Promise<boolean> {
     const served = await fetch('/pages-version').then((response) => response.text(), () => '');
     const mine = document.querySelector<HTMLMetaElement>('meta[name="version"]')?.content;
-    this.newer = served !== '' && mine !== undefined && served !== mine;
+    return served !== '' && mine !== undefined && served !== mine;
   }
 }
 

@@ -33,6 +33,12 @@ export function refine(query: URLSearchParams): void {
   place.query = query;
 }
 
+/** Where somebody wanted to go before they were asked to log in (`?next=`): one of our pages, or the first one. */
+export function next(): string {
+  const wanted = place.query.get('next') ?? '/';
+  return /^\/(?![/\\])/.test(wanted) ? wanted : '/';
+}
+
 function follow(): void {
   if (place.path !== location.pathname) place.path = location.pathname;
   place.query = new URLSearchParams(location.search);

@@ -155,6 +155,7 @@ class Gateway(Generic[OwnerT]):
 
     async def retire(self, schedule_id: str) -> None:
         """Ends the schedule's owner, if there is one; whoever asks next gets a new one, fresh from the journal."""
+        holds_none("a call to a schedule's owner")
         name = await self._places.known(schedule_id)
         owner = None if name is None else await self._owners.current(name)
         if name is None or owner is None:

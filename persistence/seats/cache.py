@@ -136,8 +136,8 @@ class SeatCache(Protocol):
 
 encode_view = msgspec.msgpack.Encoder().encode
 decode_view = msgspec.msgpack.Decoder(SeatView).decode
-encode_delta = msgspec.msgpack.Encoder().encode
-decode_delta = msgspec.msgpack.Decoder(SeatDelta).decode
+encode_deltas = msgspec.msgpack.Encoder().encode
+decode_deltas = msgspec.msgpack.Decoder(list[SeatDelta]).decode
 
 
 class MemorySeatCache:
@@ -181,7 +181,7 @@ class MemorySeatCache:
     async def announce(self, delta: SeatDelta) -> None:
         self._check()
         for queue in self._listeners:
-            queue.put_nowait(encode_delta(delta))
+            queue.put_nowait(encode_deltas([delta]))
 
     async def publish(self, view: SeatView, delta: SeatDelta) -> None:
         await self.put(view)
@@ -213,5 +213,6 @@ class MemorySeatCache:
 
 async def _queued(queue: asyncio.Queue[bytes | None]) -> AsyncIterator[SeatDelta]:
     while (payload := await queue.get()) is not None:
-        yield decode_delta(payload)
+        for delta in decode_deltas(payload):
+            yield delta
     raise CacheUnavailable("the subscription was lost")

@@ -20,9 +20,9 @@ from persistence.seats.cache import (
     News,
     SeatDelta,
     SeatView,
-    decode_delta,
+    decode_deltas,
     decode_view,
-    encode_delta,
+    encode_deltas,
     encode_view,
 )
 
@@ -30,24 +30,24 @@ logger = logging.getLogger(__name__)
 
 # The number is the format's: two releases running side by side do not read each other's bytes.
 KEY = "boxoffice:seats:1:"
-CHANNEL = "boxoffice:seats:1"
+CHANNEL = "boxoffice:seats:2"  # each message carries deltas of any number of schedules
 TTL_SECONDS = 24 * 60 * 60  # an actor rewrites its schedule as long as anybody buys; a quiet one is loaded once a day
 TIMEOUT_SECONDS = 1.0  # a reader would rather ask the journal than wait longer
 SILENCE_SECONDS = 5.0  # a subscription silent for so long is pinged, and given up after as long again
 
-# KEYS: views. ARGV: TTL in seconds, channel; then for each view its version, itself encoded, and an encoded delta
-# (empty: none).
+# KEYS: views. ARGV: TTL in seconds, channel, encoded deltas (empty: none); then for each view its version and itself
+# encoded.
 PUBLISH_SCRIPT = """
 for number, key in ipairs(KEYS) do
-  local version, view, delta = unpack(ARGV, 3 * number, 3 * number + 2)
+  local version, view = unpack(ARGV, 2 * number + 2, 2 * number + 3)
   local stored = tonumber(redis.call('HGET', key, 'version') or '-1')
   if tonumber(version) > stored then
     redis.call('HSET', key, 'version', version, 'view', view)
     redis.call('EXPIRE', key, ARGV[1])
   end
-  if delta ~= '' then
-    redis.call('PUBLISH', ARGV[2], delta)
-  end
+end
+if ARGV[3] ~= '' then
+  redis.call('PUBLISH', ARGV[2], ARGV[3])
 end
 return 1
 """
@@ -78,11 +78,11 @@ class RedisSeatCache:
         self._publish = self._redis.register_script(PUBLISH_SCRIPT)
 
     async def put(self, view: SeatView) -> None:
-        await self._store([(view, b"")])
+        await self._store([view], b"")
 
     async def announce(self, delta: SeatDelta) -> None:
         try:
-            await self._redis.publish(CHANNEL, encode_delta(delta))
+            await self._redis.publish(CHANNEL, encode_deltas([delta]))
         except (RedisError, OSError) as error:
             raise CacheUnavailable(f"cannot announce: {error}") from error
 
@@ -91,14 +91,14 @@ class RedisSeatCache:
 
     async def publish_together(self, news: Sequence[News]) -> None:
         """`publish` for many schedules in one round trip: all of it or, as far as can be known, nothing."""
-        await self._store([(view, encode_delta(delta)) for view, delta in news])
+        await self._store([view for view, _ in news], encode_deltas([delta for _, delta in news]))
 
-    async def _store(self, announced: Sequence[tuple[SeatView, bytes]]) -> None:
-        arguments: list[EncodableT] = [TTL_SECONDS, CHANNEL]
-        for view, announcement in announced:
-            arguments += [view.version, encode_view(view), announcement]
+    async def _store(self, views: Sequence[SeatView], announcement: bytes) -> None:
+        arguments: list[EncodableT] = [TTL_SECONDS, CHANNEL, announcement]
+        for view in views:
+            arguments += [view.version, encode_view(view)]
         try:
-            await self._publish(keys=[KEY + view.schedule_id for view, _ in announced], args=arguments)
+            await self._publish(keys=[KEY + view.schedule_id for view in views], args=arguments)
         except (RedisError, OSError) as error:
             raise CacheUnavailable(f"cannot store: {error}") from error
 
@@ -160,8 +160,10 @@ async def _received(pubsub: PubSub) -> AsyncIterator[SeatDelta]:
         pinged = False
         if message["type"] == "message":
             try:
-                yield decode_delta(message["data"])
+                deltas = decode_deltas(message["data"])
             except msgspec.MsgspecError as error:
                 raise CacheUnavailable(f"an unreadable announcement: {error}") from error
+            for delta in deltas:
+                yield delta
         elif message["type"] == "subscribe":
             raise CacheUnavailable("the subscription was renewed: announcements may be missing")

@@ -55,26 +55,52 @@ def instance_of(data_dir: Path) -> str:
 def run_directory(data_dir: Path) -> Path:
     """A short directory for this data directory's sockets, since a Unix socket's path may have 107 bytes only.
 
-    Others may pass through it when we are root (PostgreSQL then runs as another user) and never look into it. A
-    directory of that name which isn't ours, or is a link, is refused: its owner could stand between us and our
-    services.
+    Nobody but us enters it. A directory of that name which isn't ours, or is a link, is refused: its owner could stand
+    between us and our services.
     """
-    temporary = Path(tempfile.gettempdir()).resolve()
-    if len(os.fsencode(temporary)) > LONGEST_TEMPORARY_DIRECTORY:
-        temporary = Path("/tmp")  # noqa: S108  # the name in it is checked below
-    path = temporary / f"boxoffice-{instance_of(data_dir)}"
-    mode = 0o711 if os.geteuid() == 0 else 0o700
-    path.mkdir(mode=mode, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PermissionError(f"{path} exists and isn't a directory of ours; remove it or set TMPDIR to another place")
-    path.chmod(mode)
-    return path
+    return _private(_in_temporary(f"boxoffice-{instance_of(data_dir)}"), os.geteuid())
+
+
+def socket_directory(data_dir: Path, user: tuple[int, int] | None) -> Path:
+    """Where a server has its socket that runs as another user, given by uid and gid; None: it runs as we do.
+
+    Such a server cannot enter our own directory, so it has one beside it, which only it and root enter.
+    """
+    if user is None:
+        directory = run_directory(data_dir) / "pg"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
+    directory = _private(_in_temporary(_beside(data_dir)), os.geteuid(), user[0])
+    os.chown(directory, *user)
+    return directory
 
 
 def remove_run_directory(data_dir: Path) -> None:
-    """Removes the directory of sockets, once nothing runs on them any more."""
+    """Removes the directories of sockets, once nothing runs on them any more."""
     shutil.rmtree(run_directory(data_dir), ignore_errors=True)
+    if os.geteuid() == 0:
+        shutil.rmtree(_in_temporary(_beside(data_dir)), ignore_errors=True)
+
+
+def _beside(data_dir: Path) -> str:
+    return f"boxoffice-{instance_of(data_dir)}-pg"
+
+
+def _in_temporary(name: str) -> Path:
+    temporary = Path(tempfile.gettempdir()).resolve()
+    if len(os.fsencode(temporary)) > LONGEST_TEMPORARY_DIRECTORY:
+        temporary = Path("/tmp")  # noqa: S108  # what is found there is checked
+    return temporary / name
+
+
+def _private(path: Path, *owners: int) -> Path:
+    """The directory, made where it is not there, which its owner alone enters. Raises `PermissionError`."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners:
+        raise PermissionError(f"{path} exists and isn't a directory of ours; remove it or set TMPDIR to another place")
+    path.chmod(0o700)
+    return path
 
 
 @contextlib.contextmanager

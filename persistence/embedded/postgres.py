@@ -20,7 +20,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from persistence.embedded.instance import run_directory
+from persistence.embedded.instance import socket_directory
 from persistence.embedded.process import Child, ProcessError, Program, child_environment
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,12 @@ def installation() -> Path:
 def postgres(data_dir: Path) -> Program:
     """The server of `data_dir`/postgres, with the database `boxoffice` in it."""
     cluster = data_dir / "postgres"
-    sockets = run_directory(data_dir) / "pg"
     logfile = data_dir / "logs" / "postgres.log"
     user = server_user(cluster)
+    sockets = socket_directory(data_dir, user)
 
     async def prepare() -> None:
-        if not make_places(data_dir, sockets, user):
+        if not make_places(data_dir, user):
             await initialise(cluster, user, logfile)
         remove_stale(cluster, sockets)
 
@@ -110,12 +110,11 @@ def url_of(sockets: Path, database: str = DATABASE) -> str:
     return f"postgresql://postgres@/{database}?host={sockets}"
 
 
-def make_places(data_dir: Path, sockets: Path, user: tuple[int, int] | None) -> bool:
+def make_places(data_dir: Path, user: tuple[int, int] | None) -> bool:
     """Makes the directories the server needs, with the modes it needs; says whether there is a cluster already."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    sockets.mkdir(parents=True, mode=0o700, exist_ok=True)
+    socket_directory(data_dir, user)
     if user is not None:
-        os.chown(sockets, *user)
         let_pass(data_dir)
         let_pass(installation())
         let_read(installation())

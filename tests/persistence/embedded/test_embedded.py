@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +27,10 @@ from persistence.embedded.instance import (
     read_note,
     remove_run_directory,
     run_directory,
+    socket_directory,
 )
 from persistence.embedded.outside import shown
-from persistence.embedded.postgres import postgres
+from persistence.embedded.postgres import postgres, server_user
 from persistence.embedded.process import ProcessError, executable, running
 
 UNIX_SOCKET_LIMIT = 107
@@ -105,7 +108,7 @@ def test_sockets_fit_however_deep_the_data_directory_is(tmp_path: Path) -> None:
     directory = run_directory(deep)
     try:
         assert len(os.fsencode(directory / LONGEST_SOCKET)) <= UNIX_SOCKET_LIMIT
-        assert not stat.S_IMODE(directory.stat().st_mode) & 0o066  # nobody else looks into it
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     finally:
         remove_run_directory(deep)
 
@@ -119,6 +122,41 @@ def test_a_run_directory_that_somebody_else_has_put_there_is_refused(tmp_path: P
             run_directory(tmp_path)
     finally:
         path.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_run_by_root_nobody_else_reaches_any_socket(data_dir: Path) -> None:
+    """PostgreSQL's own user reaches its own socket, and nothing of ours."""
+    directory = run_directory(data_dir)
+    (directory / "ray").mkdir(mode=0o777)
+    program = postgres(data_dir)
+    sockets = Path(program.address.partition("host=")[2])
+    owner = sockets.stat()
+    assert (stat.S_IMODE(owner.st_mode), owner.st_uid) == (0o700, server_user(data_dir / "postgres")[0])  # type: ignore[index]
+    nobody = pwd.getpwnam("nobody").pw_uid
+    looks = "import os, sys; [os.stat(path) for path in sys.argv[1:]]"
+    for uid, path, reached in (
+        (nobody, directory / "ray", False),
+        (nobody, sockets / "x", False),
+        (owner.st_uid, directory / "ray", False),
+        (owner.st_uid, sockets, True),
+    ):
+        look = subprocess.run(["python3", "-I", "-c", looks, str(path)], user=uid, capture_output=True, check=False)
+        assert (look.returncode == 0) == reached, (uid, path, look.stderr)
+    remove_run_directory(data_dir)
+    assert not sockets.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_a_socket_directory_that_somebody_else_has_put_there_is_refused(tmp_path: Path) -> None:
+    user = (pwd.getpwnam("daemon").pw_uid, pwd.getpwnam("daemon").pw_gid)
+    path = socket_directory(tmp_path, user)
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    try:
+        with pytest.raises(PermissionError, match="isn't a directory of ours"):
+            socket_directory(tmp_path, user)
+    finally:
+        remove_run_directory(tmp_path)
 
 
 def test_a_data_directory_has_one_holder_which_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from api.server.app import create_app
 from persistence.database.dsn import asyncpg_dsn
 from persistence.journal.journal import PostgresJournal
 from persistence.seats.redis_cache import RedisSeatCache
-from tests.conftest import execute, other_database
+from tests.conftest import made_database
 from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
 
 NUMBERS = itertools.count(1)
@@ -118,11 +118,11 @@ async def worker(
     postgres_url: str, template_database: str, redis_url: str, open_local: OpenLocal
 ) -> AsyncIterator[Worker]:
     """A worker on a database of this test module's: use accounts and performances of your own."""
-    name = f"worker_{next(NUMBERS)}"
-    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    async with open_local(local_settings(other_database(postgres_url, name), redis_url)) as opened:
+    async with (
+        made_database(postgres_url, template_database) as url,
+        open_local(local_settings(url, redis_url)) as opened,
+    ):
         yield opened
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

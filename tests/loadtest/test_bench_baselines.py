@@ -17,7 +17,7 @@ from loadtest.bench.baseline import Baseline, Database, InPostgres, InRedis, Not
 from loadtest.bench.contenders import OnSale, seat_ids
 from loadtest.bench.verification import verify
 from loadtest.bench.wrk import Drive, drive
-from tests.conftest import execute, other_database
+from tests.conftest import made_database
 
 STORES = ("row_locks", "conditional_update", "coalescer", "coalescer_short_way", "redis_lua")
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not on PATH")
@@ -40,12 +40,11 @@ async def baseline(
         async with serving_on(name, InRedis(redis_url), tmp_path) as running:
             yield running
         return
-    await execute(postgres_url, f"CREATE DATABASE bench_{name}")
-    database = InPostgres(other_database(postgres_url, f"bench_{name}"))
-    await database.make_tables()
-    async with serving_on(name, database, tmp_path) as running:
-        yield running
-    await execute(postgres_url, f"DROP DATABASE bench_{name} WITH (FORCE)")
+    async with made_database(postgres_url) as url:
+        database = InPostgres(url)
+        await database.make_tables()
+        async with serving_on(name, database, tmp_path) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")

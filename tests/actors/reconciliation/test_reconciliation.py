@@ -20,7 +20,7 @@ from engine.snapshot import capture, encode
 from engine.state import BLOCKED, SOLD
 from persistence.journal.journal import UnknownSchedule
 from persistence.seats.cache import SeatView
-from tests.conftest import execute, other_database
+from tests.conftest import made_database
 from tests.support.examined import Examined, Past, check, examined_schedule, named, told
 from tests.support.waiting import until
 
@@ -60,12 +60,10 @@ async def past(house: Examined) -> Past:
 @pytest.fixture(scope="module")
 async def mended(postgres_url: str, template_database: str) -> AsyncIterator[tuple[Examined, Past]]:
     """One for all tests that leave it as they found it."""
-    await execute(postgres_url, f"CREATE DATABASE mended TEMPLATE {template_database}")
-    async with examined_schedule(other_database(postgres_url, "mended")) as opened:
+    async with made_database(postgres_url, template_database) as url, examined_schedule(url) as opened:
         past = await opened.a_past()
         opened.clock.ahead_ms = 120_000  # what is younger may be on its way to the provider's books
         yield opened, past
-    await execute(postgres_url, "DROP DATABASE mended WITH (FORCE)")
 
 
 async def save_snapshot(house: Examined, damage: Callable[[bytes], bytes] = bytes) -> None:

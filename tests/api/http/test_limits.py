@@ -20,6 +20,7 @@ from api.http.limits import Limits
 from api.http.problems import Problem
 from api.server.app import create_app
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
+from tests.conftest import made_database
 from tests.support.sale import problem
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
@@ -164,14 +165,10 @@ async def strict(
     postgres_url: str, template_database: str, redis_url: str, open_local: OpenLocal
 ) -> AsyncIterator[Worker]:
     """A worker with fair use on."""
-    from tests.conftest import execute, other_database
-
-    name = f"strict_{uuid4().hex[:8]}"
-    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    settings = local_settings(other_database(postgres_url, name), redis_url)
-    async with open_local(msgspec.structs.replace(settings, fair_use=True, trusted_proxies="127.0.0.0/8")) as worker:
-        yield worker
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with made_database(postgres_url, template_database) as url:
+        settings = msgspec.structs.replace(local_settings(url, redis_url), fair_use=True, trusted_proxies="127.0.0.0/8")
+        async with open_local(settings) as worker:
+            yield worker
 
 
 async def test_guesses_of_the_current_password_are_counted(strict: Worker, address: str) -> None:

@@ -26,7 +26,7 @@ from persistence.providers.provider import Approved, ChargeRequest, Declined
 from persistence.providers.sandbox import SIGNATURE_HEADER, SIGNATURE_TOLERANCE_SECONDS, SandboxProvider, sign
 from persistence.providers.sandbox import webhook_key as key_of
 from tests.api.conftest import OpenLocal, Worker, local_settings
-from tests.conftest import execute, other_database
+from tests.conftest import made_database
 from tests.support.sale import Sale, open_sale, problem, small_plan
 from tests.support.serving import serve
 
@@ -47,17 +47,18 @@ async def worker(
 ) -> AsyncIterator[Worker]:
     """A worker whose provider is a sandbox that sends no webhooks itself: the tests do."""
     ledger: Path = tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite3"
-    await execute(postgres_url, f"CREATE DATABASE webhooks TEMPLATE {template_database}")
-    async with serve(create_sandbox(SECRET, ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url:
+    async with (
+        made_database(postgres_url, template_database) as url,
+        serve(create_sandbox(SECRET, ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
+    ):
         settings = replace(
-            local_settings(other_database(postgres_url, "webhooks"), redis_url),
+            local_settings(url, redis_url),
             sandbox_url=sandbox_url,
             secret=SECRET,
             previous_secret=FORMER_SECRET,
         )
         async with open_local(settings) as opened:
             yield opened
-    await execute(postgres_url, "DROP DATABASE webhooks WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")

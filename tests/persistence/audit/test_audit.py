@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -23,10 +22,8 @@ from persistence.audit.chain import GENESIS, Entry, Head, StoredEntry, entry_has
 from persistence.audit.verification import DamagedLine, ExportedHead, Kind, verify
 from persistence.database import connection as database_connection
 from persistence.database.connection import create_engine
-from tests.conftest import execute, other_database
+from tests.conftest import made_database
 from tests.support.audit_log import found, head_of, new_id, sql, stored, write
-
-NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
@@ -386,15 +383,13 @@ def to_revision(revision: str, *, down: bool = False) -> Any:
 @pytest.fixture
 async def first_release(postgres_url: str) -> AsyncIterator[AsyncConnection]:
     """A connection to a database as the first release had it."""
-    name = f"audit_{next(NUMBERS)}"
-    await execute(postgres_url, f"CREATE DATABASE {name}")
-    engine = create_engine(other_database(postgres_url, name), pool_size=2)
-    async with engine.connect() as connection:
-        await connection.run_sync(to_revision("0001"))
-        await connection.commit()
-        yield connection
-    await engine.dispose()
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with made_database(postgres_url) as url:
+        engine = create_engine(url, pool_size=2)
+        async with engine.connect() as connection:
+            await connection.run_sync(to_revision("0001"))
+            await connection.commit()
+            yield connection
+        await engine.dispose()
 
 
 async def test_entries_from_before_the_chain_are_chained_by_time(first_release: AsyncConnection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,18 +26,14 @@ from persistence.database.connection import (
     migrate,
 )
 from persistence.database.pools import open_pool
-from tests.conftest import execute, other_database
-
-NUMBERS = itertools.count(1)
+from tests.conftest import execute, made_database, other_database
 
 
 @pytest.fixture
 async def empty_url(postgres_url: str) -> AsyncIterator[str]:
     """A database without anything in it."""
-    name = f"empty_{next(NUMBERS)}"
-    await execute(postgres_url, f"CREATE DATABASE {name}")
-    yield other_database(postgres_url, name)
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with made_database(postgres_url) as url:
+        yield url
 
 
 async def differences(url: str) -> list[object]:

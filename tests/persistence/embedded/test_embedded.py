@@ -46,15 +46,17 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-async def test_postgres_is_durable_and_reached_through_its_socket_only(postgres_url: str) -> None:
-    connection = await asyncpg.connect(postgres_url)
-    try:
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
-            assert await connection.fetchval("SELECT current_setting($1)", name) == "on", name
-        assert await connection.fetchval("SELECT current_setting('listen_addresses')") == ""
-        assert await connection.fetchval("SELECT current_database()") == "boxoffice"
-    finally:
-        await connection.close()
+async def test_postgres_is_durable_and_reached_through_its_socket_only(data_dir: Path) -> None:
+    program = postgres(data_dir)
+    async with running(program):
+        connection = await asyncpg.connect(program.address)
+        try:
+            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+                assert await connection.fetchval("SELECT current_setting($1)", name) == "on", name
+            assert await connection.fetchval("SELECT current_setting('listen_addresses')") == ""
+            assert await connection.fetchval("SELECT current_database()") == "boxoffice"
+        finally:
+            await connection.close()
 
 
 async def test_postgres_keeps_what_was_committed_when_it_is_killed_and_starts_past_its_stale_lock(

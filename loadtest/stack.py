@@ -59,9 +59,12 @@ async def logged_in(url: str, email: str, password: str) -> Client:
 
 
 @contextlib.asynccontextmanager
-async def own_stack(extra: Mapping[str, str] | None = None) -> AsyncIterator[Stack]:
-    """A whole system in a temporary directory, with fair use switched off. `extra` goes into its environment."""
-    directory = Path(tempfile.mkdtemp(prefix="boxoffice-loadtest-"))
+async def own_stack(extra: Mapping[str, str] | None = None, *, kept: Path | None = None) -> AsyncIterator[Stack]:
+    """A whole system in a temporary directory, with fair use switched off. `extra` goes into its environment.
+
+    `kept`: a directory of the caller's own instead, which may hold an earlier system's data, and stays.
+    """
+    directory = kept or Path(tempfile.mkdtemp(prefix="boxoffice-loadtest-"))
     password = secrets.token_urlsafe(16)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -101,7 +104,8 @@ async def own_stack(extra: Mapping[str, str] | None = None) -> AsyncIterator[Sta
             yield msgspec.structs.replace(stack, environment=dict(note.environment), data_dir=directory)
     finally:
         remove_run_directory(directory)
-        shutil.rmtree(directory, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def inherited_environment() -> dict[str, str]:

@@ -7,10 +7,12 @@ Never more than one process ahead of need, and none beyond those that owners may
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Protocol
 
 from actors.gateway.gateway import OwnerLost
+from actors.process.rounds import every
 from persistence.journal.journal import JournalUnavailable
 
 # After the start of everything, which needs the cores itself; and from one look to the next.
@@ -39,25 +41,17 @@ class Ahead:
         self._gateway = gateway
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until told to stop; what is away is tried again in the next round."""
-        pause = FIRST_SECONDS
-        while not await _stopped(stop, pause):
-            pause = ROUND_SECONDS
-            try:
-                await self.run_once()
-            except (JournalUnavailable, OwnerLost) as error:
-                logger.info("no process of owners is prepared: %s", error)
+        """A look every few seconds until `stop` is set."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), FIRST_SECONDS)
+        await every(ROUND_SECONDS, stop, self.run_once, "preparing a process of owners")
 
-    async def run_once(self) -> str:
-        """Prepares the next process; returns its name."""
-        name = await self._placement.next()
-        await self._gateway.prepare(name)
+    async def run_once(self) -> str | None:
+        """Prepares the next process; returns its name, or None where that has to wait for the next round."""
+        try:
+            name = await self._placement.next()
+            await self._gateway.prepare(name)
+        except (JournalUnavailable, OwnerLost) as error:
+            logger.info("no process of owners is prepared: %s", error)
+            return None
         return name
-
-
-async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

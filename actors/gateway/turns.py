@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from actors.gateway.requests import Queue, Unavailable
 
-AT_ONCE = 8  # schedules being opened in one process of owners, for one process that asks
+AT_ONCE = 4  # schedules being opened in one process of owners, for one process that asks
 EXPECTED_SECONDS = 0.05  # an opening, before any was seen
 NEWEST_SHARE = 0.2  # of the newest opening in what the next is expected to take
 

@@ -18,7 +18,8 @@ from engine.turn import Request
 from persistence.database.ending_tasks import end
 from persistence.journal.journal import Elsewhere, JournalUnavailable, UnknownSchedule
 
-OPENED_AT_ONCE = 4  # schedules being opened: reading a history is work, and those on sale have work, too
+OPENED_AT_ONCE = 2  # schedules being opened: reading a history is work, and those on sale have work, too
+WEIGHED_SECONDS = 1.0  # from one weighing of all that is open to the next: it grows as it sells
 OPENING_SECONDS = 2.0  # after which one that is being opened is not counted any more
 # How long a call waits for schedules that are not answered yet, once all the others are: a commit takes a tenth of it.
 STRAGGLER_SECONDS = 0.25
@@ -65,6 +66,8 @@ class Host:
         self._places = places
         self._memory = memory_mb * MIB
         self._open: dict[str, _Open] = {}
+        self._taken = 0  # of it, when they were last weighed and by those opened since
+        self._weigh_at = 0.0  # on the loop's clock
         self._opening = asyncio.Semaphore(OPENED_AT_ONCE)
         self.first_opened = asyncio.Event()
 
@@ -184,18 +187,26 @@ class Host:
 
     async def _make_room(self, newcomer: Schedule) -> None:
         """Has the least used leave until the newcomer fits in. Raises `NoRoom`."""
-        schedules = [each.schedule for each in self._open.values()]
-        plans = {schedule.plan for schedule in schedules if schedule.plan is not None}
-        taken = sum(schedule.weight for schedule in schedules) + sum(len(plan.ids) for plan in plans) * BYTES_PER_PLACE
-        if taken <= self._memory:
+        self._taken += newcomer.weight
+        if self._taken <= self._memory and asyncio.get_running_loop().time() < self._weigh_at:
             return
-        for schedule in sorted(schedules, key=lambda each: each.used_ms):
+        self._taken = self._weight()
+        self._weigh_at = asyncio.get_running_loop().time() + WEIGHED_SECONDS
+        if self._taken <= self._memory:
+            return
+        for schedule in sorted((each.schedule for each in self._open.values()), key=lambda each: each.used_ms):
             weight = schedule.weight
             if schedule is not newcomer and await schedule.leave():
-                taken -= weight
-            if taken <= self._memory:
+                self._taken -= weight
+            if self._taken <= self._memory:
                 return
         raise NoRoom(newcomer.id)
+
+    def _weight(self) -> int:
+        """What all take, about, in bytes."""
+        schedules = [each.schedule for each in self._open.values()]
+        plans = {schedule.plan for schedule in schedules if schedule.plan is not None}
+        return sum(schedule.weight for schedule in schedules) + sum(len(plan.ids) for plan in plans) * BYTES_PER_PLACE
 
     # --- places -------------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:

@@ -41,7 +41,7 @@ SNAPSHOT_EVERY, ENTRIES_PER_RECORD = 5_000, 4
 FINGERPRINTED_AT_ONCE = 500  # bookings, in a millisecond
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 # What a schedule takes in memory beside its plan, about: measured by opening a thousand of them.
-BASE_BYTES, BYTES_PER_ENTRY, BYTES_PER_SEAT = 40_000, 1_000, 20
+BASE_BYTES, BYTES_PER_ENTRY, BYTES_PER_SEAT = 40_000, 700, 25
 # Refusals that state a fact of the caller's own: they wait for the commit that the fact rests on.
 OWN_FACTS = frozenset(
     {

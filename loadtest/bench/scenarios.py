@@ -112,9 +112,16 @@ REFUSALS = Scenario(
 
 SCHEDULES = Scenario(
     name="schedules",
-    title="ours, the same load on one schedule and on twenty",
-    entries=(Entry("1 schedule", "ours", spread()), Entry("20 schedules", "ours", spread(schedules=20))),
-    ratios=(Ratio(name="20 schedules ÷ 1 schedule", over="20 schedules", under=("1 schedule",), target=0.9),),
+    title="ours, the same load on one schedule, on twenty and on two hundred",
+    entries=(
+        Entry("1 schedule", "ours", spread()),
+        Entry("20 schedules", "ours", spread(schedules=20)),
+        Entry("200 schedules", "ours", spread(schedules=200)),
+    ),
+    ratios=(
+        Ratio(name="20 schedules ÷ 1 schedule", over="20 schedules", under=("1 schedule",), target=0.8),
+        Ratio(name="200 schedules ÷ 1 schedule", over="200 schedules", under=("1 schedule",), target=0.6),
+    ),
 )
 
 PUBLISHING = Scenario(

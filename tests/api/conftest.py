@@ -64,11 +64,6 @@ class Worker:
         opened: office.House = self.app.state.house
         return opened
 
-    def has_owner(self, schedule_id: str) -> bool:
-        """Whether the schedule has an owner in memory."""
-        process = self.house.gateway._owners.owner
-        return process is not None and schedule_id in process.host._open
-
     async def sign_up(self, role: str = "customer") -> dict[str, str]:
         """A new account, logged in; gives the headers of its requests."""
         email = f"person{next(NUMBERS)}@example.com"

@@ -226,7 +226,7 @@ async def test_where_everyone_is_busy_a_newcomer_is_told_that_memory_is_full(wor
     world.journal.open.clear()
     held = asyncio.create_task(world.call((busy, [hold(1)])))
     await until(lambda: world.journal.appends == 1)
-    world.host._memory = 1
+    world.host._memory = 1  # byte
     assert await world.call((newcomer, [])) == [Standing.FULL]
     world.journal.open.set()
     ((reply,),) = await held

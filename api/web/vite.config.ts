@@ -4,6 +4,8 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   plugins: [svelte()],
+  // What d3-zoom takes from these is for animations, of which there are none here; with them it would be twice as large.
+  resolve: { alias: [{ find: /^d3-(transition|interpolate)$/, replacement: new URL('src/seats/transitions.ts', import.meta.url).pathname }] },
   build: {
     target: 'es2022',
     manifest: true, // by which the server tells the browser early what a page needs

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.demo.venues import arena
+from api.views.layout import Layout
 from api.web import building
+from engine.plan_document import read_plan
 
 PURE = Path(__file__).parent / "pure"
 ENTRY_GZIP_BYTES = 45 * 1024
+PICKER_GZIP_BYTES = 40 * 1024  # what choosing seats adds to the entry
+ARENA_BYTES = 160 * 1024  # all that a phone loads to choose among 15,000 seats
 PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included
 STYLE_GZIP_BYTES = 6 * 1024
 
@@ -64,3 +70,12 @@ def test_every_page_of_the_customer_adds_little_to_the_entry(manifest: dict[str,
 
 def test_the_styles_of_the_entry_are_small(manifest: dict[str, Any]) -> None:
     assert compressed(set(manifest["index.html"].get("css", ()))) <= STYLE_GZIP_BYTES
+
+
+def test_choosing_seats_adds_little_to_the_entry_and_an_arena_is_soon_there(manifest: dict[str, Any]) -> None:
+    entry, picker = files_of(manifest, "index.html"), files_of(manifest, "src/customer/Seats.svelte")
+    assert compressed(picker - entry) <= PICKER_GZIP_BYTES
+    styles = {name for each in ("index.html", "src/customer/Seats.svelte") for name in manifest[each].get("css", ())}
+    layout = gzip.compress(Layout(read_plan(arena())).body)
+    states = 4_000  # see tests/api/views/test_seat_forms.py
+    assert compressed(picker | entry | styles) + len(layout) + states <= ARENA_BYTES

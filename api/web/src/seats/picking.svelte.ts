@@ -1,0 +1,288 @@
+/**
+ * All that one customer's choosing of seats on one schedule consists of, as the components show it.
+ *
+ * Ties the pure parts together: the house and its states (`house/`, `live/`) and what is wanted and held (`holds.ts`). Nothing is
+ * drawn or asked here. `version` rises with every change of the states, for whatever is derived from them.
+ */
+
+import { type Problem, asProblem } from '../api/problem.ts';
+import { notices } from '../frame/notices.svelte.ts';
+import { language } from '../words/language.svelte.ts';
+import { money } from '../words/money.ts';
+import { en } from '../words/seats.en.ts';
+import { ko } from '../words/seats.ko.ts';
+import { distinct } from './house/colours.ts';
+import { Grid } from './house/grid.ts';
+import { decodeLayout, type Layout, rowAt } from './house/layout.ts';
+import { nearest, withoutLoneSeat } from './house/nearest.ts';
+import { type Changed, FREE, States } from './house/states.ts';
+import { type Best, type Held, Holds, type News } from './holds.ts';
+import { Live } from './live/live.ts';
+import { Shared } from './live/shared.ts';
+import { type LayoutAnswer, type StatesAnswer, readLayout, readStates, sourceOf } from './live/source.ts';
+import { heldBookings, readBooking, serverOf } from './server.ts';
+
+/** Seats that went to somebody else, and those to take instead. */
+export interface Gone {
+  readonly seats: readonly number[];
+  readonly offer: readonly number[];
+}
+
+const LIGHT = '#ffffff';
+const LATE_MS = 3_000; // between seeing a seat and pressing on it
+
+export async function openPicking(scheduleId: string): Promise<Picking> {
+  const states = await readStates(scheduleId);
+  return new Picking(scheduleId, await readLayout(scheduleId, states.layout), states);
+}
+
+export class Picking {
+  readonly layout: Layout;
+  readonly states: States;
+  readonly grid: Grid;
+  readonly holds: Holds;
+  version = $state(0);
+  terms = $state.raw<StatesAnswer>() as StatesAnswer;
+  polling = $state(false);
+
+  /** The hold as the server has confirmed it. */
+  booking = $state.raw<Held | null>(null);
+  wish = $state.raw<readonly string[]>([]);
+  mine = $state.raw<readonly string[]>([]);
+  busy = $state(false);
+  retryInSeconds = $state<number | null>(null);
+  declined = $state(false);
+  lapsed = $state.raw<readonly string[]>([]);
+  problem = $state.raw<Problem | null>(null);
+  gone = $state.raw<Gone | null>(null);
+  /** How many other holds of this schedule the customer has. */
+  others = $state(0);
+
+  quantity = $state(2);
+  /** The categories that are shown; none: all. */
+  only = $state.raw<ReadonlySet<number>>(new Set());
+  /** What the colours have to be seen on. */
+  ground = $state(LIGHT);
+  readonly colours: readonly string[] = $derived.by(() => distinct(this.layout.categories.map(({ color }) => color), this.ground));
+
+  readonly #scheduleId: string;
+  readonly #live: Live;
+  readonly #shared: Shared;
+  readonly #tabs: BroadcastChannel | null;
+  readonly #listeners = new Set<(changed: Changed) => void>();
+  /** When a seat stopped being free, by our clock. */
+  readonly #taken = new Map<number, number>();
+  #verifying = false;
+
+  constructor(scheduleId: string, layout: LayoutAnswer, states: StatesAnswer) {
+    this.#scheduleId = scheduleId;
+    this.layout = decodeLayout(layout);
+    this.states = new States(this.layout);
+    this.states.replace(states);
+    this.grid = new Grid(this.layout);
+    this.terms = states;
+    this.holds = new Holds(serverOf(scheduleId), (news) => this.#heard(news));
+    const source = sourceOf(scheduleId, (terms) => (this.terms = terms));
+    this.#live = new Live(this.states, source, (changed) => this.#changed(changed), (news) => this.#shared.pass(news));
+    this.#shared = new Shared(scheduleId, this.#live);
+    this.#tabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(`boxoffice.hold.${scheduleId}`);
+    this.#tabs?.addEventListener('message', (event: MessageEvent<Held>) => this.holds.adopt(event.data));
+  }
+
+  /** Follows the house. Gives what ends it. */
+  start(): () => void {
+    const end = this.#shared.start();
+    return () => {
+      end();
+      this.#tabs?.close();
+    };
+  }
+
+  /** Takes up what the customer holds already. */
+  async resume(): Promise<void> {
+    const held = await heldBookings(this.#scheduleId).catch(() => []);
+    if (held[0] !== undefined) this.holds.adopt(held[0]);
+    this.others = Math.max(0, held.length - 1);
+  }
+
+  /** Calls `listener` with whatever changes in the house. Gives what ends it. */
+  listen(listener: (changed: Changed) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  // --- what is where, and what it costs -------------------------------------------------------------------------------
+  get words() {
+    return language.of({ en, ko });
+  }
+
+  readonly priceOf = (category: number): number | null => this.terms.prices[this.layout.categories[category]?.name ?? ''] ?? null;
+
+  show(amount: number): string {
+    return money(amount, this.terms.currency, language.chosen);
+  }
+
+  priceText(category: number): string {
+    const price = this.priceOf(category);
+    return price === null ? this.words.notForSale : this.show(price);
+  }
+
+  isShown(category: number): boolean {
+    return this.only.size === 0 || this.only.has(category);
+  }
+
+  /** `Row 7 seat 12`, within its section. */
+  placeOf(seat: number): string {
+    return this.words.place(rowAt(this.layout, seat).label, this.layout.numbers[seat] ?? '');
+  }
+
+  placeInHouse(seat: number): string {
+    const row = rowAt(this.layout, seat);
+    return this.words.placeIn(this.layout.zones[row.zone]?.name ?? '', row.label, this.layout.numbers[seat] ?? '');
+  }
+
+  nameOf(seat: number): string {
+    const category = this.layout.categoryOf[seat] ?? 0;
+    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', this.priceText(category));
+  }
+
+  /** Whether the seat can be had: free and for sale, or wanted already. */
+  canChoose(seat: number): boolean {
+    if (this.wish.includes(this.layout.ids[seat] ?? '')) return true;
+    return this.states.isFree(seat) && this.priceOf(this.layout.categoryOf[seat] ?? 0) !== null;
+  }
+
+  get seatsMine(): readonly number[] {
+    return this.numbersOf(this.mine);
+  }
+
+  numbersOf(ids: readonly string[]): readonly number[] {
+    return ids.flatMap((id) => this.layout.seatOf.get(id) ?? []);
+  }
+
+  /** Where to move to, so that nobody is left a lone seat. */
+  get withoutLone(): readonly number[] | null {
+    void this.version;
+    return this.busy || this.mine.length !== this.wish.length ? null : withoutLoneSeat(this.layout, this.states, this.seatsMine);
+  }
+
+  // --- choosing -------------------------------------------------------------------------------------------------------
+  toggle(seat: number): void {
+    const id = this.layout.ids[seat] ?? '';
+    this.#clear();
+    if (this.wish.includes(id)) void this.holds.toggle(id);
+    else if (!this.canChoose(seat)) this.#late(seat);
+    else if (this.#hasRoom(1)) void this.holds.toggle(id);
+  }
+
+  /** A seat that went while the finger was on its way is told as one that the server refuses. */
+  #late(seat: number): void {
+    if ((this.#taken.get(seat) ?? -Infinity) > Date.now() - LATE_MS) this.#lost([seat], 1);
+  }
+
+  places(area: number, count: number): void {
+    const id = this.layout.areas[area]?.id ?? '';
+    const before = this.wish.filter((each) => each === id).length;
+    this.#clear();
+    if (count < before || this.#hasRoom(count - before)) void this.holds.places(id, Math.max(0, count));
+  }
+
+  /** Wants these instead of `instead`. */
+  exchange(instead: readonly number[], seats: readonly number[]): void {
+    const out = new Set(instead.map((seat) => this.layout.ids[seat]));
+    const kept = this.wish.filter((id) => !out.has(id));
+    this.#clear();
+    void this.holds.set([...kept, ...seats.flatMap((seat) => this.layout.ids[seat] ?? [])]);
+  }
+
+  best(best: Best): Promise<void> {
+    this.#clear();
+    return this.holds.best(best);
+  }
+
+  again(): void {
+    this.#clear();
+    void this.holds.set(this.lapsed);
+  }
+
+  dismiss(): void {
+    this.#clear();
+  }
+
+  #clear(): void {
+    this.gone = null;
+    this.problem = null;
+  }
+
+  #hasRoom(count: number): boolean {
+    const most = this.terms.max_seats_per_customer;
+    if (most === null || this.wish.length + count <= most) return true;
+    notices.say(this.words.basket.limit(most));
+    return false;
+  }
+
+  // --- what has happened ----------------------------------------------------------------------------------------------
+  #changed(changed: Changed): void {
+    this.version += 1;
+    this.polling = this.#live.status === 'polling';
+    const { gone } = this;
+    if (gone?.offer.some((seat) => !this.states.isFree(seat))) this.gone = { ...gone, offer: this.#insteadOf(gone.seats) };
+    for (const listener of this.#listeners) listener(changed);
+    const taken = changed.seats.filter((seat) => !this.states.isFree(seat));
+    for (const seat of taken) this.#taken.set(seat, Date.now());
+    this.holds.lost(taken.map((seat) => this.layout.ids[seat] ?? ''));
+    if (changed.seats.some((seat) => this.states.isFree(seat))) void this.#verify(changed.seats);
+  }
+
+  /** A seat of ours that is free in newer states: the hold has changed elsewhere. */
+  async #verify(seats: readonly number[]): Promise<void> {
+    const { booking } = this;
+    if (booking === null || this.busy || this.#verifying || this.states.version < booking.version) return;
+    if (!seats.some((seat) => this.states.seats[seat] === FREE && this.mine.includes(this.layout.ids[seat] ?? ''))) return;
+    this.#verifying = true;
+    const now = await readBooking(booking.id).catch(() => null);
+    this.#verifying = false;
+    if (now === null || this.booking !== booking) return;
+    if (now.status === 'held') this.holds.adopt(now);
+    else this.holds.over();
+  }
+
+  #heard(news: News | null): void {
+    const { holds } = this;
+    const before = this.booking;
+    this.booking = holds.booking;
+    this.wish = holds.wish;
+    this.mine = holds.mine;
+    this.busy = holds.busy;
+    this.retryInSeconds = holds.retryInSeconds;
+    this.declined = holds.declined;
+    this.lapsed = holds.lapsed;
+    for (const listener of this.#listeners) listener({ seats: [], areas: false });
+    if (news === null) return;
+    if (this.booking !== null) this.#tabs?.postMessage(this.booking);
+    else if (before !== null) this.#tabs?.postMessage({ ...before, status: 'released', version: Infinity });
+    this.#told(news);
+  }
+
+  #told(news: News): void {
+    const words = this.words.basket;
+    if (news.kind === 'held') notices.announce(words.held(news.seats.length));
+    else if (news.kind === 'released') notices.say(words.released);
+    else if (news.kind === 'extended') notices.say(words.extended);
+    else if (news.kind === 'expired') notices.announce(words.expired);
+    else if (news.kind === 'refused') this.problem = asProblem(news.problem);
+    else this.#lost(this.numbersOf(news.seats), news.seats.length);
+  }
+
+  #lost(seats: readonly number[], count: number): void {
+    this.gone = { seats, offer: this.#insteadOf(seats) };
+    const first = seats[0];
+    const words = this.words.gone;
+    notices.announce(count === 1 && first !== undefined ? words.one(this.placeInHouse(first)) : words.several(count));
+    void this.#live.refresh(); // what was refused shows that the map is behind
+  }
+
+  #insteadOf(seats: readonly number[]): readonly number[] {
+    return nearest(this.layout, this.states, seats, this.numbersOf(this.wish), this.priceOf) ?? [];
+  }
+}

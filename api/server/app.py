@@ -62,6 +62,7 @@ from api.routes import (
     webhooks,
 )
 from api.server.admission import Admission
+from api.server.compressing import Compressing
 from api.server.directory import Directory
 from api.server.door import Rescue
 from api.server.express import Express
@@ -122,7 +123,7 @@ ROUTERS = (
 
 
 class Application(FastAPI):
-    """FastAPI, with three layers of ours around all of its own: most requests of a sale go no further in."""
+    """FastAPI, with four layers of ours around all of its own: most requests of a sale go no further in."""
 
     own_routes: Sequence[APIRoute] = ()
     directory = Directory(())
@@ -131,7 +132,7 @@ class Application(FastAPI):
     origins: Sequence[str] = ()  # of pages elsewhere that may use the API
 
     def build_middleware_stack(self) -> ASGIApp:
-        inner: ASGIApp = Pages(Express(super().build_middleware_stack(), self.own_routes))
+        inner: ASGIApp = Pages(Compressing(Express(super().build_middleware_stack(), self.own_routes)))
         if self.origins:
             inner = CORSMiddleware(
                 inner,

@@ -19,8 +19,9 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +35,7 @@ from persistence.database.moments import rfc3339
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 FILE_NAME = "audit-heads.jsonl"  # in the data directory
 INTERVAL_SECONDS = 60.0  # a change undone within that time leaves no trace outside of the database
 
@@ -81,6 +83,18 @@ def _mac(key: bytes, seq: int, hashed: str, at: str) -> str:
     return hmac.digest(key, f"{seq}.{hashed}.{at}".encode(), hashlib.sha256).hex()
 
 
+class FileTrouble(Exception):
+    """The file of exported heads cannot be read or written."""
+
+
+async def _on_disk(work: Callable[..., T], *arguments: object) -> T:
+    """Done in a thread. Its trouble is the file's, which is not to be taken for the database's: both raise OSError."""
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except OSError as error:
+        raise FileTrouble(str(error)) from error
+
+
 class AuditHeads:
     """Exports the head of the audit log to one file. May be stopped at any line; several at once do no harm."""
 
@@ -96,20 +110,19 @@ class AuditHeads:
         while not stop.is_set():
             try:
                 await self.run_once()
+            except FileTrouble as error:
+                log.error("audit head not exported, the file cannot be written: %s", error)
             except Exception as error:
-                if is_unavailable(error):
-                    log.warning("audit head not exported, the database is in trouble: %r", error)
-                elif isinstance(error, OSError):
-                    log.error("audit head not exported, the file cannot be written: %s", error)
-                else:
+                if not is_unavailable(error):
                     raise
+                log.warning("audit head not exported, the database is in trouble: %r", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
 
     async def run_once(self) -> bool:
         """Exports the head if it isn't the one exported last; whether it was exported."""
         if self._last is None:
-            self._last = await asyncio.to_thread(self._last_exported)
+            self._last = await _on_disk(self._last_exported)
         async with self._database.connect() as connection:
             head = await read_head(connection)
         if head is None:
@@ -119,7 +132,7 @@ class AuditHeads:
             return False
         if head.seq <= self._last[0]:
             log.critical("audit log: entry %s was its last, now it ends with entry %s", self._last[0], head.seq)
-        await asyncio.to_thread(self._append, head)
+        await _on_disk(self._append, head)
         self._last = (head.seq, head.hash)
         log.info("audit log: exported head %s %s", head.seq, head.hash.hex())
         return True

@@ -35,11 +35,11 @@ class Caller(SecurityBase):
     def __init__(self, *roles: str) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description="The `access_token` of POST /v1/sessions.")
         self.scheme_name = SCHEME
-        self._roles = frozenset(roles)
+        self.roles = frozenset(roles)
 
     async def __call__(self, request: Request) -> Account:
         account = await authenticated(request)
-        if self._roles and account.role not in self._roles:
+        if self.roles and account.role not in self.roles:
             raise Problem("forbidden")
         return account
 

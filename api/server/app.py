@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -21,9 +20,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from actors.process.settings import Settings
-from api.http.dependencies import READING, SCHEME
 from api.http.office import open_house
-from api.http.problems import Problem, ProblemDocument, answer, of_http_exception, of_validation, responses
+from api.http.problems import Problem, answer, of_http_exception, of_validation, responses
 from api.http.storable import check_parameters
 from api.routes import (
     accounts,
@@ -63,6 +61,7 @@ from api.routes import (
 )
 from api.server.admission import Admission
 from api.server.compressing import Compressing
+from api.server.description import described
 from api.server.directory import Directory
 from api.server.door import Rescue
 from api.server.express import Express
@@ -84,7 +83,6 @@ Sell seats: register a performance, open schedules for sale, hold seats, pay, ca
 Every refusal is an RFC 9457 problem with a stable `code`; `Accept-Language: ko` answers in Korean.
 """
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-PASSWORD_SCHEME = "password"  # noqa: S105  # the name of the OAuth2 flow
 ROUTERS = (
     accounts,
     browser_sessions,
@@ -204,25 +202,7 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, plus the shape of problems and a second way to authorize: by e-mail and password."""
+def _openapi(app: Application) -> dict[str, Any]:
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        for methods in schema["paths"].values():
-            for method, operation in methods.items():
-                if method.upper() not in READING:  # all of them are counted, see dependencies.py
-                    operation["responses"].setdefault("429", responses("rate_limited")[429])
-        components = schema.setdefault("components", {})
-        problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-        components.setdefault("schemas", {}).update(problem.pop("$defs", {}), ProblemDocument=problem)
-        components.setdefault("securitySchemes", {})[PASSWORD_SCHEME] = {
-            "type": "oauth2",
-            "description": "Your e-mail as `username`, and your password. Leave the client fields empty.",
-            "flows": {"password": {"tokenUrl": "/v1/sessions/token", "scopes": {}}},
-        }
-        for methods in schema["paths"].values():
-            for operation in methods.values():
-                if {SCHEME: []} in operation.get("security", []):
-                    operation["security"].append({PASSWORD_SCHEME: []})
-        app.openapi_schema = schema
+        app.openapi_schema = described(app, app.directory)
     return app.openapi_schema

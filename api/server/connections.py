@@ -13,6 +13,7 @@ import resource
 from collections import Counter
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import prometheus_client
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api.http.addresses import place_of
 from api.http.corked import Corked
 from api.http.problems import MEDIA_TYPE, Problem, document, language_of
+from api.server.exchange import Exchange
 from api.server.proxies import Networks, address_in
 
 HEAD_BYTES = 32 * 1024  # request line and headers; a token has a few hundred
@@ -203,9 +205,39 @@ class Connection(HttpToolsProtocol):
         self._refusal = self._objection()
         if self._refusal is not None:
             raise _NotTaken
-        super().on_headers_complete()
         self._body_bytes = self._beside_bytes = 0
         self.due += BODY_SECONDS - HEAD_SECONDS
+        self._begin()
+
+    def _begin(self) -> None:
+        """Hands the request to the application, behind those that came before it on this connection."""
+        url = httptools.parse_url(self.url)
+        version = self.parser.get_http_version()
+        path = url.path.decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["raw_path"] = url.path
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

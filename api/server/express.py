@@ -25,7 +25,7 @@ from api.http.problems import Problem, answer
 from api.http.storable import SUSPECT
 from api.http.tokens import Account
 from api.routes import bookings, noop, payments, performances, seats
-from api.server.admission import BodyCutOff, again, header, is_json, read_body
+from api.server.admission import BodyCutOff, again, is_json, read_body
 from api.server.door import problem_of_error
 
 PATH = re.compile(rf"/v1/(schedules|bookings)/({UUID_FORM.pattern})/([a-z]+)", re.ASCII)
@@ -154,5 +154,6 @@ def _plain(scope: Scope) -> bool:
     """Whether the request has no body, or a small one that says it is JSON."""
     if scope["method"] == "GET":
         return True
-    length = header(scope, b"content-length")
-    return length.isdigit() and 0 < int(length) <= BODY_LIMIT and is_json(header(scope, b"content-type"))
+    headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of a name counts
+    length, kind = headers.get(b"content-length", b""), headers.get(b"content-type", b"")
+    return length.isdigit() and 0 < int(length) <= BODY_LIMIT and (kind == b"application/json" or is_json(kind))

@@ -32,7 +32,9 @@ DOCUMENT = """
 import json
 from actors.process.settings import Settings
 from api.server.app import create_app
-print(json.dumps(create_app(Settings()).openapi()))
+from api.server.description import described
+app = create_app(Settings())
+print(json.dumps(described(app, app.directory, parts=False)))  # no page asks for `?fields=`
 """
 
 # What shrinks. Pictures and fonts are compressed already.

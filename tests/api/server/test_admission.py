@@ -75,7 +75,7 @@ async def test_no_body_is_read_from_who_may_not_send_one(worker: Worker) -> None
         for method in entry.methods - {"GET"}:
             path = entry.route.path.format(**dict.fromkeys(entry.route.param_convertors, NOWHERE))
             for role, headers in {"nobody": {}, **tokens}.items():
-                allowed = all(not caller._roles or role in caller._roles for caller in entry.callers)
+                allowed = all(not caller.roles or role in caller.roles for caller in entry.callers)
                 if not entry.callers or (allowed and role != "nobody"):
                     continue
                 reading = Reading(worker, method, path, headers, 1_000)
@@ -88,7 +88,7 @@ async def test_no_body_is_read_from_who_may_not_send_one(worker: Worker) -> None
 async def test_only_routes_for_a_role_take_large_bodies(worker: Worker) -> None:
     large = [entry for entry in worker.app.directory.entries if entry.body_limit > BODY_LIMIT]  # type: ignore[attr-defined]
     assert {entry.route.path for entry in large} == {"/v1/venues", "/v1/schedules/{schedule_id}/bookings"}
-    assert all(caller._roles for entry in large for caller in entry.callers)
+    assert all(caller.roles for entry in large for caller in entry.callers)
     assert all(entry.callers for entry in large)
 
 

@@ -138,6 +138,22 @@ def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
         assert name in schema["components"]["schemas"], name
 
 
+def test_answers_to_a_choice_of_fields_are_described(schema: dict[str, Any]) -> None:
+    walked = 0
+    for path, _, operation in operations(schema):
+        if all(parameter["name"] != "fields" for parameter in operation.get("parameters", ())):
+            continue
+        whole, part = operation["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+        described = schema["components"]["schemas"][part["$ref"].rpartition("/")[2]]
+        items = described["properties"].get("items", {}).get("items", {}).get("$ref")
+        if items is not None:
+            described = schema["components"]["schemas"][items.rpartition("/")[2]]
+        assert whole != part
+        assert "required" not in described, path
+        walked += 1
+    assert walked > 4
+
+
 def test_authorize_works_by_token_and_by_password(schema: dict[str, Any]) -> None:
     schemes = schema["components"]["securitySchemes"]
     assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 
 import httpx
@@ -10,7 +11,13 @@ import pytest
 from tests.conftest import MakeStack, Stack
 from tests.support.honest_sale import HonestSale, address_of, open_honest_sale
 
-ATTACKER = address_of(5_000)  # everything it does comes from here
+ADDRESSES = itertools.count(5_000)
+
+
+@pytest.fixture
+def address() -> str:
+    """Where this test's attacker is: nobody else is counted together with it."""
+    return address_of(next(ADDRESSES))
 
 
 @pytest.fixture(scope="package")
@@ -28,8 +35,8 @@ async def honest_sale(besieged: Stack) -> AsyncIterator[HonestSale]:
 
 
 @pytest.fixture
-async def attacker(besieged: Stack) -> AsyncIterator[httpx.AsyncClient]:
+async def attacker(besieged: Stack, address: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of somebody who means harm, at an address of its own."""
-    transport = httpx.AsyncHTTPTransport(local_address=ATTACKER, limits=httpx.Limits(max_connections=200))
+    transport = httpx.AsyncHTTPTransport(local_address=address, limits=httpx.Limits(max_connections=200))
     async with httpx.AsyncClient(base_url=besieged.base_url, transport=transport, timeout=30, trust_env=False) as http:
         yield http

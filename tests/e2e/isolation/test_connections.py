@@ -1,0 +1,121 @@
+"""Connections that hold what others need: heads and bodies that never end, never come, or are too large."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from api.server.connections import HEAD_SECONDS, Bounds, open_files
+from tests.conftest import Stack
+from tests.support.honest_sale import HonestSale, address_of
+from tests.support.sale import sign_up
+
+pytestmark = pytest.mark.stack
+
+SLOW_CONNECTIONS = 3_000
+GONE_WITHIN_SECONDS = 30.0
+MIB = 1024 * 1024
+HEAD = b"POST /v1/venues HTTP/1.1\r\nHost: boxoffice\r\n"
+
+
+async def connect(stack: Stack, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", stack.port, local_addr=(address, 0))
+
+
+async def test_3_000_slow_connections_are_gone_within_half_a_minute(besieged: Stack, honest_sale: HonestSale) -> None:
+    """From four addresses, each dripping a head; those beyond an address's share are refused at once."""
+    assert open_files(SLOW_CONNECTIONS) == SLOW_CONNECTIONS, "this test needs open files of its own"
+    lasted: list[float] = []
+    refused = 0
+
+    async def drip(number: int) -> None:
+        nonlocal refused
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            reader, writer = await connect(besieged, address_of(6_000 + number % 4))
+            answer = asyncio.create_task(reader.read(64))
+            writer.write(HEAD)
+            while not answer.done():
+                await asyncio.wait([answer], timeout=2.0)
+                writer.write(b"X: y\r\n")
+            refused += answer.exception() is None and answer.result().startswith(b"HTTP/1.1 503")
+            writer.close()
+        lasted.append(time.monotonic() - started)
+
+    async with honest_sale.goes_on(), asyncio.timeout(GONE_WITHIN_SECONDS):
+        await asyncio.gather(*(drip(number) for number in range(SLOW_CONNECTIONS)))
+    assert len(lasted) == SLOW_CONNECTIONS
+    assert max(lasted) > HEAD_SECONDS
+    assert refused + Bounds().per_address * 4 * 2 >= SLOW_CONNECTIONS
+
+
+async def test_heads_without_end_cost_nobody_anything(besieged: Stack, address: str, honest_sale: HonestSale) -> None:
+    async def pour(piece: bytes) -> bytes:
+        reader, writer = await connect(besieged, address)
+        answer = asyncio.create_task(reader.read())
+        with contextlib.suppress(ConnectionError):
+            writer.write(HEAD if piece.startswith(b"X") else b"GET /")
+            for _ in range(150):
+                writer.write(piece)
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            return await answer
+        return b""
+
+    answers = set()
+    async with honest_sale.goes_on() as beside:
+        while not beside.enough:
+            pieces = (b"X: " + b"x" * MIB + b"\r\n", b"y" * MIB)
+            answers |= {answer[:12] for answer in await asyncio.gather(*map(pour, pieces * 2))}
+    assert answers <= {b"HTTP/1.1 431", b"HTTP/1.1 414", b""}  # nothing: reset while it was still pouring
+
+
+async def test_large_bodies_of_strangers_are_not_even_read(
+    besieged: Stack, attacker: httpx.AsyncClient, honest_sale: HonestSale
+) -> None:
+    body = b'{"name": "' + b"x" * (8 * MIB) + b'"}'
+    headers = {"Content-Type": "application/json"}
+    customer = await sign_up(attacker)
+    async with honest_sale.goes_on() as beside:
+        while not beside.enough:
+            answers = await asyncio.gather(
+                *(attacker.post("/v1/venues", content=body, headers=headers) for _ in range(2)),
+                *(attacker.post("/v1/venues", content=body, headers=headers | customer) for _ in range(2)),
+            )
+            assert {answer.status_code for answer in answers} <= {401, 403, 429}
+
+
+async def test_large_bodies_that_never_come_keep_nobody_s_place(
+    besieged: Stack, address: str, attacker: httpx.AsyncClient, honest_sale: HonestSale
+) -> None:
+    """An organizer announces plans and sends none: others' come through, and so do their own small requests."""
+    mine, other = await sign_up(attacker, "organizer"), await sign_up(attacker, "organizer")
+    head = HEAD + b"Authorization: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    announcement = head % (mine["Authorization"].encode(), 8 * MIB)
+    json = {"Content-Type": "application/json"}
+    body = b'{"name": "' + b"x" * 100_000 + b'"}'
+    async with contextlib.AsyncExitStack() as stack, honest_sale.goes_on() as beside:
+        for _ in range(20):
+            await stack.enter_async_context(announced(besieged, address, announcement))
+        while not beside.enough:
+            answer = await attacker.post("/v1/venues", content=body, headers=other | json)
+            assert answer.status_code in (422, 429)
+            small = await attacker.post("/v1/performances", json={}, headers=mine)
+            assert small.status_code in (422, 429)
+
+
+@contextlib.asynccontextmanager
+async def announced(stack: Stack, address: str, head: bytes) -> AsyncIterator[None]:
+    _, writer = await connect(stack, address)
+    writer.write(head)
+    await writer.drain()
+    yield
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()

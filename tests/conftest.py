@@ -26,6 +26,7 @@ from actors.process.settings import VARIABLES
 from actors.supervision.ray_head import client_environment, ray_head
 from loadtest.apache_kafka import CannotFetch, apache_kafka, check_java, fetch, java
 from persistence.database.connection import migrate
+from persistence.database.roles import establish
 from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory, run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
@@ -106,7 +107,9 @@ async def postgres_url(services_dir: Path) -> AsyncIterator[str]:
 async def template_database(postgres_url: str) -> str:
     """The name of a migrated database that is only ever copied."""
     await execute(postgres_url, "CREATE DATABASE template_migrated")
-    await migrate(other_database(postgres_url, "template_migrated"))
+    url = other_database(postgres_url, "template_migrated")
+    await migrate(url)
+    assert await establish(url)
     return "template_migrated"
 
 

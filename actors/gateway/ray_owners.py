@@ -27,6 +27,7 @@ from actors.owner.process import OwnerProcess
 from actors.process.settings import Settings
 from actors.wire.channel import Channel
 from persistence.database.pools import open_pool
+from persistence.database.roles import OWNER, has_role, with_role
 from persistence.journal.placement import Placement
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class RayOwners:
 
     def __init__(self, settings: Settings) -> None:
         # Such a process has another working directory.
-        self._settings = msgspec.json.encode(msgspec.structs.replace(settings, data_dir=str(settings.data_path)))
+        self._settings = msgspec.json.encode(_for_owners(settings))
         self._actor_class = ray.remote(OwnerProcess)  # once: each one made is pickled and sent to the cluster
 
     async def find(self, name: str) -> RayOwner:
@@ -145,6 +146,15 @@ class RayOwners:
                 ray.kill(handle, no_restart=True)
         except (RayError, ValueError):
             return  # gone already
+
+
+def _for_owners(settings: Settings) -> Settings:
+    """What an owner's process is given of its caller's settings."""
+    url = settings.database_url
+    if url is not None and has_role(url):
+        url = with_role(url, OWNER)
+    own = msgspec.structs.replace(settings, data_dir=str(settings.data_path), database_url=url)
+    return own.for_process("owner")
 
 
 @asynccontextmanager

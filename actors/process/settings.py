@@ -103,6 +103,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The secret, and the former one where there is one: what the latter has signed still counts."""
         return [self.secret, self.previous_secret] if self.previous_secret else [self.secret]
 
+    def for_process(self, kind: str) -> Settings:
+        """What a kind of process is given: without the secrets that it does not need."""
+        nothing = Settings()
+        withheld = {name: getattr(nothing, name) for name in SECRETS - NEEDED[kind]}
+        return msgspec.structs.replace(self, **withheld)
+
     @property
     def origin(self) -> str:
         """Scheme, host and port of the pages, as browsers write them; this machine's own where nobody has said."""
@@ -148,7 +154,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Reads the variables above; a value of the wrong type raises `SettingsError` naming the variable."""
         values: dict[str, object] = {}
         for field in msgspec.structs.fields(cls):
-            variable = VARIABLES.get(field.name, f"BOXOFFICE_{field.name.upper()}")
+            variable = variable_of(field.name)
             text = environ.get(variable)
             if text is None or text == "":
                 continue
@@ -198,12 +204,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def to_environment(self) -> dict[str, str]:
         """The inverse of `from_environment`, for the processes the supervisor starts."""
         return {
-            VARIABLES.get(name, f"BOXOFFICE_{name.upper()}"): {True: "on", False: "off"}.get(value, str(value))
+            variable_of(name): {True: "on", False: "off"}.get(value, str(value))
             if isinstance(value, bool)
             else str(value)
             for name, value in msgspec.structs.asdict(self).items()
             if value is not None
         }
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return VARIABLES.get(name, f"BOXOFFICE_{name.upper()}")
 
 
 def local_url(host: str, port: int) -> str:
@@ -234,5 +245,20 @@ SECRETS = {
     "kafka_sasl_password",
     "database_url",
     "redis_url",
+}
+# Which of them a kind of process is given: what it does not have nobody can learn from it.
+SERVICES_URLS = frozenset(("database_url", "redis_url"))
+TOPIC_SECRETS = frozenset(("kafka_sasl_password",))
+SIGNING = frozenset(("secret", "previous_secret"))
+PROVIDERS_KEYS = frozenset(("toss_secret_key", "stripe_api_key", "stripe_webhook_secrets"))
+NEEDED: Mapping[str, frozenset[str]] = {
+    "worker": SERVICES_URLS | TOPIC_SECRETS | SIGNING | PROVIDERS_KEYS,
+    "background": SERVICES_URLS | TOPIC_SECRETS | SIGNING | PROVIDERS_KEYS,
+    "owner": SERVICES_URLS | TOPIC_SECRETS,
+    "sales": frozenset(("database_url",)) | TOPIC_SECRETS,
+    "notifications": frozenset(("database_url", "smtp_url")) | TOPIC_SECRETS | SIGNING,
+    "sandbox": SIGNING,
+    "ray": frozenset(),
+    "forking": frozenset(),  # what all of them import
 }
 SWITCHES = {"on": "true", "off": "false"}

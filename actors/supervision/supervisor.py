@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from actors.process.settings import VARIABLES, Settings, local_url
+from actors.process.settings import NEEDED, SECRETS, VARIABLES, Settings, local_url, variable_of
 from actors.process.telemetry import METRICS_VARIABLE
 from actors.supervision import ray_head
 from actors.supervision.forking import Forking
@@ -43,6 +43,8 @@ from actors.supervision.programs import (
     sandbox,
     worker,
 )
+from persistence.database import roles
+from persistence.database.roles import establish, with_role
 from persistence.embedded import outside
 from persistence.embedded.instance import (
     INSTANCE_VARIABLE,
@@ -83,6 +85,13 @@ STOP_ORDER: tuple[tuple[str, ...], ...] = (
 RAY_DRIVERS = ("worker", "background")  # they cannot join another head than the one they started with
 
 
+DATABASE_ROLES = {
+    "worker": roles.API,
+    "background": roles.BACKGROUND,
+    **dict.fromkeys(RECEIVERS, roles.RECEIVER),
+}
+
+
 class StartError(RuntimeError):
     """The system cannot be started or be kept; the message is for the person who started it."""
 
@@ -115,6 +124,7 @@ class Supervisor:
         self.ready = asyncio.Event()
         self._environ = environ
         self._prepare = prepare
+        self._has_roles = False  # in the database, for our processes
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
         self._broken: BaseException | None = None
@@ -182,10 +192,9 @@ class Supervisor:
         services = self._settle_addresses()
         names = ", ".join(program.name for program in services)
         log.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
-        environment = self._environment_of_ours()
-        ours = {**environment, METRICS_VARIABLE: str(metrics)}
-        await self._start_forking(ours, listener)
-        self._keepers += [self._keeper(program, self._environment_of(program, environment)) for program in services]
+        marks = {METRICS_VARIABLE: str(metrics)}
+        await self._start_forking({**self._environment_for("forking"), **marks}, listener)
+        self._keepers += [self._keeper(program, self._environment_of(program)) for program in services]
         await together(
             *(self._begin(keeper) for keeper in self._keepers if keeper.name in ("redis", "ray")),
             *(self._reach(setting) for setting in self._outside if setting in ("redis_url", "ray_address")),
@@ -199,7 +208,7 @@ class Supervisor:
         if self._sandbox_is_ours:
             assert self.settings.sandbox_url is not None
             programs.append(sandbox(self.settings.sandbox_url))
-        added = [self._keeper(program, ours) for program in programs]
+        added = [self._keeper(each, {**self._environment_for(_kind(each.name)), **marks}) for each in programs]
         self._keepers += added
         await together(*(self._begin(keeper) for keeper in added))
         await self._answering()
@@ -254,10 +263,16 @@ class Supervisor:
             found.update(ray_head.client_environment(self.data_dir))
         return found
 
-    def _environment_of_ours(self) -> dict[str, str]:
-        """What our own processes get: all settings, except the admin's password, which is none of their business."""
-        settings = msgspec.structs.replace(self.settings, admin_password=None)
-        return {**self._environment_of_services(), **settings.to_environment(), **self._connection_environment()}
+    def _environment_for(self, kind: str) -> dict[str, str]:
+        """What a process of ours is given: the settings, but only the secrets that it needs, and a role of its own."""
+        settings = self.settings.for_process(kind)
+        if self._has_roles and settings.database_url is not None:
+            settings = msgspec.structs.replace(
+                settings, database_url=with_role(settings.database_url, DATABASE_ROLES[kind])
+            )
+        given = {**self._environment_of_services(), **self._connection_environment(), **settings.to_environment()}
+        withheld = {variable_of(name) for name in SECRETS - NEEDED[kind]}
+        return {name: value for name, value in given.items() if name not in withheld}
 
     def _environment_of_services(self) -> dict[str, str]:
         """What other people's programs get: nothing of ours."""
@@ -265,11 +280,11 @@ class Supervisor:
         inherited = child_environment(self._environ)
         return {name: value for name, value in inherited.items() if name not in everything}
 
-    def _environment_of(self, service: Program, ours: Mapping[str, str]) -> dict[str, str]:
+    def _environment_of(self, service: Program) -> dict[str, str]:
         """Ray is both: another's program, whose worker processes run our actors. It must not look for itself."""
         if service.name != "ray":
             return self._environment_of_services()
-        return {name: value for name, value in ours.items() if name != "RAY_ADDRESS"}
+        return {name: value for name, value in self._environment_for("ray").items() if name != "RAY_ADDRESS"}
 
     def _keeper(self, program: Program, environment: Mapping[str, str]) -> Keeper:
         return Keeper(
@@ -294,6 +309,7 @@ class Supervisor:
 
         assert self.settings.database_url is not None
         await migrate(self.settings.database_url)
+        self._has_roles = await establish(self.settings.database_url)
         if self._prepare is not None:
             await self._prepare(self.settings)
 
@@ -345,7 +361,7 @@ class Supervisor:
         self.stop()
 
     def _named(self, kinds: Iterable[str]) -> list[Keeper]:
-        return [keeper for keeper in self._keepers if keeper.name.partition("-")[0] in kinds]
+        return [keeper for keeper in self._keepers if _kind(keeper.name) in kinds]
 
     def _note(self) -> None:
         note(
@@ -405,6 +421,11 @@ def ask_readiness(url: str) -> tuple[bool, str]:
         return response.status == HTTPStatus.OK, response.read().decode(errors="replace")
     finally:
         connection.close()
+
+
+def _kind(name: str) -> str:
+    """What kind of process it is, of which there may be several."""
+    return name.partition("-")[0]
 
 
 async def together(*work: Coroutine[None, None, None]) -> None:

@@ -1,8 +1,9 @@
 """What an investigator asks for later: who came in, who was refused and why, who changed a password or a role.
 
-One line an event on the logger `boxoffice.security`, with the request's id, the address it came from and the account's
-id as fields of their own. Never an e-mail, a name, a password or a token. Refusals that somebody can cause without end
-are told once in `QUIET_SECONDS` for each kind, address and account, so that nobody floods the log.
+One line an event on the logger `boxoffice.security`: beside the request's id, which stands in every line, the address
+it came from and the account's id, as fields of their own. Never an e-mail, a name, a password or a token. Refusals that
+somebody can cause without end are told once in `QUIET_SECONDS` for each kind, address and account, so that nobody
+floods the log.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ TOLD = frozenset(("forbidden", "cross_site", "rate_limited", "bad_signature", "l
 QUIET_SECONDS = 10.0
 
 ACCOUNT_ID = "boxoffice.account_id"  # in the scope of a request whose sender is known
-REQUEST_ID = "boxoffice.request_id"
 
 log = logging.getLogger("boxoffice.security")
 
@@ -68,7 +68,6 @@ def note(request: Request, event: Event, account_id: str | None = None, **facts:
     known: dict[str, object] = {
         "account_id": account_id or request.scope.get(ACCOUNT_ID),
         "address": address_of(request),
-        "request_id": request.scope.get(REQUEST_ID),
         **facts,
     }
     log.info(event, extra={name: value for name, value in known.items() if value is not None})

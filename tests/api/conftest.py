@@ -18,6 +18,7 @@ from actors.process.settings import Settings
 from api.http import office
 from api.server.app import create_app
 from persistence.database.dsn import asyncpg_dsn
+from persistence.database.roles import API, OWNER, with_role
 from persistence.journal.journal import PostgresJournal
 from persistence.seats.redis_cache import RedisSeatCache
 from tests.conftest import made_database
@@ -34,7 +35,7 @@ async def open_local_gateway(settings: Settings) -> AsyncIterator[Gateway[LocalO
     assert settings.redis_url is not None
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
-            asyncpg.create_pool(asyncpg_dsn(settings.database_url), min_size=0, max_size=3)
+            asyncpg.create_pool(asyncpg_dsn(with_role(settings.database_url, OWNER)), min_size=0, max_size=3)
         )
         cache = RedisSeatCache(settings.redis_url)
         stack.push_async_callback(cache.close)
@@ -104,7 +105,7 @@ def open_local() -> Iterator[OpenLocal]:
 def local_settings(database_url: str, redis_url: str) -> Settings:
     """Settings of a worker without Ray."""
     return Settings(
-        database_url=database_url,
+        database_url=with_role(database_url, API),  # as `up` starts it
         redis_url=redis_url,
         sandbox_url="http://127.0.0.1:9",  # nobody pays here
         secret="a secret of at least 32 characters",

@@ -270,15 +270,22 @@ async def test_the_background_process_finds_it_too_and_counts_it(system: System,
     assert await system.metric("boxoffice_reconciliation_seconds_count")
 
 
+async def rewrite(system: System, statement: str, *arguments: object) -> None:
+    """What somebody does who can do everything to the database."""
+    async with system.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")  # no trigger refuses it
+        await connection.execute(statement, *arguments)
+
+
 async def test_an_audit_row_that_was_edited_is_named_by_the_command(system: System, sold: Sold) -> None:
     entry = await system.pool.fetchrow("SELECT id, seq, action FROM audit_log ORDER BY seq LIMIT 1")
     assert entry is not None
-    await system.pool.execute("UPDATE audit_log SET action = 'nothing' WHERE id = $1", entry["id"])
+    await rewrite(system, "UPDATE audit_log SET action = 'nothing' WHERE id = $1", entry["id"])
     code, output = await system.reconcile()
     assert code == 1
     assert "audit_log_is_whole" in output
     assert f"edited: entry {entry['seq']}" in output
-    await system.pool.execute("UPDATE audit_log SET action = $2 WHERE id = $1", entry["id"], entry["action"])
+    await rewrite(system, "UPDATE audit_log SET action = $2 WHERE id = $1", entry["id"], entry["action"])
 
 
 async def test_a_sale_that_goes_on_raises_no_false_alarm(system: System) -> None:

@@ -44,8 +44,9 @@ async def head_of(engine: AsyncEngine) -> Head:
 
 
 async def sql(engine: AsyncEngine, *statements: str) -> None:
-    """What somebody does who can write to the database and does not use our program."""
+    """What somebody does who can do everything to the database and does not use our program."""
     async with engine.begin() as connection:
+        await connection.execute(sa.text("SET LOCAL session_replication_role = replica"))  # no trigger refuses it
         for statement in statements:
             await connection.execute(sa.text(statement))
 

@@ -39,6 +39,7 @@ from actors.mail.transport import (
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings, SettingsError
 from persistence.bookings.numbers import number_of
+from persistence.database.roles import RECEIVER, with_role
 from persistence.notifications import outbox
 from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
 from persistence.providers.minor_units import exponent
@@ -63,8 +64,9 @@ VERSIONS = itertools.count(7)
 class Desk:
     """The outbox of one schedule, and what tests do with it."""
 
-    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], own_pool: asyncpg.Pool[Any]) -> None:
         self.pool = pool
+        self.own_pool = own_pool  # under the role that the mailer has
         self.stop = asyncio.Event()
 
     async def put(self, kind: str = "confirmed", customer: str = CUSTOMER, **facts: Any) -> str:
@@ -92,7 +94,7 @@ class Desk:
         )
 
     def mailer(self, transport: Transport, **changes: Any) -> Mailer:
-        return Mailer(self.pool, transport, Postmark(transport.sender, KEY, SystemClock(), ORIGIN), **changes)
+        return Mailer(self.own_pool, transport, Postmark(transport.sender, KEY, SystemClock(), ORIGIN), **changes)
 
     async def send(self, transport: Transport, **changes: Any) -> int:
         """Works the outbox off once; gives how many rows were dealt with."""
@@ -117,8 +119,11 @@ class Desk:
 
 @pytest.fixture
 async def desk(database_url: str) -> AsyncIterator[Desk]:
-    async with asyncpg.create_pool(database_url, min_size=1, max_size=6) as pool:
-        desk = Desk(pool)
+    async with (
+        asyncpg.create_pool(database_url, min_size=1, max_size=6) as pool,
+        asyncpg.create_pool(with_role(database_url, RECEIVER), min_size=0, max_size=6) as own_pool,
+    ):
+        desk = Desk(pool, own_pool)
         await desk.account(CUSTOMER, EMAIL, "ko", "김민지")
         await pool.execute(
             "INSERT INTO venues (id, organizer_id, name, seating_plan, plan_digest, capacity)"

@@ -34,6 +34,7 @@ from engine.commands import (
 from engine.events import Terms
 from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
+from persistence.database.roles import RECEIVER, with_role
 from persistence.events import positions
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import KafkaEventLog
@@ -310,7 +311,7 @@ async def test_process_mails_what_is_published_and_stops_when_told(
     await log.close()
     settings = Settings(
         data_dir=str(tmp_path),
-        database_url=database_url,
+        database_url=with_role(database_url, RECEIVER),
         kafka_bootstrap_servers=kafka_servers,
         topic=options.topic,
         secret="a secret of at least 32 characters",

@@ -20,6 +20,7 @@ from engine import commands as c
 from engine.state import ScheduleState
 from engine.turn import Request, Step, execute
 from persistence.database.pools import Connection
+from persistence.database.roles import RECEIVER, with_role
 from persistence.events import positions
 from persistence.events.cloud_events import EventEnvelope, render
 from persistence.events.feed import MemoryEventFeed
@@ -51,14 +52,15 @@ STORY: tuple[c.AnyCommand, ...] = (
 class House:
     """One schedule whose story is journaled and on the log, and a service that lives on it."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], events: list[bytes]) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], own_pool: asyncpg.Pool[Any], events: list[bytes]) -> None:
         self.pool = pool
+        self.own_pool = own_pool  # under the role that receiving services have
         self.journal = PostgresJournal(pool)
         self.events = events
         self.log = MemoryEventLog(partitions=1)
         self.feed = MemoryEventFeed(self.log)
         self.service = Sales()
-        self.taker = Taker(self.service, pool, self.journal)
+        self.taker = Taker(self.service, own_pool, PostgresJournal(own_pool))
 
     def messages(self, *versions: int) -> list[Message]:
         return [Message(0, number, SCHEDULE, self.events[version - 1]) for number, version in enumerate(versions)]
@@ -88,7 +90,9 @@ async def house(database_url: str) -> AsyncIterator[House]:
             steps = turn(state, command, NOW + number * 60_000 + number // 12 * 7_200_000)
             await journal.append(claim, PLAN, Batch(list(steps), published_seq=steps[-1].record.seq))
             events += [render(SCHEDULE, step.record, step.booking, PLAN) for step in steps]
-        yield House(pool, events)
+        reached = with_role(database_url, RECEIVER)
+        async with asyncpg.create_pool(reached, min_size=0, max_size=4) as own_pool:
+            yield House(pool, own_pool, events)
 
 
 def turn(state: ScheduleState, command: c.AnyCommand, now_ms: int) -> Sequence[Step]:

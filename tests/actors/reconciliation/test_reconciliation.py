@@ -113,7 +113,7 @@ async def test_an_older_database_that_was_restored_is_examined_from_the_start(ho
     house.cache.lose_everything()
     seq, _ = await house.head()
     blocked = seq  # the last thing that happened touches no table
-    await house.pool.execute("DELETE FROM journal WHERE seq = $1", blocked)
+    await house.sql("DELETE FROM journal WHERE seq = $1", blocked)
     await house.pool.execute("UPDATE schedule_heads SET seq = $1, published_seq = $1", blocked - 1)
     assert (await house.examine()).failing == frozenset()
 

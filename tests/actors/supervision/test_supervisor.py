@@ -15,11 +15,13 @@ import asyncpg
 import httpx
 import psutil
 import pytest
+from msgspec.structs import replace as replace_settings
 
-from actors.process.settings import Settings, local_url
+from actors.gateway.ray_owners import _for_owners
+from actors.process.settings import NEEDED, SECRETS, Settings, local_url
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
-from actors.supervision.supervisor import StartError, Supervisor, together
+from actors.supervision.supervisor import DATABASE_ROLES, StartError, Supervisor, together
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
@@ -233,6 +235,36 @@ async def test_an_outside_service_that_is_away_is_named_with_its_variable_but_no
         await Supervisor(settings).run()
     assert "hush" not in str(failure.value)
     assert marked(tmp_path) == []
+
+
+EVERY_SECRET = {
+    name: f"postgresql://secret-{name}/x" if name == "database_url" else f"secret-{name}" for name in SECRETS
+}
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+def test_a_process_is_given_the_secrets_that_it_needs_and_a_role_of_its_own(tmp_path: Path, kind: str) -> None:
+    supervisor = Supervisor(
+        Settings(data_dir=str(tmp_path), **EVERY_SECRET), environ=Settings(**EVERY_SECRET).to_environment()
+    )
+    supervisor._has_roles = True
+    if kind == "owner":  # which its callers start
+        return
+    given = supervisor._environment_for(kind)
+    assert {name for name in SECRETS if f"secret-{name}" in repr(given)} == NEEDED[kind]
+    if "database_url" in NEEDED[kind]:
+        assert given["DATABASE_URL"].endswith(f"?role={DATABASE_ROLES[kind]}")
+
+
+def test_an_owner_is_given_its_own_role_and_secrets_whoever_starts_it() -> None:
+    callers = replace_settings(
+        Settings(**EVERY_SECRET), database_url="postgresql://secret-database_url/x?role=boxoffice_api"
+    )
+    given = _for_owners(callers)
+    assert given.database_url == "postgresql://secret-database_url/x?role=boxoffice_owner"
+    environment = repr(given.to_environment())
+    assert {name for name in SECRETS if f"secret-{name}" in environment} == NEEDED["owner"]
+    assert _for_owners(Settings(database_url="postgresql://h/x")).database_url == "postgresql://h/x"
 
 
 async def test_nothing_serves_before_what_must_be_there_is_prepared(

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from actors.process.settings import NEEDED
 from tests.conftest import Stack, inherited_environment
 from tests.support.sale import open_sale
 
@@ -184,3 +185,10 @@ class TestBesideARunningSystem:
         for name, pid in stack.run.processes.items():
             environ = Path(f"/proc/{pid}/environ").read_bytes()
             assert stack.admin_password.encode() not in environ, name
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+    def test_no_process_is_started_with_a_secret_that_it_does_not_need(self, stack: Stack) -> None:
+        secret = (stack.data_dir / "secret").read_bytes().strip()
+        for name, pid in stack.run.processes.items():
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+            assert secret not in environ or "secret" in NEEDED.get(name.partition("-")[0], ()), name

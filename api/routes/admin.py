@@ -12,8 +12,9 @@ from api.http.dependencies import Admin, HouseOf
 from api.http.models import ScheduleId, UuidText
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
 from api.http.problems import Problem, responses
-from api.views.journal import FromVersion, entry, seats_of
-from persistence.journal.heads import list_heads, read_journal
+from api.views.booking import described, listed
+from api.views.journal import STORY, FromVersion, entry, seats_of
+from persistence.journal.heads import Head, list_heads, read_journal
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -21,7 +22,47 @@ REFUSALS = responses("unauthenticated", "forbidden")
 SCAN_LIMIT = 2_000  # records read at a time while looking for a seat
 
 
-@router.get("/actors", summary="Every schedule's head", responses=REFUSALS)
+HEAD_EXAMPLE = {
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "epoch": 3,
+    "seq": 4211,
+    "published_seq": 4211,
+    "snapshot_seq": 4000,
+    "next_deadline_ms": 1_790_000_600_000,
+    "oldest_payment_ms": None,
+}
+
+
+class OwnerView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schedule's owner holds in memory."""
+
+    schedule_id: str
+    epoch: int
+    version: int
+    durable_version: int
+    published_version: int
+    state_hash: str
+    bookings: int
+    pid: int
+
+
+OWNER_EXAMPLE = {
+    "schedule_id": HEAD_EXAMPLE["schedule_id"],
+    "epoch": 3,
+    "version": 4211,
+    "durable_version": 4211,
+    "published_version": 4211,
+    "state_hash": "5d3c0f2b7f1e4a0c9a1d3b5f7c9e1a2b",
+    "bookings": 1830,
+    "pid": 4711,
+}
+
+
+@router.get(
+    "/actors",
+    summary="Every schedule's head",
+    responses=listed(Head, HEAD_EXAMPLE, "In the order of their schedules' ids.") | REFUSALS,
+)
 async def list_actors(account: Admin, house: HouseOf, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """How far each schedule's journal, publishing and snapshot stand. Wakes nobody."""
     after = decode_cursor(cursor, 1)
@@ -34,7 +75,9 @@ async def list_actors(account: Admin, house: HouseOf, limit: Limit = 50, cursor:
 @router.get(
     "/actors/{schedule_id}",
     summary="What a schedule's owner holds in memory",
-    responses=REFUSALS | responses("schedule_not_found", "overloaded"),
+    responses=described(200, OwnerView, OWNER_EXAMPLE, "The owner's own words.")
+    | REFUSALS
+    | responses("schedule_not_found", "overloaded"),
 )
 async def inspect_actor(schedule_id: ScheduleId, account: Admin, house: HouseOf) -> Response:
     """Asks the owner itself (and wakes it): its version, its state's hash, its process."""
@@ -44,7 +87,7 @@ async def inspect_actor(schedule_id: ScheduleId, account: Admin, house: HouseOf)
 @router.get(
     "/schedules/{schedule_id}/journal",
     summary="What happened to a schedule, in order",
-    responses=REFUSALS | responses("schedule_not_found", "validation_failed"),
+    responses=STORY | REFUSALS | responses("schedule_not_found", "validation_failed"),
 )
 async def get_journal(
     schedule_id: ScheduleId,

@@ -30,7 +30,7 @@ from api.views.admin import (
     admin_booking_view,
     admin_cancellation_view,
 )
-from api.views.booking import CANCELLATION_EXAMPLE, CONFIRMED_EXAMPLE, Page, described
+from api.views.booking import CANCELLATION_EXAMPLE, CONFIRMED_EXAMPLE, Page, described, listed
 from api.views.journal import STORY, FromVersion, entry, story_of
 from engine.booking import LIVE, Booking
 from engine.commands import Cancel, Change, Refund
@@ -76,9 +76,7 @@ async def _view(house: House, row: BookingRow) -> AdminBookingView:
 @router.get(
     "/bookings",
     summary="Everybody's bookings",
-    responses=described(200, Page, {"items": [BOOKING_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | REFUSALS
-    | responses("validation_failed"),
+    responses=listed(AdminBookingView, BOOKING_EXAMPLE) | REFUSALS | responses("validation_failed"),
 )
 async def list_all_bookings(
     account: Admin,
@@ -289,9 +287,7 @@ async def archive_booking(booking_id: BookingId, account: Admin, house: HouseOf)
 @router.get(
     "/cancellations",
     summary="Everybody's cancellations",
-    responses=described(200, Page, {"items": [ENDING_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | REFUSALS
-    | responses("validation_failed"),
+    responses=listed(AdminCancellationView, ENDING_EXAMPLE) | REFUSALS | responses("validation_failed"),
 )
 async def list_all_cancellations(
     account: Admin,

@@ -28,7 +28,7 @@ from api.views.admin import (
     admin_payment_view,
     admin_refund_view,
 )
-from api.views.booking import PAYMENT_EXAMPLE, PAYMENT_STATUS_NAMES, Page, described
+from api.views.booking import PAYMENT_EXAMPLE, PAYMENT_STATUS_NAMES, Page, described, listed
 from api.views.refund import REFUND_EXAMPLE, REFUND_STATUS_NAMES
 from engine.payment import RefundStatus
 from persistence.audit import chain
@@ -54,9 +54,7 @@ class Settlement(Input):
 @router.get(
     "/payments",
     summary="Everybody's payments",
-    responses=described(200, Page, {"items": [PAYMENT], "next_cursor": None}, "Newest first.")
-    | REFUSALS
-    | responses("validation_failed"),
+    responses=listed(AdminPaymentView, PAYMENT) | REFUSALS | responses("validation_failed"),
 )
 async def list_all_payments(
     account: Admin,
@@ -101,9 +99,7 @@ async def get_any_payment(payment_id: PaymentId, account: Admin, house: HouseOf)
 @router.get(
     "/refunds",
     summary="Everybody's refunds",
-    responses=described(200, Page, {"items": [REFUND], "next_cursor": None}, "Newest first.")
-    | REFUSALS
-    | responses("validation_failed"),
+    responses=listed(AdminRefundView, REFUND) | REFUSALS | responses("validation_failed"),
 )
 async def list_all_refunds(
     account: Admin,

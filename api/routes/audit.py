@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
@@ -11,12 +12,28 @@ from api.http.dependencies import Admin, HouseOf
 from api.http.models import RawText, UuidText
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
 from api.http.problems import responses
-from api.views.booking import Page, described
+from api.views.booking import Page, listed
 from persistence.audit import chain
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 MAX_SEQ = 2**63 - 1
+
+
+class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):
+    """One change that an organizer or admin made, as it stands in the chain. `before` and `after` are what changed."""
+
+    seq: int
+    id: str
+    at: str
+    account_id: str
+    action: str
+    subject: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    hash: str
+
+
 ENTRY_EXAMPLE = {
     "seq": 1207,
     "id": "0199f3a6-77b0-7c21-9a44-0b9a3d5f6e12",
@@ -33,8 +50,7 @@ ENTRY_EXAMPLE = {
 @router.get(
     "/audit",
     summary="Who changed what",
-    responses=described(200, Page, {"items": [ENTRY_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | responses("unauthenticated", "forbidden", "validation_failed"),
+    responses=listed(AuditEntryView, ENTRY_EXAMPLE) | responses("unauthenticated", "forbidden", "validation_failed"),
 )
 async def list_audit_entries(
     account: Admin,

@@ -40,6 +40,23 @@ class BlockedSeats(Input):
     reason: Annotated[Line, Field(min_length=1, max_length=500)]
 
 
+class BlockedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken out of the sale, and at which version."""
+
+    schedule_id: str
+    seats: list[str]
+    reason: str
+    version: int
+
+
+BLOCKED_EXAMPLE = {
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "seats": ["1F-A-12"],
+    "reason": "camera",
+    "version": 58,
+}
+
+
 class UnblockedSeats(Input):
     """Seats to put back on sale."""
 
@@ -106,7 +123,9 @@ async def list_blocks(schedule_id: ScheduleId, account: Organizer, house: HouseO
     status_code=201,
     summary="Take seats out of the sale",
     dependencies=[TAKES_KEY],
-    responses=REFUSALS | responses("schedule_not_found", "seats_unavailable", "unknown_seat", "duplicate_seat"),
+    responses=described(201, BlockedView, BLOCKED_EXAMPLE, "The seats are out of the sale.")
+    | REFUSALS
+    | responses("schedule_not_found", "seats_unavailable", "unknown_seat", "duplicate_seat"),
 )
 async def block_seats(
     schedule_id: ScheduleId,

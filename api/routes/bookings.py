@@ -19,7 +19,7 @@ from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId,
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.selling import booking_commands as commands
-from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, server_time
+from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of
 from engine.booking import Booking
 from engine.commands import Change, ChangeBest, Extend, HoldBest, HoldSeats
@@ -54,7 +54,7 @@ Number = Annotated[
 ]
 
 
-class Wish(Input):
+class BookingWish(Input):
     """Either these `seats`, or the best `quantity` there are. All of them, or none."""
 
     seats: SeatIds | None = None
@@ -105,7 +105,7 @@ EXCHANGES = Body(
 )
 
 
-def _hold(wish: Wish, booking_id: str, customer_id: str) -> HoldSeats | HoldBest:
+def _hold(wish: BookingWish, booking_id: str, customer_id: str) -> HoldSeats | HoldBest:
     if wish.seats is not None:
         _check_only_seats(wish)
         return HoldSeats(booking_id, customer_id, tuple(wish.seats))
@@ -127,7 +127,7 @@ def _change(wish: Exchange, booking_id: str, customer_id: str) -> Change | Chang
     return ChangeBest(booking_id, customer_id, *best)
 
 
-def _check_only_seats(wish: Wish | Exchange) -> None:
+def _check_only_seats(wish: BookingWish | Exchange) -> None:
     if wish.quantity is not None or wish.category is not None or wish.zone is not None or wish.exclude:
         raise invalid(
             "seats",
@@ -165,7 +165,7 @@ def _check_only_seats(wish: Wish | Exchange) -> None:
 )
 @takes_up_to(WISH_BYTES)
 async def book(
-    schedule_id: ScheduleId, wish: Annotated[Wish, WISHES], request: Request, account: Customer, house: HouseOf
+    schedule_id: ScheduleId, wish: Annotated[BookingWish, WISHES], request: Request, account: Customer, house: HouseOf
 ) -> Response:
     """Holds the seats named, or the best there are, all or none. Pay before `expires_at` to keep them."""
     command = _hold(wish, await house.booking_ids.new(house.clock.new_id()), account.id)
@@ -180,8 +180,7 @@ async def book(
 @router.get(
     "/v1/bookings",
     summary="My bookings",
-    responses=described(200, Page, {"items": [CONFIRMED_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | responses("unauthenticated", "validation_failed"),
+    responses=listed(BookingView, CONFIRMED_EXAMPLE) | responses("unauthenticated", "validation_failed"),
 )
 async def list_bookings(
     account: CurrentAccount,

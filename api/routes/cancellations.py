@@ -14,7 +14,15 @@ from api.http.models import BookingId, Input, Text
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, responses
 from api.selling import booking_commands as commands
-from api.views.booking import CANCELLATION_EXAMPLE, CancellationView, Page, cancellation_view, described, ending_view
+from api.views.booking import (
+    CANCELLATION_EXAMPLE,
+    CancellationView,
+    Page,
+    cancellation_view,
+    described,
+    ending_view,
+    listed,
+)
 from engine.booking import Booking
 from engine.commands import Cancel
 from persistence.bookings import bookings as rows_of
@@ -121,8 +129,7 @@ async def reword_cancellation(
 @router.get(
     "/v1/cancellations",
     summary="My cancellations",
-    responses=described(200, Page, {"items": [CANCELLATION_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | responses("unauthenticated", "validation_failed"),
+    responses=listed(CancellationView, CANCELLATION_EXAMPLE) | responses("unauthenticated", "validation_failed"),
 )
 async def list_cancellations(
     account: CurrentAccount, house: HouseOf, limit: Limit = 50, cursor: Cursor = None

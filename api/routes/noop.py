@@ -12,12 +12,12 @@ from fastapi.responses import Response
 from api.http.dependencies import Customer
 from api.http.models import ScheduleId
 from api.http.paging import json_answer
-from api.routes.bookings import Wish
+from api.routes.bookings import BookingWish
 from api.views.booking import HELD_EXAMPLE
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.post("/v1/schedules/{schedule_id}/noop", status_code=201)
-async def do_nothing(schedule_id: ScheduleId, wish: Wish, account: Customer) -> Response:
+async def do_nothing(schedule_id: ScheduleId, wish: BookingWish, account: Customer) -> Response:
     return json_answer(HELD_EXAMPLE, 201)

@@ -17,7 +17,7 @@ from api.http.dependencies import Admin, HouseOf
 from api.http.models import UUID_SCHEMA, UuidText, rfc3339, uuid_or_none
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
 from api.http.problems import Problem, responses
-from api.views.booking import Page, described
+from api.views.booking import Page, described, listed
 from persistence.audit import chain
 from persistence.notifications import outbox
 from persistence.notifications.outbox import RETRYABLE, NotificationRow
@@ -81,9 +81,7 @@ def _view(row: NotificationRow) -> NotificationView:
 @router.get(
     "",
     summary="Mails to customers",
-    responses=described(200, Page, {"items": [EXAMPLE], "next_cursor": None}, "Newest first.")
-    | REFUSALS
-    | responses("validation_failed"),
+    responses=listed(NotificationView, EXAMPLE) | REFUSALS | responses("validation_failed"),
 )
 async def list_notifications(
     account: Admin,

@@ -15,7 +15,8 @@ from api.http.problems import responses
 from api.routes.performances import views
 from api.routes.schedules import own_schedule
 from api.selling.booking_commands import views_of_rows
-from api.views.booking import CONFIRMED_EXAMPLE, Page, described
+from api.views.booking import CONFIRMED_EXAMPLE, BookingView, Page, listed
+from api.views.performance import PerformancePage
 from persistence.bookings import bookings as rows_of
 from persistence.catalogue import performances
 
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 REFUSALS = responses("unauthenticated", "forbidden")
 
 
-@router.get("/performances", summary="My performances", responses=REFUSALS)
+@router.get("/performances", response_model=PerformancePage, summary="My performances", responses=REFUSALS)
 async def list_my_performances(
     account: Organizer, house: HouseOf, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
@@ -41,9 +42,7 @@ async def list_my_performances(
 @router.get(
     "/schedules/{schedule_id}/bookings",
     summary="Who has booked",
-    responses=described(200, Page, {"items": [CONFIRMED_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | REFUSALS
-    | responses("schedule_not_found"),
+    responses=listed(BookingView, CONFIRMED_EXAMPLE) | REFUSALS | responses("schedule_not_found"),
 )
 async def list_schedule_bookings(
     schedule_id: ScheduleId,

@@ -15,6 +15,7 @@ from api.http.models import ScheduleId, uuid_or_none
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
 from api.http.problems import Problem, responses
 from api.selling.audit_trail import record
+from api.views.booking import described, listed
 from persistence.events import positions
 from persistence.events.positions import ParkedEvent
 
@@ -23,7 +24,43 @@ router = APIRouter(prefix="/v1/admin/parked-events", tags=["admin"])
 REFUSALS = responses("unauthenticated", "forbidden")
 
 
-@router.get("", summary="Events that a receiving service could not digest", responses=REFUSALS)
+class ParkedEventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a service could not digest, and why."""
+
+    service: str
+    schedule_id: str
+    version: int
+    error: str
+    attempts: int
+    parked_at: str
+    event: dict[str, Any]
+
+
+class RetriedView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the service has taken the event now; why not, if it has not."""
+
+    service: str
+    schedule_id: str
+    version: int
+    taken: bool
+    error: str | None
+
+
+WHICH = {"service": "sales", "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011", "version": 1812}
+PARKED_EXAMPLE = WHICH | {
+    "error": "KeyError: 'VIP'",
+    "attempts": 1,
+    "parked_at": "2026-11-22T15:00:00+00:00",
+    "event": {"specversion": "1.0", "type": "reservation.confirmed"},
+}
+RETRIED_EXAMPLE = WHICH | {"taken": True, "error": None}
+
+
+@router.get(
+    "",
+    summary="Events that a receiving service could not digest",
+    responses=listed(ParkedEventView, PARKED_EXAMPLE, "By service, schedule and version.") | REFUSALS,
+)
 async def list_parked(
     account: Admin,
     house: HouseOf,
@@ -45,7 +82,9 @@ async def list_parked(
 @router.post(
     "/{service}/{schedule_id}/{version}/retry",
     summary="Try a parked event again",
-    responses=REFUSALS | responses("parked_event_not_found", "validation_failed"),
+    responses=described(200, RetriedView, RETRIED_EXAMPLE, "What came of it.")
+    | REFUSALS
+    | responses("parked_event_not_found", "validation_failed"),
 )
 async def retry_parked(
     service: Annotated[str, Path(max_length=50)],

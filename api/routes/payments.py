@@ -34,6 +34,7 @@ from api.views.booking import (
     PaymentView,
     described,
     free_of_charge,
+    listed,
     paid_view,
     payment_row_view,
     payment_view,
@@ -72,7 +73,7 @@ class Card(Input):
     token: Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
 
-class Wish(Input):
+class PaymentWish(Input):
     """How to pay. What to pay is the booking's amount."""
 
     method: Card
@@ -120,7 +121,7 @@ METHODS = Body(
     ),
 )
 async def pay(
-    booking_id: BookingId, wish: Annotated[Wish, METHODS], request: Request, account: Customer, house: HouseOf
+    booking_id: BookingId, wish: Annotated[PaymentWish, METHODS], request: Request, account: Customer, house: HouseOf
 ) -> Response:
     """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`."""
     where = await commands.find(house, booking_id)
@@ -248,8 +249,7 @@ async def get_payment_provider(house: HouseOf) -> Response:
 @router.get(
     "/v1/payments",
     summary="My payments",
-    responses=described(200, Page, {"items": [PAYMENT_EXAMPLE], "next_cursor": None}, "Newest first.")
-    | responses("unauthenticated", "validation_failed"),
+    responses=listed(PaymentView, PAYMENT_EXAMPLE) | responses("unauthenticated", "validation_failed"),
 )
 async def list_payments(
     account: CurrentAccount,

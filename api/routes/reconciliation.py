@@ -91,7 +91,42 @@ REPORT_EXAMPLE = {
 }
 
 
-@router.get("/reconciliation", summary="What the continuous reconciliation has found", responses=REFUSALS)
+class FindingView(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest examination of a schedule; `schedule_id` is null where it was about what belongs to none."""
+
+    schedule_id: str | None
+    version: int
+    checked_at: str
+    holds: bool
+    checks: list[CheckView]
+
+
+class FindingsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the continuous reconciliation has found: the figures of all, and a page of schedules."""
+
+    examined: int
+    failing: int
+    oldest_examination_at: str | None
+    overall: FindingView | None
+    items: list[FindingView]
+    next_cursor: str | None
+
+
+FINDINGS_EXAMPLE = {
+    "examined": 12,
+    "failing": 0,
+    "oldest_examination_at": REPORT_EXAMPLE["checked_at"],
+    "overall": REPORT_EXAMPLE | {"schedule_id": None},
+    "items": [REPORT_EXAMPLE],
+    "next_cursor": None,
+}
+
+
+@router.get(
+    "/reconciliation",
+    summary="What the continuous reconciliation has found",
+    responses=described(200, FindingsView, FINDINGS_EXAMPLE, "Failing ones first.") | REFUSALS,
+)
 async def get_overall(
     account: Admin,
     house: HouseOf,

@@ -28,7 +28,7 @@ from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
 from api.selling.refund_quote import quote
-from api.views.booking import REFUNDED_EXAMPLE, Page, RefundedView, described, refunded_view
+from api.views.booking import REFUNDED_EXAMPLE, Page, RefundedView, described, listed, refunded_view
 from api.views.refund import QUOTE_EXAMPLE, REFUND_EXAMPLE, QuoteView, RefundView, refund_row_view
 from engine.commands import Refund
 from engine.decide import MAX_PLACES_PER_BOOKING
@@ -211,7 +211,7 @@ async def quote_refund(
 @router.get(
     "/v1/payments/{payment_id}/refunds",
     summary="The refunds of a payment",
-    responses=described(200, Page, {"items": [REFUND_EXAMPLE], "next_cursor": None}, "Newest first.")
+    responses=listed(RefundView, REFUND_EXAMPLE)
     | responses("unauthenticated", "payment_not_found", "validation_failed"),
 )
 async def list_refunds(

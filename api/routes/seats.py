@@ -241,7 +241,17 @@ class States(Output):
 
 
 Pages = Annotated[SeatPages, Depends(seat_pages)]
-Known = Annotated[list[str] | None, Header(alias="If-None-Match", description="The `ETag` of an earlier answer.")]
+
+
+def _known_etags(
+    request: Request,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of an earlier answer, or several.")] = None,
+) -> list[str]:
+    """All of them: the header may come more than once, which a document cannot say so that generators understand it."""
+    return request.headers.getlist("if-none-match")
+
+
+Known = Annotated[list[str] | None, Depends(_known_etags)]
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since."}}
 STREAM_EXAMPLE = """\
 retry: 2000

@@ -17,7 +17,7 @@ import fastapi_offline
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from actors.process.telemetry import metrics
@@ -68,7 +68,10 @@ async def readyz(request: Request, house: HouseOf) -> Response:
 
 
 @router.get(
-    "/metrics", summary="Counters, for Prometheus", response_class=Response, responses=responses("route_not_found")
+    "/metrics",
+    summary="Counters, for Prometheus",
+    response_class=PlainTextResponse,
+    responses=responses("route_not_found"),
 )
 async def get_metrics(house: HouseOf) -> Response:
     if not house.settings.metrics:

@@ -11,6 +11,7 @@ import logging
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from msgspec import Struct
 
 from actors.money.settlement import give_back, settle
 from api.http.addresses import address_of
@@ -19,6 +20,7 @@ from api.http.models import UUID_FORM
 from api.http.office import House
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
+from api.views.booking import described
 from engine.payment import PaymentStatus
 from persistence.bookings.payments import PaymentRow, find_payment, find_requested_payment
 from persistence.providers.provider import Approved, BadSignature, Unknown, WebhookEvent
@@ -27,6 +29,14 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["webhooks"])
 
 RECEIVED = {"received": True}
+
+
+class ReceivedView(Struct, frozen=True):
+    """The message need not come again."""
+
+    received: bool
+
+
 # A payment that has its money, or has given it back, is beyond what a message can change.
 OPEN = (PaymentStatus.REQUESTED, PaymentStatus.DECLINED)
 
@@ -34,7 +44,8 @@ OPEN = (PaymentStatus.REQUESTED, PaymentStatus.DECLINED)
 @router.post(
     "/v1/webhooks/{provider}",
     summary="A payment provider's message",
-    responses=responses("bad_signature", "provider_not_found", "dependency_unavailable", "overloaded"),
+    responses=described(200, ReceivedView, RECEIVED, "Received; whatever had to follow has.")
+    | responses("bad_signature", "provider_not_found", "dependency_unavailable", "overloaded"),
 )
 async def receive(provider: str, request: Request, house: HouseOf) -> Response:
     """Settles the payment that the message is about, if its outcome is still open. Messages about anything else are

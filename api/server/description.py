@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.http.dependencies import READING, SCHEME
 from api.http.problems import MEDIA_TYPE, ProblemDocument, responses
+from api.http.schemas import COMPONENTS
 from api.server.directory import Directory, Entry
 
 REFERENCE = "#/components/schemas/"
@@ -36,7 +37,10 @@ def described(app: FastAPI, directory: Directory, *, parts: bool = True) -> dict
         if parts and any(parameter["name"] == "fields" for parameter in operation.get("parameters", ())):
             _allow_parts(operation["responses"]["200"]["content"]["application/json"], components["schemas"])
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-    components.setdefault("schemas", {}).update(problem.pop("$defs", {}), ProblemDocument=problem)
+    schemas = components.setdefault("schemas", {})
+    schemas.update(problem.pop("$defs", {}), ProblemDocument=problem)
+    for name, shape in COMPONENTS.items():
+        assert schemas.setdefault(name, shape) == shape, f"two shapes are called {name}"
     components.setdefault("securitySchemes", {})[PASSWORD_SCHEME] = {
         "type": "oauth2",
         "description": "Your e-mail as `username`, and your password. Leave the client fields empty.",

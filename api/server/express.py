@@ -39,19 +39,19 @@ Shortcut = Callable[[Request, str, Account | None, bytes], Awaitable[Response | 
 
 
 async def _book(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:
-    if account is None or (wish := _wish(body, bookings.Wish)) is None:
+    if account is None or (wish := _wish(body, bookings.BookingWish)) is None:
         return None
     return await bookings.book(schedule_id, wish, request, account, request.app.state.house)
 
 
 async def _pay(request: Request, booking_id: str, account: Account | None, body: bytes) -> Response | None:
-    if account is None or (wish := _wish(body, payments.Wish)) is None:
+    if account is None or (wish := _wish(body, payments.PaymentWish)) is None:
         return None
     return await payments.pay(booking_id, wish, request, account, request.app.state.house)
 
 
 async def _do_nothing(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:
-    if account is None or (wish := _wish(body, bookings.Wish)) is None:
+    if account is None or (wish := _wish(body, bookings.BookingWish)) is None:
         return None
     return await noop.do_nothing(schedule_id, wish, account)
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from api.http.schemas import component, page_component
 from api.views.refund import REFUND_EXAMPLE, RefundView, refund_row_view, refund_view
 from engine import refund_policy
 from engine.booking import STATUS_NAMES, Booking, Status
@@ -299,17 +300,15 @@ def described(
     status: int, shape: type[Struct] | type[list[Any]], example: object, description: str
 ) -> dict[int | str, dict[str, Any]]:
     """An answer for a route's OpenAPI description, its schema taken from the very type that is rendered."""
-    (schema,), components = msgspec.json.schema_components([shape])
-
-    def inlined(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return inlined(components[node["$ref"].rpartition("/")[2]])
-            return {key: inlined(value) for key, value in node.items()}
-        return [inlined(value) for value in node] if isinstance(node, list) else node
-
-    content = {"application/json": {"schema": inlined(schema), "example": example}}
+    content = {"application/json": {"schema": component(shape), "example": example}}
     return {status: {"description": description, "content": content}}
+
+
+def listed(shape: type[Struct], example: object, description: str = "Newest first.") -> dict[int | str, dict[str, Any]]:
+    """The same for one page of a list of these."""
+    page = {"items": [example], "next_cursor": None}
+    content = {"application/json": {"schema": page_component(shape), "example": page}}
+    return {200: {"description": description, "content": content}}
 
 
 PAYMENT_EXAMPLE = {

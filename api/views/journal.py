@@ -12,6 +12,7 @@ from fastapi import Query
 from msgspec import Struct
 
 from api.http.office import House
+from api.views.booking import described
 from engine.events import Record
 from engine.seating_plan import SeatingPlan
 from persistence.bookings.bookings import BookingRow
@@ -42,12 +43,25 @@ STORY_EXAMPLE = {
     ],
     "next_version": None,
 }
-STORY: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "In order. `next_version` is where to go on; null at the end.",
-        "content": {"application/json": {"example": STORY_EXAMPLE}},
-    }
-}
+
+
+class JournalEntryView(Struct, frozen=True, kw_only=True):
+    """Something that happened: the event's name, and what it says. Times and seats are told as everywhere else."""
+
+    version: int
+    at: str
+    type: str
+    data: dict[str, Any]
+
+
+class JournalView(Struct, frozen=True, kw_only=True):
+    """A stretch of a journal."""
+
+    items: list[JournalEntryView]
+    next_version: int | None
+
+
+STORY = described(200, JournalView, STORY_EXAMPLE, "In order. `next_version` is where to go on; null at the end.")
 
 
 def seats_of(record: Record) -> tuple[int, ...]:

@@ -451,14 +451,14 @@ def fee_percent(state: ScheduleState, booking: Booking, now_ms: int) -> int | No
         return 0  # whoever asks before `EndBookings` gets to them loses nothing by it
     if state.moved_for(booking) and now_ms < state.on.starts_at_ms:
         return 0
-    return refund_policy.fee_percent(state.policy_of(booking), state.on.starts_at_ms, now_ms)
+    return refund_policy.fee_percent(state.policy_of(booking), state.on.starts_at_ms, now_ms, state.on.clocks)
 
 
 def refundable_until_ms(state: ScheduleState, booking: Booking) -> int | None:
     """Until when its customer can give seats up at all; None where that was never promised."""
     if state.moved_for(booking):
         return state.on.starts_at_ms
-    return refund_policy.last_moment_ms(state.policy_of(booking), state.on.starts_at_ms)
+    return refund_policy.last_moment_ms(state.policy_of(booking), state.on.starts_at_ms, state.on.clocks)
 
 
 def _give_back(
@@ -537,7 +537,8 @@ def _change_terms(state: ScheduleState, command: commands.ChangeTerms, now_ms: i
     missing = set(state.plan.categories) - set(command.terms.prices)
     if missing:
         return Refusal(Code.UNKNOWN_CATEGORY)
-    if command.before is not None and command.before != state.on:
+    # What days are follows from the place, and terms of old do not say it.
+    if command.before is not None and msgspec.structs.replace(command.before, clocks=state.on.clocks) != state.on:
         return Refusal(Code.TERMS_CHANGED)
     return () if command.terms == state.on else (events.TermsChanged(command.terms),)
 

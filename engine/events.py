@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from engine.refund_policy import DEFAULT_POLICY, RefundPolicy
+from engine.refund_policy import DEFAULT_POLICY, Clocks, RefundPolicy
 
 
 class Terms(Struct, frozen=True, array_like=True):
@@ -25,6 +25,7 @@ class Terms(Struct, frozen=True, array_like=True):
     hold_ms: int  # how long an unpaid hold lasts
     refund_policy: RefundPolicy = DEFAULT_POLICY  # of the bookings made from here on
     refund_when_moved: bool = True  # who booked before the start is moved may give seats up for nothing until it
+    clocks: Clocks = ()  # what days are where it is played
 
 
 class Event(Struct, frozen=True, gc=False, array_like=True):

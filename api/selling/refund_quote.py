@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import msgspec
 
 from api.views.refund import QuoteView
+from engine import refund_policy
 from engine.commands import Refund
 from engine.decide import decide, fee_percent, refundable_until_ms
 from engine.events import Record, RefundRequested
-from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
 from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState, apply
@@ -45,8 +45,8 @@ def quote(
     if state.cancelled is None and state.withdrawn is None:
         last_ms = until_ms = refundable_until_ms(state, booking)
         if not state.moved_for(booking):
-            step = next(each for each in policy if starts_at_ms - now_ms >= each.days_before * DAY_MS)
-            until_ms = starts_at_ms - step.days_before * DAY_MS
+            steps = refund_policy.deadlines(policy, starts_at_ms, state.on.clocks)
+            until_ms = next(step_ms for step_ms, _ in steps if now_ms <= step_ms)
     return QuoteView(
         payment_id=payment_id,
         booking_id=booking_id,

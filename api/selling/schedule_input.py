@@ -29,7 +29,7 @@ CHANGEABLE = (
 
 
 class RefundStepInput(Input):
-    """Until so many days of 24 hours before the start, giving a seat up costs this much of its price."""
+    """Until the end of the day so many days before, where it is played (0: until the start), a seat given up costs this."""
 
     days_before: Annotated[int, Field(strict=True, ge=0, le=366)]
     fee_percent: Annotated[int, Field(strict=True, ge=0, le=100)]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.office import House
 from api.http.problems import problem_of
 from engine.commands import ChangeTerms
 from engine.events import Terms, TermsChanged
-from engine.refund_policy import RefundStep
+from engine.refund_policy import Clocks, RefundStep
 from engine.refusals import Code, Refusal
 from persistence.catalogue import schedules
 from persistence.database.moments import milliseconds
 from persistence.journal import overruling
 from persistence.journal.overruling import Held, Overruled
+
+POLICY_REACHES = timedelta(days=368)  # back from the start, and a day more on either side of the world
 
 
 def terms_of(row: schedules.ScheduleRow) -> Terms:
@@ -28,7 +34,34 @@ def terms_of(row: schedules.ScheduleRow) -> Terms:
         hold_ms=row.hold_seconds * 1000,
         refund_policy=tuple(RefundStep(**step) for step in row.refund_policy),
         refund_when_moved=row.refund_when_moved,
+        clocks=clocks_of(row.time_zone, row.starts_at),
     )
+
+
+@lru_cache(1_024)
+def clocks_of(time_zone: str, starts_at: datetime) -> Clocks:
+    """How far the clocks of a zone are ahead of UTC, since when: in the year and a bit that a policy can reach back."""
+    zone, day = ZoneInfo(time_zone), timedelta(days=1)
+    at = (starts_at - POLICY_REACHES).astimezone(UTC)
+    found = [(milliseconds(at), _ahead(at, zone))]
+    while at < starts_at:
+        if _ahead(at + day, zone) != found[-1][1]:
+            moment = _change(at, at + day, zone)
+            found.append((milliseconds(moment), _ahead(moment, zone)))
+        at += day
+    return tuple(found)
+
+
+def _ahead(at: datetime, zone: ZoneInfo) -> int:
+    return (at.astimezone(zone).utcoffset() or timedelta()) // timedelta(minutes=1)
+
+
+def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """When, to the minute, the clocks are changed between the two."""
+    while after - before > timedelta(minutes=1):
+        middle = before + (after - before) / 2
+        before, after = (middle, after) if _ahead(middle, zone) == _ahead(before, zone) else (before, middle)
+    return after.replace(second=0, microsecond=0)
 
 
 async def change_terms(

@@ -182,13 +182,16 @@ def booking_view(
 
 def refund_terms(schedule: BookedSchedule, booked_ms: int, now_ms: int) -> list[RefundTermView]:
     """What a booking of that time can still be given back for."""
-    steps = _all_refund_terms(schedule, schedule.terms_at(booked_ms))
+    steps = _all_refund_terms(schedule, schedule.promised(booked_ms), schedule.moved_for(booked_ms))
     return [term for until_ms, term in steps if until_ms > now_ms]
 
 
 @lru_cache(1_024)  # by identity: thousands book one schedule within the seconds it is known for
-def _all_refund_terms(schedule: BookedSchedule, which: int) -> tuple[tuple[int, RefundTermView], ...]:
-    steps = refund_policy.deadlines(schedule.terms[which][1].refund_policy, milliseconds(schedule.starts_at))
+def _all_refund_terms(schedule: BookedSchedule, which: int, moved: bool) -> tuple[tuple[int, RefundTermView], ...]:
+    on = schedule.terms[-1][1]
+    steps = refund_policy.deadlines(schedule.terms[which][1].refund_policy, on.starts_at_ms, on.clocks)
+    if moved:
+        steps = [(on.starts_at_ms, 0)]
     return tuple((until_ms, RefundTermView(rfc3339(until_ms), percent)) for until_ms, percent in steps)
 
 

@@ -28,7 +28,7 @@ class Sale(Output):
 
 
 class RefundStepView(Output):
-    """Until so many days of 24 hours before the start, giving a seat up costs this much of its price."""
+    """Until the end of the day so many days before, where it is played (0: until the start), a seat given up costs this."""
 
     days_before: int
     fee_percent: int

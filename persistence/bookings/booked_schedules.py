@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -32,9 +33,16 @@ class BookedSchedule(Struct, frozen=True, eq=False, kw_only=True):
     cancelled_at: datetime | None
     terms: tuple[tuple[int, Terms], ...]  # since when (milliseconds), oldest first
 
-    def terms_at(self, ms: int) -> int:
-        """Which of the terms were in force at that time."""
-        return max(sum(since_ms <= ms for since_ms, _ in self.terms) - 1, 0)
+    def promised(self, booked_ms: int) -> int:
+        """Which of the terms were in force before a booking of that time was made (as `ScheduleState.policy_of`)."""
+        return max(sum(since_ms < booked_ms for since_ms, _ in self.terms) - 1, 0)
+
+    def moved_for(self, booked_ms: int) -> bool:
+        """Whether a booking of that time is from before the start was moved, and was promised all the money back then
+        (as `ScheduleState.moved_for`)."""
+        pairs = pairwise(self.terms)
+        moved = [at_ms for (_, former), (at_ms, terms) in pairs if terms.starts_at_ms != former.starts_at_ms]
+        return bool(moved) and booked_ms <= moved[-1] and self.terms[self.promised(booked_ms)][1].refund_when_moved
 
 
 _SCHEDULES = sa.select(

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -19,6 +20,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from api.http.models import stored
 from api.http.problems import Problem
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The hash to keep. Raises `Problem("overloaded")`."""
-        return await self._run(lambda: HASHER.hash(password))
+        return await self._run(lambda: hash_password(password))
 
     async def matches(self, password: str, kept: str | None) -> bool:
         """Whether the password is the one of `kept`; with None (no such account) the same work is done in vain."""
@@ -84,10 +86,17 @@ class Passwords:
 
 def hash_password(password: str) -> str:
     """The hash to keep, for programs that hash one password only."""
-    return HASHER.hash(password)
+    return HASHER.hash(stored(password))
 
 
 def _verify(password: str, kept: str) -> bool:
+    """Whether it is the password, however its letters are spelled: hashes of before were made from what was typed."""
+    spellings = dict.fromkeys((stored(password), unicodedata.normalize("NFD", password), password))
+    matches = [_is(spelling, kept) for spelling in spellings]  # all of them: no answer comes sooner than another
+    return any(matches)
+
+
+def _is(password: str, kept: str) -> bool:
     try:
         return HASHER.verify(kept, password)
     except (VerificationError, InvalidHashError):

@@ -77,11 +77,11 @@ def _check_window(starts_at: datetime, opens: datetime | None, closes: datetime 
         raise invalid("sale_opens_at", "must be before the sale closes", "판매 종료보다 빨라야 합니다")
 
 
-def _dates(new: NewSchedule, now: datetime) -> list[datetime]:
+def _dates(new: NewSchedule, time_zone: str, now: datetime) -> list[datetime]:
     if new.starts_at <= now:
         raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
     _check_window(new.starts_at, new.sale_opens_at, new.sale_closes_at)
-    return [new.starts_at] if new.recurrence is None else occurrences(new.recurrence, new.starts_at)
+    return [new.starts_at] if new.recurrence is None else occurrences(new.recurrence, new.starts_at, time_zone)
 
 
 async def _check_free(connection: AsyncConnection, **time_and_place: Any) -> None:
@@ -122,7 +122,7 @@ async def create_schedule(
         _check_prices(new.prices, plan)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
-        dates = _dates(new, house.now())
+        dates = _dates(new, venue.time_zone, house.now())
         await _check_quota(connection, house, performance.organizer_id, len(dates))
         for starts_at in dates:
             await _check_free(

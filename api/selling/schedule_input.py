@@ -29,7 +29,7 @@ CHANGEABLE = (
 
 
 class RefundStepInput(Input):
-    """Until the end of the day so many days before, where it is played (0: until the start), a seat given up costs this."""
+    """Until the end of the day so many days before (0: until the start) a seat given up costs so much of its price."""
 
     days_before: Annotated[int, Field(strict=True, ge=0, le=366)]
     fee_percent: Annotated[int, Field(strict=True, ge=0, le=100)]
@@ -98,10 +98,11 @@ class NewSchedule(Input):
     recurrence: Annotated[
         RawText | None,
         Field(
-            max_length=200,
-            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, in the offset of `starts_at`. "
-            "The sale opens for all at once; `sale_closes_at` keeps its distance from each start.",
-            examples=["FREQ=DAILY;COUNT=5"],
+            max_length=10_000,
+            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, by the clocks of the venue; lines with "
+            "EXDATE and RDATE may follow. It must begin at `starts_at`. The sale opens for all at once; "
+            "`sale_closes_at` keeps its distance from each start.",
+            examples=["FREQ=DAILY;COUNT=5", "FREQ=WEEKLY;BYDAY=SA;BYHOUR=14,19;COUNT=8\nEXDATE:20280101"],
         ),
     ] = None
 

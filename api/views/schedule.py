@@ -28,7 +28,7 @@ class Sale(Output):
 
 
 class RefundStepView(Output):
-    """Until the end of the day so many days before, where it is played (0: until the start), a seat given up costs this."""
+    """Until the end of the day so many days before (0: until the start) a seat given up costs so much of its price."""
 
     days_before: int
     fee_percent: int

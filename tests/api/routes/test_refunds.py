@@ -7,6 +7,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -201,12 +202,18 @@ async def test_only_seats_of_the_booking_are_given_back(
 
 
 # --- by the policy ----------------------------------------------------------------------------------------------------
+def end_of_day_before(starts_at: datetime, days: int) -> datetime:
+    """When the day ends, in Seoul, that lies so many days before."""
+    day = starts_at.astimezone(ZoneInfo("Asia/Seoul")).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day - timedelta(days=days - 1)
+
+
 async def test_quote_says_what_the_refund_then_gives_and_changes_nothing(http: httpx.AsyncClient, near: Sale) -> None:
     customer, booking, payment = await bought(http, near, *near.fresh(2))
     first = seat_ids(booking)[0]
     quote = await read(http, f"/v1/payments/{payment['id']}/refund_quote", customer, seats=[first])
     assert (quote["seats"], quote["fee_percent"], quote["fee"], quote["amount"]) == ([first], 10, 15_000, 135_001)
-    assert datetime.fromisoformat(quote["until"]) == near.starts_at - timedelta(days=7)
+    assert datetime.fromisoformat(quote["until"]) == end_of_day_before(near.starts_at, 7)
     assert datetime.fromisoformat(quote["refundable_until"]) == near.starts_at
     assert await read(http, f"/v1/bookings/{booking['id']}", customer) == booking
     made = (await refund(http, payment, customer, first)).json()
@@ -219,7 +226,7 @@ async def test_the_policy_of_the_moment_of_booking_holds(http: httpx.AsyncClient
     early, _, promised = await bought(http, sale, *sale.fresh(1))
     url = f"/v1/schedules/{sale.schedule_id}"
     strict = [{"days_before": 30, "fee_percent": 5}]
-    for policy, at in ((strict, sale.starts_at - timedelta(days=30)), ([], None)):
+    for policy, at in ((strict, end_of_day_before(sale.starts_at, 30)), ([], None)):
         changed = await http.patch(url, json={"refund_policy": policy}, headers=sale.organizer)
         assert changed.json()["refund_policy"] == policy
         late, booking, payment = await bought(http, sale, *sale.fresh(1))
@@ -228,7 +235,7 @@ async def test_the_policy_of_the_moment_of_booking_holds(http: httpx.AsyncClient
             await http.get(f"/v1/payments/{payment['id']}/refund_quote", headers=late),
         ):
             refused = problem(answer, 409, "not_refundable")
-            assert refused.get("at") == (at.isoformat(timespec="milliseconds") if at else None)
+            assert refused.get("at") == (at.astimezone(UTC).isoformat(timespec="milliseconds") if at else None)
         assert (await read(http, f"/v1/bookings/{booking['id']}", late))["status"] == "confirmed"
     quote = await read(http, f"/v1/payments/{promised['id']}/refund_quote", early)
     assert (quote["fee"], quote["amount"]) == (0, 150_001)

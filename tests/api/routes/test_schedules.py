@@ -294,12 +294,16 @@ async def test_a_rule_with_one_taken_date_opens_none(worker: Worker) -> None:
     assert [item["id"] for item in listed] == [sale.schedule_id]
 
 
-def test_a_rule_is_followed_in_the_offset_of_the_start() -> None:
+def test_a_rule_is_followed_by_the_clocks_of_the_venue() -> None:
     start = datetime(2031, 1, 30, 0, 30, tzinfo=SEOUL)
-    assert occurrences("RRULE:FREQ=MONTHLY;COUNT=3", start) == [start, start.replace(month=3), start.replace(month=4)]
-    assert len(occurrences("FREQ=DAILY;UNTIL=20310131T153000Z", start)) == 3
-    assert len(occurrences("FREQ=DAILY;UNTIL=20310201", start)) == 3
-    assert occurrences("freq=weekly;byday=sa;count=1", start)[0] == start
+
+    def dates(rule: str) -> list[datetime]:
+        return occurrences(rule, start, "Asia/Seoul")
+
+    assert dates("RRULE:FREQ=MONTHLY;COUNT=3") == [start, start.replace(month=3), start.replace(month=4)]
+    assert len(dates("FREQ=DAILY;UNTIL=20310131T153000Z")) == 3
+    assert len(dates("FREQ=DAILY;UNTIL=20310201")) == 3
+    assert dates("freq=weekly;byday=th;count=1") == [start]
 
 
 @pytest.mark.parametrize(
@@ -317,6 +321,13 @@ def test_a_rule_is_followed_in_the_offset_of_the_start() -> None:
         "FREQ=DAILY;INTERVAL=0;COUNT=3",
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=3",
         "FREQ=YEARLY;COUNT=10",
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=3",
+        "FREQ=DAILY;BYSETPOS=5;COUNT=3",
+        "FREQ=WEEKLY;BYDAY=MO;BYSETPOS=5;COUNT=1",
+        "FREQ=DAILY;BYHOUR=24;COUNT=1",
+        "FREQ=DAILY;COUNT=3\nEXDATE:20311301",
+        "FREQ=DAILY;COUNT=3\nEXDATE;TZID=Europe/Berlin:20310131T193000",
+        "FREQ=DAILY;COUNT=3\nEXRULE:FREQ=DAILY;COUNT=1",
         "FREQ=DAILY;COUNT=3;FREQ=DAILY",
         "FREQ=DAILY;COUNT=0",
         "FREQ=DAILY;BYDAY=XX;COUNT=3",
@@ -329,7 +340,7 @@ def test_a_rule_is_followed_in_the_offset_of_the_start() -> None:
 def test_rules_that_are_refused_cost_nothing(rule: str) -> None:
     started = time.perf_counter()
     with pytest.raises(Problem) as refused:
-        occurrences(rule, datetime(2031, 1, 30, 19, 30, tzinfo=SEOUL))
+        occurrences(rule, datetime(2031, 1, 30, 19, 30, tzinfo=SEOUL), "Asia/Seoul")
     assert refused.value.facts["errors"][0]["field"] == "recurrence"  # type: ignore[index]
     assert time.perf_counter() - started < 1
 

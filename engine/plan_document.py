@@ -15,7 +15,7 @@ from typing import NoReturn, TypeGuard
 
 import msgspec
 
-from engine.seating_plan import MAX_PROBLEMS, Area, Box, PlanError, PlanProblem, Row, Run, SeatingPlan
+from engine.seating_plan import MAX_PROBLEMS, Area, Box, PlanError, PlanProblem, Row, Run, SeatingPlan, index_of
 
 MAX_PLACES = 200_000  # no hall or stadium on earth sells more
 MAX_ZONES = 1_000
@@ -30,15 +30,19 @@ AISLE_RATIO = 1.6
 STAGE_WORDS = ("stage", "screen", "무대", "스크린", "bühne", "scène")
 
 
-def read_plan(document: object) -> SeatingPlan:
-    """Reads a pretix seating plan (a decoded JSON value). Raises `PlanError`."""
-    return Reader().read(document)
+def read_plan(document: object, *, row_labels: bool = True) -> SeatingPlan:
+    """Reads a pretix seating plan (a decoded JSON value). Raises `PlanError`.
+
+    Without `row_labels` a row's `seat_label` is passed over, as it once was: the seats' names are part of the digest.
+    """
+    return Reader(row_labels=row_labels).read(document)
 
 
 class Reader:
     """Walks one document once. Everything found wrong is noted with its path; nothing half-read leaves this class."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, row_labels: bool = True) -> None:
+        self.row_labels = row_labels
         self.problems: list[PlanProblem] = []
         self.categories: dict[str, int] = {}
         self.colors: list[str] = []
@@ -92,7 +96,7 @@ class Reader:
             size=size,
             capacity=self.places,
             ids=ids,
-            index={guid: i for i, guid in enumerate(ids)},
+            index=index_of(ids),
             zone_of=zone_of,
             category_of=category_of,
             row_of=self.row_of,
@@ -172,8 +176,12 @@ class Reader:
         listed = self.sequence(row, "seats", path)
         if len(listed) > MAX_SEATS_PER_ROW:
             self.stop(seats_path, f"at most {MAX_SEATS_PER_ROW} seats are allowed in a row")
+        # As in pretix: for all seats that say nothing else.
+        shown = self.text(row, "seat_label", path, default="") if self.row_labels else ""
         seats = [
-            found for i, seat in enumerate(listed) if (found := self.read_seat(seat, seats_path, i, x, y)) is not None
+            found
+            for i, seat in enumerate(listed)
+            if (found := self.read_seat(seat, seats_path, i, x, y, shown)) is not None
         ]
         if not seats:
             return
@@ -195,13 +203,13 @@ class Reader:
             self.run_of.extend([len(self.runs)] * (end - start))
             self.runs.append(Run(zone, first + start, end - start))
 
-    def read_seat(self, seat: object, path: str, i: int, x: float, y: float) -> _Seat | None:
+    def read_seat(self, seat: object, path: str, i: int, x: float, y: float, shown: str) -> _Seat | None:
         """The seat, or None with the problem noted. Paths are made only when something is wrong: this runs per seat."""
         if not isinstance(seat, dict):
             self.problem(f"{path}[{i}]", "must be an object")
             return None
         guid, named, at = seat.get("seat_guid"), seat.get("category"), seat.get("position")
-        number = self.label(seat, "seat_label", "seat_number", path, i)
+        number = self.label(seat, "seat_label", "seat_number", path, i, shown)
         if not (isinstance(guid, str) and 0 < len(guid) <= MAX_NAME_LENGTH and guid.isprintable()):
             guid = self.text(seat, "seat_guid", f"{path}[{i}]")
         category = self.categories.get(named) if isinstance(named, str) else None
@@ -276,16 +284,21 @@ class Reader:
             return value
         return ""
 
-    def label(self, item: dict[str, object], label: str, number: str, path: str, i: int | None = None) -> str:
-        """What stands on the row or seat: its number, or its label, in which `%s` means the number (as in pretix)."""
-        value, template = item.get(number), item.get(label)
+    def label(
+        self, item: dict[str, object], label: str, number: str, path: str, i: int | None = None, shown: str = ""
+    ) -> str:
+        """What stands on the row or seat: its number, or its label, in which `%s` means the number (as in pretix).
+
+        `shown` is the label of those that have none.
+        """
+        value, template = item.get(number), item.get(label) or shown
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_PLACES:
             value = str(value)  # hand-written plans do this
         if not template and isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and value.isprintable():
             return value
         here = path if i is None else f"{path}[{i}]"
         known = self.text({number: value}, number, here, default="" if template or value == "" else None)
-        return self.text(item, label, here, default=known).replace("%s", known)
+        return self.text({label: template}, label, here, default=known).replace("%s", known)
 
     def position(self, item: dict[str, object], path: str, *, required: bool = True) -> tuple[float, float]:
         at = item.get("position")

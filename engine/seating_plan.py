@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -84,6 +85,22 @@ class SeatLabel(Struct, frozen=True):
     category: str
 
 
+def index_of(ids: Sequence[str]) -> dict[str, int]:
+    """Each id's place; also by its composed spelling, in which requests come: older plans were kept as they came."""
+    index = {guid: i for i, guid in enumerate(ids)}
+    for i, guid in enumerate(ids):
+        if not guid.isascii():
+            index.setdefault(normalize("NFC", guid), i)
+    return index
+
+
+def _place_of(name: str, names: Sequence[str]) -> int | None:
+    """Where the name stands, however its letters are spelled."""
+    if name in names:
+        return names.index(name)
+    return next((i for i, each in enumerate(names) if normalize("NFC", each) == name), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeatingPlan:
     """An immutable plan. Two plans are the same for selling if their digests are equal."""
@@ -126,13 +143,11 @@ class SeatingPlan:
 
     def zone_number(self, text: str) -> int | None:
         """The zone with this id or, failing that, the first with this name."""
-        for names in (self.zone_ids, self.zones):
-            if text in names:
-                return names.index(text)
-        return None
+        found = _place_of(text, self.zone_ids)
+        return _place_of(text, self.zones) if found is None else found
 
     def category_number(self, text: str) -> int | None:
-        return self.categories.index(text) if text in self.categories else None
+        return _place_of(text, self.categories)
 
     def capacities(self) -> dict[str, int]:
         """How many places each category has, seats and standing room together."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.plan_document import read_plan
-from engine.seating_plan import Area, Box, Row, Run, SeatingPlan
+from engine.seating_plan import Area, Box, Row, Run, SeatingPlan, index_of
 
 
 class _Stored(Struct, frozen=True, array_like=True):
@@ -86,7 +86,7 @@ def unpack(data: bytes) -> SeatingPlan:
         size=stored.size,
         capacity=stored.capacity,
         ids=stored.ids,
-        index=dict(zip(stored.ids, range(len(stored.ids)), strict=True)),
+        index=index_of(stored.ids),
         zone_of=_array("H", stored.zone_of),
         category_of=_array("H", stored.category_of),
         row_of=_array("I", stored.row_of),
@@ -107,7 +107,7 @@ def plan_of(packed: bytes | None, document: str | bytes | None) -> SeatingPlan:
     if packed is not None:
         return unpack(packed)
     assert document is not None, "a house has a plan in one form or the other"
-    return read_plan(msgspec.json.decode(document))
+    return read_plan(msgspec.json.decode(document), row_labels=False)  # from before rows could label their seats
 
 
 def _bytes(values: array[int] | array[float]) -> bytes:

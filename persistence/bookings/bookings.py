@@ -5,6 +5,7 @@ The rows ride in the owner's own transaction, so they show exactly what was ackn
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from persistence.bookings import refunds as refund_rows
 from persistence.bookings.payments import PAYMENT_COLUMNS, payment_of
 from persistence.bookings.refunds import RefundRow
 from persistence.database.moments import milliseconds, moment
-from persistence.database.tables import LIVE, bookings, payments, schedules
+from persistence.database.tables import LIVE, accounts, bookings, payments, schedules
 
 EVER_SOLD = ("confirmed", "partially_refunded", "refunded")
 STATUSES = {status.name.lower(): status for status in Status}
@@ -116,6 +117,7 @@ async def list_bookings(
     performance_id: str | None = None,
     schedule_id: str | None = None,
     number: str | None = None,
+    search: str | None = None,
     archived: bool = False,
     before_id: str | None = None,
     limit: int,
@@ -123,7 +125,7 @@ async def list_bookings(
     """Newest first, starting after `before_id`; only those put away, or only the others.
 
     A hold whose time is up counts as expired, swept or not. By its `number` alone only what was ever sold is found; a
-    schedule's own bookings all are.
+    schedule's own bookings all are. `search` is a number, a seat, or a part of the customer's name or e-mail.
     """
     query = _BOOKINGS.order_by(bookings.c.id.desc()).limit(limit)
     if customer_id is not None:
@@ -139,6 +141,14 @@ async def list_bookings(
         query = query.where(sa.false() if tails is None else numbers.TAIL.in_(tails))
         if schedule_id is None:
             query = query.where(bookings.c.status.in_(EVER_SOLD))
+    if search is not None and (wanted := search.strip()):
+        named = accounts.c.name.icontains(wanted, autoescape=True)
+        written = accounts.c.email.icontains(wanted, autoescape=True)
+        known = (accounts.c.id == bookings.c.customer_id, accounts.c.deleted_at.is_(None))
+        matches = [sa.exists().where(*known, named | written), sa.literal(wanted) == sa.any_(bookings.c.seats)]
+        if (tails := numbers.tails_of(wanted)) is not None:
+            matches.append(numbers.TAIL.in_(tails))
+        query = query.where(sa.or_(*matches))
     query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
     over = sa.and_(
         bookings.c.status == "held",
@@ -153,6 +163,21 @@ async def list_bookings(
         query = query.where(bookings.c.status == status.name.lower())
     async with engine.connect() as connection:
         return await _booking_rows(connection, query)
+
+
+class Buyer(Struct, frozen=True, kw_only=True):
+    """Who has booked, as far as an organizer is told. Nothing is known of an account that was deleted."""
+
+    name: str | None = None
+    email: str | None = None
+
+
+async def buyers(engine: AsyncEngine, customer_ids: Collection[str]) -> dict[str, Buyer]:
+    """These customers, those left out whose accounts were deleted."""
+    query = sa.select(accounts.c.id, accounts.c.name, accounts.c.email)
+    query = query.where(accounts.c.id.in_(customer_ids), accounts.c.deleted_at.is_(None))
+    async with engine.connect() as connection:
+        return {row.id: Buyer(name=row.name, email=row.email) for row in await connection.execute(query)}
 
 
 async def archive(connection: AsyncConnection, booking_id: str, at: datetime) -> bool:

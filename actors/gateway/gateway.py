@@ -16,7 +16,7 @@ from actors.gateway.lane import Lane, Owner, OwnerLost, OwnerT
 from actors.gateway.requests import Impossible, Queue, Unavailable, Unencodable, Waiting, expire
 from actors.gateway.turns import Turns
 from actors.wire.messages import Inspection, Standing, decode_inspection
-from engine.commands import AnyCommand, Expire
+from engine.commands import AnyCommand
 from engine.refusals import Refusal
 from engine.state import Answer
 from engine.turn import Request
@@ -133,13 +133,18 @@ class Gateway(Generic[OwnerT]):
         return queue is not None and queue.way is not None
 
     async def inspect(self, schedule_id: str) -> Inspection:
-        """What the schedule's owner holds in memory, once it has done what is due. Raises like `send`."""
-        for _ in range(2):  # it may leave between being opened and being looked into
-            await self.send(schedule_id, Expire(), request_id="")
-            inspection = await self.peek(schedule_id)
-            if inspection is not None:
-                return inspection
-        raise Unavailable("the schedule's owner does not answer")
+        """What the schedule's owner holds in memory; it is opened for that. Raises `UnknownSchedule`, `Unavailable`."""
+        queue = self._queue(schedule_id)
+        try:
+            async with asyncio.timeout(self._deadline):
+                while True:
+                    while not await self._tried_to_open(queue):
+                        pass
+                    inspection = await self.peek(schedule_id)
+                    if inspection is not None:
+                        return inspection
+        except TimeoutError as error:
+            raise Unavailable("the schedule's owner does not answer") from error
 
     async def peek(self, schedule_id: str) -> Inspection | None:
         """What the schedule's owner holds in memory, if there is one. Raises `Unavailable` if it does not answer."""

@@ -23,8 +23,9 @@ CALL_LIMIT = 512  # requests per call: past it a call no longer gets cheaper
 # answered come again and go with it. Calls and commits cost the same for one as for many, and where there are many
 # schedules, each has few at a time.
 PAUSE_SHARE, PAUSE_LIMIT_SECONDS = 0.25, 0.02
-# Behind a call that takes longer than this another one may leave, so that a commit that hangs holds up no refusal.
-PATIENCE_SECONDS, CALLS_IN_FLIGHT = 0.1, 2
+# Behind a call that takes longer than this another one may leave, so that a commit that hangs holds up no refusal, and
+# schedules whose head rows are locked hold up no other.
+PATIENCE_SECONDS, CALLS_IN_FLIGHT = 0.1, 8
 
 CALLS = Counter("boxoffice_gateway_calls_total", "Calls to owners of schedules")
 CARRIED = Counter("boxoffice_gateway_requests_total", "Requests those calls have carried, repeats included")

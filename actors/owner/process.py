@@ -39,7 +39,7 @@ from persistence.seats.cache import News
 # Connections: one for the group commit, the others for what goes on beside it (opening, snapshots, watermarks).
 COMMITTING, BESIDE = 1, 2
 COMMAND_SECONDS = 30.0
-LOCK_SECONDS = 0.5  # how long a statement waits for somebody else's lock before the schedule tries again
+LOCK_SECONDS = 0.2  # how long a statement waits for somebody else's lock before it makes way and is tried again
 FIRST_SECONDS = 2.0  # in which a process that was started for a schedule has opened it
 UNUSED_SECONDS = 900.0  # a process that nobody has asked for anything for so long ends
 

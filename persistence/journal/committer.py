@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from engine.seating_plan import SeatingPlan
-from persistence.journal.journal import Batch, BatchRefused, Claim, Commit, Deposed, Journal, JournalUnavailable
+from persistence.journal.journal import Batch, BatchRefused, Claim, Commit, Deposed, Journal, JournalUnavailable, Locked
 
 STEPS_AT_ONCE = 5_000  # in one statement; what is beyond waits for the next, so that none takes for ever
-ALONE_AT_ONCE = 2  # commits that go by themselves, so that they leave room for whoever reads
+ALONE_AT_ONCE = 1  # commits that go by themselves, so that they leave room for whoever reads
+# A head row that somebody holds is tried for again and again, so that nobody waits behind it, and for so long.
+LOCKED_PAUSE_SECONDS, LOCKED_SECONDS = 0.1, 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,8 @@ class Committer:
                 batch = self._take()
                 try:
                     if len(batch) == 1:
-                        await self._one(self._commits, batch[0])
+                        if not await self._one(self._commits, batch[0]):
+                            self._set_apart(batch[0])
                     else:
                         await self._many(batch)
                 except BaseException:  # raised again: whatever ends the work, nobody is left waiting for it
@@ -93,10 +96,13 @@ class Committer:
         return batch
 
     @staticmethod
-    async def _one(journal: Journal, waiting: _Waiting) -> None:
+    async def _one(journal: Journal, waiting: _Waiting) -> bool:
+        """Whether the schedule has been told what became of its batch: not where the head row is locked."""
         commit = waiting.commit
         try:
             await journal.append(commit.claim, commit.plan, commit.batch)
+        except Locked:
+            return False
         except (Deposed, BatchRefused, JournalUnavailable) as error:
             waiting.end(error)
         except Exception as error:  # a bug, and the schedule's own: it is told, and the others go on
@@ -104,6 +110,7 @@ class Committer:
             waiting.end(error)
         else:
             waiting.end()
+        return True
 
     async def _many(self, batch: list[_Waiting]) -> None:
         try:
@@ -116,10 +123,19 @@ class Committer:
             if is_durable:
                 waiting.end()
             else:  # deposed, refused, locked: nobody else should wait to hear which
-                task = asyncio.create_task(self._apart_from_others(waiting))
-                self._apart.add(task)
-                task.add_done_callback(self._apart.discard)
+                self._set_apart(waiting)
+
+    def _set_apart(self, waiting: _Waiting) -> None:
+        task = asyncio.create_task(self._apart_from_others(waiting))
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
 
     async def _apart_from_others(self, waiting: _Waiting) -> None:
-        async with self._alone:
-            await self._one(self._journal, waiting)
+        until = asyncio.get_running_loop().time() + LOCKED_SECONDS
+        while not waiting.done.done():
+            async with self._alone:
+                if await self._one(self._journal, waiting):
+                    return
+            if asyncio.get_running_loop().time() >= until:
+                waiting.end(JournalUnavailable("its head row is locked"))
+            await asyncio.sleep(LOCKED_PAUSE_SECONDS)

@@ -38,6 +38,10 @@ class JournalUnavailable(Exception):
     """The database did not confirm: the outcome is unknown until the journal has been read again."""
 
 
+class Locked(JournalUnavailable):
+    """Somebody else holds the head row for now. Nothing has happened yet."""
+
+
 class BatchRefused(Exception):
     """The database will not have what is in the batch, however often it is tried. Nothing of it is durable."""
 
@@ -130,6 +134,13 @@ def _rows(plan: SeatingPlan, batch: Batch) -> Rows:
         raise BatchRefused(f"{type(error).__name__}: {error}") from error
 
 
+def _failure(error: Exception) -> type[Exception]:
+    """What a commit that failed so is to be called."""
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return Locked
+    return BatchRefused if _is_refusal(error) else JournalUnavailable
+
+
 def _is_refusal(error: Exception) -> bool:
     """Whether the fault is in the rows, so that they will be refused again."""
     return isinstance(error, REFUSALS) or (isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError))
@@ -214,7 +225,7 @@ class PostgresJournal:
                         for change, row in rows.schedule if moved else ():
                             await connection.execute(change, claim.schedule_id, *row)
         except UNAVAILABLE as error:
-            raise (BatchRefused if _is_refusal(error) else JournalUnavailable)(str(error)) from error
+            raise _failure(error)(str(error)) from error
         if not moved:
             raise Deposed(claim.schedule_id)
 

@@ -59,8 +59,7 @@ class Step(StrEnum):
 
 
 REFUNDS = tuple(Step)[tuple(Step).index(Step.REFUND) :]
-# Steps whose schedule is locked, and which one it is. No more than two stories of one victim share such a schedule: a
-# worker has two calls to an owner under way, and while none of them can end it sends no other.
+# Steps whose schedule is locked, and which one it is.
 UNDURABLE = {
     Step.REQUESTED: "requested",
     Step.APPROVED: "approved",

@@ -282,15 +282,19 @@ async def test_a_value_that_the_database_will_not_have_spoils_no_other_schedule_
     assert [await length(postgres_journal, each) for each in SCHEDULES] == [1, 2, 2, 2]
 
 
+@pytest.mark.parametrize("first", [False, True])
 async def test_a_locked_head_row_holds_up_its_own_schedule_alone(
-    postgres_journal: PostgresJournal, database_url: str
+    postgres_journal: PostgresJournal, database_url: str, first: bool
 ) -> None:
+    """Whether its commit travels with the others, or was there first and they come behind it."""
     committer, selling = Committer(postgres_journal, postgres_journal), await sales(postgres_journal)
     lock = await asyncpg.connect(database_url)
     await lock.execute("BEGIN")
     await lock.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", SCHEDULES[0])
-    held_up, *others = committing(committer, [each.commit() for each in selling])
-    await asyncio.gather(*others)
+    (held_up,) = committing(committer, [selling[0].commit()])
+    if first:
+        await asyncio.wait([held_up], timeout=0.5)  # longer than a statement waits for a lock
+    await asyncio.gather(*committing(committer, [each.commit() for each in selling[1:]]))
     assert not held_up.done()
     await lock.close()
     await held_up

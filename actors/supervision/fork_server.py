@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import logging
 import os
 import selectors
 import signal
@@ -26,8 +25,6 @@ from pathlib import Path
 import msgspec
 
 from persistence.embedded.process import open_log
-
-log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MESSAGE_BYTES = 1 << 17  # an order carries an environment, which is a few kilobytes

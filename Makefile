@@ -9,8 +9,8 @@ LAYERS := engine persistence actors api loadtest
 ARGS ?=
 # One more than there are cores, since tests also wait; each brings services of its own.
 TEST_PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
-# A start is nine Pythons that import much the same. What they import is kept compiled, whatever the environment says:
-# otherwise each of them compiles all of it anew, which makes a start two to three times as long.
+# What is imported is kept compiled, whatever the environment says: otherwise every process compiles all of it anew, which
+# takes twice as long as importing it.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install run quick test test-long demo check pages bench bench-engine clean

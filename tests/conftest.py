@@ -37,7 +37,7 @@ from tests.support import pace
 DATABASE_NUMBERS = itertools.count(1)
 ADMIN_EMAIL = "admin@tests.example"
 ADMIN_PASSWORD = "correct horse battery"
-START_SECONDS = 120.0  # a cold start takes 8 s on two idle cores; other tests may be using them
+START_SECONDS = 120.0  # a cold start takes 3 s on two idle cores; other tests may be using them
 STOP_SECONDS = 45.0
 TESTS = Path(__file__).parent
 SLOWEST_FIRST = ("e2e", "loadtest", "actors", "docs", "api", "persistence")  # then the rest
@@ -46,7 +46,7 @@ SLOWEST_FIRST = ("e2e", "loadtest", "actors", "docs", "api", "persistence")  # t
 # reads how to join its head when it is imported, and what tests import may import Ray.
 SERVICES = Path(tempfile.mkdtemp(prefix="boxoffice-test-"))
 os.environ.update(client_environment(SERVICES))
-# Every stack is nine Pythons, and every test process another: what they import is compiled once, whatever we were told.
+# What test processes and stacks import is compiled once, whatever we were told.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 

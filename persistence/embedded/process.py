@@ -55,7 +55,7 @@ class Program:
     user: tuple[int, int] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 5.0
-    ready_seconds: float = 120.0  # Ray takes 6 s on an idle machine, and most of a minute on one that is swamped
+    ready_seconds: float = 120.0  # Ray takes a second on an idle machine, and far longer on one that is swamped
     log: Path | None = None
     pass_fds: tuple[int, ...] = ()
     module: str = ""

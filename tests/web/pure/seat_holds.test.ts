@@ -293,6 +293,13 @@ test('news of the hold from another tab are taken unless they are older', async 
   assert.deepEqual([house.holds.booking, house.holds.wish], [null, []]);
 });
 
+test('after a log-out nothing of theirs stays in sight, and the server keeps the hold', async () => {
+  const house = new House();
+  await house.holds.toggle('a');
+  house.holds.forget();
+  assert.deepEqual([house.holds.booking, house.holds.mine, house.holds.lapsed, house.requests], [null, [], [], ['hold a']]);
+});
+
 test('places of a standing area are wanted by number', async () => {
   const house = new House();
   await house.holds.places('floor', 3);

@@ -157,6 +157,14 @@ export class Holds {
     this.#tell({ kind: 'expired' });
   }
 
+  /** Whoever it was has logged out: nothing of theirs stays in sight. */
+  forget(): void {
+    if (this.busy || (this.booking === null && this.lapsed.length === 0)) return;
+    this.lapsed = [];
+    this.#take(null);
+    this.#tell(null);
+  }
+
   /** Seats that nobody asked for yet, and that are no longer free. */
   lost(ids: readonly string[]): void {
     const gone = ids.filter((id) => this.wish.includes(id) && !this.held.includes(id));

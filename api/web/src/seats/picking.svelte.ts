@@ -105,6 +105,12 @@ export class Picking {
     this.others = Math.max(0, held.length - 1);
   }
 
+  /** Lets go of what is shown of a customer who has logged out. */
+  forget(): void {
+    this.others = 0;
+    this.holds.forget();
+  }
+
   /** Calls `listener` with whatever changes in the house. Gives what ends it. */
   listen(listener: (changed: Changed) => void): () => void {
     this.#listeners.add(listener);

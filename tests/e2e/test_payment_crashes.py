@@ -161,8 +161,8 @@ async def kill(scene: Scene, victim: str) -> None:
         elif victim == "sandbox":
             await scene.kill_sandbox()
         else:
-            for owner in owners:
-                os.kill(owner["pid"], signal.SIGKILL)
+            for pid in {owner["pid"] for owner in owners}:  # they share processes
+                os.kill(pid, signal.SIGKILL)
         if victim in ("sandbox", "owner"):
             scene.signal_worker(signal.SIGCONT)
         for story in asking:  # nothing arrives that the dead have not sent, or at the dead

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -43,6 +44,7 @@ class ScheduleSalesView(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule_id: str
     starts_at: str
+    time_zone: str  # the venue's: its hours and days are those below
     currency: str
     cancelled: bool
     version: int
@@ -50,6 +52,7 @@ class ScheduleSalesView(msgspec.Struct, frozen=True, kw_only=True):
     total: FiguresView
     by_category: dict[str, FiguresView]
     by_hour: list[dict[str, Any]]  # hour, category and the figures, oldest first
+    by_day: list[dict[str, Any]]  # the same by day (2026-11-22)
     by_minute: list[dict[str, Any]] | None  # the same by minute, where asked for
 
 
@@ -75,6 +78,7 @@ EXAMPLE = {
         {
             "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
             "starts_at": "2026-12-24T10:30:00+00:00",
+            "time_zone": "Asia/Seoul",
             "currency": "KRW",
             "cancelled": False,
             "version": 57,
@@ -82,6 +86,7 @@ EXAMPLE = {
             "total": FIGURES_EXAMPLE,
             "by_category": {"VIP": FIGURES_EXAMPLE},
             "by_hour": [{"hour": "2026-11-22T14:00:00+00:00", "category": "VIP", **FIGURES_EXAMPLE}],
+            "by_day": [{"day": "2026-11-22", "category": "VIP", **FIGURES_EXAMPLE}],
             "by_minute": None,
         }
     ],
@@ -112,7 +117,7 @@ async def get_sales(
     second or so; `up_to_version` tells how far it has come."""
     await _own(house, account, performance_id)
     schedules = await figures.of_performance(house.pool, performance_id, NAME)
-    views = [_view(each, since, by_minute=by == "minute") for each in schedules]
+    views = [sales_view(each, since, by_minute=by == "minute") for each in schedules]
     return json_answer({"performance_id": performance_id, "schedules": views})
 
 
@@ -152,18 +157,24 @@ async def _own(house: House, account: Account, performance_id: str) -> None:
         raise Problem("performance_not_found")
 
 
-def _view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bool) -> dict[str, Any]:
+def sales_view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bool) -> dict[str, Any]:
     by_category: dict[str, Figures] = {}
     by_hour: dict[tuple[datetime, str], Figures] = {}
+    by_day: dict[tuple[date, str], Figures] = {}
+    zone = ZoneInfo(schedule.time_zone)
     recent = [row for row in schedule.rows if since is None or row.minute >= since]
     for row in schedule.rows:
         by_category[row.category] = by_category.get(row.category, Figures()) + row.figures
     for row in recent:
-        hour = (row.minute.replace(minute=0), row.category)
+        there = row.minute.astimezone(zone)
+        hour = (there.replace(minute=0).astimezone(UTC), row.category)
         by_hour[hour] = by_hour.get(hour, Figures()) + row.figures
+        day = (there.date(), row.category)
+        by_day[day] = by_day.get(day, Figures()) + row.figures
     return {
         "schedule_id": schedule.schedule_id,
         "starts_at": schedule.starts_at,
+        "time_zone": schedule.time_zone,
         "currency": schedule.currency,
         "cancelled": schedule.cancelled,
         "version": schedule.version,
@@ -171,6 +182,7 @@ def _view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bool) -
         "total": _total(by_category.values()),
         "by_category": by_category,
         "by_hour": [_row("hour", hour, category, each) for (hour, category), each in by_hour.items()],
+        "by_day": [_row("day", day, category, each) for (day, category), each in by_day.items()],
         "by_minute": [_row("minute", row.minute, row.category, row.figures) for row in recent] if by_minute else None,
     }
 
@@ -179,5 +191,5 @@ def _total(figures: Iterable[Figures]) -> Figures:
     return sum(figures, Figures())
 
 
-def _row(unit: str, time: datetime, category: str, counted: Figures) -> dict[str, Any]:
+def _row(unit: str, time: date, category: str, counted: Figures) -> dict[str, Any]:
     return {unit: time, "category": category, **msgspec.structs.asdict(counted)}

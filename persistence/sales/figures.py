@@ -52,6 +52,7 @@ class ScheduleSales(Struct, frozen=True, kw_only=True):
 
     schedule_id: str
     starts_at: datetime
+    time_zone: str  # the venue's, IANA
     currency: str
     cancelled: bool
     version: int  # the journal's
@@ -111,8 +112,9 @@ async def forget(connection: Connection, schedule_id: str | None = None) -> None
 async def of_performance(connection: Connection, performance_id: str, consumer: str) -> list[ScheduleSales]:
     """The sales of a performance's schedules, by start; `consumer` names the service that writes them."""
     schedules = await connection.fetch(
-        "SELECT s.id::text, s.starts_at, s.currency, s.cancelled_at IS NOT NULL AS cancelled, h.seq,"
+        "SELECT s.id::text, s.starts_at, v.time_zone, s.currency, s.cancelled_at IS NOT NULL AS cancelled, h.seq,"
         " coalesce(p.version, 0) AS position FROM schedules s JOIN schedule_heads h ON h.schedule_id = s.id"
+        " JOIN venues v ON v.id = s.venue_id"
         " LEFT JOIN consumer_positions p ON p.schedule_id = s.id AND p.consumer = $2"
         " WHERE s.performance_id = $1 AND s.deleted_at IS NULL ORDER BY s.starts_at, s.id",
         performance_id,
@@ -131,6 +133,7 @@ async def of_performance(connection: Connection, performance_id: str, consumer: 
         ScheduleSales(
             schedule_id=row["id"],
             starts_at=row["starts_at"],
+            time_zone=row["time_zone"],
             currency=row["currency"],
             cancelled=row["cancelled"],
             version=row["seq"],

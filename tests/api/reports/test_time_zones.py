@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from actors.mail.calendars import Entry, calendar
 from actors.mail.texts import time_text
+from api.routes.sales import sales_view
 from api.selling.terms import clocks_of
 from api.views.booking import refund_terms
 from engine import commands as c
@@ -25,6 +26,7 @@ from engine.refund_policy import RefundStep, deadlines
 from engine.state import ScheduleState, apply
 from engine.turn import Request, execute
 from persistence.bookings.booked_schedules import BookedSchedule
+from persistence.sales.figures import Figures, SalesRow, ScheduleSales
 from tests.api.conftest import Worker
 from tests.engine.houses import ANN, DAY, NOW, opened, plan_document, terms
 from tests.support.sale import hold, open_sale, problem, read, small_plan
@@ -111,6 +113,26 @@ async def test_a_time_zone_is_one_of_the_database_s_too(worker: Worker) -> None:
     body["time_zone"] = "posixrules"
     answer = await worker.http.post("/v1/venues", json=body, headers=organizer)
     assert [each["field"] for each in problem(answer, 422, "validation_failed")["errors"]] == ["time_zone"]
+
+
+def test_report_01_sales_are_counted_by_the_hours_and_days_of_the_venue() -> None:
+    sold = [datetime(2030, 3, 1, *at, tzinfo=UTC) for at in ((18, 10), (18, 14), (18, 16))]  # midnight is at 18:15 UTC
+    schedule = ScheduleSales(
+        schedule_id="s",
+        starts_at=sold[0],
+        time_zone="Asia/Kathmandu",
+        currency="NPR",
+        cancelled=False,
+        version=1,
+        up_to_version=1,
+        rows=[SalesRow("VIP", minute, Figures(sold=1)) for minute in sold],
+    )
+    view = sales_view(schedule, None, by_minute=False)
+    assert [(each["day"].isoformat(), each["sold"]) for each in view["by_day"]] == [
+        ("2030-03-01", 2),
+        ("2030-03-02", 1),
+    ]
+    assert [(f"{each['hour']:%H:%M}", each["sold"]) for each in view["by_hour"]] == [("17:15", 2), ("18:15", 1)]
 
 
 # --- every zone, every day --------------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ async def test_refunded_order_is_shown_as_such_everywhere(http: httpx.AsyncClien
     assert (cancellation["id"], cancellation["reason"], cancellation["refund"]) == (made["id"], "a cold", made)
     assert (await read(http, "/v1/cancellations", customer))["items"] == [cancellation]
     organizer_s = f"/v1/organizer/schedules/{sale.schedule_id}/bookings"
-    assert ended in (await read(http, organizer_s, sale.organizer, status="refunded"))["items"]
+    shown = (await read(http, organizer_s, sale.organizer, status="refunded"))["items"]
+    assert ended in [{name: each[name] for name in ended} for each in shown]
 
     reworded = await http.patch(
         f"/v1/bookings/{booking['id']}/cancellation", json={"reason": "the flu"}, headers=customer

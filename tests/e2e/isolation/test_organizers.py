@@ -1,0 +1,123 @@
+"""What an organizer does to their own evenings, or would to others': nobody else's sale notices, and it is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.support.honest_sale import HonestSale
+from tests.support.sale import Sale, open_sale, problem, sign_up, until
+
+pytestmark = pytest.mark.stack
+
+EVENINGS, BOOKED = 40, 12  # of a performance that is deleted; how many of them have an owner
+CHANGES, READS = 40, 20
+UNHURRIED_SECONDS = 2.0  # within which others read their bookings while one organizer changes everything
+
+
+async def series(http: httpx.AsyncClient, sale: Sale, count: int) -> list[str]:
+    """So many further evenings of the sale's performance."""
+    body = {
+        "starts_at": (sale.starts_at + timedelta(days=400)).isoformat(),
+        "venue_id": sale.venue_id,
+        "currency": "KRW",
+        "prices": dict(sale.prices),
+        "recurrence": f"FREQ=DAILY;COUNT={count}",
+    }
+    made = await http.post(f"/v1/performances/{sale.performance_id}/schedules", json=body, headers=sale.organizer)
+    assert made.status_code == 201, made.text
+    return [made.json()["id"], *(each["id"] for each in made.json()["recurring"])]
+
+
+async def test_an_evening_deleted_before_its_sale_opens_is_never_sold(
+    attacker: httpx.AsyncClient, honest_sale: HonestSale
+) -> None:
+    opens_at = datetime.now(UTC) + timedelta(seconds=4)
+    sale, customer = await open_sale(attacker, sale_opens_at=opens_at.isoformat()), await sign_up(attacker)
+    async with honest_sale.goes_on():
+        url = f"/v1/schedules/{sale.schedule_id}"
+        assert (await attacker.delete(url, headers=sale.organizer)).status_code == 204
+        await until(lambda: datetime.now(UTC) > opens_at)
+        for _ in range(5):
+            answer = await attacker.post(sale.bookings_url, json={"seats": ["A-1"]}, headers=customer)
+            problem(answer, 404, "schedule_not_found")
+
+
+async def test_a_performance_of_many_evenings_is_deleted_whole(
+    attacker: httpx.AsyncClient, honest_sale: HonestSale
+) -> None:
+    sale, customer = await open_sale(attacker), await sign_up(attacker)
+    evenings = [sale.schedule_id, *await series(attacker, sale, EVENINGS)]
+    for evening in evenings[:BOOKED]:
+        booked = await attacker.post(f"/v1/schedules/{evening}/bookings", json={"quantity": 1}, headers=customer)
+        assert booked.status_code == 201, booked.text
+        cancelled = await attacker.delete(f"/v1/bookings/{booked.json()['id']}", headers=customer)
+        assert cancelled.status_code == 201, cancelled.text
+    async with honest_sale.goes_on():
+        begun = time.monotonic()
+        deleted = await attacker.delete(f"/v1/performances/{sale.performance_id}", headers=sale.organizer)
+        took = time.monotonic() - begun
+        answers = await asyncio.gather(
+            *(
+                attacker.post(f"/v1/schedules/{evening}/bookings", json={"quantity": 1}, headers=customer)
+                for evening in evenings
+            )
+        )
+    assert deleted.status_code == 204, deleted.text
+    assert took < 5.0, f"it took {took:.1f} s"
+    for answer in answers:
+        problem(answer, 404, "schedule_not_found")
+
+
+async def test_forty_changes_at_once_take_nobody_else_s_connections(
+    attacker: httpx.AsyncClient, honest_sale: HonestSale
+) -> None:
+    sale, reader = await open_sale(attacker), await sign_up(attacker)
+    url = f"/v1/schedules/{sale.schedule_id}"
+
+    async def read() -> float:
+        begun = time.monotonic()
+        answer = await attacker.get("/v1/bookings", headers=reader)
+        assert answer.status_code == 200, answer.text
+        return time.monotonic() - begun
+
+    def change(number: int) -> dict[str, Any]:
+        starts_at = (sale.starts_at + timedelta(minutes=number)).isoformat()
+        return {"starts_at": starts_at} if number % 4 == 0 else {"hold_seconds": 60 + number}
+
+    async with honest_sale.goes_on():
+        changes = [
+            asyncio.create_task(attacker.patch(url, json=change(number), headers=sale.organizer))
+            for number in range(1, CHANGES + 1)
+        ]
+        slowest = max([await read() for _ in range(READS)])
+        answers = await asyncio.gather(*changes)
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) <= {200, 409, 429, 503}, statuses
+    assert statuses[200] >= CHANGES // 4, statuses
+    assert slowest <= UNHURRIED_SECONDS, f"somebody's bookings took {slowest:.1f} s"
+
+
+async def test_nobody_fills_somebody_else_s_venue(attacker: httpx.AsyncClient, honest_sale: HonestSale) -> None:
+    sale, stranger = await open_sale(attacker), await sign_up(attacker, "organizer")
+    title = {"title": f"Squatting {uuid4().hex}"}
+    performance = await attacker.post("/v1/performances", json=title, headers=stranger)
+    body = {
+        "starts_at": (sale.starts_at + timedelta(days=30)).isoformat(),
+        "venue_id": sale.venue_id,
+        "currency": "KRW",
+        "prices": dict(sale.prices),
+        "recurrence": "FREQ=DAILY;COUNT=366",
+    }
+    async with honest_sale.goes_on():
+        url = f"/v1/performances/{performance.json()['id']}/schedules"
+        answers = await asyncio.gather(*(attacker.post(url, json=body, headers=stranger) for _ in range(10)))
+    for answer in answers:
+        problem(answer, 403, "venue_not_shared")

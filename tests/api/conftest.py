@@ -21,7 +21,7 @@ from persistence.database.dsn import asyncpg_dsn
 from persistence.database.roles import API, OWNER, with_role
 from persistence.journal.journal import PostgresJournal
 from persistence.seats.redis_cache import RedisSeatCache
-from tests.conftest import made_database
+from tests.conftest import execute, made_database
 from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
 
 NUMBERS = itertools.count(1)
@@ -64,6 +64,11 @@ class Worker:
     def house(self) -> office.House:
         opened: office.House = self.app.state.house
         return opened
+
+    async def as_superuser(self, statement: str) -> None:
+        """Does to the database what the worker itself may not."""
+        assert self.house.settings.database_url is not None
+        await execute(with_role(self.house.settings.database_url, "postgres"), statement)
 
     async def sign_up(self, role: str = "customer") -> dict[str, str]:
         """A new account, logged in; gives the headers of its requests."""

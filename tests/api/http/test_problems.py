@@ -216,13 +216,10 @@ async def test_a_database_that_cannot_be_reached_is_a_503(worker: Worker, monkey
 
 async def test_a_connection_that_the_server_ended_is_replaced(worker: Worker) -> None:
     assert (await worker.http.get("/v1/venues")).status_code == 200
-    database_url = worker.house.settings.database_url
-    ended = await asyncpg.connect(database_url)
-    await ended.execute(
+    await worker.as_superuser(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    await ended.close()
     answers = [await worker.http.get("/v1/venues") for _ in range(3)]
     assert {answer.status_code for answer in answers} <= {200, 503}
     assert answers[-1].status_code == 200

@@ -42,8 +42,7 @@ async def test_all_is_well(worker: Worker) -> None:
 
 async def test_a_database_that_takes_no_writes(fresh_worker: Worker) -> None:
     statement = "'ALTER DATABASE %I SET default_transaction_read_only = on', current_database()"
-    async with fresh_worker.house.database.begin() as connection:
-        await connection.exec_driver_sql(f"DO $$ BEGIN EXECUTE format({statement}); END $$")
+    await fresh_worker.as_superuser(f"DO $$ BEGIN EXECUTE format({statement}); END $$")
     await fresh_worker.house.database.dispose()
     assert await degraded(fresh_worker) == {"writes": "the database takes no writes"}
 

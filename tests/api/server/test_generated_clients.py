@@ -109,26 +109,25 @@ async def test_the_client_buys_a_seat_and_gives_it_back(
 
     models = importlib.import_module(f"{PACKAGE}.models")
     sale = await open_sale(http)
-    anybody = client.Client(base_url=stack.base_url, raise_on_unexpected_status=True)
     email = f"generated-{sale.schedule_id}@example.com"
-    account = models.NewAccount(email=email, password=PASSWORD)
-    assert (await api("accounts", "sign_up").asyncio(client=anybody, body=account)).email == email
-    credentials = models.Credentials(email=email, password=PASSWORD)
-    session = await api("sessions", "log_in").asyncio(client=anybody, body=credentials)
-    customer = client.AuthenticatedClient(
+    async with client.Client(base_url=stack.base_url, raise_on_unexpected_status=True) as anybody:
+        account = models.NewAccount(email=email, password=PASSWORD)
+        assert (await api("accounts", "sign_up").asyncio(client=anybody, body=account)).email == email
+        credentials = models.Credentials(email=email, password=PASSWORD)
+        session = await api("sessions", "log_in").asyncio(client=anybody, body=credentials)
+    async with client.AuthenticatedClient(
         base_url=stack.base_url, token=session.access_token, raise_on_unexpected_status=True
-    )
-    wish = models.BookingWish(seats=[sale.seats[0]])
-    held = await api("bookings", "book").asyncio(UUID(sale.schedule_id), client=customer, body=wish)
-    assert (held.status, held.seats[0].id, held.schedule.venue_name) == ("held", sale.seats[0], "A house")
-    method = models.Card(type_="card", token="tok_approve")
-    paid = await api("payments", "pay").asyncio(
-        UUID(held.id), client=customer, body=models.PaymentWish(method=method), idempotency_key="once"
-    )
-    assert (paid.status, paid.amount, paid.booking.status) == ("approved", 150_000, "confirmed")
-    ticket = await api("tickets", "get_ticket").asyncio(UUID(held.id), client=customer)
-    assert (ticket.number, len(ticket.seats)) == (held.number, 1)
-    page = await api("bookings", "list_bookings").asyncio(client=customer)
-    assert [each.id for each in page.items] == [held.id]
-    refunded = await api("refunds", "refund_payment").asyncio(UUID(paid.id), client=customer, body=models.RefundWish())
-    assert (refunded.amount + refunded.fee, refunded.booking.status) == (150_000, "refunded")
+    ) as customer:
+        wish = models.BookingWish(seats=[sale.seats[0]])
+        held = await api("bookings", "book").asyncio(UUID(sale.schedule_id), client=customer, body=wish)
+        assert (held.status, held.seats[0].id, held.schedule.venue_name) == ("held", sale.seats[0], "A house")
+        how = models.PaymentWish(method=models.Card(type_="card", token="tok_approve"))
+        paid = await api("payments", "pay").asyncio(UUID(held.id), client=customer, body=how, idempotency_key="once")
+        assert (paid.status, paid.amount, paid.booking.status) == ("approved", 150_000, "confirmed")
+        ticket = await api("tickets", "get_ticket").asyncio(UUID(held.id), client=customer)
+        assert (ticket.number, len(ticket.seats)) == (held.number, 1)
+        page = await api("bookings", "list_bookings").asyncio(client=customer)
+        assert [each.id for each in page.items] == [held.id]
+        give_back = api("refunds", "refund_payment").asyncio
+        refunded = await give_back(UUID(paid.id), client=customer, body=models.RefundWish())
+        assert (refunded.amount + refunded.fee, refunded.booking.status) == (150_000, "refunded")

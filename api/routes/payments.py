@@ -8,7 +8,7 @@ sent again, a webhook or settlement brings to its end. The card token goes to th
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
@@ -22,7 +22,7 @@ from api.http.idempotency import TAKES_KEY
 from api.http.models import BookingId, Input, PaymentId, PaymentState, UuidText
 from api.http.office import House
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
-from api.http.problems import Problem, responses
+from api.http.problems import Problem, invalid, responses
 from api.http.tokens import Account
 from api.http.under_way import finished
 from api.selling import booking_commands as commands
@@ -74,13 +74,15 @@ class Card(Input):
 
 
 class PaymentWish(Input):
-    """How to pay. What to pay is the booking's amount."""
+    """How to pay. What to pay is the booking's amount; one that costs nothing needs no method."""
 
-    method: Card
+    method: Card | None = None
 
 
+FREE_OF_CHARGE: dict[str, Any] = {"free": {"summary": "A booking that costs nothing", "value": {}}}
 METHODS = Body(
-    openapi_examples={
+    openapi_examples=FREE_OF_CHARGE
+    | {
         token: {"summary": summary, "value": {"method": {"type": "card", "token": token}}}
         for token, summary in (
             ("tok_approve", "Sandbox: approved"),
@@ -115,6 +117,8 @@ METHODS = Body(
         "booking_already_paid",
         "payment_in_progress",
         "schedule_cancelled",
+        "schedule_not_found",
+        "sale_closed",
         "validation_failed",
         "idempotency_key_reused",
         "overloaded",
@@ -126,12 +130,14 @@ async def pay(
     """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`."""
     where = await commands.find(house, booking_id)
     provider = next(iter(house.providers.values()))
-    if where.free:
+    if where.free or wish.method is None:
         free = await commands.send(house, where.schedule_id, Confirm(booking_id, account.id), request, account)
         if isinstance(free, Booking):
             return await _free_of_charge(house, where.schedule_id, free)
         if free.code is not Code.PAYMENT_REQUIRED:  # it has been exchanged for seats that cost something since
             raise await commands.refused(house, account, booking_id, where.schedule_id, free)
+    if wish.method is None:
+        raise invalid("method", "is needed: the booking costs something", "결제할 금액이 있으므로 필요합니다")
     asked = RequestPayment(booking_id, account.id, house.clock.new_id(), provider.name)
     requested = await commands.send(house, where.schedule_id, asked, request, account)
     if not isinstance(requested, Booking):

@@ -215,6 +215,10 @@ class States(Output):
     schedule_id: str
     layout: Annotated[str, Field(description="The layout's digest.", examples=["d210d44b1fb828f67136e952701f937b"])]
     version: Annotated[int, Field(examples=[57])]
+    terms: Annotated[
+        str,
+        Field(description="The version of all from here to `cancelled`; see the stream.", examples=["9f3a6c01b2d4"]),
+    ]
     currency: Annotated[str, Field(examples=["KRW"])]
     prices: Annotated[
         dict[str, int | None],
@@ -263,6 +267,9 @@ data: {"version":57,"seats":[{"id":"1F-A-12","state":"free"},…],"areas":[{"id"
 event: seats
 id: 58
 data: {"version":58,"seats":[{"id":"1F-A-12","state":"held"}],"areas":[]}
+
+event: terms
+data: {"terms":"9f3a6c01b2d4","currency":"KRW","prices":{"R":160000,"S":null},"max_seats_per_customer":6,…}
 """
 PACKED_EXAMPLE = """\
 retry: 2000
@@ -276,7 +283,8 @@ id: 58
 data: {"from":57,"version":58,"seats":[[11,1]],"areas":[]}
 """
 EVENT_STREAM = {
-    "description": "Never ends by itself. `snapshot` has every place, `seats` those that changed.",
+    "description": "Ends only with its schedule. `snapshot` has every place, `seats` those that changed, `terms` "
+    "what is asked for them from now on.",
     "content": {
         "text/event-stream": {
             "schema": {"type": "string"},
@@ -378,12 +386,16 @@ async def get_stream(
         str | None, Query(alias="last_event_id", description="The same, for clients that cannot set headers.")
     ] = None,
     packed: Annotated[bool, Query(description="Places by their number in the layout, states as in `/states`.")] = False,
+    terms: Annotated[
+        str, Query(max_length=100, description="The `terms` of `/states`: if others are in force, they come first.")
+    ] = "",
 ) -> Response:
     """Server-Sent Events: a snapshot of all states, then what changes, at most ten times a second.
 
     Each event's `id` is a version. After `Last-Event-ID` only later changes are sent, or a new snapshot if they are no
-    longer known. A comment every 15 seconds keeps the connection open.
+    longer known. New terms of sale (prices, limits, times, a cancellation) are told when they are in force, by an event
+    without `id`. A comment every 15 seconds keeps the connection open.
     """
     text = last_event_id or last_event_id_query or ""
     after = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
-    return await pages.stream(schedule_id, after, packed=packed, place=place_of(address_of(request)))
+    return await pages.stream(schedule_id, after, packed=packed, terms=terms, place=place_of(address_of(request)))

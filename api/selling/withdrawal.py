@@ -36,8 +36,13 @@ async def withdraw(
     return await overruling.write(connection, held, house.clock.now_ms(), Withdrawn(by))
 
 
+async def tell_all(house: House, overruled: Sequence[Overruled]) -> None:
+    """Tells owners and readers of what was written past them."""
+    await finished(tell(house.gateway, house.seat_cache, house.pool, overruled))
+
+
 async def announce(house: House, overruled: Sequence[Overruled]) -> None:
     """Tells owners and readers, and waits until no worker shows what it knew before."""
     committed = time.monotonic()
-    await finished(tell(house.gateway, house.seat_cache, house.pool, overruled))
+    await tell_all(house, overruled)
     await asyncio.sleep(max(0.0, committed + TERMS_SECONDS - time.monotonic()))

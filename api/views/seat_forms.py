@@ -122,15 +122,27 @@ def _counts(counts: AreaCounts) -> dict[str, object]:
 # --- packed: for who has the layout -----------------------------------------------------------------------------------
 def packed_states(offer: Offer, layout_digest: str, view: SeatView) -> bytes:
     """How every place stands, with what is asked for it, as /states answers it."""
-    prices = {name: offer.prices.get(name) for name in offer.plan.categories}
     head = {
         "schedule_id": view.schedule_id,
         "layout": layout_digest,
+        **_terms(offer),
+    }
+    return msgspec.json.encode(head | _packed(view))
+
+
+def terms_changed(offer: Offer) -> bytes:
+    """On what terms a house is sold from now on, as a stream tells it."""
+    return msgspec.json.encode(_terms(offer))
+
+
+def _terms(offer: Offer) -> dict[str, object]:
+    prices = {name: offer.prices.get(name) for name in offer.plan.categories}
+    return {
+        "terms": offer.tag,
         "currency": offer.currency,
         "prices": prices,
         **msgspec.structs.asdict(offer.terms),
     }
-    return msgspec.json.encode(head | _packed(view))
 
 
 class Packed:

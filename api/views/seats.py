@@ -22,7 +22,7 @@ from api.http.problems import Problem
 from api.http.under_way import shared
 from api.views.kept import Kept, LastingPage, Page, matches
 from api.views.layout import Layout
-from api.views.seat_forms import PACKED, Offer, Packed, Sheet, packed_states
+from api.views.seat_forms import PACKED, Offer, Packed, Sheet, packed_states, terms_changed
 from engine.seating_plan import SeatingPlan
 from persistence.database.connection import is_unavailable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
@@ -30,6 +30,7 @@ from persistence.seats.cache import SeatDelta, SeatView
 
 logger = logging.getLogger(__name__)
 
+TERMS_PATIENCE_SECONDS = 0.5  # the same for a stream: one query for all of a schedule's
 TERMS_SECONDS = 0.25  # how long a worker goes on with a schedule's prices before it reads them again
 SCHEDULES_KEPT = 1_024
 SHEETS_KEPT = 16  # a 15,000-seat sheet is about 5 MB
@@ -124,8 +125,10 @@ class SeatPages:
             self._states.put(schedule_id, page)
         return page
 
-    async def stream(self, schedule_id: str, after: int | None, *, packed: bool = False, place: str = "") -> Stream:
-        """The schedule's changes, for somebody at this place.
+    async def stream(
+        self, schedule_id: str, after: int | None, *, packed: bool = False, terms: str = "", place: str = ""
+    ) -> Stream:
+        """The schedule's changes, for somebody at this place who has these terms of sale.
 
         What can be refused is refused here, before anything is sent.
         """
@@ -136,7 +139,7 @@ class SeatPages:
         await self.views.view(schedule_id)
         if self._fair and sum(each.place == place for each in self.streams) >= STREAMS_PER_PLACE:
             raise Problem("rate_limited", retry_after=STREAM_RETRY_AFTER_SECONDS)
-        return Stream(self, schedule_id, form, after, place)
+        return Stream(self, schedule_id, form, after, terms or offer.tag, place)
 
     def stop(self) -> None:
         """Ends every stream, and opens no further one."""
@@ -157,13 +160,17 @@ class SeatPages:
             self._frames.put(key, frame, size=len(frame))
         return frame
 
-    async def _offer(self, schedule_id: str) -> Offer:
+    async def offer(self, schedule_id: str) -> Offer:
+        """What the schedule sells, for a stream: read again every few seconds."""
+        return await self._offer(schedule_id, patience=TERMS_PATIENCE_SECONDS)
+
+    async def _offer(self, schedule_id: str, patience: float | None = None) -> Offer:
         now = time.monotonic()
         kept = self._offers.get(schedule_id)
-        if kept is None or now >= kept[1]:
+        if kept is None or now >= kept[1] + (TERMS_SECONDS if patience is None else patience):
             task = asyncio.create_task(self._renewed(schedule_id, None if kept is None else kept[0]))
             task.add_done_callback(_seen)
-            kept = self._offers.put(schedule_id, (task, now + TERMS_SECONDS))
+            kept = self._offers.put(schedule_id, (task, now))
         return await shared(kept[0])
 
     async def _renewed(self, schedule_id: str, before: asyncio.Task[Offer] | None) -> Offer:
@@ -198,8 +205,11 @@ class Stream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, pages: SeatPages, schedule_id: str, form: Sheet | Packed, after: int | None, place: str) -> None:
+    def __init__(
+        self, pages: SeatPages, schedule_id: str, form: Sheet | Packed, after: int | None, terms: str, place: str
+    ) -> None:
         self.place = place
+        self._terms = terms  # those that the client has
         self._frames = self._written(schedule_id, form, after)
         super().__init__(self._frames, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._pages = pages
@@ -234,6 +244,8 @@ class Stream(StreamingResponse):
         try:
             async with self._pages.views.subscribe(schedule_id, after=after) as self._changes:
                 while not self._pages.stopping:
+                    if (news := await self._new_terms(schedule_id)) is not None:
+                        yield news
                     try:
                         async with asyncio.timeout(HEARTBEAT_SECONDS):
                             change = await anext(self._changes)
@@ -243,9 +255,24 @@ class Stream(StreamingResponse):
                     except StopAsyncIteration:
                         return
                     yield self._pages.frame(form, change)
-                    await asyncio.sleep(EVENT_PAUSE_SECONDS)
+                    # Where no seat has changed the terms may have: what is read after this is no older than the change.
+                    nothing = isinstance(change, SeatDelta) and not change.seats and not change.areas
+                    await asyncio.sleep(TERMS_PATIENCE_SECONDS if nothing else EVENT_PAUSE_SECONDS)
         except (UnknownSchedule, JournalUnavailable):
             return  # the client comes back and is told by a status
+
+    async def _new_terms(self, schedule_id: str) -> bytes | None:
+        """What the client is to be told of the terms; it keeps the version that it goes on from."""
+        try:
+            offer = await self._pages.offer(schedule_id)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            return None  # they are told when the database is back
+        if offer.tag == self._terms:
+            return None
+        self._terms = offer.tag
+        return b"event: terms\ndata: %s\n\n" % terms_changed(offer)
 
 
 def _seen(task: asyncio.Task[Offer]) -> None:

@@ -22,24 +22,17 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.models import UUID_FORM
+from api.web import policies
 from api.web.building import BUILT, DIGEST
 from api.web.sharing import Sharing
 
-# No script, style or connection but our own; pictures from wherever an organizer keeps them, over https. The one policy
-# for markup is Svelte's, which makes its templates from the compiler's constants; `boxoffice` names the service worker.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; connect-src 'self'; "
-    "font-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html boxoffice"
-)
-WORKER = "sw.js"
-WORKER_POLICY = "default-src 'none'; connect-src 'self'"  # a service worker asks for itself, by its own policy
 SECURITY = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "content-security-policy": policies.written(policies.PAGE),
     "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
+WORKER = "sw.js"
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
 KINDS = {
@@ -72,6 +65,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/email-confirmations/[^/]+", "src/customer/ConfirmEmail.svelte"),
     (r"/(?:p|s)/[^/]+", ""),  # an id that cannot be one: the page says so
 )
+PAYING = "src/customer/Booking.svelte"
 SHARED = {"src/customer/Performance.svelte": "performance", "src/customer/Seats.svelte": "schedule"}
 # Where programs ask. At any other address a browser that shows pages is shown one that says that there is none.
 FOR_PROGRAMS = {
@@ -140,6 +134,17 @@ class Shell:
         }
         return made(body, HTML, ASK_FIRST, forms, SECURITY)
 
+    def paying_with(self, provider: str) -> Answer:
+        """The shell of the page where people pay: it says whose scripts may run there, for the page to see to."""
+        told = f'{self._title}<meta name="pays-with" content="{provider}">'
+        answer = self.page(PAYING, told)
+        own = {
+            b"content-security-policy": policies.written(policies.paying_with(provider)).encode(),
+            b"cross-origin-opener-policy": b"same-origin-allow-popups",  # for whoever shows the bank in a window
+        }
+        codings = {coding: (_with(headers, own), body) for coding, (headers, body) in answer.codings.items()}
+        return Answer(answer.etag, codings, _with(answer.unchanged, own))
+
     def _early(self, component: str) -> Iterator[str]:
         seen: set[str] = set()
         waiting = [component]
@@ -152,6 +157,10 @@ class Shell:
             waiting += chunk.get("imports", ())
             yield f'<link rel="modulepreload" crossorigin href="/{chunk["file"]}">'
             yield from (f'<link rel="stylesheet" crossorigin href="/{each}">' for each in chunk.get("css", ()))
+
+
+def _with(headers: list[tuple[bytes, bytes]], own: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    return [(name, own.get(name, value)) for name, value in headers]
 
 
 def read_files(built: Path) -> dict[str, Answer]:
@@ -169,7 +178,7 @@ def read_files(built: Path) -> dict[str, Answer]:
         caching = FOR_EVER if name.startswith("assets/") else ASK_FIRST
         extra = {"x-content-type-options": "nosniff"}
         if name == WORKER:
-            extra["content-security-policy"] = WORKER_POLICY
+            extra["content-security-policy"] = policies.written(policies.WORKER)
         files[f"/{name}"] = made(path.read_bytes(), KINDS[path.suffix], caching, forms, extra)
     return files
 
@@ -196,8 +205,9 @@ class Pages:
             self._files = read_files(built)
             self._files[VERSION_PATH] = made(self._shell.version.encode(), KINDS[".txt"], ASK_FIRST, {})
             self._shells = {component: self._shell.page(component) for _, component in PAGES}
+            self._paying = {provider: self._shell.paying_with(provider) for provider in policies.PROVIDERS}
         else:
-            self._shell, self._files, self._shells = None, {}, {}
+            self._shell, self._files, self._shells, self._paying = None, {}, {}, {}
         self._not_built = made(NOT_BUILT.encode(), HTML, "no-store", {}, SECURITY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -225,6 +235,9 @@ class Pages:
     async def _page(self, component: str, its_id: str, scope: Scope) -> tuple[Answer, int]:
         if self._shell is None:
             return self._not_built, 503
+        if component == PAYING:
+            provider = scope["app"].state.house.settings.provider
+            return self._paying.get(provider, self._shells[component]), 200
         if component not in SHARED:
             return self._shells[component], 200 if component else 404
         shell = self._shell

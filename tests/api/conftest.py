@@ -70,6 +70,11 @@ class Worker:
         assert self.house.settings.database_url is not None
         await execute(with_role(self.house.settings.database_url, "postgres"), statement)
 
+    def has_owner(self, schedule_id: str) -> bool:
+        """Whether the schedule has an owner in memory."""
+        process = self.house.gateway._owners.owner
+        return process is not None and schedule_id in process.host._open
+
     async def sign_up(self, role: str = "customer") -> dict[str, str]:
         """A new account, logged in; gives the headers of its requests."""
         email = f"person{next(NUMBERS)}@example.com"

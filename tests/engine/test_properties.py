@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from engine import commands as c
 from engine import events as e
 from engine.booking import Booking, Status
-from engine.events import decode_event, encode_event
+from engine.events import Record, decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
 from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
 from engine.refusals import Refusal
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply, can_expire
-from engine.turn import Request, Step, Turn, execute
+from engine.turn import EXPIRE, Request, Step, Turn, execute
 from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
 
 PLAN = read_plan(plan_document(rows=3, seats=5, standing=4))
@@ -34,11 +34,20 @@ NUMBERS = st.integers(0, 12)
 BOOKINGS = NUMBERS.map(str)
 FEES = st.sampled_from([None, None, 0, 33, 100])
 TERMS = st.builds(
-    lambda vip, regular, policy: terms(prices={"VIP": vip, "R": regular}, refund_policy=policy),
-    st.sampled_from([150_000, 101]),
+    lambda vip, regular, policy, days, promised: terms(
+        prices={"VIP": vip, "R": regular},
+        refund_policy=policy,
+        starts_at_ms=NOW + days * DAY,
+        sale_closes_at_ms=NOW + days * DAY,
+        refund_when_moved=promised,
+    ),
+    st.sampled_from([150_000, 101, None]),
     st.sampled_from([90_000, 33, 0]),
     st.sampled_from([DEFAULT_POLICY, (), (RefundStep(0, 50),)]),
+    st.sampled_from([30, 30, 12]),
+    st.booleans(),
 )
+WITHDRAWAL = e.Withdrawn("organizer")  # written past the owner, if nobody has a seat
 END = c.CancelSchedule("snow", "organizer")
 # What a story leaves open is spelled out when it is played (`Sale.spelled_out`): a new id, or which of those there are.
 NEW, ITS_OWN, NEWEST = "", "its own", "newest"
@@ -111,21 +120,23 @@ CHAPTERS = st.builds(
 )
 # Half a minute mostly, so that holds overlap; days now and then, so that the refund policy takes its steps.
 PAUSES = st.integers(0, 40).map(lambda number: 1_500 * number if number < 39 else 4 * DAY)
-Story = list[tuple[c.AnyCommand, int]]
+Story = list[tuple[c.AnyCommand | e.Withdrawn, int]]
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
-    """Single commands and whole purchases; in some the schedule is cancelled towards the end."""
+    """Single commands and whole purchases; in some the schedule is cancelled towards the end, or withdrawn."""
     least = draw(st.integers(0, 25))  # without it, stories are five commands long as a rule
     chapters = draw(st.lists(st.one_of(COMMANDS.map(lambda one: [one]), CHAPTERS), min_size=least, max_size=45))
     if draw(st.integers(0, 3)) == 0:
         ended = draw(st.lists(st.one_of(COMMANDS, st.just(c.EndBookings((NEW, NEW)))), max_size=12))
         chapters += [[END], ended]
+    if draw(st.integers(0, 3)) == 0:
+        chapters += [[WITHDRAWAL], draw(st.lists(COMMANDS, max_size=12))]
     return [(command, draw(PAUSES) if first else 0) for chapter in chapters for first, command in marked(chapter)]
 
 
-def marked(chapter: list[c.AnyCommand]) -> Iterator[tuple[bool, c.AnyCommand]]:
+def marked(chapter: list[c.AnyCommand | e.Withdrawn]) -> Iterator[tuple[bool, c.AnyCommand | e.Withdrawn]]:
     return ((number == 0, command) for number, command in enumerate(chapter))
 
 
@@ -144,8 +155,10 @@ class Sale:
         for command, pause_ms in story:
             self.send(command, pause_ms)
 
-    def send(self, command: c.AnyCommand, pause_ms: int) -> tuple[Request, Turn]:
+    def send(self, command: c.AnyCommand | e.Withdrawn, pause_ms: int) -> tuple[Request, Turn]:
         self.now_ms += pause_ms
+        if isinstance(command, e.Withdrawn):
+            return self._withdraw(command)
         request = Request(f"r{self._sent}", self.spelled_out(command))
         self._sent += 1
         turn = execute(self.state, request, self.now_ms)
@@ -156,6 +169,17 @@ class Sale:
         self.books.audit(self.state)
         assert isinstance(turn.result, Refusal) or turn.steps or isinstance(command, MAY_CHANGE_NOTHING)
         return request, turn
+
+    def _withdraw(self, event: e.Withdrawn) -> tuple[Request, Turn]:
+        """As a route does it, which has locked the head and asked the tables. Any request would do for an answer."""
+        for number in reversed(range(len(self.state.bookings))):
+            self.send(c.Cancel(str(number), "x", ""), 0)
+        if not self.state.bookings:
+            record = Record(self.state.seq + 1, self.now_ms, event)
+            apply(self.state, record)
+            self.steps.append(Step(record, None))
+            self.books.withdrawn = True
+        return EXPIRE, execute(self.state, EXPIRE, self.now_ms)
 
     def spelled_out(self, command: c.AnyCommand) -> c.AnyCommand:
         if isinstance(command, c.HoldSeats | c.HoldBest):
@@ -208,10 +232,13 @@ class Books:
         self.given_back = 0
         self.fees = 0
         self.owed: dict[str, tuple[str, int]] = {}  # refund → payment, amount
-        self.ended_by_organizer = False
+        self.ended_by_organizer = self.withdrawn = False
 
     def enter(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
+            assert not self.withdrawn or isinstance(step.record.event, e.PaymentLate | e.Refunded), (
+                "only debts are paid"
+            )
             match step.record.event:
                 case e.PaymentRequested(payment_id=payment_id, amount=amount):
                     self.requested[payment_id] = amount
@@ -270,7 +297,9 @@ def audit(state: ScheduleState) -> None:
     for booking in state.bookings.values():
         places[booking.customer_id] += len(booking.seats)
     assert state.places_of == dict(places)
-    assert state.free.count(None, None) == sum(seat == FREE for seat in state.seats)
+    unsold = {number for number, name in enumerate(PLAN.categories) if state.on.prices[name] is None}
+    for_sale = [index for index in range(PLAN.size) if PLAN.category_of[index] not in unsold]
+    assert state.free.count(None, None) == sum(state.seats[index] == FREE for index in for_sale)
     due = [booking.expires_ms for booking in state.bookings.values() if can_expire(booking)]
     assert state.next_deadline_ms() == min(due, default=None)
     paying = [b.payment.requested_ms for b in state.bookings.values() if b.payment and b.payment.status is REQUESTED]
@@ -312,7 +341,10 @@ def test_a_state_restored_from_a_snapshot_goes_on_as_if_nothing_had_happened(bef
     assert restored.cancelled == state.cancelled
     assert restored.pending_refunds == state.pending_refunds
     assert restored.pending_payments == state.pending_payments
+    assert (restored.withdrawn, restored.moved_ms) == (state.withdrawn, state.moved_ms)
     for command, pause_ms in then:
+        if isinstance(command, e.Withdrawn):  # whoever writes past an owner has it read its journal anew
+            continue
         request, turn = sale.send(command, pause_ms)
         assert execute(restored, request, sale.now_ms) == turn
     assert state_hash(restored) == state_hash(state)

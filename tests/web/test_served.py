@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cramjam
@@ -14,8 +15,8 @@ from starlette.responses import PlainTextResponse
 
 from actors.process.settings import Settings
 from api.server.app import create_app
-from api.web import building, sharing
-from api.web.served import CONTENT_SECURITY_POLICY, FOR_PROGRAMS, PAGES, Pages, coding_of
+from api.web import building, policies, sharing
+from api.web.served import FOR_PROGRAMS, PAGES, Pages, coding_of
 
 HOME = "src/customer/Home.svelte"
 ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
@@ -86,8 +87,7 @@ async def test_the_shell_is_asked_about_each_time_and_not_sent_twice(pages: Any)
     again = await pages.get("/", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
     assert first.headers["cache-control"] == "no-cache"
-    assert first.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
-    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert first.headers["content-security-policy"] == policies.written(policies.PAGE)
     assert first.headers["x-content-type-options"] == "nosniff"
 
 
@@ -142,6 +142,20 @@ def test_browser_and_server_know_the_same_addresses() -> None:
     assert routes.count("load: () => import(") == len([component for _, component in PAGES if component])
 
 
+async def test_a_providers_script_runs_where_people_pay_and_nowhere_else(shared: Any, house: FakeHouse) -> None:
+    for provider, host in [
+        ("sandbox", ""),
+        ("stripe", "https://js.stripe.com"),
+        ("toss", "https://js.tosspayments.com"),
+    ]:
+        house.settings.provider = provider
+        paying, other = await shared.get(f"/b/{ID}"), await shared.get("/bookings")
+        assert host in paying.headers["content-security-policy"]
+        assert ('<meta name="pays-with"' in paying.text) == (provider != "sandbox")
+        assert other.headers["content-security-policy"] == policies.written(policies.PAGE)
+        assert "unsafe" not in paying.headers["content-security-policy"]
+
+
 # --- shared addresses -------------------------------------------------------------------------------------------------
 class Away(Exception):
     """The catalogue cannot be read."""
@@ -165,6 +179,7 @@ class FakeDatabase:
 class FakeHouse:
     def __init__(self) -> None:
         self.database = FakeDatabase()
+        self.settings = SimpleNamespace(provider="sandbox")
 
 
 @pytest.fixture

@@ -547,6 +547,38 @@ async def test_a_packed_stream_that_cannot_go_on_begins_anew_in_few_bytes(
         assert b64decode(snapshot["seats"])[0] == SOLD << 2
 
 
+async def test_report_17_terms_that_change_are_told_while_people_look(world: World, client: httpx.AsyncClient) -> None:
+    states = (await client.get(f"{world.url}/states")).json()
+    async with streaming(client, f"{world.url}/stream") as events:
+        await events.next()
+        world.prices = {"R": 160_000}
+        await world.publish()  # a version in which no seat has changed
+        assert (await events.next())["id"] == "2"
+        event = await events.next()
+        assert (event["event"], "id" in event) == ("terms", False)
+        told = json.loads(event["data"])
+        assert told["prices"] == {"R": 160_000, "S": None, "Floor": None}
+        now = (await client.get(f"{world.url}/states")).json()
+        assert told.items() <= now.items()
+        assert now["terms"] != states["terms"]
+
+
+@pytest.mark.parametrize("packed", ["false", "true"])
+async def test_report_17_who_goes_on_with_old_terms_is_told_the_new_ones_first(
+    world: World, client: httpx.AsyncClient, packed: str
+) -> None:
+    terms = (await client.get(f"{world.url}/states")).json()["terms"]
+    world.prices = {"R": 1}
+    await eventually(lambda: asks_anew(world, client, terms))
+    query = f"packed={packed}&last_event_id=1&terms={terms}"
+    async with streaming(client, f"{world.url}/stream?{query}") as events:
+        assert json.loads((await events.next())["data"])["prices"]["R"] == 1
+
+
+async def asks_anew(world: World, client: httpx.AsyncClient, terms: str) -> bool:
+    return bool((await client.get(f"{world.url}/states")).json()["terms"] != terms)
+
+
 async def test_both_forms_of_a_stream_are_served_side_by_side(world: World, client: httpx.AsyncClient) -> None:
     async with (
         streaming(client, f"{world.url}/stream?last_event_id=1") as listed,

@@ -27,12 +27,6 @@ async def delete(worker: Worker, sale: Sale, what: str = "schedules") -> httpx.R
     return await worker.http.delete(f"/v1/{what}/{its_id}", headers=sale.organizer)
 
 
-def is_open(worker: Worker, schedule_id: str) -> bool:
-    """Whether the schedule has an owner in memory."""
-    process = worker.house.gateway._owners.owner
-    return process is not None and schedule_id in process.host._open
-
-
 async def never_opened(worker: Worker) -> Sale:
     return await open_sale(worker.http, sale_opens_at=(datetime.now(UTC) + timedelta(days=1)).isoformat())
 
@@ -194,7 +188,7 @@ async def series(worker: Worker, count: int) -> tuple[Sale, list[str]]:
 async def test_a_series_is_deleted_whole_and_starts_no_owner(worker: Worker) -> None:
     sale, ids = await series(worker, 40)
     assert (await delete(worker, sale, "performances")).status_code == 204
-    assert not any(is_open(worker, each) for each in ids)
+    assert not any(worker.has_owner(each) for each in ids)
     async with worker.house.database.connect() as connection:
         heads = sa.select(schedule_heads.c.seq, schedule_heads.c.epoch, schedule_heads.c.overruled_at)
         rows = (await connection.execute(heads.where(schedule_heads.c.schedule_id.in_(ids)))).all()
@@ -250,12 +244,12 @@ async def test_who_dies_after_deleting_is_stood_in_for(worker: Worker, monkeypat
         patch.setattr("api.routes.schedules.announce", dies)
         assert (await delete(worker, sale)).status_code == 500
     house = worker.house
-    assert is_open(worker, sale.schedule_id)
+    assert worker.has_owner(sale.schedule_id)
     assert await overruling.untold(house.pool, older_than_seconds=0)
     telling = Telling(house.pool, house.gateway, house.seat_cache)
     assert await telling.run_once(older_than_seconds=0) == 1
     assert await overruling.untold(house.pool, older_than_seconds=0) == []
-    assert not is_open(worker, sale.schedule_id)
+    assert not worker.has_owner(sale.schedule_id)
     problem(
         await worker.http.post(sale.bookings_url, json={"seats": ["A-1"]}, headers=customer), 404, "schedule_not_found"
     )
@@ -275,6 +269,6 @@ async def test_an_owner_that_was_not_told_yet_answers_no_success(
     with monkeypatch.context() as patch:
         patch.setattr("api.routes.schedules.announce", dies)
         assert (await delete(worker, sale)).status_code == 500
-    assert is_open(worker, sale.schedule_id)
+    assert worker.has_owner(sale.schedule_id)
     answer = await worker.http.post(sale.bookings_url, json={"seats": ["B-1"]}, headers=customer)
     problem(answer, 404, "schedule_not_found")

@@ -1,23 +1,20 @@
-/** Which payment provider takes the money, and by which cards it can be tried. */
+/** Which payment provider takes the money. */
 
-export interface Provider {
-  readonly name: string;
-  /** Card tokens that stand for a card each. */
-  readonly tokens: readonly string[];
-}
+import { answer, api } from './client.ts';
+import type { Answer } from './shapes.ts';
 
-const SANDBOX: Provider = {
-  name: 'sandbox',
-  tokens: [
-    'tok_approve',
-    'tok_slow',
-    'tok_decline_insufficient_funds',
-    'tok_decline_lost_card',
-    'tok_timeout_charged',
-    'tok_timeout_uncharged',
-  ],
-};
+export type Provider = Answer<'/v1/payment-provider'>;
 
 export async function loadProvider(): Promise<Provider> {
-  return Promise.resolve(SANDBOX);
+  return answer(api.GET('/v1/payment-provider'));
 }
+
+/** The sandbox's cards, each a token that says what becomes of it. */
+export const SANDBOX_CARDS = [
+  'tok_approve',
+  'tok_slow',
+  'tok_decline_insufficient_funds',
+  'tok_decline_lost_card',
+  'tok_timeout_charged',
+  'tok_timeout_uncharged',
+] as const;

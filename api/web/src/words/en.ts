@@ -179,6 +179,7 @@ export const en = {
       tok_timeout_uncharged: 'Test card that does not pay, and the answer is lost',
     } as Record<string, string>,
     sandbox: 'This box office takes test cards: no money moves.',
+    noForm: 'The form of the payment provider cannot be loaded.',
     payNow: 'Pay now',
     paying: 'Paying …',
     paid: 'Paid. Your ticket is here.',

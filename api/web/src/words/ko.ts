@@ -181,6 +181,7 @@ export const ko: Words = {
       tok_timeout_uncharged: '승인되지 않고 응답도 없는 시험용 카드',
     },
     sandbox: '시험용 카드만 받습니다. 실제로 돈이 나가지 않습니다.',
+    noForm: '결제 대행사의 결제창을 불러올 수 없습니다.',
     payNow: '지금 결제',
     paying: '결제하는 중 …',
     paid: '결제가 끝났습니다. 티켓을 확인하세요.',

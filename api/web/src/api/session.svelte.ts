@@ -103,7 +103,7 @@ class Session {
 
   /** Whether somebody is logged in; if nobody is, they are asked to, over the page. */
   async demand(): Promise<boolean> {
-    if (this.account !== null || (await this.renew())) return true;
+    if (this.account !== null || (localStorage.getItem(HINT) !== null && (await this.renew()))) return true;
     this.asking = true;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }

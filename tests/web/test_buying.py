@@ -125,6 +125,14 @@ async def test_more_time_is_given_in_one_tap_and_the_seats_can_be_given_back(
     await reader.reads("Cancelled")
 
 
+async def test_what_costs_nothing_is_booked_without_a_card(make_reader: MakeReader, http: httpx.AsyncClient) -> None:
+    free = await open_sale(http, prices={"VIP": 0, "Standard": 0})
+    reader = await held(make_reader, free)
+    assert await reader.page.get_by_label(reader.words["card"]).count() == 0
+    await reader.page.get_by_role("button", name="Book now, free of charge").click()
+    await reader.reads(reader.words["confirmed"])
+
+
 async def test_expired_seats_can_be_tried_again(make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale) -> None:
     reader = await held(make_reader, sale)
     first = reader.page.url.rpartition("/")[2]

@@ -61,10 +61,10 @@ export async function cancel(id: string): Promise<void> {
   await answer(api.POST('/v1/bookings/{booking_id}/cancellation', { params, body: {} }));
 }
 
-/** Charges the card. Gives whether the money has been taken; false: nobody knows yet. Throws a `Problem`. */
-export async function pay(id: string, token: string, key: string): Promise<{ settled: boolean }> {
+/** Charges the card; null where nothing is to be paid. Gives whether the money has been taken; false: nobody knows yet. Throws a `Problem`. */
+export async function pay(id: string, token: string | null, key: string): Promise<{ settled: boolean }> {
   const params = { ...of(id), header: { 'Idempotency-Key': key } };
-  const body = { method: { type: 'card' as const, token } };
+  const body = token === null ? {} : { method: { type: 'card' as const, token } };
   const paid = await answer(api.POST('/v1/bookings/{booking_id}/payments', { params, body }));
   return { settled: paid.status !== 'pending' };
 }

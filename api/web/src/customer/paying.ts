@@ -8,7 +8,8 @@
 
 /** One wish to pay: with this card, however often it has to be sent. */
 export interface Wish {
-  readonly token: string;
+  /** What stands for the card; null where nothing is to be paid. */
+  readonly token: string | null;
   readonly key: string;
 }
 
@@ -61,7 +62,7 @@ export class PaymentWishes {
   }
 
   /** The wish to send: the one under way, or a new one for this card. */
-  start(bookingId: string, token: string): Wish {
+  start(bookingId: string, token: string | null): Wish {
     const wish = this.current(bookingId) ?? { token, key: this.#newKey() };
     this.#wishes.set(bookingId, wish);
     return wish;

@@ -181,6 +181,7 @@ export const en = {
     sandbox: 'This box office takes test cards: no money moves.',
     noForm: 'The form of the payment provider cannot be loaded.',
     payNow: 'Pay now',
+    bookNow: 'Book now, free of charge',
     paying: 'Paying …',
     paid: 'Paid. Your ticket is here.',
     declined: 'The card was declined',

@@ -183,6 +183,7 @@ export const ko: Words = {
     sandbox: '시험용 카드만 받습니다. 실제로 돈이 나가지 않습니다.',
     noForm: '결제 대행사의 결제창을 불러올 수 없습니다.',
     payNow: '지금 결제',
+    bookNow: '무료로 예매 확정',
     paying: '결제하는 중 …',
     paid: '결제가 끝났습니다. 티켓을 확인하세요.',
     declined: '카드가 거절되었습니다',

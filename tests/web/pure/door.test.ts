@@ -1,25 +1,34 @@
 // What a phone says of a code without a connection: by the list, nobody twice, and nothing it cannot know.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { judged, named, search, type ListedTicket } from '../../../api/web/src/door/offline.ts';
+import { genuine, judged, named, search, type Inside, type ListedTicket } from '../../../api/web/src/door/offline.ts';
 
 const BOOKING = '01980000-0000-7000-8000-00000000000b';
 const SCHEDULE = '01980000-0000-7000-8000-00000000000a';
 const OTHER = '01980000-0000-7000-8000-00000000000c';
 
 const bytes = (uuid: string) => Buffer.from(uuid.replaceAll('-', ''), 'hex');
+const body = (booking: string, schedule: string) => Buffer.concat([Buffer.of(2), bytes(booking), bytes(schedule), Buffer.of(0, 4)]);
 const code = (booking = BOOKING, schedule = SCHEDULE) =>
-  Buffer.concat([Buffer.of(1), bytes(booking), bytes(schedule), Buffer.of(0, 4), Buffer.alloc(16, 7)]).toString('base64url');
+  Buffer.concat([body(booking, schedule), Buffer.alloc(64, 7)]).toString('base64url');
+const seatCode = (seat: string, number = 1) =>
+  Buffer.concat([Buffer.of(3), bytes(BOOKING), bytes(SCHEDULE), Buffer.of(0, number), Buffer.from(seat), Buffer.alloc(64, 7)]).toString('base64url');
 
 const listed = (entered = 0): ReadonlyMap<string, ListedTicket> =>
   new Map([[BOOKING, { booking_id: BOOKING, places: 4, entered, seats: ['A-1', 'A-2', 'A-3', 'A-4'], name: '김민지' }]]);
-const nobody: ReadonlyMap<string, number> = new Map();
+const nobody: Inside = { places: new Map(), single: new Set() };
+const two: Inside = { places: new Map([[BOOKING, 2]]), single: new Set([`${BOOKING} A-1#1`, `${BOOKING} 석-2#1`]) };
 
 const CASES = [
   ['a whole ticket', code(), null, listed(), nobody, 'admitted', 4],
   ['two of four', code(), 2, listed(), nobody, 'admitted', 2],
   ['the other two, counted by the server', code(), null, listed(2), nobody, 'admitted', 2],
-  ['the other two, counted here', code(), null, listed(), new Map([[BOOKING, 2]]), 'admitted', 2],
+  ['the other two, counted here', code(), null, listed(), two, 'admitted', 2],
+  ['one place of four', seatCode('A-1'), null, listed(), nobody, 'admitted', 1],
+  ['the same place again', seatCode('A-1'), null, listed(), two, 'already_in', 0],
+  ['another place', seatCode('A-3'), null, listed(), two, 'admitted', 1],
+  ['the second of two alike', seatCode('석-2', 2), null, listed(), two, 'admitted', 1],
+  ['a place when all are in', seatCode('A-3'), null, listed(4), nobody, 'already_in', 0],
   ['nobody is left', code(), null, listed(4), nobody, 'already_in', 0],
   ['more than are left', code(), 3, listed(2), nobody, 'already_in', 0],
   ['another date', code(BOOKING, OTHER), null, listed(), nobody, 'other_schedule', 0],
@@ -37,8 +46,25 @@ for (const [what, text, wanted, list, inside, result, places] of CASES) {
 }
 
 test('a code names its booking and its schedule', () => {
-  assert.deepEqual(named(code()), { bookingId: BOOKING, scheduleId: SCHEDULE });
-  assert.deepEqual(named(` ${code()}\n`), { bookingId: BOOKING, scheduleId: SCHEDULE });
+  assert.deepEqual(named(code()), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null });
+  assert.deepEqual(named(` ${code()}\n`), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null });
+  assert.deepEqual(named(seatCode('석-2', 2)), { bookingId: BOOKING, scheduleId: SCHEDULE, place: '석-2#2' });
+});
+
+test('a code is genuine if it was signed with the key, and nobody knows of one that has no such signature', async () => {
+  const pair = (await crypto.subtle.generateKey('Ed25519', true, ['sign', 'verify'])) as CryptoKeyPair;
+  const key = await crypto.subtle.exportKey('jwk', pair.publicKey);
+  const signed = body(BOOKING, SCHEDULE);
+  const signature = Buffer.from(await crypto.subtle.sign('Ed25519', pair.privateKey, signed));
+  const real = Buffer.concat([signed, signature]);
+  assert.equal(await genuine(real.toString('base64url'), key), true);
+  real.writeUInt8(9, 34);
+  assert.equal(await genuine(real.toString('base64url'), key), false);
+  assert.equal(await genuine(code(), key), false);
+  assert.equal(await genuine('한글', key), false);
+  assert.equal(await genuine(code(), null), null);
+  const former = Buffer.concat([Buffer.of(1), bytes(BOOKING), bytes(SCHEDULE), Buffer.of(0, 4), Buffer.alloc(16)]);
+  assert.equal(await genuine(former.toString('base64url'), key), null);
 });
 
 test('a name is found by its beginning, in either spelling, and by its seats', () => {

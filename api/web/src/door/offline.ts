@@ -1,9 +1,9 @@
 /**
- * What a phone can say of a code without a connection: whether its booking is on the list, and who came in on it here.
+ * What a phone can say of a code without a connection: whether it is genuine, whether its booking is on the list, and who
+ * came in on it here.
  *
- * The list is the server's; the code only says which booking it is of. So a made-up code is worth nothing unless it names a
- * booking that is there, and then it lets in nobody twice. What two phones let in while both are offline is found when
- * they send it.
+ * A code says which booking it is of, or which one place of it, and is signed (`actors/mail/tickets.py` has the form). The
+ * list is the server's. What two phones let in while both are offline is found when they send it.
  */
 
 export interface ListedTicket {
@@ -22,36 +22,72 @@ export interface OfflineVerdict {
   readonly booking_id: string | null;
 }
 
-/** A code's first 33 bytes: its form, the booking's id, the schedule's id. */
-const FORM_AT = 0;
+const FORMER = 1; // signed with a key that only the server has
+const SEAT = 3;
 const BOOKING_AT = 1;
 const SCHEDULE_AT = 17;
-const HEAD_BYTES = 33;
+const NUMBER_AT = 33;
+const HEAD_BYTES = 35;
+const SIGNATURE_BYTES = 64;
 
-/** Which booking and schedule a code names, or null where it is none of ours. */
-export function named(code: string): { bookingId: string; scheduleId: string } | null {
-  let text: string;
+export interface Named {
+  readonly bookingId: string;
+  readonly scheduleId: string;
+  /** Which one place, where the code is for one. */
+  readonly place: string | null;
+}
+
+function bytesOf(code: string): Uint8Array<ArrayBuffer> | null {
   try {
-    text = atob(code.trim().replaceAll('-', '+').replaceAll('_', '/'));
+    return Uint8Array.from(atob(code.trim().replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
   } catch {
     return null;
   }
-  if (text.length < HEAD_BYTES || text.charCodeAt(FORM_AT) === 0) return null;
-  return { bookingId: uuid(text, BOOKING_AT), scheduleId: uuid(text, SCHEDULE_AT) };
 }
 
-function uuid(bytes: string, from: number): string {
-  const hex = Array.from(bytes.slice(from, from + 16), (byte) => byte.charCodeAt(0).toString(16).padStart(2, '0')).join('');
+/** What a code names, or null where it is none of ours. */
+export function named(code: string): Named | null {
+  const bytes = bytesOf(code);
+  const form = bytes?.[0] ?? 0;
+  if (bytes === null || bytes.length < HEAD_BYTES || form < FORMER || form > SEAT) return null;
+  const of = { bookingId: uuid(bytes, BOOKING_AT), scheduleId: uuid(bytes, SCHEDULE_AT) };
+  if (form !== SEAT) return { ...of, place: null };
+  const number = new DataView(bytes.buffer).getUint16(NUMBER_AT);
+  const seat = new TextDecoder().decode(bytes.slice(HEAD_BYTES, -SIGNATURE_BYTES));
+  return { ...of, place: `${seat}#${number}` };
+}
+
+function uuid(bytes: Uint8Array, from: number): string {
+  const hex = Array.from(bytes.slice(from, from + 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
-/** The verdict by the list, where `inside` counts who came in on each booking here since the list was made. */
+/** Whether the code was signed with the key; null where that cannot be told: an old code, or an old browser. */
+export async function genuine(code: string, key: JsonWebKey | null): Promise<boolean | null> {
+  const bytes = bytesOf(code);
+  if (bytes === null) return false;
+  if (key === null || bytes[0] === FORMER || globalThis.crypto?.subtle === undefined) return null;
+  try {
+    const imported = await crypto.subtle.importKey('jwk', key, 'Ed25519', false, ['verify']);
+    return await crypto.subtle.verify('Ed25519', imported, bytes.slice(-SIGNATURE_BYTES), bytes.slice(0, -SIGNATURE_BYTES));
+  } catch {
+    return null; // a browser without Ed25519
+  }
+}
+
+/** Who came in here since the list was made: places by booking, and single places by their own codes. */
+export interface Inside {
+  readonly places: ReadonlyMap<string, number>;
+  readonly single: ReadonlySet<string>;
+}
+
+/** The verdict by the list and what happened here since. */
 export function judged(
   code: string,
   wanted: number | null,
   scheduleId: string,
   list: ReadonlyMap<string, ListedTicket>,
-  inside: ReadonlyMap<string, number>,
+  inside: Inside,
 ): OfflineVerdict {
   const ticket = named(code);
   const nobody = { places: 0, entered: 0, of: 0, booking_id: null };
@@ -59,9 +95,10 @@ export function judged(
   if (ticket.scheduleId !== scheduleId) return { result: 'other_schedule', ...nobody };
   const listed = list.get(ticket.bookingId);
   if (listed === undefined) return { result: 'not_genuine', ...nobody };
-  const entered = listed.entered + (inside.get(ticket.bookingId) ?? 0);
+  const entered = listed.entered + (inside.places.get(ticket.bookingId) ?? 0);
   const left = listed.places - entered;
-  const places = wanted ?? left;
+  const again = ticket.place !== null && inside.single.has(`${ticket.bookingId} ${ticket.place}`);
+  const places = again ? 0 : ticket.place !== null ? 1 : (wanted ?? left);
   const of = { of: listed.places, booking_id: listed.booking_id };
   if (places <= 0 || places > left) return { result: 'already_in', places: 0, entered, ...of };
   return { result: 'admitted', places, entered: entered + places, ...of };

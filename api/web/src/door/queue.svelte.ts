@@ -12,7 +12,7 @@
 import { Problem, asProblem } from '../api/problem.ts';
 import { newKey } from '../api/keys.ts';
 import { serverClock } from '../api/clock.ts';
-import { judged, type ListedTicket } from './offline.ts';
+import { genuine, judged, named, type Inside, type ListedTicket } from './offline.ts';
 import type { Counts, DoorServer, Verdict } from './server.ts';
 
 export interface Scan {
@@ -23,7 +23,7 @@ export interface Scan {
   readonly gate: string | null;
   readonly at: string;
   /** Whether this phone let somebody in on it by itself. */
-  readonly admitted?: { readonly bookingId: string; readonly places: number };
+  readonly admitted?: { readonly bookingId: string; readonly places: number; readonly place: string | null };
 }
 
 export interface Shown {
@@ -60,6 +60,7 @@ export class Door {
   readonly #stored: string;
   #sending: Promise<void> | null = null;
   #answers = new Map<string, Verdict>();
+  #key: JsonWebKey | null = null;
 
   constructor(scheduleId: string, server: DoorServer) {
     this.#scheduleId = scheduleId;
@@ -88,7 +89,7 @@ export class Door {
     if (this.online) await Promise.race([this.#send(), pause(PATIENCE_MS)]);
     const verdict = this.#answers.get(scan.id);
     if (verdict !== undefined) this.#show({ scan, ...verdict, verdict, offline: false });
-    else this.#judge(scan);
+    else this.#judge(scan, (await genuine(scan.code ?? '', this.#key)) === false && scan.code !== undefined);
   }
 
   async undo(shown: Shown, reason: string): Promise<void> {
@@ -101,6 +102,7 @@ export class Door {
   async refresh(): Promise<void> {
     try {
       this.counts = await this.#server.counts();
+      this.#key ??= await this.#server.key();
       const listed = await this.#server.list();
       this.list = new Map(listed.map((ticket) => [ticket.booking_id, ticket]));
       this.listedAt = serverClock.now();
@@ -111,20 +113,30 @@ export class Door {
   }
 
   /** This phone's own verdict, while nobody else can be asked. */
-  #judge(scan: Scan): void {
-    const inside = new Map<string, number>();
-    for (const { admitted } of this.waiting) {
-      if (admitted) inside.set(admitted.bookingId, (inside.get(admitted.bookingId) ?? 0) + admitted.places);
-    }
+  #judge(scan: Scan, forged: boolean): void {
+    const inside = this.#inside();
     const own =
       scan.bookingId === undefined
-        ? judged(scan.code ?? '', scan.places, this.#scheduleId, this.list, inside)
-        : this.#judgeListed(scan, inside);
+        ? judged(forged ? '' : (scan.code ?? ''), scan.places, this.#scheduleId, this.list, inside)
+        : this.#judgeListed(scan, inside.places);
     if (own.result === 'admitted' && own.booking_id !== null) {
-      const admitted = { bookingId: own.booking_id, places: own.places };
+      const place = named(scan.code ?? '')?.place ?? null;
+      const admitted = { bookingId: own.booking_id, places: own.places, place };
       this.#keep(this.waiting.map((each) => (each.id === scan.id ? { ...each, admitted } : each)));
     }
     this.#show({ scan, result: own.result, verdict: null, places: own.places, entered: own.entered, of: own.of, offline: true });
+  }
+
+  /** Who was let in here and is not counted by the server yet. */
+  #inside(): Inside {
+    const places = new Map<string, number>();
+    const single = new Set<string>();
+    for (const { admitted } of this.waiting) {
+      if (admitted === undefined) continue;
+      places.set(admitted.bookingId, (places.get(admitted.bookingId) ?? 0) + admitted.places);
+      if (admitted.place !== null) single.add(`${admitted.bookingId} ${admitted.place}`);
+    }
+    return { places, single };
   }
 
   #judgeListed({ bookingId, places }: Scan, inside: ReadonlyMap<string, number>) {

@@ -53,6 +53,11 @@ export class DoorServer {
     await answer(this.#client.DELETE('/v1/check-ins/{check_in_id}', { params: { path: { check_in_id: id } }, body: { reason } }));
   }
 
+  /** What codes are verified with on this phone. */
+  async key(): Promise<JsonWebKey> {
+    return answer(this.#client.GET('/v1/tickets/key'));
+  }
+
   async counts(): Promise<Counts> {
     return answer(this.#client.GET('/v1/schedules/{schedule_id}/check-ins', { params: this.#path }));
   }

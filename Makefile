@@ -13,7 +13,7 @@ TEST_PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 # takes twice as long as importing it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run quick test test-long demo check pages bench bench-engine clean
+.PHONY: help install run quick test test-long demo check pages pictures bench bench-engine clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-long: $(STAMP) ## Run the few tests that take long for what quicker ones sh
 
 demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
 	@exec $(BIN)/boxoffice demo $(ARGS)
+
+pictures: pages ## Take the README's pictures of the pages
+	@exec $(BIN)/python -m tests.web.pictures
 
 bench: $(STAMP) ## Measure bookings beside what one would have built instead
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)

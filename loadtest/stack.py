@@ -59,10 +59,13 @@ async def logged_in(url: str, email: str, password: str) -> Client:
 
 
 @contextlib.asynccontextmanager
-async def own_stack(extra: Mapping[str, str] | None = None, *, kept: Path | None = None) -> AsyncIterator[Stack]:
+async def own_stack(
+    extra: Mapping[str, str] | None = None, *, kept: Path | None = None, demo: bool = False
+) -> AsyncIterator[Stack]:
     """A whole system in a temporary directory, with fair use switched off. `extra` goes into its environment.
 
-    `kept`: a directory of the caller's own instead, which may hold an earlier system's data, and stays.
+    `kept`: a directory of the caller's own instead, which may hold an earlier system's data, and stays. `demo`: with
+    the demo season.
     """
     directory = kept or Path(tempfile.mkdtemp(prefix="boxoffice-loadtest-"))
     password = secrets.token_urlsafe(16)
@@ -86,7 +89,7 @@ async def own_stack(extra: Mapping[str, str] | None = None, *, kept: Path | None
     program = Program(
         name="boxoffice",
         argv=(
-            *(sys.executable, "-m", "api.command_line.cli", "up", "--no-demo"),
+            *(sys.executable, "-m", "api.command_line.cli", "up", "--demo" if demo else "--no-demo"),
             *("--port", str(port)),
             *("--data-dir", str(directory)),
         ),

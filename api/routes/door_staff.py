@@ -159,7 +159,7 @@ async def add_door_staff(
             expires_at=expires_at,
         )
     subject = f"schedule:{schedule_id}"
-    await record(house, request, account, "door_staff.added", subject, after={"id": made.id, "name": made.name})
+    await record(house, request, account, "door_staff.added", subject, after={"id": made.id})
     view = DoorLink(**_fields(made), token=token, link=f"/door/{schedule_id}#{token}")
     return json_answer(view, 201)
 

@@ -43,6 +43,7 @@ def test_states_say_what_every_place_costs_and_how_it_stands() -> None:
         "schedule_id": "s",
         "layout": "abc",
         "version": 9,
+        "terms": offer.tag,
         "currency": "KRW",
         "prices": {"R": 165_000, "S": None, "A": None, "B": None, "Standing": None},
         "max_seats_per_customer": 4,

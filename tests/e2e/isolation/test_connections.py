@@ -82,13 +82,16 @@ async def test_large_bodies_of_strangers_are_not_even_read(
     body = b'{"name": "' + b"x" * (8 * MIB) + b'"}'
     headers = {"Content-Type": "application/json"}
     customer = await sign_up(attacker)
+
+    async def sent(sender: dict[str, str]) -> int:
+        try:
+            return (await attacker.post("/v1/venues", content=body, headers=headers | sender)).status_code
+        except (httpx.ReadError, httpx.WriteError):
+            return 0  # reset while it was still sending
+
     async with honest_sale.goes_on() as beside:
         while not beside.enough:
-            answers = await asyncio.gather(
-                *(attacker.post("/v1/venues", content=body, headers=headers) for _ in range(2)),
-                *(attacker.post("/v1/venues", content=body, headers=headers | customer) for _ in range(2)),
-            )
-            assert {answer.status_code for answer in answers} <= {401, 403, 429}
+            assert {*await asyncio.gather(*map(sent, ({}, {}, customer, customer)))} <= {0, 401, 403, 429}
 
 
 async def test_large_bodies_that_never_come_keep_nobody_s_place(

@@ -72,8 +72,10 @@ async def test_a_performance_of_many_evenings_is_deleted_whole(
         )
     assert deleted.status_code == 204, deleted.text
     assert took < 5.0, f"it took {took:.1f} s"
-    for answer in answers:
-        problem(answer, 404, "schedule_not_found")
+    # One customer who asks for so many is told to slow down sooner or later.
+    assert {answer.status_code for answer in answers} <= {404, 429}
+    for evening in evenings:
+        problem(await attacker.get(f"/v1/schedules/{evening}"), 404, "schedule_not_found")
 
 
 async def test_forty_changes_at_once_take_nobody_else_s_connections(

@@ -120,7 +120,7 @@ def _array(kind: str, data: bytes) -> array:  # type: ignore[type-arg]  # of int
     return _little_endian(values)
 
 
-def _little_endian(values: array) -> array:  # type: ignore[type-arg]
+def _little_endian(values: array) -> array:  # type: ignore[type-arg]  # of any kind of number
     if sys.byteorder == "big":
         values = values[:]
         values.byteswap()

@@ -45,7 +45,7 @@ class Offer(Struct, frozen=True):
         plan: SeatingPlan,
         currency: str,
         prices: Mapping[str, int | None],
-        terms: Terms = Terms(),  # noqa: B008
+        terms: Terms = Terms(),  # noqa: B008  # frozen, so one will do for all
     ) -> Offer:
         content = msgspec.msgpack.encode((plan.digest, currency, sorted(prices.items()), terms))
         return cls(plan, currency, prices, terms, blake2b(content, digest_size=6).hexdigest())

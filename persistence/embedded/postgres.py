@@ -201,7 +201,7 @@ def system_user() -> tuple[int, int]:
                 "make it, run as an ordinary user, or set DATABASE_URL to a server elsewhere"
             ) from None
         command = [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
-        made = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+        made = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # our own program
         try:
             found = pwd.getpwnam(SYSTEM_USER)  # another `up` may have been quicker
         except KeyError:

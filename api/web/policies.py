@@ -31,7 +31,7 @@ PAGE: Directives = {
 TRUSTED_TYPES = ("require-trusted-types-for", "trusted-types")
 
 # By provider, what its form needs beyond: docs.stripe.com/security/guide#content-security-policy,
-# docs.tosspayments.com/sdk/v2/js. `src/customer/cards.ts` loads the scripts.
+# docs.tosspayments.com/sdk/v2/js. `src/customer/paying/cards.ts` loads the scripts.
 PROVIDERS: Mapping[str, Directives] = {
     "stripe": {
         "script-src": "https://js.stripe.com https://*.js.stripe.com",

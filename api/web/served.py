@@ -51,22 +51,22 @@ HTML = KINDS[".html"]
 ID = UUID_FORM.pattern
 # Which page is at which address, by the source file of its component. `src/routes.ts` says the same to the browser.
 PAGES: tuple[tuple[str, str], ...] = (
-    (r"/", "src/customer/Home.svelte"),
-    (rf"/p/({ID})", "src/customer/Performance.svelte"),
-    (rf"/s/({ID})", "src/customer/Seats.svelte"),
-    (r"/b/[^/]+", "src/customer/Booking.svelte"),
-    (r"/bookings", "src/customer/Bookings.svelte"),
-    (r"/account", "src/customer/Account.svelte"),
+    (r"/", "src/customer/finding/Home.svelte"),
+    (rf"/p/({ID})", "src/customer/finding/Performance.svelte"),
+    (rf"/s/({ID})", "src/customer/finding/Seats.svelte"),
+    (r"/b/[^/]+", "src/customer/booking/Booking.svelte"),
+    (r"/bookings", "src/customer/booking/Bookings.svelte"),
+    (r"/account", "src/customer/account/Account.svelte"),
     (r"/door/[^/]+", "src/door/DoorPage.svelte"),
-    (r"/login", "src/customer/LogIn.svelte"),
-    (r"/signup", "src/customer/SignUp.svelte"),
-    (r"/forgotten", "src/customer/Forgotten.svelte"),
-    (r"/password-resets/[^/]+", "src/customer/NewPassword.svelte"),
-    (r"/email-confirmations/[^/]+", "src/customer/ConfirmEmail.svelte"),
+    (r"/login", "src/customer/account/LogIn.svelte"),
+    (r"/signup", "src/customer/account/SignUp.svelte"),
+    (r"/forgotten", "src/customer/account/Forgotten.svelte"),
+    (r"/password-resets/[^/]+", "src/customer/account/NewPassword.svelte"),
+    (r"/email-confirmations/[^/]+", "src/customer/account/ConfirmEmail.svelte"),
     (r"/(?:p|s)/[^/]+", ""),  # an id that cannot be one: the page says so
 )
-PAYING = "src/customer/Booking.svelte"
-SHARED = {"src/customer/Performance.svelte": "performance", "src/customer/Seats.svelte": "schedule"}
+PAYING = "src/customer/booking/Booking.svelte"
+SHARED = {"src/customer/finding/Performance.svelte": "performance", "src/customer/finding/Seats.svelte": "schedule"}
 # Where programs ask. At any other address a browser that shows pages is shown one that says that there is none.
 FOR_PROGRAMS = {
     *("v1", "docs", "openapi.json", "asyncapi.json", "healthz", "readyz", "metrics", "problems"),

@@ -19,17 +19,17 @@ interface Route {
 }
 
 const ROUTES: readonly Route[] = [
-  { pattern: '/', load: () => import('./customer/Home.svelte') },
-  { pattern: '/p/{performanceId}', load: () => import('./customer/Performance.svelte') },
-  { pattern: '/s/{scheduleId}', load: () => import('./customer/Seats.svelte') },
-  { pattern: '/b/{bookingId}', own: true, load: () => import('./customer/Booking.svelte') },
-  { pattern: '/bookings', own: true, load: () => import('./customer/Bookings.svelte') },
-  { pattern: '/account', own: true, load: () => import('./customer/Account.svelte') },
-  { pattern: '/login', load: () => import('./customer/LogIn.svelte') },
-  { pattern: '/signup', load: () => import('./customer/SignUp.svelte') },
-  { pattern: '/forgotten', load: () => import('./customer/Forgotten.svelte') },
-  { pattern: '/password-resets/{token}', load: () => import('./customer/NewPassword.svelte') },
-  { pattern: '/email-confirmations/{token}', load: () => import('./customer/ConfirmEmail.svelte') },
+  { pattern: '/', load: () => import('./customer/finding/Home.svelte') },
+  { pattern: '/p/{performanceId}', load: () => import('./customer/finding/Performance.svelte') },
+  { pattern: '/s/{scheduleId}', load: () => import('./customer/finding/Seats.svelte') },
+  { pattern: '/b/{bookingId}', own: true, load: () => import('./customer/booking/Booking.svelte') },
+  { pattern: '/bookings', own: true, load: () => import('./customer/booking/Bookings.svelte') },
+  { pattern: '/account', own: true, load: () => import('./customer/account/Account.svelte') },
+  { pattern: '/login', load: () => import('./customer/account/LogIn.svelte') },
+  { pattern: '/signup', load: () => import('./customer/account/SignUp.svelte') },
+  { pattern: '/forgotten', load: () => import('./customer/account/Forgotten.svelte') },
+  { pattern: '/password-resets/{token}', load: () => import('./customer/account/NewPassword.svelte') },
+  { pattern: '/email-confirmations/{token}', load: () => import('./customer/account/ConfirmEmail.svelte') },
   { pattern: '/door/{scheduleId}', load: () => import('./door/DoorPage.svelte') },
 ];
 

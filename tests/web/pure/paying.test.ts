@@ -1,7 +1,7 @@
 // What the reader is told after each way a payment can end, and that one wish keeps one key until it has arrived.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { PaymentWishes, outcomeOf } from '../../../api/web/src/customer/paying.ts';
+import { PaymentWishes, outcomeOf } from '../../../api/web/src/customer/paying/paying.ts';
 
 const refused = (status: number, code: string, uncertain = false, reason: unknown = null) => ({ status, code, uncertain, reason });
 

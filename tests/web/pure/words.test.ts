@@ -1,9 +1,9 @@
 // Amounts, times and months as people read them, and that both languages have every word.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { clientName } from '../../../api/web/src/customer/client-name.ts';
-import { compared, moved, monthOf, weeksOf } from '../../../api/web/src/customer/month.ts';
-import { stateOf } from '../../../api/web/src/customer/state.ts';
+import { clientName } from '../../../api/web/src/customer/account/client-name.ts';
+import { compared, moved, monthOf, weeksOf } from '../../../api/web/src/customer/finding/month.ts';
+import { stateOf } from '../../../api/web/src/customer/booking/state.ts';
 import { posterOf } from '../../../api/web/src/look/poster.ts';
 import { en } from '../../../api/web/src/words/en.ts';
 import { ko } from '../../../api/web/src/words/ko.ts';

@@ -5,7 +5,7 @@
  * a third of a millisecond; when the gesture rests, it is drawn anew. A seat that changes is painted into it alone.
  */
 
-import { drawAreas, drawHouse, drawOver, drawSeat, type Marks, type Scene } from './draw.ts';
+import { drawAreas, drawHouse, drawOver, drawSeat, type Marks, type Scene } from './map/draw.ts';
 import type { Camera, Size } from './house/camera.ts';
 
 const REST_MS = 120;

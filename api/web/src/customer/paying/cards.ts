@@ -1,0 +1,101 @@
+/**
+ * Where the token for a card comes from: the one place where a payment provider's own form plugs in.
+ *
+ * A card's number goes from the provider's form to the provider and never through these pages or our API; what comes back is a
+ * token. The page's policy lets a provider's script run only where people pay (`policies.py`).
+ */
+
+import type { Provider } from '../../api/provider.ts';
+import type { Booking } from '../../api/shapes.ts';
+import { major } from '../../words/money.ts';
+
+export interface CardForm {
+  /** A token for the card; null: the reader is on the way to the provider's page, and comes back with one. */
+  token(booking: Booking, orderName: string): Promise<string | null>;
+}
+
+/** Puts the provider's form into `place`. Throws where its script cannot be had. */
+export async function cardForm(provider: Provider, place: HTMLElement): Promise<CardForm> {
+  const key = provider.public_key ?? '';
+  return provider.name === 'stripe' ? stripeForm(key, place) : tossForm(key, provider.return_url);
+}
+
+/** What the provider's page came back with, in the address: a token, or why there is none. */
+export interface Returned {
+  readonly token: string | null;
+  readonly refusal: string | null;
+}
+
+export function returnedWith(query: URLSearchParams, bookingId: string): Returned {
+  const token = query.get('orderId') === bookingId ? query.get('paymentKey') : null;
+  return { token, refusal: token === null ? query.get('message') : null };
+}
+
+/** Whether this page was loaded with the policy under which the provider's script runs. */
+export function mayRun(provider: Provider): boolean {
+  return document.querySelector<HTMLMetaElement>('meta[name="pays-with"]')?.content === provider.name;
+}
+
+function loadScript(address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement('script');
+    script.src = address;
+    script.onload = () => resolve();
+    script.onerror = () => reject(new Error(address));
+    document.head.append(script);
+  });
+}
+
+// --- Stripe: docs.stripe.com/js, a field in a frame of Stripe's own ----------------------------------------------------
+interface StripeCard {
+  mount(place: HTMLElement): void;
+}
+interface Stripe {
+  elements(): { create(kind: 'card'): StripeCard };
+  createPaymentMethod(of: { type: 'card'; card: StripeCard }): Promise<{ paymentMethod?: { id: string }; error?: { message?: string } }>;
+}
+
+async function stripeForm(key: string, place: HTMLElement): Promise<CardForm> {
+  await loadScript('https://js.stripe.com/v3/');
+  const stripe = (window as unknown as { Stripe: (key: string) => Stripe }).Stripe(key);
+  const card = stripe.elements().create('card');
+  card.mount(place);
+  return {
+    async token() {
+      const { paymentMethod, error } = await stripe.createPaymentMethod({ type: 'card', card });
+      if (paymentMethod === undefined) throw new CardRefused(error?.message ?? '');
+      return paymentMethod.id;
+    },
+  };
+}
+
+/** The provider's form takes the card not; the message is the provider's, in the reader's language. */
+export class CardRefused extends Error {}
+
+// --- Toss Payments: docs.tosspayments.com/sdk/v2/js, a page of Toss's own ----------------------------------------------
+interface TossRequest {
+  method: 'CARD';
+  amount: { currency: string; value: number };
+  orderId: string;
+  orderName: string;
+  successUrl: string;
+  failUrl: string;
+}
+interface Toss {
+  payment(of: { customerKey: string }): { requestPayment(request: TossRequest): Promise<void> };
+}
+type TossPayments = ((key: string) => Toss) & { readonly ANONYMOUS: string };
+
+async function tossForm(key: string, returnUrl: string): Promise<CardForm> {
+  await loadScript('https://js.tosspayments.com/v2/standard');
+  const toss = (window as unknown as { TossPayments: TossPayments }).TossPayments;
+  const payment = toss(key).payment({ customerKey: toss.ANONYMOUS });
+  return {
+    async token(booking, orderName) {
+      const back = returnUrl.replace('{booking_id}', booking.id);
+      const amount = { currency: booking.currency, value: major(booking.amount, booking.currency) };
+      await payment.requestPayment({ method: 'CARD', amount, orderId: booking.id, orderName, successUrl: back, failUrl: back });
+      return null;
+    },
+  };
+}

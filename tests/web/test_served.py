@@ -18,7 +18,7 @@ from api.server.app import create_app
 from api.web import building, policies, sharing
 from api.web.served import FOR_PROGRAMS, PAGES, Pages, coding_of
 
-HOME = "src/customer/Home.svelte"
+HOME = "src/customer/finding/Home.svelte"
 ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
 OTHER_ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c91"
 

@@ -73,9 +73,10 @@ def test_the_styles_of_the_entry_are_small(manifest: dict[str, Any]) -> None:
 
 
 def test_choosing_seats_adds_little_to_the_entry_and_an_arena_is_soon_there(manifest: dict[str, Any]) -> None:
-    entry, picker = files_of(manifest, "index.html"), files_of(manifest, "src/customer/finding/Seats.svelte")
+    page = "src/customer/finding/Seats.svelte"
+    entry, picker = files_of(manifest, "index.html"), files_of(manifest, page)
     assert compressed(picker - entry) <= PICKER_GZIP_BYTES
-    styles = {name for each in ("index.html", "src/customer/finding/Seats.svelte") for name in manifest[each].get("css", ())}
+    styles = {name for each in ("index.html", page) for name in manifest[each].get("css", ())}
     layout = gzip.compress(Layout(read_plan(arena())).body)
     states = 4_000  # see tests/api/views/test_seat_forms.py
     assert compressed(picker | entry | styles) + len(layout) + states <= ARENA_BYTES

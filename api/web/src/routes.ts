@@ -30,6 +30,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/forgotten', load: () => import('./customer/account/Forgotten.svelte') },
   { pattern: '/password-resets/{token}', load: () => import('./customer/account/NewPassword.svelte') },
   { pattern: '/email-confirmations/{token}', load: () => import('./customer/account/ConfirmEmail.svelte') },
+  { pattern: '/o', own: true, load: () => import('./organizer/overview/Overview.svelte') },
   { pattern: '/door/{scheduleId}', load: () => import('./door/DoorPage.svelte') },
 ];
 

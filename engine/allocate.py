@@ -10,8 +10,8 @@ What is better: see `seat_scores` (a seat), `LONE_SEAT_PITCHES` (a block), `Free
 How it is fast: free seats are one bit each, in one integer per run (a stretch of a row without an aisle), so the places
 where q seats are free side by side come out of a few shifts. For every (quantity, category, zone) that is asked for, a
 `_Board` keeps each run's best block in a heap; before answering it looks again only at runs that changed since its last
-answer and could win. `tests/engine/naive_allocate.py` says the same in the slowest and plainest way, and must always
-agree.
+answer and could win. `tests/engine/plans/naive_allocate.py` says the same in the slowest and plainest way, and must
+always agree.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from persistence.bookings import cancelled_schedules as cancelled
 INTERVAL_SECONDS = 1.0
 BATCH = 200  # bookings ended by one command: a few milliseconds of the owner's time
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Endings:
@@ -47,7 +47,7 @@ class Endings:
             try:
                 ended += await self._end(schedule_id)
             except (Unavailable, UnknownSchedule) as error:
-                log.warning("bookings of schedule %s are ended later: %r", schedule_id, error)
+                logger.warning("bookings of schedule %s are ended later: %r", schedule_id, error)
         return ended
 
     async def _end(self, schedule_id: str) -> int:
@@ -57,10 +57,12 @@ class Endings:
             # Sent again after a lost answer it must not give the same ids to other bookings: so it has one of its own.
             answer = await self._gateway.send(schedule_id, EndBookings(ids), request_id=self._clock.new_id())
             if isinstance(answer, Refusal):
-                log.error("schedule %s is cancelled in the tables, but not for its owner: %s", schedule_id, answer.code)
+                logger.error(
+                    "schedule %s is cancelled in the tables, but not for its owner: %s", schedule_id, answer.code
+                )
                 break
             if isinstance(answer, Done):  # it has nothing to end; a table that says otherwise is reconciliation's
                 break
             ended += due
-            log.info("schedule %s: %d bookings ended", schedule_id, ended)
+            logger.info("schedule %s: %d bookings ended", schedule_id, ended)
         return ended

@@ -15,7 +15,7 @@ from persistence.database.moments import moment
 
 ROUND_SECONDS = 3600.0
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Retention:
@@ -35,5 +35,5 @@ class Retention:
             dropped = await erasure.purge(connection, moment(self._clock.now_ms()))
         told = ", ".join(f"{count} {what}" for what, count in dropped.items() if count)
         if told:
-            log.info("dropped what nobody will ask for: %s", told)
+            logger.info("dropped what nobody will ask for: %s", told)
         return dropped

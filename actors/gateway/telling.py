@@ -26,7 +26,7 @@ OVERDUE_SECONDS = 3.0  # whoever wrote has told by then, or is gone
 AT_ONCE = 8
 RETIRE_SECONDS = 5.0
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Retires(Protocol):
@@ -54,10 +54,10 @@ async def tell(gateway: Retires, cache: Announces, database: asyncpg.Pool[Any], 
                 # From version 0: it fits nobody's copy, so that whoever has one reads the schedule anew.
                 await cache.announce(SeatDelta(each.schedule_id, 0, each.seq, (), ()))
             except (TimeoutError, JournalUnavailable) as error:
-                log.warning("schedule %s is told later of version %d: %r", each.schedule_id, each.seq, error)
+                logger.warning("schedule %s is told later of version %d: %r", each.schedule_id, each.seq, error)
                 return False
             except CacheUnavailable as error:  # its readers read the journal, until it is back
-                log.info("readers of schedule %s are not told: %s", each.schedule_id, error)
+                logger.info("readers of schedule %s are not told: %s", each.schedule_id, error)
             return True
 
     done = await asyncio.gather(*(told(each) for each in overruled))

@@ -43,7 +43,7 @@ ENOUGH_SECONDS = 600.0  # then it is looked at again
 
 MAILS = Counter("boxoffice_mails_total", "What became of mails to customers", ("kind", "outcome"))
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Mailer:
@@ -94,7 +94,7 @@ class Mailer:
         except MailAway as error:
             pause = AWAY_SECONDS[min(self._away, len(AWAY_SECONDS) - 1)]
             self._again_at = time.monotonic() + pause
-            (log.info if self._away else log.warning)("no mail can be handed over: %s", error)
+            (logger.info if self._away else logger.warning)("no mail can be handed over: %s", error)
             self._away += 1
         return dealt_with
 
@@ -102,7 +102,7 @@ class Mailer:
         """Marks rows whose sender has died. Returns how many."""
         silent = await outbox.give_up_silent(self._pool, SILENT_SECONDS)
         for notification_id, kind in silent:
-            log.error("whether notification %s was sent is unknown: its sender has died", notification_id)
+            logger.error("whether notification %s was sent is unknown: its sender has died", notification_id)
             MAILS.labels(kind, "unknown").inc()
         return len(silent)
 
@@ -122,7 +122,7 @@ class Mailer:
         try:
             mail = compose()
         except Exception as error:  # one that cannot be written must not stop the others, and an admin can see it
-            log.exception("notification %s cannot be written", row.id)
+            logger.exception("notification %s cannot be written", row.id)
             return await self._settle(row, "failed", scrubbed(f"cannot be written: {error!r}"))
         try:
             async with asyncio.timeout(self._send_seconds):
@@ -136,7 +136,7 @@ class Mailer:
             await self._settle(row, "unknown", str(error) or "no answer in time")
             raise MailAway("the connection was lost") from error
         await self._settle(row, "sent", digest=digest)
-        log.info("mail sent: %s, booking %s, %s", row.kind, row.booking_id or "-", mail.message["Subject"])
+        logger.info("mail sent: %s, booking %s, %s", row.kind, row.booking_id or "-", mail.message["Subject"])
         return None
 
     async def _has_enough(self, row: Outgoing, recipient: Recipient, digest: bytes) -> bool:
@@ -164,7 +164,7 @@ class Mailer:
             return await self._settle(row, "failed", reason)
         pause = AGAIN_SECONDS[row.attempts - 1]
         await outbox.put_off(self._pool, row.id, pause, reason)
-        log.info("notification %s is tried again in %d s: %s", row.id, pause, reason)
+        logger.info("notification %s is tried again in %d s: %s", row.id, pause, reason)
         MAILS.labels(row.kind, "put_off").inc()
         return None
 
@@ -173,7 +173,7 @@ class Mailer:
         MAILS.labels(row.kind, status).inc()
         if reason is not None:
             level = logging.INFO if status == "skipped" else logging.ERROR
-            log.log(level, "notification %s (%s) %s: %s", row.id, row.kind, status, reason)
+            logger.log(level, "notification %s (%s) %s: %s", row.id, row.kind, status, reason)
 
 
 def pointless(row: Outgoing, occasion: outbox.Occasion, now: datetime) -> str | None:

@@ -3,7 +3,7 @@
 A code says which booking, which schedule and for how many places, or for which one of them, and is signed with a key
 that follows from the installation's secret: it cannot be made up, and needs no table to be read. Whoever has the public
 key (`GET /v1/tickets/key`) can tell a genuine code without a network. What it cannot say is whether the booking still
-stands: that is looked up (see `api/routes/tickets.py`). A copy of a code is as good as the code.
+stands: that is looked up (see `api/routes/door/tickets.py`). A copy of a code is as good as the code.
 
 | bytes | what |
 | --- | --- |

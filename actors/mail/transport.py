@@ -39,7 +39,7 @@ SMTP_PORT, SMTPS_PORT = 587, 465  # RFC 8314
 START_TLS: dict[str, bool | None] = {"required": True, "auto": None, "off": False}
 ADDRESS = re.compile(r"\S+@\S+")
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class MailRefused(Exception):

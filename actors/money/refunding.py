@@ -44,7 +44,7 @@ REFUSED_AGAIN_MS = (60_000, 300_000, 1_800_000, 3_600_000)
 FIRST = (EPOCH, "00000000-0000-0000-0000-000000000000")  # sorts before every refund
 REFUNDS = Counter("boxoffice_refunds_total", "Refunds asked of the provider", ("provider", "outcome"))
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def pay_out(gateway: Sends, provider: Provider, due: DueRefund) -> RefundOutcome:
@@ -57,7 +57,7 @@ async def pay_out(gateway: Sends, provider: Provider, due: DueRefund) -> RefundO
     if isinstance(outcome, Refunded):
         await complete(gateway, row, outcome.reference)
     elif isinstance(outcome, Refused):
-        log.critical("refund %s of payment %s is refused: %s", row.id, row.payment_id, outcome.reason)
+        logger.critical("refund %s of payment %s is refused: %s", row.id, row.payment_id, outcome.reason)
     return outcome
 
 
@@ -107,17 +107,17 @@ class Refunding:
             try:
                 outcome = await pay_out(self._gateway, self._provider, due)
             except (Unavailable, UnknownSchedule) as error:
-                log.warning("refund %s put off, its schedule is unavailable: %r", refund_id, error)
+                logger.warning("refund %s put off, its schedule is unavailable: %r", refund_id, error)
                 return False
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                log.warning("refund %s put off, the database is in trouble: %r", refund_id, error)
+                logger.warning("refund %s put off, the database is in trouble: %r", refund_id, error)
                 return False
         if isinstance(outcome, Refused):
             pause_ms = REFUSED_AGAIN_MS[min(times, len(REFUSED_AGAIN_MS) - 1)]
             self._refused[refund_id] = (times + 1, self._clock.now_ms() + pause_ms)
         else:
             self._refused.pop(refund_id, None)
-            log.info("refund %s: %s", refund_id, type(outcome).__name__.lower())
+            logger.info("refund %s: %s", refund_id, type(outcome).__name__.lower())
         return isinstance(outcome, Refunded)

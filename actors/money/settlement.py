@@ -34,7 +34,7 @@ from persistence.providers.provider import (
     Unknown,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
 # Left to the worker that requested the payment until then: twice as long as it waits for the provider itself.
@@ -80,13 +80,13 @@ async def settle(
     # Settled in the meantime, and perhaps followed by a later attempt: the tables tell which way.
     now = await find_payment(database, payment_id, None)
     if now is None or now.payment.status is PaymentStatus.REQUESTED:
-        log.error("payment %s cannot be settled: %s", payment_id, answer.code)
+        logger.error("payment %s cannot be settled: %s", payment_id, answer.code)
         return row
     taken = now.payment.status is not PaymentStatus.DECLINED
     if isinstance(outcome, Approved) and not taken:
         await give_back(gateway, now, outcome.reference)
     elif taken and isinstance(outcome, Declined):
-        log.critical(
+        logger.critical(
             "payment %s of booking %s: the provider says declined, the journal says %s",
             payment_id,
             row.booking_id,
@@ -125,9 +125,11 @@ async def give_back(gateway: Sends, row: PaymentRow, reference: str) -> Booking 
     )
     answer = await gateway.send(row.schedule_id, command, request_id=f"late:{row.payment.id}")
     if isinstance(answer, Refusal):
-        log.info("payment %s is not given back: %s", row.payment.id, answer.code)
+        logger.info("payment %s is not given back: %s", row.payment.id, answer.code)
     else:
-        log.warning("payment %s came too late for its seats and is given back as refund %s", row.payment.id, refund_id)
+        logger.warning(
+            "payment %s came too late for its seats and is given back as refund %s", row.payment.id, refund_id
+        )
     return answer
 
 
@@ -170,14 +172,14 @@ class Settlement:
                 return False
             try:
                 result = await settle(self._database, self._gateway, row, outcome)
-                log.info("payment %s settled: %s", row.payment.id, type(outcome).__name__.lower())
+                logger.info("payment %s settled: %s", row.payment.id, type(outcome).__name__.lower())
                 return isinstance(result, Booking) or result.payment.status is not PaymentStatus.REQUESTED
             except Unavailable:
-                log.warning("payment %s put off, its schedule is unavailable", row.payment.id)
+                logger.warning("payment %s put off, its schedule is unavailable", row.payment.id)
             except UnknownSchedule:
-                log.exception("payment %s belongs to a schedule that is not there", row.payment.id)
+                logger.exception("payment %s belongs to a schedule that is not there", row.payment.id)
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                log.warning("payment %s put off, the database is in trouble: %r", row.payment.id, error)
+                logger.warning("payment %s put off, the database is in trouble: %r", row.payment.id, error)
             return False

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from persistence.database.connection import is_unavailable
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def every(
@@ -31,7 +31,7 @@ async def every(
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            log.warning("%s put off, the database is in trouble: %r", name, error)
+            logger.warning("%s put off, the database is in trouble: %r", name, error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause_after(time.monotonic() - started, seconds, share))
 

@@ -58,7 +58,7 @@ SOLD = ("confirmed", "partially_refunded")
 ENDINGS = ("cancellation.completed", "refund.requested")
 TOLD = (*ENDINGS, "reservation.confirmed", "reservation.changed", "payment.late", "schedule.terms_changed")
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Notifications:
@@ -77,7 +77,7 @@ class Notifications:
         schedule_id = events[0].data.schedule_id
         if len(news) < len(telling):
             old = len(telling) - len(news)
-            log.info("schedule %s: %d events from before %s are not told", schedule_id, old, since.isoformat())
+            logger.info("schedule %s: %d events from before %s are not told", schedule_id, old, since.isoformat())
         cancelled_at = None
         if any(event.type in ENDINGS for event in news):
             cancelled_at = await outbox.cancelled_at(connection, schedule_id)
@@ -130,7 +130,7 @@ class Notifications:
         assert late, "whoever gives seats back has a booking"
         customer_id = await outbox.customer_of(connection, refund.booking_id)
         if customer_id is None:
-            log.error("late payment %s belongs to no booking that is known: nobody is told", refund.payment_id)
+            logger.error("late payment %s belongs to no booking that is known: nobody is told", refund.payment_id)
             return []
         return [_new(event, "payment_returned", customer_id, refund.booking_id, facts)]
 
@@ -207,7 +207,7 @@ async def run(settings: Settings) -> None:
     async with open_pool(settings.database_url, LANES + 3) as pool:
         receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.kafka, NAME))
         postmark = Postmark(transport.sender, ticket_key(settings.secret), clock, settings.origin)
-        log.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
+        logger.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
         garbage.spare_what_is_here()
         async with asyncio.TaskGroup() as work:
             work.create_task(receiver.run(stop))

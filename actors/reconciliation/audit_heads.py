@@ -33,7 +33,7 @@ from persistence.audit.verification import DamagedLine, ExportedHead
 from persistence.database.connection import is_unavailable
 from persistence.database.moments import rfc3339
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 FILE_NAME = "audit-heads.jsonl"  # in the data directory
@@ -111,11 +111,11 @@ class AuditHeads:
             try:
                 await self.run_once()
             except FileTrouble as error:
-                log.error("audit head not exported, the file cannot be written: %s", error)
+                logger.error("audit head not exported, the file cannot be written: %s", error)
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                log.warning("audit head not exported, the database is in trouble: %r", error)
+                logger.warning("audit head not exported, the database is in trouble: %r", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
 
@@ -126,15 +126,15 @@ class AuditHeads:
         async with self._database.connect() as connection:
             head = await read_head(connection)
         if head is None:
-            log.critical("audit log: the row of audit_head is missing")
+            logger.critical("audit log: the row of audit_head is missing")
             return False
         if (head.seq, head.hash) == self._last:
             return False
         if head.seq <= self._last[0]:
-            log.critical("audit log: entry %s was its last, now it ends with entry %s", self._last[0], head.seq)
+            logger.critical("audit log: entry %s was its last, now it ends with entry %s", self._last[0], head.seq)
         await _on_disk(self._append, head)
         self._last = (head.seq, head.hash)
-        log.info("audit log: exported head %s %s", head.seq, head.hash.hex())
+        logger.info("audit log: exported head %s %s", head.seq, head.hash.hex())
         return True
 
     def _last_exported(self) -> tuple[int, bytes]:
@@ -173,7 +173,7 @@ def _cut_unfinished(descriptor: int) -> None:
             break
         end = start
     if end < size:
-        log.warning("audit heads: cut off a line that was not written to its end")
+        logger.warning("audit heads: cut off a line that was not written to its end")
         os.ftruncate(descriptor, end)
 
 

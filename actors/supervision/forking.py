@@ -21,7 +21,7 @@ import msgspec
 from actors.supervision.fork_server import MESSAGE_BYTES, Answer, Order
 from persistence.embedded.process import Child, ProcessError, Program
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Fork:
@@ -119,7 +119,7 @@ class Forking:
         except OSError:
             data = b""
         if not data:
-            log.error("the fork server (pid %s) is gone, and everything it had forked", self.pid)
+            logger.error("the fork server (pid %s) is gone, and everything it had forked", self.pid)
             self._lose()
             return
         answer = msgspec.json.decode(data, type=Answer)

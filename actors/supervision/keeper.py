@@ -15,7 +15,7 @@ from pathlib import Path
 from persistence.embedded.instance import INSTANCE_VARIABLE, ROLE_VARIABLE, end_marked, instance_of
 from persistence.embedded.process import Child, ProcessError, Program, describe_exit
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1  # before a program that died is started again; doubles while it keeps dying
 LONGEST_PAUSE_SECONDS = 10.0
@@ -94,7 +94,7 @@ class Keeper:
     def _ended(self, keeping: asyncio.Task[None]) -> None:
         error = None if keeping.cancelled() else keeping.exception()
         if error is not None:
-            log.critical("%s is no longer kept running", self.name, exc_info=error)
+            logger.critical("%s is no longer kept running", self.name, exc_info=error)
             self._on_failure(error)
 
     async def _keep(self) -> None:
@@ -106,7 +106,7 @@ class Keeper:
             if time.monotonic() - started > STABLE_SECONDS or self._called_off:
                 pause = FIRST_PAUSE_SECONDS
             if not self._called_off:
-                log.error(
+                logger.error(
                     "%s (pid %d) %s, starting it again", self.name, self.child.pid, describe_exit(self.child.returncode)
                 )
             self._called_off = False
@@ -122,12 +122,12 @@ class Keeper:
                 await self._start()
             except (ProcessError, OSError) as error:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                log.error("%s did not start (%s), trying again in %g s", self.name, error, pause)
+                logger.error("%s did not start (%s), trying again in %g s", self.name, error, pause)
                 if self.child is not None:
                     await self.child.kill()
                 continue
             assert self.child is not None
             self.restarts += 1
-            log.warning("%s is back, pid %d", self.name, self.child.pid)
+            logger.warning("%s is back, pid %d", self.name, self.child.pid)
             await self._on_restart(self)
             return

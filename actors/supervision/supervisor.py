@@ -64,7 +64,7 @@ from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, ProcessError, Program, child_environment, free_port
 from persistence.embedded.redis import redis
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 GUARD = Path(outside.__file__).with_name("guard.py")
 READY_SECONDS = 60.0  # from all processes started until /readyz says yes
@@ -184,14 +184,14 @@ class Supervisor:
         self._began = time.monotonic()
         left = await asyncio.to_thread(end_marked, self.data_dir)
         if left:
-            log.warning("an earlier run had left %d processes behind, ended them", left)
+            logger.warning("an earlier run had left %d processes behind, ended them", left)
         remove_run_directory(self.data_dir)
         metrics = run_directory(self.data_dir) / "metrics"
         metrics.mkdir()
         await self._start_guard()
         services = self._settle_addresses()
         names = ", ".join(program.name for program in services)
-        log.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
+        logger.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
         marks = {METRICS_VARIABLE: str(metrics)}
         await self._start_forking({**self._environment_for("forking"), **marks}, listener)
         self._keepers += [self._keeper(program, self._environment_of(program)) for program in services]
@@ -216,7 +216,7 @@ class Supervisor:
             await self._on_ready(self)
         self.ready.set()
         self._note()
-        log.info("ready at %s after %.1f s", self.url, self._since_it_began)
+        logger.info("ready at %s after %.1f s", self.url, self._since_it_began)
 
     @property
     def _since_it_began(self) -> float:
@@ -235,7 +235,7 @@ class Supervisor:
 
     async def _begin(self, keeper: Keeper) -> None:
         await keeper.begin()
-        log.info("%s runs, %.1f s after the start", keeper.name, self._since_it_began)
+        logger.info("%s runs, %.1f s after the start", keeper.name, self._since_it_began)
 
     def _settle_addresses(self) -> list[Program]:
         """Decides what is started here; from now on the settings name every service's address."""
@@ -341,7 +341,7 @@ class Supervisor:
         try:
             await events.start()
         except LogUnavailable as error:
-            log.warning("events wait in the journal: %s", error)
+            logger.warning("events wait in the journal: %s", error)
         finally:
             await events.close()
 
@@ -350,7 +350,7 @@ class Supervisor:
             await self._open_topic()
         if keeper.name == "ray":
             drivers = self._named(RAY_DRIVERS)
-            log.warning(
+            logger.warning(
                 "starting anew what was connected to the former Ray: %s", ", ".join(each.name for each in drivers)
             )
             await together(*(driver.renew() for driver in drivers))
@@ -388,7 +388,7 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left."""
-        log.info("stopping")
+        logger.info("stopping")
         for kinds in (*STOP_ORDER, ("postgres",)):
             await together(*(keeper.end() for keeper in self._named(kinds)))
         if self._forking is not None:
@@ -399,7 +399,7 @@ class Supervisor:
         forget_note(self.data_dir)
         self._keep_ray_log()
         remove_run_directory(self.data_dir)
-        log.info("stopped")
+        logger.info("stopped")
 
     def _keep_ray_log(self) -> None:
         """The log of the last Ray goes to the data directory: the run directory is about to be removed."""

@@ -12,10 +12,10 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from api.http.addresses import address_of
-from api.http.office import House
 from api.http.problems import Problem
 from api.http.security_log import note
-from api.http.tokens import ACCESS_SECONDS, Account, hash_of
+from api.office.office import Office
+from api.office.tokens import ACCESS_SECONDS, Account, hash_of
 from persistence.accounts import accounts, sessions
 
 CLIENT_CHARACTERS = 200
@@ -31,12 +31,12 @@ class Opened(Struct, frozen=True, kw_only=True):
     refresh_expires_in: int
 
 
-async def log_in(house: House, request: Request, email: str, password: str, *, browser: bool) -> Opened:
+async def log_in(office: Office, request: Request, email: str, password: str, *, browser: bool) -> Opened:
     """A new session. Raises `Problem` for whoever is not let in."""
-    attempt = await house.limits.log_in(email, address_of(request))
-    async with house.database.connect() as connection:
+    attempt = await office.limits.log_in(email, address_of(request))
+    async with office.database.connect() as connection:
         row = await accounts.by_email(connection, email)
-    if not await house.passwords.matches(password, None if row is None else row.password_hash) or row is None:
+    if not await office.passwords.matches(password, None if row is None else row.password_hash) or row is None:
         reason = "unknown account" if row is None else "wrong password"
         note(request, "log_in_refused", None if row is None else row.id, reason=reason)
         raise Problem("invalid_credentials")
@@ -44,62 +44,62 @@ async def log_in(house: House, request: Request, email: str, password: str, *, b
     if row.locked_at is not None:
         note(request, "log_in_refused", row.id, reason="account locked")
         raise Problem("account_locked")
-    account = Account(row.id, row.role, house.clock.new_id())
-    refresh_token = house.tokens.refresh_token(account.session_id)
-    async with house.database.begin() as connection:
+    account = Account(row.id, row.role, office.clock.new_id())
+    refresh_token = office.tokens.refresh_token(account.session_id)
+    async with office.database.begin() as connection:
         until = await sessions.open_session(
             connection,
             session_id=account.session_id,
             account_id=account.id,
             refresh_hash=hash_of(refresh_token),
-            at=house.now(),
+            at=office.now(),
             browser=browser,
             client=_client_of(request),
         )
     note(request, "logged_in", account.id, session_id=account.session_id, browser=browser)
-    return _opened(house, account, refresh_token, until)
+    return _opened(office, account, refresh_token, until)
 
 
-async def refresh(house: House, request: Request, refresh_token: str, *, browser: bool) -> Opened:
+async def refresh(office: Office, request: Request, refresh_token: str, *, browser: bool) -> Opened:
     """The session's next tokens. Raises `Problem("unauthenticated")`."""
-    session_id = house.tokens.session_of(refresh_token)
+    session_id = office.tokens.session_of(refresh_token)
     if session_id is None:
         raise Problem("unauthenticated")
-    successors = {hash_of(token): token for token in house.tokens.successors_of(refresh_token)}
-    async with house.database.begin() as connection:
+    successors = {hash_of(token): token for token in office.tokens.successors_of(refresh_token)}
+    async with office.database.begin() as connection:
         session = await sessions.rotate(
             connection,
             session_id=session_id,
             old_hash=hash_of(refresh_token),
             new_hashes=list(successors),
             browser=browser,
-            at=house.now(),
+            at=office.now(),
         )
-        stolen = session is None and await sessions.revoke(connection, session_id, house.now())
+        stolen = session is None and await sessions.revoke(connection, session_id, office.now())
     if stolen:
         note(request, "refresh_token_reused", session_id=session_id)
-        await house.revocations.announce([session_id])
+        await office.revocations.announce([session_id])
     if session is None:
         raise Problem("unauthenticated")
     account = Account(session.account_id, session.role, session.id)
-    return _opened(house, account, successors[session.refresh_hash], session.expires_at)
+    return _opened(office, account, successors[session.refresh_hash], session.expires_at)
 
 
-async def end(house: House, request: Request, session_id: str) -> None:
+async def end(office: Office, request: Request, session_id: str) -> None:
     """Ends a session: no worker lets its tokens through any more when this returns."""
-    async with house.database.begin() as connection:
-        ended = await sessions.revoke(connection, session_id, house.now())
+    async with office.database.begin() as connection:
+        ended = await sessions.revoke(connection, session_id, office.now())
     if ended:
         note(request, "logged_out", session_id=session_id)
-    await house.revocations.announce([session_id])
+    await office.revocations.announce([session_id])
 
 
-def _opened(house: House, account: Account, refresh_token: str, until: datetime) -> Opened:
-    left = int((until - house.now()).total_seconds())
+def _opened(office: Office, account: Account, refresh_token: str, until: datetime) -> Opened:
+    left = int((until - office.now()).total_seconds())
     seconds = min(ACCESS_SECONDS, left)  # no token outlives its session
     return Opened(
         session_id=account.session_id,
-        access_token=house.tokens.access_token(account, seconds),
+        access_token=office.tokens.access_token(account, seconds),
         expires_in=seconds,
         refresh_token=refresh_token,
         refresh_expires_in=left,

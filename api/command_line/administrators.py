@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
 from api.http.models import Email, Password
-from api.http.passwords import hash_password
+from api.office.passwords import hash_password
 from persistence.accounts import accounts
 from persistence.database.connection import create_engine
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings, local_url
 from api.demo.venues import VENUES, DemoVenue
-from api.http.passwords import hash_password
+from api.office.passwords import hash_password
 from engine.decide import MAX_PLACES_PER_BOOKING
 from persistence.accounts import accounts
 from persistence.database.connection import create_engine

@@ -1,1 +1,1 @@
-"""What a request passes and what an answer is made of: who asks, how often, what is wrong with it, in which words."""
+"""What requests and answers are made of: fields, bodies, lists, problems and their words. Knows nothing of a worker."""

@@ -39,7 +39,7 @@ QUIET_SECONDS = 10.0
 
 ACCOUNT_ID = "boxoffice.account_id"  # in the scope of a request whose sender is known
 
-log = logging.getLogger("boxoffice.security")
+logger = logging.getLogger("boxoffice.security")
 
 
 class _Lately:
@@ -70,7 +70,7 @@ def note(request: Request, event: Event, account_id: str | None = None, **facts:
         "address": address_of(request),
         **facts,
     }
-    log.info(event, extra={name: value for name, value in known.items() if value is not None})
+    logger.info(event, extra={name: value for name, value in known.items() if value is not None})
 
 
 def note_refusal(request: Request, code: str) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from persistence.providers.sandbox import RefundOrder, SandboxPayment, SandboxRefund
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WEBHOOK_RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 120, 300)  # then it is given up; a look-up still tells
 
@@ -184,7 +184,7 @@ class Ledger:
     def postpone(self, delivery: Delivery, now_ms: int) -> None:
         """The delivery failed: later again, or never when it was tried often enough."""
         if delivery.attempts >= len(WEBHOOK_RETRY_SECONDS):
-            log.error("webhook %s given up after %d attempts", delivery.id, delivery.attempts + 1)
+            logger.error("webhook %s given up after %d attempts", delivery.id, delivery.attempts + 1)
             self.delivered(delivery)
             return
         self._connection.execute(

@@ -40,7 +40,7 @@ from persistence.providers.sandbox import (
     webhook_key,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Announcement(Struct, frozen=True):
@@ -130,7 +130,7 @@ class Webhooks:
             response = await client.post(self._url, content=delivery.body, headers=headers)
             received = response.is_success
         except httpx.HTTPError as error:
-            log.info("webhook %s not delivered: %s", delivery.id, type(error).__name__)
+            logger.info("webhook %s not delivered: %s", delivery.id, type(error).__name__)
             received = False
         if received:
             self._ledger.delivered(delivery)

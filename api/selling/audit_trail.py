@@ -7,14 +7,14 @@ from uuid import UUID, uuid5
 
 from starlette.requests import Request
 
-from api.http.idempotency import request_of
-from api.http.office import House
-from api.http.tokens import Account
+from api.office.idempotency import request_of
+from api.office.office import Office
+from api.office.tokens import Account
 from persistence.audit import chain
 
 
 async def record(
-    house: House,
+    office: Office,
     request: Request,
     account: Account,
     action: str,
@@ -28,7 +28,7 @@ async def record(
     A process that dies in between leaves no entry; the same request sent again writes it then.
     """
     request_id, _ = await request_of(request, account)
-    async with house.database.begin() as connection:
+    async with office.database.begin() as connection:
         await chain.write(
             connection,
             entry_id=str(uuid5(UUID(request_id), f"{action} {subject}")),

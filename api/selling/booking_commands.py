@@ -12,10 +12,10 @@ from functools import lru_cache
 
 from starlette.requests import Request
 
-from api.http.idempotency import request_of
-from api.http.office import House
 from api.http.problems import Problem, problem_of
-from api.http.tokens import Account
+from api.office.idempotency import request_of
+from api.office.office import Office
+from api.office.tokens import Account
 from api.views.booking import BookingView, booking_view
 from engine.booking import Booking, Status
 from engine.commands import AnyCommand
@@ -52,76 +52,76 @@ def remember(booking: Booking, schedule_id: str) -> None:
         _known.popitem(last=False)
 
 
-async def find(house: House, booking_id: str) -> Whereabouts:
+async def find(office: Office, booking_id: str) -> Whereabouts:
     """Where the booking belongs, whoever asks: its owner decides whose it is. Raises `Problem("booking_not_found")`."""
     known = _known.get(booking_id)
     if known is None:
-        known = await whereabouts(house.database, booking_id)
+        known = await whereabouts(office.database, booking_id)
         if known is None:
             raise Problem("booking_not_found")
     return known
 
 
 async def send(
-    house: House, schedule_id: str, command: AnyCommand, request: Request, account: Account
+    office: Office, schedule_id: str, command: AnyCommand, request: Request, account: Account
 ) -> Booking | Refusal:
     """The command's answer, once however often the request comes. Raises what the gateway raises, `rate_limited`."""
-    if not house.gateway.is_open(schedule_id):
-        house.openings.count(account.id, schedule_id)
+    if not office.gateway.is_open(schedule_id):
+        office.openings.count(account.id, schedule_id)
     request_id, fingerprint = await request_of(request, account)
-    result = await house.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
+    result = await office.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
     assert not isinstance(result, Done), "a command about a booking is answered with a booking"
     if isinstance(result, Booking):
         remember(result, schedule_id)
     return result
 
 
-async def refused(house: House, account: Account, booking_id: str, schedule_id: str, refusal: Refusal) -> Problem:
+async def refused(office: Office, account: Account, booking_id: str, schedule_id: str, refusal: Refusal) -> Problem:
     """The refusal of a command about an existing booking, as a problem."""
     if refusal.code is Code.BOOKING_NOT_FOUND:
-        row = await find_booking(house.database, booking_id, owner_of(account))
+        row = await find_booking(office.database, booking_id, owner_of(account))
         if row is not None:
             refusal = Refusal(REFUSED_BY_END.get(row.status, Code.BOOKING_NOT_FOUND))
     elif refusal.code is Code.BOOKING_PAID:
-        row = await find_booking(house.database, booking_id, owner_of(account))
+        row = await find_booking(office.database, booking_id, owner_of(account))
         if row is not None and row.payment is not None:
             problem = problem_of(refusal)
             problem.facts["refund_url"] = f"/v1/payments/{row.payment.id}/refunds"
             return problem
-    return problem_of(refusal, await house.plans.of_schedule(schedule_id) if refusal.seats else None)
+    return problem_of(refusal, await office.plans.of_schedule(schedule_id) if refusal.seats else None)
 
 
-async def view_of(house: House, schedule_id: str, booking: Booking) -> BookingView:
+async def view_of(office: Office, schedule_id: str, booking: Booking) -> BookingView:
     """The booking as its customer sees it now."""
-    place = await house.plans.place_of(schedule_id)
-    plan = await house.plans.get(place.venue_id)
-    schedule = await house.booked.known(schedule_id)
-    return booking_view(booking, schedule_id, place.performance_id, plan, house.clock.now_ms(), schedule)
+    place = await office.plans.place_of(schedule_id)
+    plan = await office.plans.get(place.venue_id)
+    schedule = await office.booked.known(schedule_id)
+    return booking_view(booking, schedule_id, place.performance_id, plan, office.clock.now_ms(), schedule)
 
 
-async def view_of_row(house: House, row: BookingRow) -> BookingView:
+async def view_of_row(office: Office, row: BookingRow) -> BookingView:
     """The booking of a row, read just now."""
-    (view,) = await views_of_rows(house, [row])
+    (view,) = await views_of_rows(office, [row])
     return view
 
 
-async def views_of_rows(house: House, rows: Sequence[BookingRow]) -> list[BookingView]:
+async def views_of_rows(office: Office, rows: Sequence[BookingRow]) -> list[BookingView]:
     """The bookings of these rows, read just now."""
-    booked = await house.booked.read([row.schedule_id for row in rows]) if rows else {}
-    now_ms = house.clock.now_ms()
+    booked = await office.booked.read([row.schedule_id for row in rows]) if rows else {}
+    now_ms = office.clock.now_ms()
     views: list[BookingView] = []
     for row in rows:
-        plan = await house.plans.of_schedule(row.schedule_id)
+        plan = await office.plans.of_schedule(row.schedule_id)
         schedule = booked.get(row.schedule_id)
         views.append(booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, now_ms, schedule))
     return views
 
 
-async def refunds_of(house: House, rows: Sequence[CancellationRow]) -> list[RefundRow | None]:
+async def refunds_of(office: Office, rows: Sequence[CancellationRow]) -> list[RefundRow | None]:
     """For each cancellation the refund that the booking ended with, if it was a paid one: they have the same id."""
     if not rows:
         return []
-    async with house.database.connect() as connection:
+    async with office.database.connect() as connection:
         found = await refunds.of_bookings(connection, [row.booking_id for row in rows])
     by_id = {refund.id: refund for of_booking in found.values() for refund in of_booking}
     return [by_id.get(row.id) for row in rows]

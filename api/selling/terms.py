@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.office import House
 from api.http.problems import problem_of
+from api.office.office import Office
 from engine.commands import ChangeTerms
 from engine.events import Terms, TermsChanged
 from engine.refund_policy import Clocks, RefundStep
@@ -65,14 +65,14 @@ def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
 
 
 async def change_terms(
-    house: House, schedule_id: str, before: Terms, after: Terms, *, request_id: str, fingerprint: str
+    office: Office, schedule_id: str, before: Terms, after: Terms, *, request_id: str, fingerprint: str
 ) -> bool:
     """Lets the schedule's owner sell on other terms; its transaction writes the row. Any other refusal is a `Problem`.
 
     False if `before` is not in force any more: somebody else has changed them, whose change must not be undone.
     """
     command = ChangeTerms(after, before)
-    answer = await house.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
+    answer = await office.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
     if isinstance(answer, Refusal):
         if answer.code is Code.TERMS_CHANGED:
             return False
@@ -80,7 +80,7 @@ async def change_terms(
     return True
 
 
-async def move(connection: AsyncConnection, house: House, held: Held, terms: Terms) -> list[Overruled]:
+async def move(connection: AsyncConnection, office: Office, held: Held, terms: Terms) -> list[Overruled]:
     """Changes the terms of a schedule whose start moves, past its owner: the calendar is looked at and written in one
     transaction, the caller's. It is told by `withdrawal.announce` when that is committed."""
-    return await overruling.write(connection, [held], house.clock.now_ms(), TermsChanged(terms))
+    return await overruling.write(connection, [held], office.clock.now_ms(), TermsChanged(terms))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.http.problems import Problem, invalid
-from api.http.tokens import Account
+from api.office.tokens import Account
 from persistence.catalogue.venues import VenueRow
 
 

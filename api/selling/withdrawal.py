@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.gateway.telling import tell
-from api.http.office import House
 from api.http.problems import Problem
-from api.http.under_way import finished
+from api.office.office import Office
+from api.office.under_way import finished
 from api.views.seats import TERMS_SECONDS
 from engine.events import Withdrawn
 from persistence.catalogue import schedules
@@ -24,7 +24,7 @@ from persistence.journal.overruling import Overruled
 
 
 async def withdraw(
-    connection: AsyncConnection, house: House, schedule_ids: Sequence[str], *, by: str, refusal: str
+    connection: AsyncConnection, office: Office, schedule_ids: Sequence[str], *, by: str, refusal: str
 ) -> list[Overruled]:
     """Withdraws the schedules in the caller's transaction; `announce` what it returns when that is committed.
 
@@ -33,16 +33,16 @@ async def withdraw(
     held = await overruling.hold(connection, schedule_ids)
     if await schedules.have_live_bookings(connection, schedule_ids):
         raise Problem(refusal)
-    return await overruling.write(connection, held, house.clock.now_ms(), Withdrawn(by))
+    return await overruling.write(connection, held, office.clock.now_ms(), Withdrawn(by))
 
 
-async def tell_all(house: House, overruled: Sequence[Overruled]) -> None:
+async def tell_all(office: Office, overruled: Sequence[Overruled]) -> None:
     """Tells owners and readers of what was written past them."""
-    await finished(tell(house.gateway, house.seat_cache, house.pool, overruled))
+    await finished(tell(office.gateway, office.seat_cache, office.pool, overruled))
 
 
-async def announce(house: House, overruled: Sequence[Overruled]) -> None:
+async def announce(office: Office, overruled: Sequence[Overruled]) -> None:
     """Tells owners and readers, and waits until no worker shows what it knew before."""
     committed = time.monotonic()
-    await tell_all(house, overruled)
+    await tell_all(office, overruled)
     await asyncio.sleep(max(0.0, committed + TERMS_SECONDS - time.monotonic()))

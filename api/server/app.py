@@ -1,6 +1,6 @@
 """The HTTP application of one worker: routes, the layers around them, and what they share.
 
-`create_app` builds it without touching anything outside; entering its lifespan opens the house, and a piece that does
+`create_app` builds it without touching anything outside; entering its lifespan opens the office, and a piece that does
 not work ends the start with a message that names it.
 """
 
@@ -20,46 +20,25 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from actors.process.settings import Settings
-from api.http.office import open_house
 from api.http.problems import Problem, answer, of_http_exception, of_validation, responses
 from api.http.storable import check_parameters
-from api.routes import (
-    accounts,
+from api.office.office import open_office
+from api.routes.accounts import accounts, browser_sessions, email_confirmations, password_resets, sessions
+from api.routes.admin import (
     admin,
     admin_accounts,
     admin_bookings,
     admin_payments,
-    asyncapi,
     audit,
-    blocks,
-    bookings,
-    browser_sessions,
-    cancellations,
-    cancelled_performances,
-    cancelled_schedules,
-    check_ins,
-    door_staff,
-    email_confirmations,
-    history,
-    noop,
     notifications,
-    organizer,
     parked_events,
-    password_resets,
-    payments,
-    performances,
     reconciliation,
-    refunds,
-    sales,
-    schedules,
-    seats,
-    sessions,
-    settlement,
-    system,
-    tickets,
-    venues,
-    webhooks,
 )
+from api.routes.bookings import blocks, bookings, cancellations, payments, refunds, webhooks
+from api.routes.catalogue import cancelled_performances, cancelled_schedules, performances, schedules, seats, venues
+from api.routes.door import check_ins, door_staff, tickets
+from api.routes.organizer import history, organizer, sales, settlement
+from api.routes.system import asyncapi, noop, system
 from api.server.admission import Admission
 from api.server.compressing import Compressing
 from api.server.description import described
@@ -147,12 +126,12 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; its `state.house` is there while it runs."""
+    """The application; its `state.office` is there while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_house(settings) as house:
-            app.state.house = house
+        async with open_office(settings) as office:
+            app.state.office = office
             yield
 
     app = Application(

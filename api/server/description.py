@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.http.dependencies import READING, SCHEME
 from api.http.problems import MEDIA_TYPE, ProblemDocument, responses
 from api.http.schemas import COMPONENTS
+from api.office.dependencies import READING, SCHEME
 from api.server.directory import Directory, Entry
 
 REFERENCE = "#/components/schemas/"

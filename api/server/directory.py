@@ -9,8 +9,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from msgspec import Struct
 
-from api.http.dependencies import Caller
 from api.http.large_bodies import body_limit_of
+from api.office.dependencies import Caller
 
 PATHS_REMEMBERED = 4096  # a path names its route; finding it again costs a hundredth
 

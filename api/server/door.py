@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.gateway.gateway import Unavailable, Unencodable
-from api.http.office import UnknownVenue
 from api.http.problems import Problem, answer
+from api.office.office import UnknownVenue
 from api.views.readiness import OWNERS_SILENT
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule

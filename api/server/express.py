@@ -18,13 +18,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http.dependencies import authenticated
 from api.http.large_bodies import BODY_LIMIT
 from api.http.models import UUID_FORM, Input
 from api.http.problems import Problem, answer
 from api.http.storable import SUSPECT
-from api.http.tokens import Account
-from api.routes import bookings, noop, payments, performances, seats
+from api.office.dependencies import authenticated
+from api.office.tokens import Account
+from api.routes.bookings import bookings, payments
+from api.routes.catalogue import performances, seats
+from api.routes.system import noop
 from api.server.admission import BodyCutOff, again, is_json, read_body
 from api.server.door import problem_of_error
 
@@ -41,13 +43,13 @@ Shortcut = Callable[[Request, str, Account | None, bytes], Awaitable[Response | 
 async def _book(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:
     if account is None or (wish := _wish(body, bookings.BookingWish)) is None:
         return None
-    return await bookings.book(schedule_id, wish, request, account, request.app.state.house)
+    return await bookings.book(schedule_id, wish, request, account, request.app.state.office)
 
 
 async def _pay(request: Request, booking_id: str, account: Account | None, body: bytes) -> Response | None:
     if account is None or (wish := _wish(body, payments.PaymentWish)) is None:
         return None
-    return await payments.pay(booking_id, wish, request, account, request.app.state.house)
+    return await payments.pay(booking_id, wish, request, account, request.app.state.office)
 
 
 async def _do_nothing(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:
@@ -88,7 +90,7 @@ async def _get_states(request: Request, schedule_id: str, *_: object) -> Respons
 
 
 async def _list_performances(request: Request, *_: object) -> Response:
-    return await performances.list_performances(request.app.state.house)
+    return await performances.list_performances(request.app.state.office)
 
 
 def _known(request: Request) -> list[str]:

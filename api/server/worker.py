@@ -20,7 +20,7 @@ import uvicorn
 from actors.process import garbage, telemetry
 from actors.process.settings import Settings
 from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, WORKER_GRACE_SECONDS, listening
-from api.routes.seats import end_streams
+from api.routes.catalogue.seats import end_streams
 from api.server.app import create_app
 from api.server.connections import Bounds, Connections, open_files
 from persistence.embedded.instance import ROLE_VARIABLE

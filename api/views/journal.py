@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from msgspec import Struct
 
-from api.http.office import House
+from api.office.office import Office
 from api.views.booking import described
 from engine.events import Record
 from engine.seating_plan import SeatingPlan
@@ -86,12 +86,16 @@ def customer_entry(record: Record, plan: SeatingPlan) -> dict[str, Any]:
 
 
 async def story_of(
-    house: House, row: BookingRow, told: Callable[[Record, SeatingPlan], dict[str, Any]], from_version: int, limit: int
+    office: Office,
+    row: BookingRow,
+    told: Callable[[Record, SeatingPlan], dict[str, Any]],
+    from_version: int,
+    limit: int,
 ) -> dict[str, Any]:
     """One page of all that was ever journaled of a booking."""
-    plan = await house.plans.of_schedule(row.schedule_id)
+    plan = await office.plans.of_schedule(row.schedule_id)
     records = await read_journal(
-        house.database, row.schedule_id, from_version=from_version, booking_id=row.id, limit=limit + 1
+        office.database, row.schedule_id, from_version=from_version, booking_id=row.id, limit=limit + 1
     )
     assert records is not None, "a booking's schedule has a journal"
     following = records[limit].seq if len(records) > limit else None

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 
 from api.http.codings import BROTLI, GZIP, quickly, thoroughly
-from api.http.under_way import shared
+from api.office.under_way import shared
 
 V = TypeVar("V")
 QUICK = (GZIP,)

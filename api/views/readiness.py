@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from api.http.models import normal_email
-from api.http.office import House
+from api.office.office import Office
 from persistence.accounts import accounts
 from persistence.embedded.outside import reach_tcp
 
@@ -83,8 +83,8 @@ class Impaired(Exception):
 class Prober:
     """Asks all parts, at most once a second."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, office: Office) -> None:
+        self._office = office
         self._asking: asyncio.Task[Condition] | None = None
         self._asked = 0.0
 
@@ -97,47 +97,47 @@ class Prober:
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> Condition:
-        house = self._house
+        office = self._office
         needed: dict[str, Callable[[], Awaitable[object]]] = {
             "postgres": self._ask_postgres,
-            "redis": lambda: cast(Awaitable[object], house.redis.ping()),
+            "redis": lambda: cast(Awaitable[object], office.redis.ping()),
             "administrator": self._ask_for_administrator,
-            "ray": lambda: reach_tcp(house.settings.ray_address or ""),
+            "ray": lambda: reach_tcp(office.settings.ray_address or ""),
         }
         wanted: dict[str, Callable[[], Awaitable[object]]] = {
             "writes": self._write,
             "disk": self._look_at_the_disk,
             "owners": self._look_at_owners,
         }
-        if house.settings.publish and house.settings.kafka_bootstrap_servers is not None:
+        if office.settings.publish and office.settings.kafka_bootstrap_servers is not None:
             wanted["kafka"] = self._look_at_publishing
         states = await asyncio.gather(*(_state(ask) for ask in (*needed.values(), *wanted.values())))
         named = dict(zip((*needed, *wanted), states, strict=True))
         return Condition({name: named[name] for name in needed}, {name: named[name] for name in wanted})
 
     async def _ask_postgres(self) -> None:
-        async with self._house.database.connect() as connection:
+        async with self._office.database.connect() as connection:
             await connection.execute(sa.select(1))
 
     async def _ask_for_administrator(self) -> None:
         """The one that the environment names can administer."""
-        email = self._house.settings.admin_email
+        email = self._office.settings.admin_email
         if email is None:
             return
-        async with self._house.database.connect() as connection:
+        async with self._office.database.connect() as connection:
             row = await accounts.by_email(connection, normal_email(email))
         if row is None or row.role != accounts.ADMIN or row.locked_at is not None:
             raise NoAdministrator
 
     async def _write(self) -> None:
         """A commit that is durable and changes nothing: a mark in the write-ahead log that nobody reads."""
-        async with self._house.database.begin() as connection:
+        async with self._office.database.begin() as connection:
             if (await connection.execute(sa.text("SHOW transaction_read_only"))).scalar_one() == "on":
                 raise Impaired("the database takes no writes")
             await connection.execute(sa.text("SELECT pg_logical_emit_message(true, 'boxoffice', 'ready?')"))
 
     async def _look_at_the_disk(self) -> None:
-        path = self._house.settings.data_path
+        path = self._office.settings.data_path
         there = next(each for each in (path, *path.parents) if each.exists())
         free = (await asyncio.to_thread(shutil.disk_usage, there)).free
         if free < LOW_DISK_BYTES:
@@ -148,7 +148,7 @@ class Prober:
             raise Impaired(f"{silent} requests of the last {SILENT_SECONDS:.0f} s were not answered in time")
 
     async def _look_at_publishing(self) -> None:
-        async with self._house.database.connect() as connection:
+        async with self._office.database.connect() as connection:
             lag = (await connection.execute(sa.text(UNPUBLISHED))).scalar_one()
         if lag is not None and lag > LAG_SECONDS:
             raise Impaired(f"events have waited for {float(lag):.0f} s")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from actors.gateway.gateway import Unavailable
 from api.http.models import Output, Timestamp
-from api.http.office import House
+from api.office.office import Office
 from persistence.catalogue import schedules
 from persistence.journal.journal import UnknownSchedule
 
@@ -111,22 +111,22 @@ def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None,
     )
 
 
-async def schedule_views(house: House, rows: Sequence[schedules.ScheduleRow]) -> list[ScheduleView]:
+async def schedule_views(office: Office, rows: Sequence[schedules.ScheduleRow]) -> list[ScheduleView]:
     places = asyncio.Semaphore(VIEWS_AT_ONCE)
     untouched: dict[str, dict[str, int]] = {}
 
     async def seats_left(row: schedules.ScheduleRow) -> dict[str, int] | None:
         if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
             if row.venue_id not in untouched:
-                untouched[row.venue_id] = (await house.plans.get(row.venue_id)).capacities()
+                untouched[row.venue_id] = (await office.plans.get(row.venue_id)).capacities()
             return untouched[row.venue_id]
         async with places:
             try:
-                availability = await house.seat_views.availability(row.id)
+                availability = await office.seat_views.availability(row.id)
             except (Unavailable, UnknownSchedule):
                 return None
         return {category: count.free for category, count in availability.by_category.items()}
 
     left = await asyncio.gather(*(seats_left(row) for row in rows))
-    now = house.now()
+    now = office.now()
     return [schedule_view(row, seats, now) for row, seats in zip(rows, left, strict=True)]

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from actors.seats.seat_views import Changes, SeatViews
 from api.http.problems import Problem
-from api.http.under_way import shared
+from api.office.under_way import shared
 from api.views.kept import Kept, LastingPage, Page, matches
 from api.views.layout import Layout
 from api.views.seat_forms import PACKED, Offer, Packed, Sheet, packed_states, terms_changed

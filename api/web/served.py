@@ -237,13 +237,13 @@ class Pages:
         if self._shell is None:
             return self._not_built, 503
         if component == PAYING:
-            provider = scope["app"].state.house.settings.provider
+            provider = scope["app"].state.office.settings.provider
             return self._paying.get(provider, self._shells[component]), 200
         if component not in SHARED:
             return self._shells[component], 200 if component else 404
         shell = self._shell
         shared = await self._sharing.page(
-            scope["app"].state.house, SHARED[component], its_id, lambda head: shell.page(component, head)
+            scope["app"].state.office, SHARED[component], its_id, lambda head: shell.page(component, head)
         )
         # Where the head cannot be had, the page itself finds out why, and tells.
         return (self._shells[component], 200) if shared is None else shared

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.office import House
+from api.office.office import Office
 from persistence.catalogue import performances, schedules, venues
 from persistence.catalogue.performances import PerformanceRow
 from persistence.catalogue.schedules import ScheduleRow
@@ -46,13 +46,13 @@ class Sharing(Generic[ShellT]):
         self._kept: OrderedDict[tuple[str, str], Kept[ShellT]] = OrderedDict()
 
     async def page(
-        self, house: House, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
+        self, office: Office, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
     ) -> tuple[ShellT, int] | None:
         """The shell of one performance or schedule, 404 where there is none; None while the catalogue is away."""
         kept = self._kept.get((kind, its_id))
         if kept is None or kept.until < time.monotonic():
             try:
-                async with house.database.connect() as connection:
+                async with office.database.connect() as connection:
                     head = await head_of(connection, kind, its_id)
             except Exception as error:
                 if not is_unavailable(error):

@@ -39,7 +39,7 @@ from loadtest.scenarios.scenario import DEFAULT, SCENARIOS
 from loadtest.scenarios.shapes import opening_seconds
 from loadtest.scenarios.stage import Pass, Stage
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FINISH_SECONDS = 60.0  # the slowest errand: a payment that is pending, and answers that are put off
 NO_STAGE = "the stage has not been set: the master sets it when a run starts"
@@ -179,7 +179,7 @@ class Crew:
 
     def _finish(self) -> None:
         if not self._idle.wait(FINISH_SECONDS):
-            log.error("%d users did not finish within %g s", self._busy, FINISH_SECONDS)
+            logger.error("%d users did not finish within %g s", self._busy, FINISH_SECONDS)
 
     def _close_worker(self, environment: Environment, **_: Any) -> None:
         self.closing.set()

@@ -1,7 +1,8 @@
 """Forgetting who somebody was, wherever it stands: called when they delete their account, and by time.
 
 What their bookings, payments and changes need stays, under an id that says nothing. What was mailed to them, and what
-they wrote themselves as a reason, is not looked for. `tests/api/routes/test_erasure.py` searches the whole database.
+they wrote themselves as a reason, is not looked for. `tests/api/routes/accounts/test_erasure.py` searches the whole
+database.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ APPEND_ONLY = {"journal": "UPDATE, DELETE", "audit_log": "UPDATE, DELETE", "alem
 # Columns that a role may read of a table that is otherwise closed to it.
 READABLE = {(RECEIVER, "accounts"): "id, email, name, language, email_confirmed_at, deleted_at"}
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def establish(url: str) -> bool:
@@ -64,7 +64,7 @@ async def establish(url: str) -> bool:
             for role in ROLES:
                 await _establish(connection, role, tables)
     except asyncpg.InsufficientPrivilegeError as error:
-        log.warning("processes work under no roles of their own: %s", error)
+        logger.warning("processes work under no roles of their own: %s", error)
         return False
     finally:
         await connection.close()

@@ -23,7 +23,7 @@ import psutil
 from persistence.embedded.instance import socket_directory
 from persistence.embedded.process import Child, ProcessError, Program, child_environment
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SYSTEM_USER = "boxoffice-db"
 DATABASE = "boxoffice"
@@ -214,7 +214,9 @@ def let_pass(path: Path) -> None:
     for directory in (path, *path.parents):
         mode = stat.S_IMODE(directory.stat().st_mode)
         if not mode & stat.S_IXOTH:
-            log.info("%s: mode %o → %o, so that PostgreSQL's own user can pass", directory, mode, mode | stat.S_IXOTH)
+            logger.info(
+                "%s: mode %o → %o, so that PostgreSQL's own user can pass", directory, mode, mode | stat.S_IXOTH
+            )
             directory.chmod(mode | stat.S_IXOTH)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOG_LIMIT_BYTES = 16 * 1024 * 1024  # a log larger than this is set aside (one generation) when its program starts
@@ -103,7 +103,7 @@ class Child:
         finally:
             if output is not None:
                 os.close(output)
-        log.debug("%s started, pid %d", program.name, process.pid)
+        logger.debug("%s started, pid %d", program.name, process.pid)
         return cls(program, process)
 
     @property
@@ -144,7 +144,7 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), timeout=self.program.stop_seconds)
         if self.alive:
-            log.warning("%s did not stop within %g s, killed", self.program.name, self.program.stop_seconds)
+            logger.warning("%s did not stop within %g s, killed", self.program.name, self.program.stop_seconds)
         kill_group(self.pid)
         await self._process.wait()
 

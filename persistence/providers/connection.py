@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from persistence.providers.provider import Unknown
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 100  # per process
 IDLE_SECONDS = 5.0  # an unused connection is closed by us, before the other end does and a charge is lost in it
@@ -78,7 +78,7 @@ class Connection:
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
         except (ClientError, HttpProcessingError, TimeoutError) as error:
-            log.warning("%s gave no answer: %s", self._name, type(error).__name__)
+            logger.warning("%s gave no answer: %s", self._name, type(error).__name__)
             return Unknown(type(error).__name__)
 
     def _opened(self) -> ClientSession:

@@ -34,7 +34,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SIGNATURE_HEADER = "sandbox-signature"
 SIGNATURE_TOLERANCE_SECONDS = 300  # the industry's usual window: covers clock skew and a slow delivery, not a replay
@@ -271,5 +271,5 @@ def _page(answer: Answer | Unknown) -> _Page:
 
 
 def _no_sense(cause: str) -> Unknown:
-    log.error("sandbox: %s", cause)
+    logger.error("sandbox: %s", cause)
     return Unknown(cause)

@@ -43,7 +43,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 logging.getLogger("stripe").addFilter(lambda record: record.levelno > logging.DEBUG)
 stripe._util.STRIPE_LOG = None
@@ -289,7 +289,7 @@ class StripeProvider:
                 to_stripe(payment.amount, payment.currency),
                 payment.currency.lower(),
             ):
-                log.critical("stripe took another amount than asked for payment %s", payment.payment_id)
+                logger.critical("stripe took another amount than asked for payment %s", payment.payment_id)
                 return Unknown("another amount")
             return Approved(intent.id)
         if intent.status == "canceled":
@@ -340,7 +340,7 @@ def _trouble(error: Exception) -> Unknown:
     """Not the error's text, which may quote what was sent."""
     code = getattr(error, "code", None)
     cause = type(error).__name__ if code is None else f"{type(error).__name__} {code}"
-    log.warning("stripe gave no certain answer: %s", cause)
+    logger.warning("stripe gave no certain answer: %s", cause)
     return Unknown(cause)
 
 

@@ -57,7 +57,7 @@ from persistence.providers.toss_messages import (
     milliseconds,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 API_URL = "https://api.tosspayments.com"
 TRANSMISSION_HEADER = "tosspayments-webhook-transmission-id"
@@ -216,11 +216,11 @@ class TossProvider:
     async def _conclude(self, known: TossPayment, payment: PaymentRef, *, this_attempt: bool) -> Outcome | None:
         """What a payment at Toss says of ours; `this_attempt`: it is known to be the same one."""
         if known.order_id != payment.booking_id:
-            log.critical("toss answers for payment %s with that of another booking", payment.payment_id)
+            logger.critical("toss answers for payment %s with that of another booking", payment.payment_id)
             return Unknown("another booking's payment")
         if known.status in ("DONE", "PARTIAL_CANCELED"):
             if known.total_amount != to_major(payment.amount, payment.currency) or known.currency != payment.currency:
-                log.critical("toss took another amount than asked for payment %s", payment.payment_id)
+                logger.critical("toss took another amount than asked for payment %s", payment.payment_id)
                 return Unknown("another amount")
             return Approved(known.payment_key)
         if known.status == "CANCELED":  # certain for every attempt: an order that was paid once cannot be paid again
@@ -235,7 +235,7 @@ class TossProvider:
 
     async def _turn_down_deposit(self, known: TossPayment, payment: PaymentRef) -> Outcome:
         """A virtual account is paid in hours or days, and a hold lasts minutes: it is closed before money comes."""
-        log.error(
+        logger.error(
             "toss opened a virtual account for payment %s: switch deposits off in the contract", payment.payment_id
         )
         path = f"/v1/payments/{quote(known.payment_key, safe='')}/cancel"
@@ -296,7 +296,7 @@ def _read_payment(answer: Answer) -> TossPayment | Unknown:
     try:
         return decode_payment(answer.body)
     except msgspec.MsgspecError:
-        log.error("toss gave an answer that cannot be read")  # the error quotes what was answered
+        logger.error("toss gave an answer that cannot be read")  # the error quotes what was answered
         return Unknown("unreadable answer")
 
 
@@ -318,5 +318,5 @@ def _earlier(payment: TossPayment, refund_id: str) -> RefundOutcome | None:
 
 def _no_sense(answer: Answer, code: str) -> Unknown:
     """An answer from which nothing follows: trouble at Toss, or a mistake in our settings."""
-    log.error("toss answered %s %s", answer.status, code or "without a code")
+    logger.error("toss answered %s %s", answer.status, code or "without a code")
     return Unknown(code or f"status {answer.status}")

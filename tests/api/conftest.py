@@ -15,7 +15,7 @@ from actors.gateway.gateway import Gateway
 from actors.owner.schedule import Schedule
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
-from api.http import office
+from api.office import office
 from api.server.app import create_app
 from persistence.database.dsn import asyncpg_dsn
 from persistence.database.roles import API, OWNER, with_role
@@ -61,18 +61,18 @@ class Worker:
         self.http = client
 
     @property
-    def house(self) -> office.House:
-        opened: office.House = self.app.state.house
+    def office(self) -> office.Office:
+        opened: office.Office = self.app.state.office
         return opened
 
     async def as_superuser(self, statement: str) -> None:
         """Does to the database what the worker itself may not."""
-        assert self.house.settings.database_url is not None
-        await execute(with_role(self.house.settings.database_url, "postgres"), statement)
+        assert self.office.settings.database_url is not None
+        await execute(with_role(self.office.settings.database_url, "postgres"), statement)
 
     def has_owner(self, schedule_id: str) -> bool:
         """Whether the schedule has an owner in memory."""
-        process = self.house.gateway._owners.owner
+        process = self.office.gateway._owners.owner
         return process is not None and schedule_id in process.host._open
 
     async def sign_up(self, role: str = "customer") -> dict[str, str]:

@@ -1,8 +1,12 @@
-"""The top-level names are generic, so it must be our packages that are imported, and only ours to import each other."""
+"""The top-level names are generic, so it must be our packages that are imported, and only ours to import each other.
+
+And what `ls` shows is an architecture, not a list.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ENTRIES = 16  # beside each other; more of them are put in wings
+NOT_OURS = {"__pycache__", "node_modules", "built"}
+GROWING = {"versions", "golden", "golden_events"}  # one file for each thing that ever was
 
 
 @pytest.mark.parametrize("name", ["engine", "persistence", "actors", "api", "loadtest"])
@@ -27,6 +34,16 @@ def test_every_folder_with_code_is_a_package() -> None:
         if "node_modules" not in path.parts  # other people's, for building the pages
     }
     assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_what_lies_in_one_folder_is_seen_at_a_glance() -> None:
+    crowded = {}
+    for name in ("engine", "persistence", "actors", "api", "tests"):
+        for folder, folders, files in os.walk(ROOT / name):
+            folders[:] = [each for each in folders if each not in NOT_OURS]
+            if Path(folder).name not in GROWING and len(folders) + len(files) > ENTRIES:
+                crowded[str(Path(folder).relative_to(ROOT))] = len(folders) + len(files)
+    assert crowded == {}
 
 
 def test_the_engine_runs_without_anything_but_msgspec() -> None:

@@ -11,7 +11,7 @@ from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState, apply
 from engine.turn import Request, execute
-from tests.engine.houses import DAY, NOW
+from tests.engine.plans.houses import DAY, NOW
 
 SEATS_PER_ROW, ROWS_PER_ZONE = 50, 20
 STANDING = 20_000

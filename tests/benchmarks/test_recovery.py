@@ -11,7 +11,7 @@ from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import SOLD, ScheduleState, apply
 from engine.turn import execute
 from tests.benchmarks.large_house import asked, holds, identity, opened, plan, purchase, sold_out
-from tests.engine.houses import NOW
+from tests.engine.plans.houses import NOW
 
 SIZE = 50_000
 RECORDS = 100_000

@@ -10,7 +10,7 @@ from engine import commands as c
 from engine.state import HELD, ScheduleState, apply
 from engine.turn import Request, execute
 from tests.benchmarks.large_house import asked, holds, identity, opened, play, purchase
-from tests.engine.houses import NOW
+from tests.engine.plans.houses import NOW
 
 BATCH = 500  # turns in a round: what one call brings an owner
 BATCHES = 20

@@ -12,7 +12,7 @@ from engine.payment import PaymentStatus
 from engine.refusals import Code, Refusal
 from engine.state import BLOCKED, FREE, HELD, SOLD, Done, ScheduleState
 from engine.turn import Request, execute
-from tests.engine.houses import ANN, BOB, DAY, NOW, opened
+from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened
 
 REQUESTS = itertools.count()
 HOLD_MS = 600_000

@@ -23,7 +23,7 @@ from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
 from engine.state import ScheduleState, apply
 from engine.turn import Request, execute
-from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
 
 DIRECTORY = Path(__file__).parent / "golden"
 GOLDEN = sorted(DIRECTORY.glob("*.jsonl"))

@@ -7,7 +7,7 @@ from engine.booking import Booking, Status
 from engine.refusals import Code, Refusal
 from engine.state import FREE, ScheduleState
 from engine.turn import Request, execute
-from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened
+from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened
 
 AFTER_THE_HOLD = NOW + 600_000
 

@@ -10,7 +10,7 @@ from engine.payment import MOVES, Move, PaymentStatus, RefundStatus
 from engine.refusals import Code, Refusal
 from engine.snapshot import capture, encode
 from engine.state import ScheduleState
-from tests.engine.houses import ANN, BOB, DAY, NOW, opened
+from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened
 from tests.engine.test_decide import after, booking, do
 
 HOLD_MS = 600_000

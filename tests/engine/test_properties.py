@@ -21,7 +21,7 @@ from engine.refusals import Refusal
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply, can_expire
 from engine.turn import EXPIRE, Request, Step, Turn, execute
-from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
 
 PLAN = read_plan(plan_document(rows=3, seats=5, standing=4))
 CUSTOMERS = st.sampled_from([ANN, BOB, EVE])

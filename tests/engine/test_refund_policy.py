@@ -23,7 +23,7 @@ from engine.refund_policy import (
 )
 from engine.refusals import Code, Refusal
 from engine.state import ScheduleState
-from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 from tests.engine.test_decide import after, booking, do
 
 STARTS = NOW + 30 * DAY

@@ -12,7 +12,7 @@ from engine.refund_policy import RefundStep
 from engine.refusals import Code, Refusal
 from engine.state import FREE, SOLD, Done, ScheduleState
 from engine.turn import Request, Turn, execute
-from tests.engine.houses import ANN, BOB, DAY, EVE, NOW, opened, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened, terms
 from tests.engine.test_decide import after, booking, do
 
 HOLD_MS = 600_000

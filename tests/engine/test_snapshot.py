@@ -11,7 +11,7 @@ from engine.plan_document import read_plan
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import ScheduleState
 from engine.turn import Request, execute
-from tests.engine.houses import ANN, BOB, NOW, opened, plan_document
+from tests.engine.plans.houses import ANN, BOB, NOW, opened, plan_document
 
 HALL = read_plan(plan_document(rows=10, seats=60))
 

@@ -10,7 +10,7 @@ from engine.booking import Booking
 from engine.refusals import Code, Refusal
 from engine.snapshot import capture, decode, encode
 from engine.turn import Request, execute
-from tests.engine.houses import ANN, BOB, NOW, opened
+from tests.engine.plans.houses import ANN, BOB, NOW, opened
 
 HOLD = Request("key", c.HoldSeats("b1", ANN, ("A-1",)), "body")
 

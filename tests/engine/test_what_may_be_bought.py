@@ -9,7 +9,7 @@ from engine.booking import Status
 from engine.refusals import Code, Refusal
 from engine.snapshot import capture, decode, encode
 from engine.state import FREE
-from tests.engine.houses import ANN, BOB, DAY, NOW, opened, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened, terms
 from tests.engine.test_decide import after, booking, do
 
 STARTS = NOW + 30 * DAY

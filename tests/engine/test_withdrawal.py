@@ -11,7 +11,7 @@ from engine.refusals import Code, Refusal
 from engine.snapshot import capture, decode, encode, state_hash
 from engine.state import Done, ScheduleState, apply
 from engine.turn import Request, execute
-from tests.engine.houses import ANN, BOB, DAY, NOW, opened, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened, terms
 from tests.engine.test_decide import after, booking, do
 
 GONE = Refusal(Code.SCHEDULE_NOT_FOUND)

@@ -19,7 +19,7 @@ from persistence.events.log import EventLog
 from persistence.journal import history
 from persistence.journal.journal import Batch, PostgresJournal
 from persistence.journal.opening import open_schedule
-from tests.engine.houses import ANN, BOB, EVE, NOW, terms
+from tests.engine.plans.houses import ANN, BOB, EVE, NOW, terms
 from tests.persistence.journal.test_journal import PERFORMANCE, PLAN, SCHEDULE, VENUE, ident, plant_schedule
 
 SCHEDULES = (SCHEDULE, ident(0xA1), ident(0xA2))

@@ -142,13 +142,13 @@ def test_browser_and_server_know_the_same_addresses() -> None:
     assert routes.count("load: () => import(") == len([component for _, component in PAGES if component])
 
 
-async def test_a_providers_script_runs_where_people_pay_and_nowhere_else(shared: Any, house: FakeHouse) -> None:
+async def test_a_providers_script_runs_where_people_pay_and_nowhere_else(shared: Any, office: FakeOffice) -> None:
     for provider, host in [
         ("sandbox", ""),
         ("stripe", "https://js.stripe.com"),
         ("toss", "https://js.tosspayments.com"),
     ]:
-        house.settings.provider = provider
+        office.settings.provider = provider
         paying, other = await shared.get(f"/b/{ID}"), await shared.get("/bookings")
         assert host in paying.headers["content-security-policy"]
         assert ('<meta name="pays-with"' in paying.text) == (provider != "sandbox")
@@ -176,30 +176,30 @@ class FakeDatabase:
         yield None
 
 
-class FakeHouse:
+class FakeOffice:
     def __init__(self) -> None:
         self.database = FakeDatabase()
         self.settings = SimpleNamespace(provider="sandbox")
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> FakeHouse:
-    """A house with one performance, ID."""
+def office(monkeypatch: pytest.MonkeyPatch) -> FakeOffice:
+    """An office with one performance, ID."""
 
     async def head_of(_: Any, kind: str, its_id: str) -> str | None:
         return f"<title>{kind} {its_id}</title>" if its_id == ID else None
 
     monkeypatch.setattr(sharing, "head_of", head_of)
     monkeypatch.setattr(sharing, "is_unavailable", lambda error: isinstance(error, Away))
-    return FakeHouse()
+    return FakeOffice()
 
 
 @pytest.fixture
-async def shared(built: Path, house: FakeHouse) -> Any:
+async def shared(built: Path, office: FakeOffice) -> Any:
     inner = Pages(route, built)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope["app"] = type("App", (), {"state": type("State", (), {"house": house})})
+        scope["app"] = type("App", (), {"state": type("State", (), {"office": office})})
         await inner(scope, receive, send)
 
     transport = httpx.ASGITransport(app=app)
@@ -207,13 +207,13 @@ async def shared(built: Path, house: FakeHouse) -> Any:
         yield client
 
 
-async def test_a_shared_address_has_a_head_of_its_own_and_is_looked_up_once(shared: Any, house: FakeHouse) -> None:
+async def test_a_shared_address_has_a_head_of_its_own_and_is_looked_up_once(shared: Any, office: FakeOffice) -> None:
     for _ in range(3):
         answer = await shared.get(f"/p/{ID}")
         assert answer.status_code == 200
         assert f"<title>performance {ID}</title>" in answer.text
         assert "<title>Boxoffice</title>" not in answer.text
-    assert house.database.asked == 1
+    assert office.database.asked == 1
     assert f"<title>schedule {ID}</title>" in (await shared.get(f"/s/{ID}")).text
 
 
@@ -224,8 +224,8 @@ async def test_what_is_not_in_the_catalogue_is_404_and_still_a_page(shared: Any)
         assert "<title>Boxoffice</title>" in answer.text, path
 
 
-async def test_while_the_catalogue_is_away_a_plain_shell_is_served_and_not_kept(shared: Any, house: FakeHouse) -> None:
-    house.database.away = True
+async def test_while_the_catalogue_is_away_a_plain_shell_is_served_not_kept(shared: Any, office: FakeOffice) -> None:
+    office.database.away = True
     assert (await shared.get(f"/p/{ID}")).status_code == 200
-    house.database.away = False
+    office.database.away = False
     assert f"<title>performance {ID}</title>" in (await shared.get(f"/p/{ID}")).text

@@ -19,7 +19,7 @@ from actors.process.settings import Settings
 from engine import commands as c
 from engine.booking import Booking, Status
 from engine.refusals import Code, Refusal
-from tests.engine.houses import ANN, BOB
+from tests.engine.plans.houses import ANN, BOB
 from tests.persistence.journal.test_journal import SCHEDULE, ident, plant_schedule
 
 

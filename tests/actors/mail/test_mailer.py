@@ -43,7 +43,7 @@ from persistence.database.roles import RECEIVER, with_role
 from persistence.notifications import outbox
 from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
 from persistence.providers.minor_units import exponent
-from tests.support.mail_server import SENDER, MailServer, mail_server
+from tests.support.mail.server import SENDER, MailServer, mail_server
 from tests.support.waiting import until
 
 SCHEDULE = "01980000-0000-7000-8000-00000000000a"

@@ -38,9 +38,9 @@ from engine.refund_policy import DEFAULT_POLICY, RefundPolicy, RefundStep
 from engine.refusals import Code, Refusal
 from engine.turn import Request
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Approved, Declined
-from tests.engine.houses import ANN, DAY
-from tests.support.money_ledger import ADMIN_FEES, PLAN, Account, Charge, Outcome, Provider
-from tests.support.money_world import CUSTOMERS, HOLD_MS, PRICES, World, on_terms
+from tests.engine.plans.houses import ANN, DAY
+from tests.support.money.ledger import ADMIN_FEES, PLAN, Account, Charge, Outcome, Provider
+from tests.support.money.world import CUSTOMERS, HOLD_MS, PRICES, World, on_terms
 
 ROUNDS = 4
 STORIES = 300  # a round; four of them are half a minute and 40,000 commands

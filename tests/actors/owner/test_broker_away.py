@@ -21,7 +21,7 @@ from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from persistence.journal.journal import PostgresJournal
 from persistence.seats.cache import MemorySeatCache
-from tests.engine.houses import ANN
+from tests.engine.plans.houses import ANN
 from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
 from tests.support.projections import as_consumed, journal_events
 from tests.support.waiting import until

@@ -19,7 +19,7 @@ from persistence.journal.committer import Committer
 from persistence.journal.journal import Claim
 from persistence.seats.cache import MemorySeatCache
 from tests.actors.owner.test_schedule import ManualClock, SlowJournal
-from tests.engine.houses import ANN, NOW, plan_document, terms
+from tests.engine.plans.houses import ANN, NOW, plan_document, terms
 from tests.support.waiting import until
 
 PLAN = read_plan(plan_document())

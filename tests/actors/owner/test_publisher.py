@@ -18,7 +18,7 @@ from engine.state import ScheduleState, apply
 from engine.turn import Step
 from persistence.events.log import MemoryEventLog
 from persistence.journal.journal import Claim
-from tests.engine.houses import NOW, plan_document, terms
+from tests.engine.plans.houses import NOW, plan_document, terms
 from tests.support.waiting import until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"

@@ -23,7 +23,7 @@ from persistence.journal import history
 from persistence.journal.journal import Batch, Claim, JournalUnavailable
 from persistence.journal.memory import MemoryJournal
 from persistence.seats.cache import MemorySeatCache
-from tests.engine.houses import ANN, BOB, NOW, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, NOW, plan_document, terms
 from tests.support.waiting import until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"

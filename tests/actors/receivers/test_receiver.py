@@ -28,7 +28,7 @@ from persistence.events.log import LogUnavailable, MemoryEventLog, Message
 from persistence.journal import history
 from persistence.journal.journal import Batch, PostgresJournal
 from persistence.sales import figures
-from tests.engine.houses import ANN, BOB, EVE, NOW
+from tests.engine.plans.houses import ANN, BOB, EVE, NOW
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, ident, plant_schedule
 from tests.support.waiting import until
 

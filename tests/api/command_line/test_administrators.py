@@ -13,7 +13,7 @@ from actors.process.settings import Settings
 from actors.supervision.supervisor import StartError
 from api.command_line.administrators import AdministratorError, ensure_configured
 from api.command_line.cli import prepare_admin
-from api.http.passwords import hash_password
+from api.office.passwords import hash_password
 from persistence.accounts import accounts
 from persistence.database import tables
 from persistence.database.connection import create_engine

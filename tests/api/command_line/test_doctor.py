@@ -19,7 +19,7 @@ from api.command_line.doctor import Finding, State, kafka, mail, topic_findings
 from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from persistence.events.topic import EVENT_BYTES, TopicFacts
-from tests.support.mail_server import MailServer, mail_server
+from tests.support.mail.server import MailServer, mail_server
 
 WANTED = KafkaOptions(servers="broker:9092", topic="booking-events", partitions=12)
 GOOD = TopicFacts(

@@ -208,7 +208,7 @@ async def test_a_database_that_cannot_be_reached_is_a_503(worker: Worker, monkey
         raise ConnectionRefusedError
 
     monkeypatch.setattr(asyncpg, "connect", away)
-    await worker.house.database.dispose()
+    await worker.office.database.dispose()
     answer = await worker.http.get("/v1/performances")
     problem(answer, 503, "dependency_unavailable")
     assert int(answer.headers["retry-after"]) > 0

@@ -10,7 +10,7 @@ import pytest
 
 from api.http import security_log
 from tests.api.conftest import PASSWORD, Worker
-from tests.support.mailbox import Mailbox
+from tests.support.mail.mailbox import Mailbox
 from tests.support.sale import problem
 
 NEW = "another long password"
@@ -81,7 +81,7 @@ async def test_refused_log_ins_are_told_with_the_reason_that_the_client_is_not_g
     line = told.one("log_in_refused")
     assert line["reason"] == "unknown account"
     assert "account_id" not in line
-    await worker.house.pool.execute("UPDATE accounts SET locked_at = now() WHERE id = $1", account["id"])
+    await worker.office.pool.execute("UPDATE accounts SET locked_at = now() WHERE id = $1", account["id"])
     await worker.http.post("/v1/sessions", json={"email": email, "password": PASSWORD})
     assert told.one("log_in_refused")["reason"] == "account locked"
 
@@ -99,7 +99,7 @@ async def test_a_role_s_change_is_told_with_who_changed_it(worker: Worker, told:
     admin = await worker.sign_up()
     admin_id = (await worker.http.get("/v1/accounts/me", headers=admin)).json()["id"]
     email = (await worker.http.get("/v1/accounts/me", headers=admin)).json()["email"]
-    await worker.house.pool.execute("UPDATE accounts SET role = 'admin' WHERE id = $1", admin_id)
+    await worker.office.pool.execute("UPDATE accounts SET role = 'admin' WHERE id = $1", admin_id)
     admin = await worker.log_in(email)
     customer = await worker.sign_up()
     customer_id = (await worker.http.get("/v1/accounts/me", headers=customer)).json()["id"]
@@ -123,7 +123,7 @@ async def test_a_link_s_token_is_in_no_line(worker: Worker, told: Told) -> None:
     email = f"{uuid4().hex}@example.com"
     await worker.http.post("/v1/accounts", json={"email": email, "password": PASSWORD})
     await worker.http.post("/v1/password-resets", json={"email": email})
-    token = await Mailbox(worker.house.pool).token(email, "/password-resets/")
+    token = await Mailbox(worker.office.pool).token(email, "/password-resets/")
     for _ in range(2):
         await worker.http.post(f"/v1/password-resets/{token}", json={"password": NEW})
     assert told.of("password_reset")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actors.mail.calendars import Entry, calendar
 from actors.mail.texts import time_text
-from api.routes.sales import sales_view
+from api.routes.organizer.sales import sales_view
 from api.selling.terms import clocks_of
 from api.views.booking import refund_terms
 from engine import commands as c
@@ -28,7 +28,7 @@ from engine.turn import Request, execute
 from persistence.bookings.booked_schedules import BookedSchedule
 from persistence.sales.figures import Figures, SalesRow, ScheduleSales
 from tests.api.conftest import Worker
-from tests.engine.houses import ANN, DAY, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, DAY, NOW, opened, plan_document, terms
 from tests.support.sale import hold, open_sale, problem, read, small_plan
 
 NEW_YORK = "America/New_York"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from api.http.models import Input
-from api.http.passwords import HASHER, Passwords, hash_password
+from api.office.passwords import HASHER, Passwords, hash_password
 from api.server import app  # noqa: F401  # every route, and with it every model
 from persistence.database.words import words_of
 from tests.api.conftest import Worker

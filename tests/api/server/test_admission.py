@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from actors.process.garbage import spare_what_is_here
 from api.http.large_bodies import BODY_LIMIT
-from api.routes.venues import PLAN_BYTES
+from api.routes.catalogue.venues import PLAN_BYTES
 from api.server.admission import LARGE_AT_ONCE
 from tests.api.conftest import Worker
 from tests.support.sale import open_sale, problem, small_plan

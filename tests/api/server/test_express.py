@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from api.http.large_bodies import BODY_LIMIT
-from api.routes import bookings, seats
+from api.routes.bookings import bookings
+from api.routes.catalogue import seats
 from api.server.express import CATALOGUE, Express
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, open_sale, small_plan

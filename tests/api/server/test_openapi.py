@@ -222,7 +222,7 @@ async def test_the_page_needs_nothing_from_elsewhere(worker: Worker) -> None:
 # --- about the system -------------------------------------------------------------------------------------------------
 async def test_a_worker_that_runs_is_healthy(worker: Worker) -> None:
     answer = (await worker.http.get("/healthz")).json()
-    assert answer == {"status": "up", "worker": worker.house.worker}
+    assert answer == {"status": "up", "worker": worker.office.worker}
 
 
 async def test_readiness_names_what_is_down(worker: Worker) -> None:

@@ -177,7 +177,7 @@ async def judge(http: httpx.AsyncClient, attack: Attack, path: str, tokens: dict
 async def admin(worker: Worker) -> dict[str, str]:
     headers = await worker.sign_up("organizer")
     me = (await worker.http.get("/v1/accounts/me", headers=headers)).json()
-    async with worker.house.database.begin() as connection:
+    async with worker.office.database.begin() as connection:
         await connection.exec_driver_sql(f"UPDATE accounts SET role = 'admin' WHERE id = '{me['id']}'")
     return await worker.log_in(me["email"])
 

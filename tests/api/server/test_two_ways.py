@@ -276,7 +276,7 @@ async def test_thousands_of_requests_are_answered_alike_either_way_with_the_same
 
 async def states(worker: Worker, sale: Sale) -> dict[str, str]:
     """Every seat's state as its owner has it now, by its id."""
-    rows = await worker.house.pool.fetch(
+    rows = await worker.office.pool.fetch(
         "SELECT unnest(seats) AS seat, status FROM bookings WHERE schedule_id = $1", sale.schedule_id
     )
     return {row["seat"]: row["status"] for row in rows}

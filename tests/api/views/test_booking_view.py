@@ -10,8 +10,8 @@ import pytest
 
 from api.http.models import BookingState, PaymentState, RefundState
 from api.http.schemas import COMPONENTS
-from api.routes import admin_bookings, admin_payments
-from api.routes.cancelled_schedules import PROGRESS_EXAMPLE, ScheduleCancellationView
+from api.routes.admin import admin_bookings, admin_payments
+from api.routes.catalogue.cancelled_schedules import PROGRESS_EXAMPLE, ScheduleCancellationView
 from api.views.admin import AdminBookingView, AdminCancellationView, AdminPaymentView, AdminRefundView
 from api.views.booking import (
     CANCELLATION_EXAMPLE,

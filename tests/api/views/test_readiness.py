@@ -43,7 +43,7 @@ async def test_all_is_well(worker: Worker) -> None:
 async def test_a_database_that_takes_no_writes(fresh_worker: Worker) -> None:
     statement = "'ALTER DATABASE %I SET default_transaction_read_only = on', current_database()"
     await fresh_worker.as_superuser(f"DO $$ BEGIN EXECUTE format({statement}); END $$")
-    await fresh_worker.house.database.dispose()
+    await fresh_worker.office.database.dispose()
     assert await degraded(fresh_worker) == {"writes": "the database takes no writes"}
 
 
@@ -64,12 +64,12 @@ async def test_owners_that_do_not_answer_in_time(worker: Worker, monkeypatch: py
 async def test_events_that_do_not_reach_kafka(fresh_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     sale = await open_sale(fresh_worker.http)
     await hold(fresh_worker.http, sale, await fresh_worker.sign_up(), sale.seats[0])
-    prober = readiness.Prober(fresh_worker.house)
+    prober = readiness.Prober(fresh_worker.office)
     await prober._look_at_publishing()
     monkeypatch.setattr(readiness, "LAG_SECONDS", -1.0)
     with pytest.raises(readiness.Impaired, match="events have waited for"):
         await prober._look_at_publishing()
-    async with fresh_worker.house.database.begin() as connection:
+    async with fresh_worker.office.database.begin() as connection:
         await connection.exec_driver_sql("UPDATE schedule_heads SET published_seq = seq")
     await prober._look_at_publishing()
 
@@ -85,7 +85,7 @@ async def test_many_who_ask_are_answered_by_one_look(worker: Worker, monkeypatch
         return await ask(prober)
 
     monkeypatch.setattr(readiness.Prober, "_ask", counted)
-    prober = readiness.Prober(worker.house)
+    prober = readiness.Prober(worker.office)
     await asyncio.gather(*(prober.readiness() for _ in range(50)))
     await until(lambda: looks > 0)
     assert looks == 1

@@ -19,7 +19,7 @@ from engine.state import ScheduleState, apply
 from persistence.database import connection as database
 from persistence.database.connection import create_engine, migrate
 from tests.conftest import execute, other_database
-from tests.engine.houses import NOW, plan_document, terms
+from tests.engine.plans.houses import NOW, plan_document, terms
 
 NUMBERS = itertools.count(1)
 BEFORE = "0014"

@@ -25,7 +25,7 @@ from persistence.journal.journal import (
 )
 from persistence.journal.memory import MemoryJournal
 from persistence.journal.plans import SharedPlans
-from tests.engine.houses import ANN, BOB, NOW, terms
+from tests.engine.plans.houses import ANN, BOB, NOW, terms
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, Sale, ident, plant_schedule
 from tests.support.waiting import until
 

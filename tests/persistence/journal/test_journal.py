@@ -33,7 +33,7 @@ from persistence.journal.journal import (
 )
 from persistence.journal.memory import MemoryJournal
 from persistence.journal.opening import open_schedule
-from tests.engine.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 VENUE = "00000000-0000-7000-8000-0000000000bb"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from persistence.database.tables import LIVE
 from persistence.reconciliation import money
 from persistence.reconciliation.money import Balance
-from tests.engine.houses import NOW
+from tests.engine.plans.houses import NOW
 from tests.persistence.journal.test_journal import SCHEDULE, ident
 from tests.persistence.reconciliation.test_mirror import B, P, Pool, R, pool
 

@@ -25,7 +25,7 @@ from persistence.reconciliation.table_mirror import (
     rewrite,
     table_digest,
 )
-from tests.engine.houses import ANN, BOB, EVE, NOW
+from tests.engine.plans.houses import ANN, BOB, EVE, NOW
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, ident, plant_schedule
 
 B, P, R, X = (10, 20, 30, 40)  # where the ids of bookings, payments, refunds and cancellations start

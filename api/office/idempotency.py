@@ -1,0 +1,139 @@
+"""`Idempotency-Key`: a request that is sent twice does its work once and gets its first answer again.
+
+Requests that create rows go through `once`, which keeps the answer in the transaction that does the work. Requests to a
+schedule's actor carry `request_of`'s id, by which the journal recognises them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, TypeVar, cast
+
+import msgspec
+from fastapi import Depends, Header
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actors.process.keys import derived
+from api.http.addresses import address_of
+from api.http.problems import Problem, invalid
+from api.office.office import Office
+from api.office.tokens import Account
+from persistence.database import first_answers
+
+HEADER = "idempotency-key"
+CREATED = 201
+VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+async def _described(
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Makes a retry safe: the same key with the same body gives the first answer again.",
+        ),
+    ] = None,
+) -> None:
+    """Only there to be described: the functions below read the header themselves."""
+
+
+# Put into `dependencies=[…]` of a route that takes the header, so that its description says so.
+TAKES_KEY = Depends(_described)
+
+
+def key_of(request: Request) -> str | None:
+    """The request's key. Raises a 422 `Problem` for one that is not 1 to 255 visible ASCII characters."""
+    key = request.headers.get(HEADER)
+    if key is not None and VISIBLE_ASCII.fullmatch(key) is None:
+        raise invalid(
+            "Idempotency-Key", "must be 1 to 255 visible ASCII characters", "보이는 ASCII 문자 1~255자여야 합니다"
+        )
+    return key
+
+
+async def request_of(request: Request, account: Account) -> tuple[str, str]:
+    """A command's request id and fingerprint. Without a key the id is fresh and there is nothing to compare."""
+    office = cast(Office, request.app.state.office)
+    key = key_of(request)
+    if key is None:
+        return office.clock.new_id(), ""
+    named = f"{account.id}\0{key}".encode()
+    return hashlib.blake2b(named, digest_size=16).hexdigest(), await _fingerprint(request, office, 8)
+
+
+async def once(
+    office: Office,
+    request: Request,
+    owner: str,
+    create: Callable[[AsyncConnection], Awaitable[ModelT]],
+    location: str,
+    *,
+    makes_account: bool = False,
+    begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
+) -> Response:
+    """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
+
+    `begin` opens the transaction, where it is not to be one of the pool that everybody uses.
+
+    The answer is 201 with `location`, in which `{id}` stands for the new id. A `Problem` from `create` undoes
+    everything and is not kept: the same request may succeed later.
+    """
+    begin = begin or office.database.begin
+    key = key_of(request)
+    if key is None:
+        async with begin() as connection:
+            body = (await create(connection)).model_dump_json().encode()
+        return _answer(CREATED, body, location)
+    async with begin() as connection:
+        if not await first_answers.try_lock(connection, owner, key):
+            raise Problem("idempotency_in_progress", retry_after=1)
+        first = await first_answers.find(connection, owner, key)
+        if first is None:
+            body = (await create(connection)).model_dump_json().encode()
+            first = first_answers.FirstAnswer(await _fingerprint(request, office, 16), CREATED, body)
+            # The answer says who somebody is, and is to go with their account.
+            about = msgspec.json.decode(body, type=_Made).id if makes_account else None
+            await first_answers.keep(connection, owner, key, first, account_id=about)
+        elif first.fingerprint not in await _fingerprints(request, office, 16):
+            raise Problem("idempotency_key_reused")
+    return _answer(first.status, first.body, location)
+
+
+async def _fingerprint(request: Request, office: Office, size: int) -> str:
+    """Tells one request from another."""
+    return (await _fingerprints(request, office, size))[0]
+
+
+async def _fingerprints(request: Request, office: Office, size: int) -> list[str]:
+    """The same by the secret that is in force, and by the one before it.
+
+    Keyed, because a body may hold a password and fingerprints are kept.
+    """
+    content = f"{request.method} {request.url.path}\0".encode() + await request.body()
+    keys = [derived(secret, "fingerprints") for secret in office.settings.secrets]
+    return [hashlib.blake2b(content, digest_size=size, key=key).hexdigest() for key in keys]
+
+
+def stranger(office: Office, request: Request) -> str:
+    """The owner of a key that comes without an account: keys of different addresses do not meet."""
+    key = derived(office.settings.secret, "strangers")
+    return hashlib.blake2b(address_of(request).encode(), digest_size=16, key=key).hexdigest()
+
+
+class _Made(msgspec.Struct):
+    """The one member of an answer that its address is made of."""
+
+    id: str
+
+
+def _answer(status: int, body: bytes, location: str) -> Response:
+    made = msgspec.json.decode(body, type=_Made)
+    headers = {"Location": location.format(id=made.id)}
+    return Response(body, status_code=status, media_type="application/json", headers=headers)

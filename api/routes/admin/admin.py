@@ -1,0 +1,117 @@
+"""What admins see of the machinery: owners, and what happened to a schedule, in order."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from api.http.models import ScheduleId, UuidText
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.problems import Problem, responses
+from api.office.dependencies import Admin, OfficeOf
+from api.views.booking import described, listed
+from api.views.journal import STORY, FromVersion, entry, seats_of
+from persistence.journal.heads import Head, list_heads, read_journal
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+REFUSALS = responses("unauthenticated", "forbidden")
+SCAN_LIMIT = 2_000  # records read at a time while looking for a seat
+
+
+HEAD_EXAMPLE = {
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "epoch": 3,
+    "seq": 4211,
+    "published_seq": 4211,
+    "snapshot_seq": 4000,
+    "next_deadline_ms": 1_790_000_600_000,
+    "oldest_payment_ms": None,
+}
+
+
+class OwnerView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schedule's owner holds in memory."""
+
+    schedule_id: str
+    epoch: int
+    version: int
+    durable_version: int
+    published_version: int
+    state_hash: str
+    bookings: int
+    pid: int
+
+
+OWNER_EXAMPLE = {
+    "schedule_id": HEAD_EXAMPLE["schedule_id"],
+    "epoch": 3,
+    "version": 4211,
+    "durable_version": 4211,
+    "published_version": 4211,
+    "state_hash": "5d3c0f2b7f1e4a0c9a1d3b5f7c9e1a2b",
+    "bookings": 1830,
+    "pid": 4711,
+}
+
+
+@router.get(
+    "/actors",
+    summary="Every schedule's head",
+    responses=listed(Head, HEAD_EXAMPLE, "In the order of their schedules' ids.") | REFUSALS,
+)
+async def list_actors(account: Admin, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """How far each schedule's journal, publishing and snapshot stand. Wakes nobody."""
+    after = decode_cursor(cursor, 1)
+    rows = await list_heads(office.database, after_id=after[0] if after else None, limit=limit + 1)
+    items = rows[:limit]
+    following = encode_cursor(items[-1].schedule_id) if len(rows) > limit else None
+    return json_answer({"items": items, "next_cursor": following})
+
+
+@router.get(
+    "/actors/{schedule_id}",
+    summary="What a schedule's owner holds in memory",
+    responses=described(200, OwnerView, OWNER_EXAMPLE, "The owner's own words.")
+    | REFUSALS
+    | responses("schedule_not_found", "overloaded"),
+)
+async def inspect_actor(schedule_id: ScheduleId, account: Admin, office: OfficeOf) -> Response:
+    """Asks the owner itself (and wakes it): its version, its state's hash, its process."""
+    return json_answer(msgspec.structs.asdict(await office.gateway.inspect(schedule_id)))
+
+
+@router.get(
+    "/schedules/{schedule_id}/journal",
+    summary="What happened to a schedule, in order",
+    responses=STORY | REFUSALS | responses("schedule_not_found", "validation_failed"),
+)
+async def get_journal(
+    schedule_id: ScheduleId,
+    account: Admin,
+    office: OfficeOf,
+    from_version: FromVersion = 1,
+    seat: Annotated[str | None, Query(max_length=200, description="Only what names this seat.")] = None,
+    booking: Annotated[UuidText | None, Query(description="Only what concerns this booking.")] = None,
+    limit: Limit = 100,
+) -> Response:
+    """The journal from a version on. `next_version` is where to go on; null at the end."""
+    plan = await office.plans.of_schedule(schedule_id)
+    index = None if seat is None else plan.index.get(seat, -1)
+    items: list[dict[str, Any]] = []
+    while len(items) <= limit:
+        wanted = SCAN_LIMIT if seat is not None else limit + 1
+        records = await read_journal(
+            office.database, schedule_id, from_version=from_version, booking_id=booking, limit=wanted
+        )
+        if records is None:
+            raise Problem("schedule_not_found")
+        items += [entry(record, plan) for record in records if index is None or index in seats_of(record)]
+        if len(records) < wanted or seat is None:
+            break
+        from_version = records[-1].seq + 1
+    following = items[limit]["version"] if len(items) > limit else None
+    return json_answer({"items": items[:limit], "next_version": following})

@@ -1,0 +1,311 @@
+"""What admins see and do about bookings: all of them, exchanging seats, ending one, putting an ended one away.
+
+Every change is a command to the schedule's owner, like a customer's, and goes into the audit log.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from api.http.models import BookingId, BookingState, Input, Text, UuidText
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.problems import Problem, responses
+from api.office.dependencies import Admin, OfficeOf
+from api.office.idempotency import TAKES_KEY
+from api.office.office import Office
+from api.office.tokens import Account
+from api.office.under_way import finished
+from api.routes.bookings.bookings import Number, SeatIds
+from api.selling import booking_commands as commands
+from api.selling.audit_trail import record
+from api.selling.paying_out import pay_out
+from api.views.admin import (
+    WHOSE_EXAMPLE,
+    AdminBookingView,
+    AdminCancellationView,
+    admin_booking_view,
+    admin_cancellation_view,
+)
+from api.views.booking import CANCELLATION_EXAMPLE, CONFIRMED_EXAMPLE, Page, described, listed
+from api.views.journal import STORY, FromVersion, entry, story_of
+from engine.booking import LIVE, Booking
+from engine.commands import Cancel, Change, Refund
+from engine.refusals import Code, Refusal
+from persistence.audit import chain
+from persistence.bookings import bookings as rows_of
+from persistence.bookings import cancellations
+from persistence.bookings.bookings import STATUSES, BookingRow
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+REFUSALS = responses("unauthenticated", "forbidden")
+BOOKING_EXAMPLE = CONFIRMED_EXAMPLE | WHOSE_EXAMPLE | {"archived_at": None}
+ENDING_EXAMPLE = CANCELLATION_EXAMPLE | WHOSE_EXAMPLE | {"by": "admin"}
+PUT_AWAY = Query(description="Those of bookings that were put away, instead of the others.")
+Archived = Annotated[bool, PUT_AWAY]
+
+
+class NewSeats(Input):
+    """The seats the booking shall have from now on."""
+
+    seats: SeatIds
+
+
+class AdminEnding(Input):
+    """Why the booking is ended, and whether what was paid goes back."""
+
+    refund: Annotated[bool, Field(strict=True, description="Give back all that was paid; false keeps it all.")] = True
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+
+
+async def _booking(office: Office, booking_id: str) -> BookingRow:
+    row = await rows_of.find_booking(office.database, booking_id, None)
+    if row is None:
+        raise Problem("booking_not_found")
+    return row
+
+
+async def _view(office: Office, row: BookingRow) -> AdminBookingView:
+    return admin_booking_view(await commands.view_of_row(office, row), row)
+
+
+@router.get(
+    "/bookings",
+    summary="Everybody's bookings",
+    responses=listed(AdminBookingView, BOOKING_EXAMPLE) | REFUSALS | responses("validation_failed"),
+)
+async def list_all_bookings(
+    account: Admin,
+    office: OfficeOf,
+    status: BookingState | None = None,
+    customer_id: Annotated[UuidText | None, Query()] = None,
+    performance_id: Annotated[UuidText | None, Query()] = None,
+    schedule_id: Annotated[UuidText | None, Query()] = None,
+    number: Number = None,
+    archived: Archived = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """All bookings, newest first; those put away only with `archived=true`."""
+    after = decode_cursor(cursor, 1)
+    rows = await rows_of.list_bookings(
+        office.database,
+        customer_id=customer_id,
+        now_ms=office.clock.now_ms(),
+        status=None if status is None else STATUSES[status],
+        performance_id=performance_id,
+        schedule_id=schedule_id,
+        number=number,
+        archived=archived,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    views = await commands.views_of_rows(office, rows[:limit])
+    items = [admin_booking_view(view, row) for view, row in zip(views, rows, strict=False)]
+    return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))
+
+
+@router.get(
+    "/bookings/{booking_id}",
+    summary="Anybody's booking",
+    responses=described(200, AdminBookingView, BOOKING_EXAMPLE, "The booking as it is now.")
+    | REFUSALS
+    | responses("booking_not_found"),
+)
+async def get_any_booking(booking_id: BookingId, account: Admin, office: OfficeOf) -> Response:
+    return json_answer(await _view(office, await _booking(office, booking_id)))
+
+
+@router.get(
+    "/bookings/{booking_id}/history",
+    summary="What happened to a booking",
+    responses=STORY | REFUSALS | responses("booking_not_found", "validation_failed"),
+)
+async def get_any_history(
+    booking_id: BookingId, account: Admin, office: OfficeOf, from_version: FromVersion = 1, limit: Limit = 100
+) -> Response:
+    """All that was ever journaled of a booking. Who ordered what as an admin stands in the audit log."""
+    row = await _booking(office, booking_id)
+    return json_answer(await story_of(office, row, entry, from_version, limit))
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+@router.patch(
+    "/bookings/{booking_id}",
+    summary="Exchange anybody's seats",
+    dependencies=[TAKES_KEY],
+    responses=described(200, AdminBookingView, BOOKING_EXAMPLE, "The booking with its new seats.")
+    | REFUSALS
+    | responses(
+        "booking_not_found",
+        "seats_unavailable",
+        "customer_limit_reached",
+        "sale_closed",
+        "schedule_cancelled",
+        "booking_not_changeable",
+        "booking_already_cancelled",
+        "booking_expired",
+        "payment_in_progress",
+        "validation_failed",
+        "unknown_seat",
+        "duplicate_seat",
+        "overloaded",
+    ),
+)
+async def exchange_any_seats(
+    booking_id: BookingId,
+    wish: Annotated[NewSeats, Body(examples=[{"seats": ["1F-B-12", "1F-B-13"]}])],
+    request: Request,
+    account: Admin,
+    office: OfficeOf,
+) -> Response:
+    """Exchanges a booking's seats by the same rules as its customer could."""
+    row = await _booking(office, booking_id)
+    return await finished(_exchange(office, request, account, row, tuple(wish.seats)))
+
+
+async def _exchange(
+    office: Office, request: Request, account: Account, row: BookingRow, seats: tuple[str, ...]
+) -> Response:
+    """The command and its record."""
+    result = await commands.send(office, row.schedule_id, Change(row.id, "", seats), request, account)
+    if isinstance(result, Refusal):
+        raise await commands.refused(office, account, row.id, row.schedule_id, result)
+    before, after = {"seats": row.seats, "amount": sum(row.prices)}, {"seats": seats, "amount": result.amount}
+    await record(office, request, account, "booking.changed", f"booking:{row.id}", before=before, after=after)
+    view = await commands.view_of(office, row.schedule_id, result)
+    return json_answer(admin_booking_view(view, row))
+
+
+@router.post(
+    "/bookings/{booking_id}/cancellation",
+    status_code=201,
+    summary="End anybody's booking",
+    dependencies=[TAKES_KEY],
+    responses=described(201, AdminCancellationView, ENDING_EXAMPLE, "The seats are free again.")
+    | REFUSALS
+    | responses(
+        "booking_not_found",
+        "booking_already_cancelled",
+        "booking_expired",
+        "payment_in_progress",
+        "validation_failed",
+        "idempotency_key_reused",
+        "overloaded",
+    ),
+)
+async def cancel_any_booking(
+    booking_id: BookingId,
+    wish: Annotated[AdminEnding, Body(examples=[{"refund": True, "reason": "row A was flooded"}])],
+    request: Request,
+    account: Admin,
+    office: OfficeOf,
+) -> Response:
+    """Cancels an unpaid booking; refunds a paid one in full, or with `refund: false` keeps the money."""
+    row = await _booking(office, booking_id)
+    return await finished(_end(office, request, account, row, wish))
+
+
+async def _end(office: Office, request: Request, account: Account, row: BookingRow, wish: AdminEnding) -> Response:
+    """The command, its record and the provider's answer. If this process dies, `actors.money.refunding` goes on."""
+    booking = await _ended(office, request, account, row, wish)
+    assert booking.ending is not None, "it was ended just now"
+    plan = await office.plans.of_schedule(row.schedule_id)
+    last = booking.refunds[-1] if booking.refunds and booking.refunds[-1].id == booking.ending.id else None
+    money = {} if last is None else {"refund_id": last.id, "amount": last.amount, "fee": last.fee}
+    await record(
+        office,
+        request,
+        account,
+        "booking.cancelled",
+        f"booking:{row.id}",
+        before={"status": row.status.name.lower(), "seats": row.seats},
+        after={
+            "status": booking.status.name.lower(),
+            "seats": [plan.ids[index] for index in booking.seats],
+            "reason": wish.reason,
+            **money,
+        },
+    )
+    if last is not None:
+        await pay_out(office, last.id)
+    cancellation = await cancellations.find_cancellation(office.database, row.id, None)
+    assert cancellation is not None, "what was answered is in the tables"
+    (refund,) = await commands.refunds_of(office, [cancellation])
+    return json_answer(admin_cancellation_view(cancellation, refund), 201)
+
+
+async def _ended(office: Office, request: Request, account: Account, row: BookingRow, wish: AdminEnding) -> Booking:
+    ending_id = office.clock.new_id()
+    # The owner knows whether it is paid. A repeated request is answered by its id, whichever command was accepted.
+    cancel = Cancel(row.id, ending_id, "", wish.reason, "admin")
+    result = await commands.send(office, row.schedule_id, cancel, request, account)
+    if isinstance(result, Refusal) and result.code is Code.BOOKING_PAID:
+        paid = (await _booking(office, row.id)).payment
+        assert paid is not None, "a paid booking has a payment"
+        fee_percent = 0 if wish.refund else 100
+        refund = Refund(row.id, "", ending_id, paid.id, (), wish.reason, "admin", fee_percent)
+        result = await commands.send(office, row.schedule_id, refund, request, account)
+        if isinstance(result, Refusal) and result.code is Code.ALREADY_REFUNDED:
+            raise Problem("booking_already_cancelled")  # by somebody else, between the two commands
+    if isinstance(result, Refusal):
+        raise await commands.refused(office, account, row.id, row.schedule_id, result)
+    return result
+
+
+@router.delete(
+    "/bookings/{booking_id}",
+    status_code=204,
+    summary="Put an ended booking away",
+    responses=REFUSALS | responses("booking_not_found", "booking_live"),
+)
+async def archive_booking(booking_id: BookingId, account: Admin, office: OfficeOf) -> Response:
+    """Takes an ended booking out of the lists, its payments and cancellation too; `archived=true` still finds them."""
+    now = office.now()
+    async with office.database.begin() as connection:
+        if await rows_of.archive(connection, booking_id, now):
+            await chain.write(
+                connection,
+                entry_id=office.clock.new_id(),
+                account_id=account.id,
+                action="booking.archived",
+                subject=f"booking:{booking_id}",
+                before={"archived_at": None},
+                after={"archived_at": now},
+            )
+            return Response(status_code=204)
+    if (await _booking(office, booking_id)).status in LIVE:
+        raise Problem("booking_live")
+    return Response(status_code=204)  # it was put away before
+
+
+# --- cancellations ----------------------------------------------------------------------------------------------------
+@router.get(
+    "/cancellations",
+    summary="Everybody's cancellations",
+    responses=listed(AdminCancellationView, ENDING_EXAMPLE) | REFUSALS | responses("validation_failed"),
+)
+async def list_all_cancellations(
+    account: Admin,
+    office: OfficeOf,
+    customer_id: Annotated[UuidText | None, Query()] = None,
+    archived: Archived = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Bookings cancelled or refunded to the last seat, newest first."""
+    after = decode_cursor(cursor, 1)
+    rows = await cancellations.list_cancellations(
+        office.database,
+        customer_id=customer_id,
+        archived=archived,
+        before_id=None if after is None else id_of(after),
+        limit=limit + 1,
+    )
+    refunds = await commands.refunds_of(office, rows[:limit])
+    items = [admin_cancellation_view(row, refund) for row, refund in zip(rows[:limit], refunds, strict=True)]
+    return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))

@@ -1,0 +1,1 @@
+"""Seats held, paid for, given back; and what payment providers tell us of it."""

@@ -1,0 +1,348 @@
+"""Venues and their seating plans. A plan never changes once it is there, because schedules are sold by it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field, StrictBool
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.large_bodies import LargeBodies, takes_up_to
+from api.http.models import (
+    Input,
+    Line,
+    Output,
+    RawText,
+    Timestamp,
+    TimeZone,
+    Title,
+    VenueId,
+    Word,
+    not_null,
+    stored,
+    uuid_or_none,
+)
+from api.http.paging import (
+    Cursor,
+    Fields,
+    Limit,
+    chosen,
+    decode_cursor,
+    encode_cursor,
+    json_answer,
+    malformed_cursor,
+    page_answer,
+)
+from api.http.problems import Problem, invalid, responses
+from api.office.dependencies import OfficeOf, Organizer
+from api.office.idempotency import TAKES_KEY, once
+from engine.plan_document import read_plan
+from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
+from engine.stored_plan import pack
+from persistence.audit import chain
+from persistence.catalogue import venues
+
+router = APIRouter(prefix="/v1/venues", tags=["venues"], route_class=LargeBodies)
+
+LARGEST_INTEGER = 2**63 - 1  # beyond it JSON readers differ
+PLAN_BYTES = 8 * 1024 * 1024  # of a seating plan with 50,000 seats
+SHARED = "Whether other organizers may play here, too; what they have scheduled already stays."
+PROBLEMS_NAMED = 50  # of a plan with thousands of faults, the first ones help
+EXAMPLE_PLAN: dict[str, Any] = {
+    "name": "Small hall",
+    "size": {"width": 200, "height": 120},
+    "categories": [{"name": "R", "color": "#c0392b"}, {"name": "S", "color": "#2980b9"}],
+    "zones": [
+        {
+            "name": "Floor 1",
+            "position": {"x": 0, "y": 0},
+            "rows": [
+                {
+                    "row_number": row,
+                    "position": {"x": 0, "y": 20 * index},
+                    "seats": [
+                        {
+                            "seat_guid": f"{row}-{number}",
+                            "seat_number": str(number),
+                            "position": {"x": 20 * number, "y": 0},
+                            "category": category,
+                        }
+                        for number in (1, 2, 3, 4)
+                    ],
+                }
+                for index, (row, category) in enumerate((("A", "R"), ("B", "S")))
+            ],
+        }
+    ],
+}
+
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Small hall",
+    "city": "Seoul",
+    "address": "175 Sejong-daero, Jongno-gu",
+    "time_zone": "Asia/Seoul",
+}
+Address = Annotated[Line, Field(min_length=1, max_length=300)]
+
+
+class NewVenue(Input):
+    """A venue with its plan in the pretix seating-plan format."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE | {"seating_plan": EXAMPLE_PLAN}]})
+
+    name: Title
+    city: Word | None = None
+    address: Address | None = None
+    time_zone: TimeZone = "Asia/Seoul"
+    shared: Annotated[StrictBool, Field(description=SHARED)] = False
+    seating_plan: Annotated[
+        dict[str, Any], Field(description="pretix seating plan; see /v1/venues/{venue_id} for one.")
+    ]
+
+
+class VenueChange(Input):
+    """What is to be different; what is left out stays as it is. A plan stays what it is: schedules are sold by it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"address": "161 Sejong-daero, Jongno-gu"}]})
+
+    name: Annotated[Title | None, not_null] = None
+    city: Word | None = None
+    address: Address | None = None
+    time_zone: Annotated[TimeZone | None, not_null] = None
+    shared: Annotated[StrictBool | None, not_null, Field(description=SHARED)] = None
+
+
+class CategoryView(Output):
+    """What seats are sold as."""
+
+    name: str
+    color: str
+    capacity: int
+
+
+class VenueSummary(Output):
+    """A venue in a list."""
+
+    id: str
+    organizer_id: str
+    name: str
+    city: str | None
+    address: str | None
+    time_zone: str
+    capacity: int
+    plan_digest: str
+    shared: bool
+    created_at: Timestamp
+
+
+class VenueView(VenueSummary):
+    """A venue."""
+
+    categories: list[CategoryView]
+    zones: list[str]
+
+
+class VenueWithPlan(VenueView):
+    """A venue with its plan as it was sent."""
+
+    seating_plan: dict[str, Any]
+
+
+class VenuePage(Output):
+    """One page of venues, newest first."""
+
+    items: list[VenueSummary]
+    next_cursor: str | None
+
+
+def _summary(row: venues.VenueRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in VenueSummary.model_fields}
+
+
+def _parts(plan: SeatingPlan) -> dict[str, Any]:
+    capacities = plan.capacities()
+    return {
+        "categories": [
+            CategoryView(name=name, color=color, capacity=capacities[name])
+            for name, color in zip(plan.categories, plan.colors, strict=True)
+        ],
+        "zones": list(plan.zones),
+    }
+
+
+def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
+    """The plan, its JSON text, checked to be storable, and its stored form. A large house takes a quarter second."""
+    for value in _values(document):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
+        if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+            raise PlanError([PlanProblem("", "must not hold integers beyond 64 bits")])
+    _compose(document)
+    plan = read_plan(document)
+    return plan, msgspec.json.encode(document).decode(), pack(plan)
+
+
+def _compose(document: dict[str, Any]) -> None:
+    """Gives every text of the document the spelling that requests are read in, so that its names are found by them."""
+    stack: list[Any] = [document]
+    while stack:
+        node = stack.pop()
+        for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+            if isinstance(value, (dict, list)):
+                stack.append(value)
+            if isinstance(key, str) and not key.isascii():
+                del node[key]
+                node[stored(key)] = value
+                key = stored(key)
+            if isinstance(value, str) and not value.isascii():
+                node[key] = stored(value)
+
+
+def _values(document: object) -> Iterator[object]:
+    """Every key and value, without recursion: a document may be nested as deeply as its sender likes."""
+    stack = [document]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend(value)
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+        else:
+            yield value
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=VenueView,
+    summary="Register a venue",
+    responses=responses(
+        "unauthenticated", "forbidden", "body_too_large", "validation_failed", "invalid_seating_plan", "rate_limited"
+    ),
+    dependencies=[TAKES_KEY],
+)
+@takes_up_to(PLAN_BYTES)
+async def create_venue(new: NewVenue, request: Request, account: Organizer, office: OfficeOf) -> Response:
+    try:
+        plan, text, packed = await asyncio.to_thread(_parse, new.seating_plan)
+    except PlanError as error:
+        errors = [
+            {"field": ".".join(filter(None, ("seating_plan", problem.path))), "message": problem.message}
+            for problem in error.problems[:PROBLEMS_NAMED]
+        ]
+        raise Problem("invalid_seating_plan", errors=errors) from None
+
+    async def create(connection: AsyncConnection) -> VenueView:
+        await _check_zone(connection, new.time_zone)
+        row = await venues.create_venue(
+            connection,
+            venue_id=office.clock.new_id(),
+            organizer_id=account.id,
+            name=new.name,
+            city=new.city,
+            address=new.address,
+            time_zone=new.time_zone,
+            seating_plan=text,
+            packed_plan=packed,
+            plan_digest=plan.digest,
+            capacity=plan.capacity,
+            shared=new.shared,
+        )
+        after = {"name": row.name, "capacity": row.capacity, "shared": row.shared}
+        await chain.write(
+            connection,
+            entry_id=office.clock.new_id(),
+            account_id=account.id,
+            action="venue.created",
+            subject=f"venue:{row.id}",
+            after=after,
+        )
+        return VenueView(**_summary(row), **_parts(plan))
+
+    begin = partial(office.writing.begin, account.id)
+    return await once(office, request, account.id, create, "/v1/venues/{id}", begin=begin)
+
+
+@router.patch(
+    "/{venue_id}",
+    summary="Change what a venue is called, where it is and who may play there",
+    responses=responses("unauthenticated", "forbidden", "venue_not_found", "rate_limited"),
+)
+async def change_venue(venue_id: VenueId, change: VenueChange, account: Organizer, office: OfficeOf) -> VenueView:
+    """Times stay what they are, and are shown as the clocks of its time zone show them."""
+    values = change.model_dump(exclude_unset=True)
+    async with office.writing.begin(account.id) as connection:
+        before = await venues.lock_venue(connection, venue_id)
+        if before is None or (before.organizer_id != account.id and account.role != "admin"):
+            raise Problem("venue_not_found")
+        if "time_zone" in values:
+            await _check_zone(connection, values["time_zone"])
+        row = before
+        if values:
+            row = await venues.change_venue(connection, venue_id, values)
+            await chain.write(
+                connection,
+                entry_id=office.clock.new_id(),
+                account_id=account.id,
+                action="venue.changed",
+                subject=f"venue:{venue_id}",
+                before={name: getattr(before, name) for name in values},
+                after=values,
+            )
+    return VenueView(**_summary(row), **_parts(await office.plans.get(venue_id)))
+
+
+async def _check_zone(connection: AsyncConnection, time_zone: str) -> None:
+    """Python knows it; days are told apart by PostgreSQL, whose list may be an older one."""
+    if not await venues.knows_zone(connection, time_zone):
+        raise invalid("time_zone", "is not known to the database", "데이터베이스가 모르는 시간대입니다")
+
+
+@router.get("", response_model=VenuePage, summary="Venues, newest first")
+async def list_venues(
+    office: OfficeOf,
+    q: Annotated[
+        RawText | None, Query(max_length=200, description="Words of name, city or address, or their beginnings.")
+    ] = None,
+    fields: Fields = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    names = chosen(fields, VenueSummary)
+    after = decode_cursor(cursor, 1)
+    if after is not None and uuid_or_none(after[0]) is None:
+        raise malformed_cursor()
+    async with office.database.connect() as connection:
+        rows = await venues.list_venues(
+            connection, search=q, before_id=None if after is None else after[0], limit=limit + 1
+        )
+    next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return page_answer([VenueSummary(**_summary(row)) for row in rows[:limit]], next_cursor, names)
+
+
+@router.get(
+    "/{venue_id}", response_model=VenueWithPlan, summary="A venue with its plan", responses=responses("venue_not_found")
+)
+async def get_venue(venue_id: VenueId, office: OfficeOf, fields: Fields = None) -> Response:
+    names = chosen(fields, VenueWithPlan)
+    async with office.database.connect() as connection:
+        row = await venues.venue(connection, venue_id)
+        with_plan = row is not None and (names is None or "seating_plan" in names)
+        document = await venues.seating_plan(connection, venue_id) if with_plan else None
+    if row is None:
+        raise Problem("venue_not_found")
+    view = VenueView(**_summary(row), **_parts(await office.plans.get(venue_id)))
+    content = view.model_dump(mode="json", include=names)
+    if document is not None:
+        content["seating_plan"] = msgspec.Raw(document.encode())
+    return json_answer(content, headers={"Cache-Control": "public, max-age=300"})

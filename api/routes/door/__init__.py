@@ -1,0 +1,1 @@
+"""Tickets, and who lets them in."""

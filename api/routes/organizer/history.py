@@ -1,0 +1,129 @@
+"""The house at any version: how every seat stood, and the event behind each step to the next.
+
+For the schedule's organizer and admins. Reads the journal and touches no owner; a page has a beginning and the steps
+that lead on from it, so that whoever looks moves to and fro without asking again.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from api.http.models import ScheduleId
+from api.http.paging import json_answer
+from api.http.problems import responses
+from api.office.dependencies import OfficeOf, Organizer
+from api.routes.catalogue.schedules import own_schedule
+from api.views.booking import described
+from api.views.journal import FromVersion, entry
+from api.views.seat_forms import two_bits
+from engine.events import Record
+from engine.state import ScheduleState, apply
+from persistence.journal import history
+from persistence.journal.journal import PostgresJournal
+from persistence.seats.from_journal import view_of
+
+router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
+
+STEPS_LIMIT = 2_000  # a page of them is some 400 kB, and a fifth of that compressed
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Every place at a version: two bits a seat in the layout's order, base64 (0 free, 1 held, 2 sold, 3 blocked), and
+    of each standing area `[free, held, sold, blocked]`."""
+
+    version: int
+    seats: str
+    areas: list[list[int]]
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened at a version, and the places that stood differently afterwards."""
+
+    version: int
+    at: str
+    type: str
+    data: dict[str, Any]
+    seats: list[list[int]]  # [place in the layout, state]
+    areas: list[list[int]]  # [number of the area, free, held, sold, blocked]
+
+
+class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
+    """The house before `from_version`, and the steps from there on. `next_version` is where to go on."""
+
+    schedule_id: str
+    newest: int
+    before: Moment
+    items: list[StepView]
+    next_version: int | None
+
+
+EXAMPLE = {
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "newest": 57,
+    "before": {"version": 41, "seats": "AAQ…", "areas": [[2000, 0, 0, 0]]},
+    "items": [
+        {
+            "version": 42,
+            "at": "2026-11-22T14:00:00.000+00:00",
+            "type": "reservation.held",
+            "data": {"booking_id": "01a2…", "customer_id": "01a2…", "seats": ["1F-A-12"], "prices": [150_000]},
+            "seats": [[11, 1]],
+            "areas": [],
+        }
+    ],
+    "next_version": 43,
+}
+
+
+@router.get(
+    "/schedules/{schedule_id}/history",
+    summary="The house at any version, step by step",
+    responses=described(200, HistoryView, EXAMPLE, "A beginning, and what led on from it.")
+    | responses("unauthenticated", "forbidden", "schedule_not_found", "validation_failed"),
+)
+async def get_house_history(
+    schedule_id: ScheduleId,
+    account: Organizer,
+    office: OfficeOf,
+    from_version: FromVersion = 1,
+    limit: Annotated[int, Query(ge=1, le=STEPS_LIMIT, description="How many steps to answer at most.")] = 500,
+) -> Response:
+    """How every place stood before a version, and what happened from it on. Past the end there are no steps."""
+    async with office.database.connect() as connection:
+        newest = (await own_schedule(connection, schedule_id, account)).seq
+    plan = await office.plans.of_schedule(schedule_id)
+    journal = PostgresJournal(office.pool)
+    first = min(from_version, newest + 1)
+    state = await history.state_at(journal, schedule_id, plan, first - 1)
+    state.dirty.clear()
+    view = view_of(schedule_id, state)
+    before = Moment(
+        version=view.version,
+        seats=b64encode(two_bits(view.states)).decode(),
+        areas=[list(each) for each in state.areas],
+    )
+    items: list[StepView] = []
+    last = min(newest, first - 1 + limit)
+    while state.seq < last:
+        for record in await journal.read(schedule_id, state.seq, min(history.CHUNK, last - state.seq)):
+            apply(state, record)
+            items.append(_view(record, state))
+    following = last + 1 if last < newest else None
+    return json_answer(
+        HistoryView(schedule_id=schedule_id, newest=newest, before=before, items=items, next_version=following)
+    )
+
+
+def _view(record: Record, state: ScheduleState) -> StepView:
+    size, changed = state.plan.size, sorted(state.dirty)
+    state.dirty.clear()
+    return StepView(
+        **entry(record, state.plan),
+        seats=[[place, state.seats[place]] for place in changed if place < size],
+        areas=[[place - size, *state.areas[place - size]] for place in changed if place >= size],
+    )

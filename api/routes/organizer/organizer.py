@@ -1,0 +1,156 @@
+"""What organizers see beyond the catalogue: their performances, and who has booked.
+
+A schedule that is not the caller's is not found; admins may look into all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from msgspec import Struct
+
+from api.http.models import BookingState, RawText, ScheduleId, uuid_or_none
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor, page_answer
+from api.http.problems import responses
+from api.http.spreadsheet import Cell, csv_answer
+from api.office.dependencies import OfficeOf, Organizer
+from api.office.office import Office
+from api.routes.catalogue.performances import views
+from api.routes.catalogue.schedules import own_schedule
+from api.routes.organizer.sales import CSV
+from api.selling.booking_commands import views_of_rows
+from api.views.booking import CONFIRMED_EXAMPLE, BookingView, Page, listed
+from api.views.performance import PerformancePage
+from persistence.bookings import bookings as rows_of
+from persistence.bookings.bookings import BookingRow
+from persistence.catalogue import performances
+
+router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
+
+REFUSALS = responses("unauthenticated", "forbidden")
+
+
+@router.get("/performances", response_model=PerformancePage, summary="My performances", responses=REFUSALS)
+async def list_my_performances(
+    account: Organizer, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """The caller's own performances, newest first; an empty list if there is none."""
+    async with office.database.connect() as connection:
+        rows = await performances.list_performances(
+            connection, organizer_id=account.id, before_id=_last_id(cursor), limit=limit + 1
+        )
+    items = await views(office, rows[:limit])
+    next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return page_answer([*items], next_cursor, None)
+
+
+class BuyerView(Struct, frozen=True, kw_only=True):
+    """Who has booked; nothing is left to tell of an account that was deleted."""
+
+    name: str | None
+    email: str | None
+
+
+class OrganizerBookingView(BookingView, frozen=True, kw_only=True):
+    """A booking, and who made it."""
+
+    customer: BuyerView
+
+
+BOOKED_EXAMPLE = CONFIRMED_EXAMPLE | {"customer": {"name": "김민지", "email": "minji@example.com"}}
+COLUMNS = ("number", "status", "name", "email", "seats", "places", "amount", "currency", "booked_at")
+CSV_PAGE = 500
+Search = Annotated[
+    RawText | None,
+    Query(max_length=200, description="A booking's number, a seat's id, or a part of the customer's name or e-mail."),
+]
+
+
+@router.get(
+    "/schedules/{schedule_id}/bookings",
+    summary="Who has booked",
+    responses=listed(OrganizerBookingView, BOOKED_EXAMPLE) | REFUSALS | responses("schedule_not_found"),
+)
+async def list_schedule_bookings(
+    schedule_id: ScheduleId,
+    account: Organizer,
+    office: OfficeOf,
+    q: Search = None,
+    status: BookingState | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Every booking of a schedule of one's own, newest first, with the customer's name and e-mail."""
+    async with office.database.connect() as connection:
+        await own_schedule(connection, schedule_id, account)
+    rows = await _rows(office, schedule_id, q, status, _last_id(cursor), limit + 1)
+    views = await views_of_rows(office, rows[:limit])
+    known = await rows_of.buyers(office.database, {row.customer_id for row in rows[:limit]})
+    items = [
+        OrganizerBookingView(**msgspec.structs.asdict(view), customer=_buyer(known, row))
+        for view, row in zip(views, rows, strict=False)
+    ]
+    return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
+
+
+@router.get(
+    "/schedules/{schedule_id}/bookings.csv",
+    summary="Who has booked, for a spreadsheet",
+    response_class=Response,
+    responses=CSV | REFUSALS | responses("schedule_not_found"),
+)
+async def get_bookings_csv(
+    schedule_id: ScheduleId, account: Organizer, office: OfficeOf, q: Search = None, status: BookingState | None = None
+) -> Response:
+    """The same as CSV in UTF-8, all of it. No cell is a formula, whatever somebody is called."""
+    async with office.database.connect() as connection:
+        await own_schedule(connection, schedule_id, account)
+
+    async def lines() -> AsyncIterator[Sequence[Cell]]:
+        before: str | None = None
+        while True:
+            rows = await _rows(office, schedule_id, q, status, before, CSV_PAGE)
+            known = await rows_of.buyers(office.database, {row.customer_id for row in rows})
+            for row, view in zip(rows, await views_of_rows(office, rows), strict=True):
+                buyer = _buyer(known, row)
+                seats = " ".join(seat.id for seat in view.seats)
+                who = (view.number, view.status, buyer.name or "", buyer.email or "")
+                yield (*who, seats, len(view.seats), view.amount, view.currency, view.created_at)
+            if len(rows) < CSV_PAGE:
+                return
+            before = rows[-1].id
+
+    return csv_answer("bookings.csv", COLUMNS, lines())
+
+
+async def _rows(
+    office: Office, schedule_id: str, q: str | None, status: BookingState | None, before_id: str | None, limit: int
+) -> list[BookingRow]:
+    return await rows_of.list_bookings(
+        office.database,
+        customer_id=None,
+        now_ms=office.clock.now_ms(),
+        status=None if status is None else rows_of.STATUSES[status],
+        schedule_id=schedule_id,
+        search=q,
+        before_id=before_id,
+        limit=limit,
+    )
+
+
+def _buyer(known: Mapping[str, rows_of.Buyer], row: BookingRow) -> BuyerView:
+    buyer = known.get(row.customer_id, rows_of.Buyer())
+    return BuyerView(name=buyer.name, email=buyer.email)
+
+
+def _last_id(cursor: str | None) -> str | None:
+    after = decode_cursor(cursor, 1)
+    if after is None:
+        return None
+    if uuid_or_none(after[0]) is None:
+        raise malformed_cursor()
+    return after[0]

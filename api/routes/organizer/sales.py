@@ -1,0 +1,195 @@
+"""What organizers have sold: figures that the service `sales` keeps from the events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
+
+from actors.receivers.sales import NAME
+from api.http.models import PerformanceId, Time, rfc3339
+from api.http.paging import json_answer
+from api.http.problems import Problem, responses
+from api.http.spreadsheet import Cell, csv_answer
+from api.office.dependencies import OfficeOf, Organizer
+from api.office.office import Office
+from api.office.tokens import Account
+from api.views.booking import described
+from persistence.catalogue import performances
+from persistence.sales import figures
+from persistence.sales.figures import FIGURES, Figures, ScheduleSales
+
+router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
+
+
+class FiguresView(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of places, and money in minor units. Sold now: `sold` - `refunded`; taken in: `revenue` + `fees`."""
+
+    held: int
+    expired: int
+    cancelled: int
+    sold: int
+    refunded: int
+    revenue: int
+    fees: int
+
+
+class ScheduleSalesView(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule's sales. `up_to_version` = `version`: nothing is on its way."""
+
+    schedule_id: str
+    starts_at: str
+    time_zone: str  # the venue's: its hours and days are those below
+    currency: str
+    cancelled: bool
+    version: int
+    up_to_version: int
+    total: FiguresView
+    by_category: dict[str, FiguresView]
+    by_hour: list[dict[str, Any]]  # hour, category and the figures, oldest first
+    by_day: list[dict[str, Any]]  # the same by day (2026-11-22)
+    by_minute: list[dict[str, Any]] | None  # the same by minute, where asked for
+
+
+class SalesView(msgspec.Struct, frozen=True, kw_only=True):
+    """A performance's sales, schedule by schedule; currencies may differ, so nothing is added up over them."""
+
+    performance_id: str
+    schedules: list[ScheduleSalesView]
+
+
+FIGURES_EXAMPLE = {
+    "held": 14,
+    "expired": 1,
+    "cancelled": 1,
+    "sold": 12,
+    "refunded": 2,
+    "revenue": 850_000,
+    "fees": 17_000,
+}
+EXAMPLE = {
+    "performance_id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90",
+    "schedules": [
+        {
+            "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+            "starts_at": "2026-12-24T10:30:00+00:00",
+            "time_zone": "Asia/Seoul",
+            "currency": "KRW",
+            "cancelled": False,
+            "version": 57,
+            "up_to_version": 57,
+            "total": FIGURES_EXAMPLE,
+            "by_category": {"VIP": FIGURES_EXAMPLE},
+            "by_hour": [{"hour": "2026-11-22T14:00:00+00:00", "category": "VIP", **FIGURES_EXAMPLE}],
+            "by_day": [{"day": "2026-11-22", "category": "VIP", **FIGURES_EXAMPLE}],
+            "by_minute": None,
+        }
+    ],
+}
+
+
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {"description": "CSV in UTF-8.", "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get(
+    "/performances/{performance_id}/sales",
+    summary="What has been sold",
+    responses=described(200, SalesView, EXAMPLE, "Every schedule of the performance, by start.")
+    | responses("unauthenticated", "forbidden", "performance_not_found"),
+)
+async def get_sales(
+    performance_id: PerformanceId,
+    account: Organizer,
+    office: OfficeOf,
+    by: Annotated[Literal["hour", "minute"], Query(description="`minute` adds `by_minute`.")] = "hour",
+    since: Annotated[
+        Time | None, Query(alias="from", description="Rows from this moment on; totals are of all.")
+    ] = None,
+) -> Response:
+    """Places held, sold and given back, and the money, by schedule, category and hour. Follows the events within a
+    second or so; `up_to_version` tells how far it has come."""
+    await _own(office, account, performance_id)
+    schedules = await figures.of_performance(office.pool, performance_id, NAME)
+    views = [sales_view(each, since, by_minute=by == "minute") for each in schedules]
+    return json_answer({"performance_id": performance_id, "schedules": views})
+
+
+@router.get(
+    "/performances/{performance_id}/sales.csv",
+    summary="What has been sold, as a table",
+    response_class=StreamingResponse,
+    responses=CSV | responses("unauthenticated", "forbidden", "performance_not_found"),
+)
+async def get_sales_csv(performance_id: PerformanceId, account: Organizer, office: OfficeOf) -> Response:
+    """One line per schedule, minute and category, with the figures in the order of the document."""
+    await _own(office, account, performance_id)
+    schedules = await figures.of_performance(office.pool, performance_id, NAME)
+
+    async def lines() -> AsyncIterator[Sequence[Cell]]:
+        for each in schedules:
+            for row in each.rows:
+                numbers = [getattr(row.figures, name) for name in FIGURES]
+                yield (
+                    each.schedule_id,
+                    rfc3339(each.starts_at),
+                    rfc3339(row.minute),
+                    row.category,
+                    *numbers,
+                    each.currency,
+                )
+
+    header = ("schedule_id", "starts_at", "minute", "category", *FIGURES, "currency")
+    return csv_answer("sales.csv", header, lines())
+
+
+async def _own(office: Office, account: Account, performance_id: str) -> None:
+    """Raises `Problem("performance_not_found")` unless the performance is the caller's, or the caller an admin."""
+    async with office.database.connect() as connection:
+        performance = await performances.performance(connection, performance_id)
+    if performance is None or (performance.organizer_id != account.id and account.role != "admin"):
+        raise Problem("performance_not_found")
+
+
+def sales_view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bool) -> dict[str, Any]:
+    by_category: dict[str, Figures] = {}
+    by_hour: dict[tuple[datetime, str], Figures] = {}
+    by_day: dict[tuple[date, str], Figures] = {}
+    zone = ZoneInfo(schedule.time_zone)
+    recent = [row for row in schedule.rows if since is None or row.minute >= since]
+    for row in schedule.rows:
+        by_category[row.category] = by_category.get(row.category, Figures()) + row.figures
+    for row in recent:
+        there = row.minute.astimezone(zone)
+        hour = (there.replace(minute=0).astimezone(UTC), row.category)
+        by_hour[hour] = by_hour.get(hour, Figures()) + row.figures
+        day = (there.date(), row.category)
+        by_day[day] = by_day.get(day, Figures()) + row.figures
+    return {
+        "schedule_id": schedule.schedule_id,
+        "starts_at": schedule.starts_at,
+        "time_zone": schedule.time_zone,
+        "currency": schedule.currency,
+        "cancelled": schedule.cancelled,
+        "version": schedule.version,
+        "up_to_version": schedule.up_to_version,
+        "total": _total(by_category.values()),
+        "by_category": by_category,
+        "by_hour": [_row("hour", hour, category, each) for (hour, category), each in by_hour.items()],
+        "by_day": [_row("day", day, category, each) for (day, category), each in by_day.items()],
+        "by_minute": [_row("minute", row.minute, row.category, row.figures) for row in recent] if by_minute else None,
+    }
+
+
+def _total(figures: Iterable[Figures]) -> Figures:
+    return sum(figures, Figures())
+
+
+def _row(unit: str, time: date, category: str, counted: Figures) -> dict[str, Any]:
+    return {unit: time, "category": category, **msgspec.structs.asdict(counted)}

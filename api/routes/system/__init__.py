@@ -1,0 +1,1 @@
+"""About the system itself: whether it works, what it counts, what it publishes."""

@@ -1,0 +1,114 @@
+"""Those who ask the same at the same time share a query that began after each of them asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from api.office.together import Kept, Together
+from tests.support.waiting import until
+
+
+class Database:
+    """Counts queries, and holds each until it is let go."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.begun = 0
+        self.let_go = asyncio.Event()
+
+    async def query(self) -> int:
+        self.begun += 1
+        seen = self.value
+        await self.let_go.wait()
+        return seen
+
+
+async def test_those_who_come_while_a_query_runs_share_the_next_one() -> None:
+    database, together = Database(), Together[int]()
+    first = asyncio.create_task(together.ask("q", database.query))
+    await until(lambda: database.begun == 1)
+    others = [asyncio.create_task(together.ask("q", database.query)) for _ in range(100)]
+    await asyncio.sleep(0)
+    assert database.begun == 1
+    database.let_go.set()
+    assert await asyncio.gather(first, *others) == [0] * 101
+    assert database.begun == 2
+
+
+async def test_nobody_is_told_of_a_time_before_they_asked() -> None:
+    database, together = Database(), Together[int]()
+    first = asyncio.create_task(together.ask("q", database.query))
+    await until(lambda: database.begun == 1)
+    database.value = 1  # written and committed while the first query is under way
+    second = asyncio.create_task(together.ask("q", database.query))
+    database.let_go.set()
+    assert (await first, await second) == (0, 1)
+
+
+async def test_other_questions_are_not_waited_for() -> None:
+    database, other, together = Database(), Database(), Together[int]()
+    held = asyncio.create_task(together.ask("q", database.query))
+    await until(lambda: database.begun == 1)
+    other.let_go.set()
+    assert await together.ask("other", other.query) == 0
+    database.let_go.set()
+    await held
+
+
+async def test_one_who_hangs_up_takes_nobody_along_and_nothing_is_kept() -> None:
+    database, together = Database(), Together[int]()
+    impatient = asyncio.create_task(together.ask("q", database.query))
+    patient = asyncio.create_task(together.ask("q", database.query))
+    await until(lambda: database.begun == 1)
+    impatient.cancel()
+    database.let_go.set()
+    assert await patient == 0
+    database.value = 1
+    assert await together.ask("q", database.query) == 1
+    assert database.begun == 2
+
+
+async def test_a_failure_is_everybodys_and_the_next_ask_tries_again() -> None:
+    together = Together[int]()
+
+    async def fails() -> int:
+        raise ConnectionRefusedError
+
+    async def works() -> int:
+        return 1
+
+    both = await asyncio.gather(*(together.ask("q", fails) for _ in range(2)), return_exceptions=True)
+    assert [type(each) for each in both] == [ConnectionRefusedError] * 2
+    assert await together.ask("q", works) == 1
+
+
+@pytest.mark.parametrize("askers", [1, 7])
+async def test_everybody_may_hang_up(askers: int) -> None:
+    database, together = Database(), Together[int]()
+    asking = [asyncio.create_task(together.ask("q", database.query)) for _ in range(askers)]
+    await until(lambda: database.begun == 1)
+    for each in asking:
+        each.cancel()
+    database.let_go.set()
+    assert await together.ask("q", database.query) == 0
+
+
+async def test_what_costs_much_is_asked_for_once_in_a_while_and_again_after_a_failure() -> None:
+    clock, answers = [100.0], iter([ConnectionError("away"), 1, 2])
+    kept = Kept[int](10, now=lambda: clock[0])
+
+    async def query() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(ConnectionError):
+        await kept.ask(query)
+    assert await asyncio.gather(kept.ask(query), kept.ask(query)) == [1, 1]
+    clock[0] += 9
+    assert await kept.ask(query) == 1
+    clock[0] += 1
+    assert await kept.ask(query) == 2

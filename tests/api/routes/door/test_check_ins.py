@@ -1,0 +1,367 @@
+"""The door: everyone once, nobody twice, and the log says when, where and by whom."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from actors.mail.tickets import Ticket, ticket_code, ticket_key
+from api.selling.admission import judge
+from engine.commands import ApprovePayment, CancelSchedule, Refund, RequestPayment
+from engine.refusals import Refusal
+from persistence.check_ins.log import Entry, TicketBooking
+from tests.api.conftest import Worker
+from tests.support.sale import Sale, hold, open_sale, problem
+
+BOOKING, SCHEDULE, OTHER = (f"01980000-0000-7000-8000-0000000000{each}" for each in ("0b", "0a", "0c"))
+AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+# --- what a code is worth ---------------------------------------------------------------------------------------------
+def ticket(places: int = 4, schedule_id: str = SCHEDULE) -> Ticket:
+    return Ticket(booking_id=BOOKING, schedule_id=schedule_id, places=places)
+
+
+def booked(seats: int = 4, status: str = "confirmed", schedule_id: str = SCHEDULE, **more: Any) -> TicketBooking:
+    facts = {"customer_name": None, "starts_at": AT, "title": "Carmen", "schedule_cancelled": False} | more
+    return TicketBooking(
+        id=BOOKING, schedule_id=schedule_id, status=status, seats=tuple(map(str, range(seats))), **facts
+    )
+
+
+def inside(*places: int) -> list[Entry]:
+    return [Entry(booking_id=BOOKING, places=each, seat=None, gate="North", at=AT) for each in places]
+
+
+def one(seat: str = "1", place: int = 1) -> Ticket:
+    return Ticket(booking_id=BOOKING, schedule_id=SCHEDULE, places=1, seat=seat, place=place)
+
+
+def with_seat(key: str) -> list[Entry]:
+    return [Entry(booking_id=BOOKING, places=1, seat=key, gate="North", at=AT)]
+
+
+@pytest.mark.parametrize(
+    ("read", "entered", "result", "places"),
+    [
+        (one(), [], "admitted", 1),
+        (one(), with_seat("1#1"), "already_in", 0),
+        (one(), with_seat("2#1"), "admitted", 1),
+        (one(), inside(2), "admitted", 1),
+        (one(), inside(4), "already_in", 0),
+        (one("gone"), [], "replaced", 0),
+        (one(place=2), [], "replaced", 0),
+        (ticket(), with_seat("1#1"), "admitted", 3),
+    ],
+)
+def test_a_code_for_one_place_lets_one_in_once(read: Ticket, entered: list[Entry], result: str, places: int) -> None:
+    verdict = judge(read, booked(), SCHEDULE, entered, None)
+    assert (verdict.result, verdict.places) == (result, places)
+    if result == "already_in":
+        assert (verdict.at, verdict.gate) == (AT, "North")
+
+
+@pytest.mark.parametrize(
+    ("read", "booking", "entered", "wanted", "result", "places"),
+    [
+        (ticket(), booked(), (), None, "admitted", 4),
+        (ticket(), booked(), (), 2, "admitted", 2),
+        (ticket(), booked(), (2,), 2, "admitted", 2),
+        (ticket(), booked(), (2,), None, "admitted", 2),
+        (ticket(), booked(), (2, 2), None, "already_in", 0),
+        (ticket(), booked(), (3,), 2, "already_in", 0),
+        (ticket(), booked(3, "partially_refunded"), (), None, "replaced", 0),
+        (ticket(3), booked(3, "partially_refunded"), (), None, "admitted", 3),
+        (ticket(), booked(0, "refunded"), (), None, "refunded", 0),
+        (ticket(), booked(status="cancelled"), (), None, "refunded", 0),
+        (ticket(), booked(status="expired"), (), None, "refunded", 0),
+        (ticket(), booked(status="held"), (), None, "refunded", 0),
+        (ticket(), booked(schedule_cancelled=True), (), None, "refunded", 0),
+        (ticket(schedule_id=OTHER), booked(schedule_id=OTHER), (), None, "other_schedule", 0),
+        (ticket(), booked(schedule_id=OTHER), (), None, "other_schedule", 0),
+        (ticket(), None, (), None, "not_genuine", 0),
+        (None, None, (), None, "not_genuine", 0),
+    ],
+)
+def test_a_code_is_worth_what_its_booking_is(
+    read: Ticket | None,
+    booking: TicketBooking | None,
+    entered: tuple[int, ...],
+    wanted: int | None,
+    result: str,
+    places: int,
+) -> None:
+    verdict = judge(read, booking, SCHEDULE, inside(*entered), wanted)
+    assert (verdict.result, verdict.places) == (result, places)
+    if result == "already_in":
+        assert (verdict.at, verdict.gate) == (AT, "North")
+
+
+# --- over HTTP --------------------------------------------------------------------------------------------------------
+class Door:
+    """A sale with paid bookings, and its door."""
+
+    def __init__(self, worker: Worker, sale: Sale) -> None:
+        self.worker = worker
+        self.sale = sale
+        self.customer: dict[str, str] = {}
+
+    async def sold(self, count: int) -> str:
+        """The code of a booking of so many seats, paid."""
+        self.customer = await self.worker.sign_up()
+        booking = await hold(self.worker.http, self.sale, self.customer, *self.sale.fresh(count))
+        payment_id = self.worker.office.clock.new_id()
+        account = await self.worker.http.get("/v1/accounts/me", headers=self.customer)
+        await self.done(RequestPayment(booking["id"], account.json()["id"], payment_id, "sandbox"))
+        await self.done(ApprovePayment(booking["id"], payment_id, "ref"))
+        self.booking_id, self.payment_id = booking["id"], payment_id
+        return self.code(count)
+
+    def code(self, places: int) -> str:
+        made = Ticket(booking_id=self.booking_id, schedule_id=self.sale.schedule_id, places=places)
+        return ticket_code(ticket_key(self.worker.office.settings.secret), made)
+
+    async def done(self, command: Any) -> None:
+        request_id = self.worker.office.clock.new_id()
+        answer = await self.worker.office.gateway.send(self.sale.schedule_id, command, request_id=request_id)
+        assert not isinstance(answer, Refusal), answer
+
+    @property
+    def url(self) -> str:
+        return f"/v1/schedules/{self.sale.schedule_id}"
+
+    async def post(self, *read: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
+        return await self.worker.http.post(
+            f"{self.url}/check-ins", json=list(read), headers=headers or self.sale.organizer
+        )
+
+    async def read(self, *read: dict[str, Any], headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        answer = await self.post(*read, headers=headers)
+        assert answer.status_code == 200, answer.text
+        views: list[dict[str, Any]] = answer.json()
+        return views
+
+    async def counts(self, headers: dict[str, str] | None = None, query: str = "") -> dict[str, Any]:
+        answer = await self.worker.http.get(f"{self.url}/check-ins{query}", headers=headers or self.sale.organizer)
+        assert answer.status_code == 200, answer.text
+        view: dict[str, Any] = answer.json()
+        return view
+
+    async def link(self, **named: Any) -> dict[str, Any]:
+        answer = await self.worker.http.post(
+            f"{self.url}/door-staff", json={"name": "Jiwoo"} | named, headers=self.sale.organizer
+        )
+        assert answer.status_code == 201, answer.text
+        view: dict[str, Any] = answer.json()
+        return view
+
+
+def one(code: str, **more: Any) -> dict[str, Any]:
+    return {"id": str(uuid4()), "code": code, **more}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+async def door(worker: Worker) -> Door:
+    return Door(worker, await open_sale(worker.http))
+
+
+async def test_four_enter_as_two_and_two_and_the_fifth_learns_when_and_where(door: Door) -> None:
+    code = await door.sold(4)
+    (first,) = await door.read(one(code, places=2, gate="North"))
+    (second,) = await door.read(one(code, gate="South"))
+    (third,) = await door.read(one(code, gate="East"))
+    assert (first["result"], first["places"], first["entered"], first["of"]) == ("admitted", 2, 2, 4)
+    assert (second["result"], second["places"], second["entered"]) == ("admitted", 2, 4)
+    assert (third["result"], third["places"], third["gate"]) == ("already_in", 0, "South")
+    assert third["at"] is not None
+    view = await door.counts()
+    assert (view["places"], view["entered"]) == (4, 4)
+    by_gate = {(each["gate"], each["result"]): each["places"] for each in view["gates"]}
+    assert by_gate == {("North", "admitted"): 2, ("South", "admitted"): 2, ("East", "already_in"): 0}
+
+
+async def test_the_same_id_again_gets_the_first_answer_alone_and_in_a_batch(door: Door) -> None:
+    read = one(await door.sold(2))
+    (first,) = await door.read(read)
+    again = await door.read(read, read)
+    assert again == [first, first]
+    assert (await door.counts())["entered"] == 2
+
+
+async def test_an_id_of_another_door_is_refused(door: Door, worker: Worker) -> None:
+    read = one(await door.sold(1))
+    await door.read(read)
+    elsewhere = Door(worker, await open_sale(worker.http))
+    problem(await elsewhere.post(read), 422, "idempotency_key_reused")
+
+
+async def test_two_phones_at_once_let_everybody_in_once(door: Door) -> None:
+    codes = [await door.sold(1) for _ in range(8)]
+    phones = [[one(code, gate=gate) for code in codes] for gate in ("A", "B")]
+    results = [view for views in await asyncio.gather(*(door.read(*each) for each in phones)) for view in views]
+    assert sorted(view["result"] for view in results) == ["admitted"] * 8 + ["already_in"] * 8
+    assert (await door.counts())["entered"] == 8
+
+
+async def test_a_valid_code_right_after_worthless_ones_is_valid(door: Door, worker: Worker) -> None:
+    good = await door.sold(1)
+    await door.sold(1)
+    refunded = door.code(1)
+    await door.done(Refund(door.booking_id, "", worker.office.clock.new_id(), door.payment_id, ()))
+    elsewhere = Door(worker, await open_sale(worker.http))
+    other = await elsewhere.sold(1)
+    views = await door.read(one("nonsense"), one(refunded), one(other), one(good))
+    assert [view["result"] for view in views] == ["not_genuine", "refunded", "other_schedule", "admitted"]
+    assert views[2]["name"] is None
+    assert views[2]["seats"] == []
+    assert views[2]["booking_id"] is None
+
+
+async def test_a_cancelled_schedule_lets_nobody_in(door: Door) -> None:
+    code = await door.sold(1)
+    await door.done(CancelSchedule("ill", "organizer"))
+    (view,) = await door.read(one(code))
+    assert (view["result"], view["reason"]) == ("refunded", "schedule_cancelled")
+
+
+async def test_who_is_found_on_the_list_comes_in_without_a_code_and_once(door: Door, worker: Worker) -> None:
+    code = await door.sold(2)
+    found = {"id": str(uuid4()), "booking_id": door.booking_id}
+    (view,) = await door.read(found)
+    assert (view["result"], view["places"]) == ("admitted", 2)
+    (again,) = await door.read(one(code))
+    assert again["result"] == "already_in"
+    elsewhere = Door(worker, await open_sale(worker.http))
+    await elsewhere.sold(1)
+    views = await door.read(
+        {"id": str(uuid4()), "booking_id": elsewhere.booking_id}, {"id": str(uuid4()), "booking_id": str(uuid4())}
+    )
+    assert [view["result"] for view in views] == ["other_schedule", "not_genuine"]
+    for neither in ({"id": str(uuid4())}, one(code, booking_id=door.booking_id)):
+        problem(await door.post(neither), 422, "validation_failed")
+
+
+async def test_who_is_taken_back_may_come_in_again_and_both_facts_stay(door: Door, worker: Worker) -> None:
+    code = await door.sold(2)
+    read = one(code)
+    await door.read(read)
+    url = f"/v1/check-ins/{read['id']}"
+    why = {"reason": "scanned by mistake"}
+    for _ in range(2):
+        undone = await worker.http.request("DELETE", url, json=why, headers=door.sale.organizer)
+        assert undone.status_code == 204, undone.text
+    assert (await door.counts())["entered"] == 0
+    (again,) = await door.read(one(code))
+    assert again["result"] == "admitted"
+    refused = one("nonsense")
+    await door.read(refused)
+    for missing in (refused["id"], str(uuid4()), "x"):
+        answer = await worker.http.request("DELETE", f"/v1/check-ins/{missing}", json=why, headers=door.sale.organizer)
+        problem(answer, 404, "check_in_not_found")
+
+
+async def test_a_time_in_the_future_is_refused_and_one_from_offline_is_kept(door: Door) -> None:
+    code = await door.sold(1)
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    document = problem(await door.post(one(code, at=ahead)), 422, "validation_failed")
+    assert [error["field"] for error in document["errors"]] == ["0.at"]
+    earlier = datetime.now(UTC) - timedelta(minutes=20)
+    await door.read(one(code, at=earlier.isoformat(), gate="North"))
+    (late,) = await door.read(one(code))
+    assert datetime.fromisoformat(late["at"]) == earlier.replace(microsecond=earlier.microsecond // 1000 * 1000)
+
+
+async def test_the_offline_list_has_every_booking_that_admits_page_by_page(door: Door, worker: Worker) -> None:
+    codes = [await door.sold(2), await door.sold(1)]
+    await door.read(one(codes[0], places=1))
+    first = await door.counts(query="?list=offline&limit=1")
+    second = await door.counts(query=f"?list=offline&limit=1&cursor={first['next_cursor']}")
+    items = first["items"] + second["items"]
+    assert [(item["places"], item["entered"]) for item in items] == [(2, 1), (1, 0)]
+    assert second["next_cursor"] is None
+    assert (await door.counts())["items"] is None
+
+
+async def test_a_place_somebody_came_in_on_is_not_given_back(door: Door, worker: Worker) -> None:
+    seats = list(door.sale.seats[:3])
+    await door.read(one(await door.sold(3), places=2))
+    url = f"/v1/payments/{door.payment_id}/refunds"
+    for wish in ({}, {"seats": seats[:2]}):
+        document = problem(await worker.http.post(url, json=wish, headers=door.customer), 409, "not_refundable")
+        assert document["reason"] == "checked_in"
+
+
+# --- who may ----------------------------------------------------------------------------------------------------------
+async def test_a_link_opens_one_door_and_nothing_else(door: Door, worker: Worker) -> None:
+    code = await door.sold(1)
+    link = await door.link()
+    assert link["link"] == f"/door/{door.sale.schedule_id}#{link['token']}"
+    staff = bearer(link["token"])
+    (view,) = await door.read(one(code), headers=staff)
+    assert view["result"] == "admitted"
+    assert (await door.counts(staff))["entered"] == 1
+    elsewhere = Door(worker, await open_sale(worker.http))
+    problem(await elsewhere.post(one(code), headers=staff), 404, "schedule_not_found")
+    for url in (
+        "/v1/accounts/me",
+        f"{door.url}/door-staff",
+        f"/v1/organizer/schedules/{door.sale.schedule_id}/bookings",
+    ):
+        problem(await worker.http.get(url, headers=staff), 401, "unauthenticated")
+
+
+async def test_a_link_that_expired_or_was_taken_back_opens_nothing(door: Door, worker: Worker) -> None:
+    code = await door.sold(1)
+    links = [await door.link() for _ in range(3)]
+    one_back = await worker.http.delete(f"{door.url}/door-staff/{links[0]['id']}", headers=door.sale.organizer)
+    assert one_back.status_code == 204
+    problem(await door.post(one(code), headers=bearer(links[0]["token"])), 401, "unauthenticated")
+    problem(
+        await worker.http.delete(f"{door.url}/door-staff/{links[0]['id']}", headers=door.sale.organizer),
+        404,
+        "door_staff_not_found",
+    )
+    listed = await worker.http.get(f"{door.url}/door-staff", headers=door.sale.organizer)
+    assert {each["id"] for each in listed.json()["items"]} == {each["id"] for each in links[1:]}
+    assert "token" not in listed.text
+    await worker.http.delete(f"{door.url}/door-staff", headers=door.sale.organizer)
+    for each in links:
+        problem(await door.post(one(code), headers=bearer(each["token"])), 401, "unauthenticated")
+    past = {"name": "Late", "expires_at": (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}
+    refused = await worker.http.post(f"{door.url}/door-staff", json=past, headers=door.sale.organizer)
+    problem(refused, 422, "validation_failed")
+
+
+async def test_the_door_is_nobody_else_s_business(door: Door, worker: Worker) -> None:
+    code = await door.sold(1)
+    read = one(code)
+    await door.read(read)
+    for who, status, expected in (
+        (await worker.sign_up("organizer"), 404, "schedule_not_found"),
+        (door.customer, 404, "schedule_not_found"),
+        ({"Authorization": "Bearer door_made-up"}, 401, "unauthenticated"),
+    ):
+        problem(await door.post(one(code), headers=who), status, expected)
+        problem(await worker.http.get(f"{door.url}/check-ins", headers=who), status, expected)
+        undo = await worker.http.request("DELETE", f"/v1/check-ins/{read['id']}", json={"reason": "x"}, headers=who)
+        assert undo.status_code == (404 if status == 404 else 401)
+
+
+async def test_those_who_come_apart_come_in_by_codes_of_their_own(worker: Worker) -> None:
+    door = Door(worker, await open_sale(worker.http))
+    whole = await door.sold(3)
+    ticket = (await worker.http.get(f"/v1/bookings/{door.booking_id}/ticket", headers=door.customer)).json()
+    codes = [seat["code"] for seat in ticket["seats"]]
+    views = await door.read(*({"id": str(uuid4()), "code": code} for code in (codes[0], codes[0], whole, codes[1])))
+    assert [view["result"] for view in views] == ["admitted", "already_in", "admitted", "already_in"]
+    assert [view["places"] for view in views] == [1, 0, 2, 0]
+    assert views[0]["seats"] == [ticket["seats"][0]["id"]]

@@ -157,3 +157,17 @@ test('a pause closes the stream, and going on begins at the version that is here
   assert.deepEqual(world.opened, [1, 6]);
   world.live.pause();
 });
+
+test('who looks is told that there is no connection, until there is one again', async () => {
+  const world = new World();
+  world.away = 1;
+  world.live.resume();
+  await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  assert.equal(world.live.status, 'lost');
+  await settled();
+  await settled();
+  assert.equal(world.live.status, 'live');
+  world.live.pause();
+});

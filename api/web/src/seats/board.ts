@@ -23,7 +23,7 @@ export class Board {
   #camera: Camera = { scale: 1, x: 0, y: 0 };
   /** The camera that the picture was drawn with; null: it is not drawn, or no longer right. */
   #drawn: Camera | null = null;
-  #marks: Marks = { mine: [], wished: [], offered: [], pointed: null };
+  #marks: Marks = { mine: [], wished: [], offered: [], chosen: [], pointed: null };
   readonly #changed = new Set<number>();
   #areasChanged = false;
   #frame = 0;

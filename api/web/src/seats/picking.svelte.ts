@@ -7,19 +7,11 @@
 
 import { type Problem, asProblem } from '../api/problem.ts';
 import { notices } from '../frame/notices.svelte.ts';
-import { language } from '../words/language.svelte.ts';
-import { money } from '../words/money.ts';
-import { en } from '../words/seats.en.ts';
-import { ko } from '../words/seats.ko.ts';
-import { distinct } from './house/colours.ts';
-import { Grid } from './house/grid.ts';
-import { decodeLayout, type Layout, rowAt } from './house/layout.ts';
+import { LiveHouse } from './house.svelte.ts';
 import { nearest, withoutLoneSeat } from './house/nearest.ts';
-import { type Changed, FREE, States } from './house/states.ts';
+import { type Changed, FREE } from './house/states.ts';
 import { type Best, type Held, Holds, type News } from './holds.ts';
-import { Live } from './live/live.ts';
-import { Shared } from './live/shared.ts';
-import { type LayoutAnswer, type StatesAnswer, readLayout, readStates, sourceOf } from './live/source.ts';
+import { type LayoutAnswer, type StatesAnswer, readLayout, readStates } from './live/source.ts';
 import { heldBookings, readBooking, serverOf } from './server.ts';
 
 /** Seats that went to somebody else, and those to take instead. */
@@ -28,7 +20,6 @@ export interface Gone {
   readonly offer: readonly number[];
 }
 
-const LIGHT = '#ffffff';
 const LATE_MS = 3_000; // between seeing a seat and pressing on it
 
 export async function openPicking(scheduleId: string): Promise<Picking> {
@@ -36,14 +27,10 @@ export async function openPicking(scheduleId: string): Promise<Picking> {
   return new Picking(scheduleId, await readLayout(scheduleId, states.layout), states);
 }
 
-export class Picking {
-  readonly layout: Layout;
-  readonly states: States;
-  readonly grid: Grid;
+export class Picking extends LiveHouse {
   readonly holds: Holds;
-  version = $state(0);
-  terms = $state.raw<StatesAnswer>() as StatesAnswer;
-  polling = $state(false);
+  override readonly tellsBlocked = false;
+  override readonly pointsAtDots = false;
 
   /** The hold as the server has confirmed it. */
   booking = $state.raw<Held | null>(null);
@@ -59,39 +46,24 @@ export class Picking {
   others = $state(0);
 
   quantity = $state(2);
-  /** The categories that are shown; none: all. */
-  only = $state.raw<ReadonlySet<number>>(new Set());
-  /** What the colours have to be seen on. */
-  ground = $state(LIGHT);
-  readonly colours: readonly string[] = $derived.by(() => distinct(this.layout.categories.map(({ color }) => color), this.ground));
 
   readonly #scheduleId: string;
-  readonly #live: Live;
-  readonly #shared: Shared;
   readonly #tabs: BroadcastChannel | null;
-  readonly #listeners = new Set<(changed: Changed) => void>();
   /** When a seat stopped being free, by our clock. */
   readonly #taken = new Map<number, number>();
   #verifying = false;
 
   constructor(scheduleId: string, layout: LayoutAnswer, states: StatesAnswer) {
+    super(scheduleId, layout, states);
     this.#scheduleId = scheduleId;
-    this.layout = decodeLayout(layout);
-    this.states = new States(this.layout);
-    this.states.replace(states);
-    this.grid = new Grid(this.layout);
-    this.terms = states;
     this.holds = new Holds(serverOf(scheduleId), (news) => this.#heard(news));
-    const source = sourceOf(scheduleId, (terms) => (this.terms = terms));
-    this.#live = new Live(this.states, source, (changed) => this.#changed(changed), (news) => this.#shared.pass(news));
-    this.#shared = new Shared(scheduleId, this.#live);
     this.#tabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(`boxoffice.hold.${scheduleId}`);
     this.#tabs?.addEventListener('message', (event: MessageEvent<Held>) => this.holds.adopt(event.data));
   }
 
   /** Follows the house. Gives what ends it. */
-  start(): () => void {
-    const end = this.#shared.start();
+  override start(): () => void {
+    const end = super.start();
     return () => {
       end();
       this.#tabs?.close();
@@ -111,43 +83,34 @@ export class Picking {
     this.holds.forget();
   }
 
-  /** Calls `listener` with whatever changes in the house. Gives what ends it. */
-  listen(listener: (changed: Changed) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+  // --- what is shown --------------------------------------------------------------------------------------------------
+  override label(zone: number): readonly string[] {
+    const left = this.states.free((category) => this.isShown(category) && this.isForSale(category), zone);
+    const cheapest = this.cheapestIn(zone);
+    const name = this.layout.zones[zone]?.name ?? '';
+    return [name, this.words.left(left), ...(cheapest === null || left === 0 ? [] : [this.words.from(this.money(cheapest))])];
   }
 
-  // --- what is where, and what it costs -------------------------------------------------------------------------------
-  get words() {
-    return language.of({ en, ko });
+  override areaLabel(area: number): readonly string[] {
+    const of = this.layout.areas[area];
+    return of === undefined ? [] : [of.name, this.words.left(this.states.freeInArea(area)), this.priceText(of.category)];
   }
 
-  readonly priceOf = (category: number): number | null => this.terms.prices[this.layout.categories[category]?.name ?? ''] ?? null;
-
-  show(amount: number): string {
-    return money(amount, this.terms.currency, language.chosen);
+  /** The lowest price of a free seat in a section, among the prices that are shown. */
+  cheapestIn(zone: number): number | null {
+    const prices = this.layout.categories.flatMap((_, category) => {
+      const price = this.priceOf(category);
+      const left = this.states.free((each) => each === category, zone);
+      return price !== null && left > 0 && this.isShown(category) ? [price] : [];
+    });
+    return prices.length === 0 ? null : Math.min(...prices);
   }
 
-  priceText(category: number): string {
-    const price = this.priceOf(category);
-    return price === null ? this.words.notForSale : this.show(price);
+  override canPoint(seat: number): boolean {
+    return this.canChoose(seat);
   }
 
-  isShown(category: number): boolean {
-    return this.only.size === 0 || this.only.has(category);
-  }
-
-  /** `Row 7 seat 12`, within its section. */
-  placeOf(seat: number): string {
-    return this.words.place(rowAt(this.layout, seat).label, this.layout.numbers[seat] ?? '');
-  }
-
-  placeInHouse(seat: number): string {
-    const row = rowAt(this.layout, seat);
-    return this.words.placeIn(this.layout.zones[row.zone]?.name ?? '', row.label, this.layout.numbers[seat] ?? '');
-  }
-
-  nameOf(seat: number): string {
+  override nameOf(seat: number): string {
     const category = this.layout.categoryOf[seat] ?? 0;
     return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', this.priceText(category));
   }
@@ -160,10 +123,6 @@ export class Picking {
 
   get seatsMine(): readonly number[] {
     return this.numbersOf(this.mine);
-  }
-
-  numbersOf(ids: readonly string[]): readonly number[] {
-    return ids.flatMap((id) => this.layout.seatOf.get(id) ?? []);
   }
 
   /** Where to move to, so that nobody is left a lone seat. */
@@ -228,12 +187,10 @@ export class Picking {
   }
 
   // --- what has happened ----------------------------------------------------------------------------------------------
-  #changed(changed: Changed): void {
-    this.version += 1;
-    this.polling = this.#live.status === 'polling';
+  protected override changed(changed: Changed): void {
     const { gone } = this;
     if (gone?.offer.some((seat) => !this.states.isFree(seat))) this.gone = { ...gone, offer: this.#insteadOf(gone.seats) };
-    for (const listener of this.#listeners) listener(changed);
+    super.changed(changed);
     const taken = changed.seats.filter((seat) => !this.states.isFree(seat));
     for (const seat of taken) this.#taken.set(seat, Date.now());
     this.holds.lost(taken.map((seat) => this.layout.ids[seat] ?? ''));
@@ -263,7 +220,7 @@ export class Picking {
     this.retryInSeconds = holds.retryInSeconds;
     this.declined = holds.declined;
     this.lapsed = holds.lapsed;
-    for (const listener of this.#listeners) listener({ seats: [], areas: false });
+    this.tell({ seats: [], areas: false });
     if (news === null) return;
     if (this.booking !== null) this.#tabs?.postMessage(this.booking);
     else if (before !== null) this.#tabs?.postMessage({ ...before, status: 'released', version: Infinity });
@@ -285,7 +242,7 @@ export class Picking {
     const first = seats[0];
     const words = this.words.gone;
     notices.announce(count === 1 && first !== undefined ? words.one(this.placeInHouse(first)) : words.several(count));
-    void this.#live.refresh(); // what was refused shows that the map is behind
+    void this.refresh(); // what was refused shows that the map is behind
   }
 
   #insteadOf(seats: readonly number[]): readonly number[] {

@@ -9,6 +9,7 @@ export const en = {
   left: (count: number) => (count === 0 ? 'none left' : `${count.toLocaleString('en')} left`),
   from: (price: string) => `from ${price}`,
   notForSale: 'not for sale',
+  states: { free: 'free', held: 'held', sold: 'sold', blocked: 'blocked' },
 
   best: {
     title: 'Best seats',

@@ -1,7 +1,7 @@
 /**
  * How every place of a house stands, at one version of its journal.
  *
- * The version only rises. A change that does not follow the version here is told as a gap (`apply` gives null), and the
+ * Live, the version only rises (`show` alone goes back). A change that does not follow the version here is told as a gap (`apply` gives null), and the
  * caller reads all states again; one that is known already changes nothing. Counts per zone and category are kept up to
  * date change by change, so that nothing here takes longer in a larger house.
  */
@@ -21,6 +21,13 @@ export type Counts = readonly [number, number, number, number];
 export interface Snapshot {
   readonly version: number;
   readonly seats: string;
+  readonly areas: readonly (readonly number[])[];
+}
+
+/** How every place stands at a moment, unpacked; of each standing area the places in each state. */
+export interface Moment {
+  readonly version: number;
+  readonly seats: Uint8Array;
   readonly areas: readonly (readonly number[])[];
 }
 
@@ -46,22 +53,28 @@ export class States {
   /** Free places by zone, then by category. */
   readonly #free: Int32Array;
 
+  /** Until anything is known, everything is free. */
   constructor(layout: Layout) {
     this.#layout = layout;
     this.seats = new Uint8Array(layout.size);
-    this.areas = layout.areas.map(() => [0, 0, 0, 0]);
+    this.areas = layout.areas.map(({ capacity }) => [capacity, 0, 0, 0]);
     this.#free = new Int32Array(layout.zones.length * layout.categories.length);
+    this.#count();
   }
 
   /** Takes over all states, unless newer ones are here. Null: nothing has changed. */
   replace(snapshot: Snapshot): Changed | null {
     if (snapshot.version <= this.version) return null;
-    const packed = unpacked(snapshot.seats, this.seats.length);
+    return this.show({ ...snapshot, seats: unpacked(snapshot.seats, this.seats.length) });
+  }
+
+  /** Takes over how everything stands at a moment, earlier or later than what is here. */
+  show(moment: Moment): Changed {
     const seats: number[] = [];
-    packed.forEach((state, seat) => state !== this.seats[seat] && seats.push(seat));
-    this.seats.set(packed);
-    snapshot.areas.forEach((counts, area) => (this.areas[area] = fourOf(counts)));
-    this.version = snapshot.version;
+    moment.seats.forEach((state, seat) => state !== this.seats[seat] && seats.push(seat));
+    this.seats.set(moment.seats);
+    moment.areas.forEach((counts, area) => (this.areas[area] = fourOf(counts)));
+    this.version = moment.version;
     this.#count();
     return { seats, areas: true };
   }

@@ -25,7 +25,8 @@ export interface Source {
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
-export type Status = 'live' | 'polling' | 'away';
+/** `away`: hidden, or another tab keeps the stream; `lost`: there is no connection, and one is tried for. */
+export type Status = 'live' | 'polling' | 'lost' | 'away';
 
 const POLL_MS = 5_000;
 const RECONNECT_MS = 1_000;
@@ -87,9 +88,10 @@ export class Live {
 
   async #follow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const pause = await this.#stream(signal).catch(() => RECONNECT_MS);
+      const pause = await this.#stream(signal).catch(() => null);
       if (signal.aborted) return;
-      await this.#source.wait(pause * (1 + JITTER * Math.random()), signal).catch(() => undefined);
+      if (pause === null) this.#is('lost');
+      await this.#source.wait((pause ?? RECONNECT_MS) * (1 + JITTER * Math.random()), signal).catch(() => undefined);
     }
   }
 

@@ -1,15 +1,15 @@
 /**
  * Draws a house on a canvas: sections, seats, standing room. Knows nothing of the network, nor of how it comes to be looked at.
  *
- * Colour is never alone: a free seat is filled, one held by others hollow, a sold one a grey cross, one's own dark with a tick and
- * a ring. Seats are squares while they are dots (15,000 circles take ten times as long), circles from the level `section` on.
+ * Colour is never alone: a free seat is filled, one held by others hollow, a sold one a grey cross, a blocked one barred, one's own
+ * dark with a tick and a ring. Seats are squares while they are dots (15,000 circles take ten times as long), circles from the level `section` on.
  */
 
 import { inkOn, mixed } from '../house/colours.ts';
 import { type Camera, levelOf, pitchOf, seen, type Size, toScreen } from '../house/camera.ts';
 import type { Grid } from '../house/grid.ts';
 import { type Box, type Layout, PITCH, type Zone } from '../house/layout.ts';
-import { FREE, HELD, type States } from '../house/states.ts';
+import { BLOCKED, FREE, HELD, type States } from '../house/states.ts';
 
 /** A category's colour and what goes with it, mixed beforehand: it is needed for thousands of seats at a time. */
 export interface Paint {
@@ -46,6 +46,8 @@ export interface Scene {
   /** Whether places of the category are shown, or stand back. */
   isShown(category: number): boolean;
   isForSale(category: number): boolean;
+  /** Whether what is blocked is told from what is sold. */
+  readonly tellsBlocked: boolean;
   /** What is written on a section: its name, then what there is to have in it. */
   label(zone: number): readonly string[];
   areaLabel(area: number): readonly string[];
@@ -57,6 +59,8 @@ export interface Marks {
   readonly mine: readonly number[];
   readonly wished: readonly number[];
   readonly offered: readonly number[];
+  /** What something is about to be done with: perhaps thousands. */
+  readonly chosen: readonly number[];
   readonly pointed: number | null;
 }
 
@@ -106,24 +110,33 @@ export function drawSeat(brush: Brush, camera: Camera, seat: number, scene: Scen
   const x = camera.scale * (layout.x[seat] ?? 0) + camera.x;
   const y = camera.scale * (layout.y[seat] ?? 0) + camera.y;
   const pitch = pitchOf(camera);
-  const kind = state === FREE && scene.isForSale(category) ? 'free' : state === HELD ? 'held' : 'taken';
+  const kind = kindOf(state, category, scene);
   const shown = scene.isShown(category);
   if (levelOf(camera) === 'house') {
-    drawDot(brush, x, y, pitch, kind === 'free' ? (shown ? paint.fill : paint.faint) : kind === 'held' ? paint.held : look.line, kind === 'free', look, over);
+    const free = shown ? paint.fill : paint.faint;
+    const colour = { free, held: paint.held, taken: look.line, blocked: look.strong }[kind];
+    drawDot(brush, x, y, pitch, colour, kind === 'free' || kind === 'blocked', look, over);
   } else {
     if (over) disc(brush, { x, y }, pitch * CLEARED, look.raised);
     if (kind === 'free') {
       disc(brush, { x, y }, pitch * DISC, shown ? paint.fill : paint.faint);
       if (levelOf(camera) === 'seats') drawNumber(brush, layout.numbers[seat] ?? '', x, y, pitch, shown ? paint.ink : look.soft, look);
     } else if (kind === 'held') drawHollow(brush, x, y, pitch, look);
-    else drawCross(brush, x, y, pitch, look);
+    else if (kind === 'taken') drawCross(brush, x, y, pitch, look);
+    else drawBar(brush, x, y, pitch, look);
   }
 }
 
-function drawDot(brush: Brush, x: number, y: number, pitch: number, colour: string, free: boolean, look: Look, over: boolean): void {
+function kindOf(state: number, category: number, scene: Scene): 'free' | 'held' | 'taken' | 'blocked' {
+  if (state === FREE && scene.isForSale(category)) return 'free';
+  if (state === HELD) return 'held';
+  return state === BLOCKED && scene.tellsBlocked ? 'blocked' : 'taken';
+}
+
+function drawDot(brush: Brush, x: number, y: number, pitch: number, colour: string, full: boolean, look: Look, over: boolean): void {
   const whole = Math.max(1, Math.round(pitch * DOT));
   if (over) square(brush, x, y, whole, look.raised);
-  square(brush, x, y, free || whole <= 2 ? whole : Math.max(1, Math.round(whole * 0.5)), colour);
+  square(brush, x, y, full || whole <= 2 ? whole : Math.max(1, Math.round(whole * 0.5)), colour);
 }
 
 function square(brush: Brush, x: number, y: number, size: number, colour: string): void {
@@ -156,12 +169,20 @@ function drawCross(brush: Brush, x: number, y: number, pitch: number, look: Look
   brush.stroke();
 }
 
+/** No entry: a disc with a bar. */
+function drawBar(brush: Brush, x: number, y: number, pitch: number, look: Look): void {
+  disc(brush, { x, y }, pitch * DISC, look.line);
+  brush.fillStyle = look.ink;
+  brush.fillRect(x - pitch * 0.24, y - pitch * 0.06, pitch * 0.48, pitch * 0.12);
+}
+
 /** What is one's own, wanted, offered or pointed at. On dots the marks are as large as a fingertip can find. */
 function drawMarks(brush: Brush, camera: Camera, marks: Marks, scene: Scene): void {
   const pitch = pitchOf(camera);
   const radius = Math.max(levelOf(camera) === 'house' ? 5 : 0, pitch * DISC);
   const { look, layout } = scene;
   const at = (seat: number) => toScreen(camera, { x: layout.x[seat] ?? 0, y: layout.y[seat] ?? 0 });
+  drawChosen(brush, camera, marks.chosen, scene);
   for (const seat of marks.offered) ring(brush, at(seat), radius + 2, look.ground, look.accent, [3, 3]);
   for (const seat of marks.wished) {
     disc(brush, at(seat), radius, mixed(look.ground, look.ink, 0.35));
@@ -173,6 +194,17 @@ function drawMarks(brush: Brush, camera: Camera, marks: Marks, scene: Scene): vo
     tick(brush, at(seat), radius, look.ground);
   }
   if (marks.pointed !== null) ring(brush, at(marks.pointed), radius + 2, look.ground, look.ink, []);
+}
+
+/** Dots in the accent's colour, as large as there is room for: thousands at a time. */
+function drawChosen(brush: Brush, camera: Camera, chosen: readonly number[], { look, layout }: Scene): void {
+  const size = Math.max(3, Math.round(pitchOf(camera) * 0.9));
+  const dots = levelOf(camera) === 'house';
+  for (const seat of chosen) {
+    const at = toScreen(camera, { x: layout.x[seat] ?? 0, y: layout.y[seat] ?? 0 });
+    if (dots) square(brush, at.x, at.y, size, look.accent);
+    else ring(brush, at, pitchOf(camera) * DISC, look.ground, look.accent, []);
+  }
 }
 
 function disc(brush: Brush, { x, y }: { x: number; y: number }, radius: number, colour: string): void {

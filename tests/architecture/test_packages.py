@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = 16  # beside each other; more of them are put in wings
-NOT_OURS = {"__pycache__", "node_modules", "built"}
+NOT_OURS = {"__pycache__", "node_modules", "built", ".browser"}
 GROWING = {"versions", "golden", "golden_events"}  # one file for each thing that ever was
 
 

@@ -285,9 +285,23 @@ PROBLEMS: Mapping[str, Kind] = {
     "venue_not_shared": _kind(
         403,
         "Venue not shared",
-        "The venue belongs to another organizer, who does not share it.",
+        "The venue belongs to another organizer, who neither shares it nor has granted it to this one.",
         "공유되지 않은 공연장",
-        "다른 주최자의 공연장이며 공유되지 않았습니다.",
+        "다른 주최자의 공연장이며, 공유되거나 사용이 허락되지 않았습니다.",
+    ),
+    "venue_grant_not_found": _kind(
+        404,
+        "No such grant",
+        "There is no such grant, or it was taken back already.",
+        "없는 사용 허락",
+        "해당 사용 허락이 없거나 이미 취소되었습니다.",
+    ),
+    "venue_grant_limit_reached": _kind(
+        409,
+        "Too many grants",
+        "A venue has no more grants than `limit`: take one back, or share the venue.",
+        "사용 허락 한도 초과",
+        "공연장마다 limit명까지만 허락할 수 있습니다. 하나를 취소하거나 공연장을 공유해 주세요.",
     ),
     "schedule_has_bookings": _kind(
         409,
@@ -552,6 +566,7 @@ FIELD_MESSAGES_KO: Mapping[str, str] = {
     "malformed_cursor": "이 목록의 next_cursor가 아닙니다",
     "unknown_field": "없는 필드입니다: {name}. 사용할 수 있는 필드: {known}",
     "not_null": "null일 수 없습니다",
+    "one_of_two": "email과 organizer_id 중 하나만 있어야 합니다",
     "nothing_to_change": "변경할 항목이 없습니다",
     "no_waiting_room": "대기실은 아직 제공되지 않으므로 false여야 합니다",
     "policy_days": "공연까지 남은 일수는 단계마다 줄어들어야 합니다",

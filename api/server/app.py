@@ -35,7 +35,15 @@ from api.routes.admin import (
     reconciliation,
 )
 from api.routes.bookings import blocks, bookings, cancellations, payments, refunds, webhooks
-from api.routes.catalogue import cancelled_performances, cancelled_schedules, performances, schedules, seats, venues
+from api.routes.catalogue import (
+    cancelled_performances,
+    cancelled_schedules,
+    performances,
+    schedules,
+    seats,
+    venue_grants,
+    venues,
+)
 from api.routes.door import check_ins, door_staff, tickets
 from api.routes.organizer import history, organizer, sales, settlement
 from api.routes.system import asyncapi, noop, system
@@ -77,6 +85,7 @@ ROUTERS = (
     payments,
     refunds,
     venues,
+    venue_grants,
     webhooks,
     admin,
     reconciliation,

@@ -14,7 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.accounts import accounts, links
 from persistence.database import first_answers
-from persistence.database.tables import account_links, bookings, check_ins, notifications, notifications_start, sessions
+from persistence.database.tables import (
+    account_links,
+    bookings,
+    check_ins,
+    notifications,
+    notifications_start,
+    sessions,
+    venue_grants,
+)
+from persistence.database.tables import accounts as accounts_table
 
 # A day: whoever asks what happened last night still finds it, and a worker that comes back knows who was logged out.
 ENDED_SESSIONS, DEAD_LINKS, MAILED_ADDRESSES = (timedelta(days=1),) * 3
@@ -25,6 +34,10 @@ MAILS = timedelta(days=90)  # as long as somebody may ask whether they were told
 
 async def forget(connection: AsyncConnection, account_id: str, at: datetime) -> None:
     """Deletes the account, and every copy of what says who it was."""
+    # Found by the e-mail, so before that is forgotten.
+    email = sa.select(sa.func.lower(accounts_table.c.email)).where(accounts_table.c.id == account_id)
+    to_them = (venue_grants.c.organizer_id == account_id) | venue_grants.c.email.in_(email)
+    await connection.execute(venue_grants.delete().where(to_them))
     await accounts.forget(connection, account_id, at)
     await links.void(connection, account_id)
     await first_answers.forget_account(connection, account_id)

@@ -103,6 +103,20 @@ venues = Table(
     Index("ix_venues_words", "words", postgresql_using="gin"),
 )
 
+# Who may play in a venue that is not shared: whose confirmed e-mail or whose id this is. Neither need be an account's.
+venue_grants = Table(
+    "venue_grants",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("venue_id", UUID, ForeignKey("venues.id"), nullable=False),
+    Column("email", Text, index=True),  # in small letters
+    Column("organizer_id", UUID, index=True),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    sa.CheckConstraint("num_nonnulls(email, organizer_id) = 1", name="one_or_the_other"),
+    sa.UniqueConstraint("venue_id", "email"),
+    sa.UniqueConstraint("venue_id", "organizer_id"),
+)
+
 performances = Table(
     "performances",
     metadata,

@@ -143,7 +143,7 @@ async def _check_venue(
 ) -> None:
     venue_id = values.get("venue_id")
     if venue_id is not None:
-        check_venue_is_theirs(await venues.venue(connection, venue_id), account, organizer_id)
+        await check_venue_is_theirs(connection, await venues.venue(connection, venue_id), account, organizer_id)
 
 
 async def _check_duration(

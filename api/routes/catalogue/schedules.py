@@ -115,9 +115,8 @@ async def create_schedule(
 
     async def create(connection: AsyncConnection) -> CreatedSchedule:
         performance = await own_performance(connection, performance_id, account)
-        venue = await venues.lock_venue(connection, new.venue_id)
-        check_venue_is_theirs(venue, account, performance.organizer_id)
-        assert venue is not None, "what is theirs is there"
+        found = await venues.lock_venue(connection, new.venue_id)
+        venue = await check_venue_is_theirs(connection, found, account, performance.organizer_id)
         assert plan is not None, "the venue is there, and so is its plan"
         _check_prices(new.prices, plan)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
@@ -280,6 +279,7 @@ async def own_schedule(connection: AsyncConnection, schedule_id: str, account: A
     responses=responses(
         "unauthenticated",
         "forbidden",
+        "venue_not_shared",
         "schedule_not_found",
         "schedule_conflict",
         "schedule_cancelled",
@@ -317,7 +317,8 @@ async def _change(
     """Makes the change, or says that somebody else was quicker.
 
     A start that moves must agree with the venue's calendar, so it is written here, in one transaction with the look at
-    that. Any other change is the owner's, who goes on selling, and is asked when no lock and no connection is held.
+    that, and with whose the venue is. Any other change is the owner's, who goes on selling, and is asked when no lock
+    and no connection is held.
     """
     overruled: list[Overruled] = []
     async with office.writing.transaction() as connection:
@@ -327,7 +328,7 @@ async def _change(
         row = await own_schedule(connection, schedule_id, account)
         if row.cancelled_at is not None:
             raise Problem("schedule_cancelled", at=rfc3339(row.cancelled_at))
-        new = await _changed(connection, office, row, wanted, plan)
+        new = await _changed(connection, office, account, row, wanted, plan)
         before, after = ({name: getattr(each, name) for name in wanted} for each in (row, new))
         if new.starts_at != row.starts_at:
             overruled = await move(connection, office, held[0], terms_of(new))
@@ -349,6 +350,7 @@ async def _change(
 async def _changed(
     connection: AsyncConnection,
     office: Office,
+    account: Account,
     row: schedules.ScheduleRow,
     wanted: Mapping[str, Any],
     plan: SeatingPlan | None,
@@ -363,7 +365,8 @@ async def _changed(
     if new.starts_at != row.starts_at:
         if new.starts_at <= office.now():
             raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
-        await venues.lock_venue(connection, row.venue_id)
+        venue = await venues.lock_venue(connection, row.venue_id)
+        await check_venue_is_theirs(connection, venue, account, row.organizer_id)
         await _check_free(
             connection,
             venue_id=row.venue_id,

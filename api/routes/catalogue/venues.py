@@ -54,7 +54,7 @@ router = APIRouter(prefix="/v1/venues", tags=["venues"], route_class=LargeBodies
 
 LARGEST_INTEGER = 2**63 - 1  # beyond it JSON readers differ
 PLAN_BYTES = 8 * 1024 * 1024  # of a seating plan with 50,000 seats
-SHARED = "Whether other organizers may play here, too; what they have scheduled already stays."
+SHARED = "Whether all other organizers may play here, too (single ones may by a grant); what they have scheduled stays."
 PROBLEMS_NAMED = 50  # of a plan with thousands of faults, the first ones help
 EXAMPLE_PLAN: dict[str, Any] = {
     "name": "Small hall",

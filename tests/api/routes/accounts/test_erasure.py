@@ -52,6 +52,10 @@ async def test_nothing_of_a_deleted_account_is_left_in_the_whole_database(worker
     await http.post("/v1/sessions/browser", json=credentials, headers=agent)
     http.cookies.clear()
     headers = {"Authorization": f"Bearer {session['access_token']}"}
+    # May play in somebody's venue, by their e-mail and by their id.
+    venue = f"/v1/venues/{door.sale.venue_id}/grants"
+    for to in ({"email": email.upper()}, {"organizer_id": account_id}):
+        assert (await http.post(venue, json=to, headers=door.sale.organizer)).status_code == 201
     # Buys, is let in and told about it, gives one booking up, has links mailed and confirms the address.
     door.customer = headers
     booking = await hold(http, door.sale, headers, *door.sale.fresh(2))
@@ -92,6 +96,7 @@ async def test_nothing_of_a_deleted_account_is_left_in_the_whole_database(worker
     await worker.office.pool.execute("UPDATE schedules SET starts_at = now() - interval '1 day'")
     assert (await http.delete("/v1/accounts/me", headers=headers)).status_code == 204
     assert await where(worker, email, NAME) == []
+    assert (await http.get(venue, headers=door.sale.organizer)).json() == {"items": []}
 
 
 async def test_a_key_used_before_the_account_was_deleted_signs_up_anew(worker: Worker) -> None:

@@ -65,7 +65,26 @@ NoWaitingRoom = Annotated[bool, AfterValidator(_no_waiting_room)]
 USUAL_POLICY = [RefundStepInput(**msgspec.structs.asdict(step)) for step in DEFAULT_POLICY]
 
 
-class NewSchedule(Input):
+class DatesInput(Input):
+    """When and where, once or by a rule."""
+
+    starts_at: Time
+    venue_id: UuidText
+    sale_opens_at: Annotated[Time | None, Field(description="At once unless set.")] = None
+    sale_closes_at: Annotated[Time | None, Field(description="At the start unless set.")] = None
+    recurrence: Annotated[
+        RawText | None,
+        Field(
+            max_length=10_000,
+            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, by the clocks of the venue; lines with "
+            "EXDATE and RDATE may follow. It must begin at `starts_at`. The sale opens for all at once; "
+            "`sale_closes_at` keeps its distance from each start.",
+            examples=["FREQ=DAILY;COUNT=5", "FREQ=WEEKLY;BYDAY=SA;BYHOUR=14,19;COUNT=8\nEXDATE:20280101"],
+        ),
+    ] = None
+
+
+class NewSchedule(DatesInput):
     """When, where and on what terms. With `recurrence` one request makes a schedule for every date."""
 
     model_config = ConfigDict(
@@ -82,29 +101,15 @@ class NewSchedule(Input):
         }
     )
 
-    starts_at: Time
-    venue_id: UuidText
     currency: Currency
     prices: Annotated[
         Prices, Field(description="Every category of the venue's plan, in minor units; null: not for sale.")
     ]
-    sale_opens_at: Annotated[Time | None, Field(description="At once unless set.")] = None
-    sale_closes_at: Annotated[Time | None, Field(description="At the start unless set.")] = None
     max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
     hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600
     waiting_room: NoWaitingRoom = False
     refund_policy: RefundPolicy = USUAL_POLICY
     refund_when_moved: Annotated[StrictBool, Field(description=MOVED)] = True
-    recurrence: Annotated[
-        RawText | None,
-        Field(
-            max_length=10_000,
-            description="RFC 5545 RRULE with COUNT or UNTIL, at most 366 dates, by the clocks of the venue; lines with "
-            "EXDATE and RDATE may follow. It must begin at `starts_at`. The sale opens for all at once; "
-            "`sale_closes_at` keeps its distance from each start.",
-            examples=["FREQ=DAILY;COUNT=5", "FREQ=WEEKLY;BYDAY=SA;BYHOUR=14,19;COUNT=8\nEXDATE:20280101"],
-        ),
-    ] = None
 
 
 class ScheduleChange(Input):

@@ -39,13 +39,14 @@ from api.routes.catalogue import (
     cancelled_performances,
     cancelled_schedules,
     performances,
+    previews,
     schedules,
     seats,
     venue_grants,
     venues,
 )
 from api.routes.door import check_ins, door_staff, tickets
-from api.routes.organizer import history, organizer, sales, settlement
+from api.routes.organizer import history, organizer, sales, settlement, shows
 from api.routes.system import asyncapi, noop, system
 from api.server.admission import Admission
 from api.server.compressing import Compressing
@@ -86,6 +87,7 @@ ROUTERS = (
     refunds,
     venues,
     venue_grants,
+    previews,
     webhooks,
     admin,
     reconciliation,
@@ -96,6 +98,7 @@ ROUTERS = (
     admin_accounts,
     audit,
     organizer,
+    shows,
     blocks,
     settlement,
     history,

@@ -19,6 +19,7 @@ from persistence.database.tables import performances, schedules, venues
 from persistence.database.words import found_by, words_column
 
 DEFAULT_DURATION_MINUTES = 120
+MAX_DURATION_MINUTES = 24 * 60
 SAID = ("title", "title_en", "description", "description_en")  # what a performance is found by
 # No zone is further from UTC than this: a calendar day anywhere lies within a day and so much on either side.
 ZONES_APART = timedelta(hours=15)

@@ -6,13 +6,13 @@ Deleted ones keep their rows, because bookings refer to them, and are found by n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES, starts_within
+from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES, MAX_DURATION_MINUTES, starts_within
 from persistence.database.tables import (
     LIVE,
     TIME,
@@ -158,6 +158,42 @@ async def conflicting(
     if except_id:
         query = query.where(schedules.c.id != except_id)
     return list((await connection.execute(query)).scalars())
+
+
+async def in_the_way_of(
+    connection: AsyncConnection,
+    *,
+    venue_id: str,
+    performance_id: str,
+    starts: Sequence[datetime],
+    lasts: timedelta,
+    except_id: str | None = None,
+) -> dict[datetime, list[ScheduleRow]]:
+    """What `conflicting` would find for each of these starts; those with nothing in their way are left out."""
+    longest = timedelta(minutes=MAX_DURATION_MINUTES)
+    near = schedules.c.starts_at.between(min(starts) - longest, max(starts) + lasts)
+    there = (schedules.c.venue_id == venue_id) | (schedules.c.performance_id == performance_id)
+    query = _SCHEDULES.where(schedules.c.cancelled_at.is_(None), near, there).order_by(schedules.c.starts_at)
+    if except_id:
+        query = query.where(schedules.c.id != except_id)
+    rows = [ScheduleRow(**row._mapping) for row in await connection.execute(query)]
+    found: dict[datetime, list[ScheduleRow]] = {}
+    for at in starts:
+        for row in rows:
+            over = row.starts_at + timedelta(minutes=row.duration_minutes)
+            same_place = row.venue_id == venue_id and row.starts_at < at + lasts and over > at
+            if same_place or (row.performance_id == performance_id and row.starts_at == at):
+                found.setdefault(at, []).append(row)
+    return found
+
+
+async def live_bookings(connection: AsyncConnection, schedule_id: str) -> tuple[int, int]:
+    """How many bookings hold or own seats of it, and how many seats that is."""
+    places = sa.func.coalesce(sa.func.sum(sa.func.cardinality(bookings.c.seats)), 0)
+    query = sa.select(sa.func.count(), sa.cast(places, sa.Integer))
+    found = await connection.execute(query.where(bookings.c.schedule_id == schedule_id, bookings.c.status.in_(LIVE)))
+    count, seats = found.one()
+    return count, seats
 
 
 async def upcoming_of(connection: AsyncConnection, organizer_id: str, now: datetime) -> int:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.database.tables import accounts, venue_grants
+from persistence.database.tables import UUID, accounts, venue_grants
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -56,13 +56,15 @@ async def take_back(connection: AsyncConnection, venue_id: str, grant_id: str) -
 
 async def may_play(connection: AsyncConnection, venue_id: str, organizer_id: str) -> bool:
     """Whether one of the venue's grants is for this organizer."""
+    query = sa.select(sa.literal(venue_id, UUID).in_(granted_to(organizer_id)))
+    return bool((await connection.execute(query)).scalar_one())
+
+
+def granted_to(organizer_id: str) -> sa.Select[tuple[str]]:
+    """The venues that have a grant for this organizer."""
     theirs = sa.select(sa.func.lower(accounts.c.email)).where(
         accounts.c.id == organizer_id, accounts.c.deleted_at.is_(None), accounts.c.email_confirmed_at.is_not(None)
     )
-    query = sa.select(
-        sa.exists().where(
-            venue_grants.c.venue_id == venue_id,
-            (venue_grants.c.organizer_id == organizer_id) | venue_grants.c.email.in_(theirs),
-        )
+    return sa.select(venue_grants.c.venue_id).where(
+        (venue_grants.c.organizer_id == organizer_id) | venue_grants.c.email.in_(theirs)
     )
-    return bool((await connection.execute(query)).scalar_one())

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.catalogue.venue_grants import granted_to
 from persistence.database.tables import venues
 from persistence.database.words import found_by, words_column
 
@@ -76,12 +77,21 @@ async def venue(connection: AsyncConnection, venue_id: str) -> VenueRow | None:
 
 
 async def list_venues(
-    connection: AsyncConnection, *, search: str | None, before_id: str | None, limit: int
+    connection: AsyncConnection,
+    *,
+    search: str | None,
+    organizer_id: str | None = None,
+    shared: bool = False,
+    before_id: str | None,
+    limit: int,
 ) -> list[VenueRow]:
-    """Venues, newest first."""
+    """Venues, newest first; an organizer's own, or with `shared` all that they may play in."""
     query = sa.select(*_VENUE).order_by(venues.c.id.desc()).limit(limit)
     if search and search.strip():
         query = query.where(found_by(venues.c.words, search))
+    if organizer_id:
+        mine = venues.c.organizer_id == organizer_id
+        query = query.where(mine | venues.c.shared | venues.c.id.in_(granted_to(organizer_id)) if shared else mine)
     if before_id:
         query = query.where(venues.c.id < before_id)
     return [VenueRow(**row._mapping) for row in await connection.execute(query)]

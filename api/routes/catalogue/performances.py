@@ -55,7 +55,6 @@ from persistence.catalogue.overview import facets, overviews
 
 router = APIRouter(prefix="/v1/performances", tags=["performances"])
 
-MAX_DURATION_MINUTES = 24 * 60
 EXAMPLE: dict[str, str | int] = {
     "title": "호두까기 인형",
     "title_en": "The Nutcracker",
@@ -90,7 +89,7 @@ class PerformanceInput(Input):
     description_en: Annotated[Description | None, ENGLISH] = None
     category: Word | None = None
     picture_url: Annotated[PictureUrl | None, PICTURE] = None
-    duration_minutes: Annotated[int, Field(strict=True, ge=1, le=MAX_DURATION_MINUTES)] | None = None
+    duration_minutes: Annotated[int, Field(strict=True, ge=1, le=performances.MAX_DURATION_MINUTES)] | None = None
     venue_id: UuidText | None = None
 
 
@@ -105,7 +104,7 @@ class PerformanceChange(Input):
     description_en: Annotated[Description | None, ENGLISH] = None
     category: Word | None = None
     picture_url: Annotated[PictureUrl | None, PICTURE] = None
-    duration_minutes: Annotated[int, Field(strict=True, ge=1, le=MAX_DURATION_MINUTES)] | None = None
+    duration_minutes: Annotated[int, Field(strict=True, ge=1, le=performances.MAX_DURATION_MINUTES)] | None = None
     venue_id: UuidText | None = None
 
 

@@ -38,7 +38,7 @@ from api.office.tokens import Account
 from api.routes.catalogue.performances import DateFrom, DateTo, own_performance
 from api.selling.audit_trail import record
 from api.selling.recurrence import occurrences
-from api.selling.schedule_input import CHANGEABLE, NewSchedule, ScheduleChange
+from api.selling.schedule_input import CHANGEABLE, DatesInput, NewSchedule, ScheduleChange
 from api.selling.terms import change_terms, move, terms_of
 from api.selling.venue_use import check_venue_is_theirs
 from api.selling.withdrawal import announce, withdraw
@@ -77,7 +77,8 @@ def _check_window(starts_at: datetime, opens: datetime | None, closes: datetime 
         raise invalid("sale_opens_at", "must be before the sale closes", "판매 종료보다 빨라야 합니다")
 
 
-def _dates(new: NewSchedule, time_zone: str, now: datetime) -> list[datetime]:
+def dates_of(new: DatesInput, time_zone: str, now: datetime) -> list[datetime]:
+    """Every start, in order. Raises a 422 `Problem`."""
     if new.starts_at <= now:
         raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")
     _check_window(new.starts_at, new.sale_opens_at, new.sale_closes_at)
@@ -121,7 +122,7 @@ async def create_schedule(
         _check_prices(new.prices, plan)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
-        dates = _dates(new, venue.time_zone, office.now())
+        dates = dates_of(new, venue.time_zone, office.now())
         await _check_quota(connection, office, performance.organizer_id, len(dates))
         for starts_at in dates:
             await _check_free(

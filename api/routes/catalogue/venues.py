@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
@@ -27,7 +24,6 @@ from api.http.models import (
     VenueId,
     Word,
     not_null,
-    stored,
     uuid_or_none,
 )
 from api.http.paging import (
@@ -44,18 +40,14 @@ from api.http.paging import (
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
-from engine.plan_document import read_plan
-from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
-from engine.stored_plan import pack
+from api.selling.plan_input import PLAN_BYTES, read_document
+from engine.seating_plan import SeatingPlan
 from persistence.audit import chain
 from persistence.catalogue import venues
 
 router = APIRouter(prefix="/v1/venues", tags=["venues"], route_class=LargeBodies)
 
-LARGEST_INTEGER = 2**63 - 1  # beyond it JSON readers differ
-PLAN_BYTES = 8 * 1024 * 1024  # of a seating plan with 50,000 seats
 SHARED = "Whether all other organizers may play here, too (single ones may by a grant); what they have scheduled stays."
-PROBLEMS_NAMED = 50  # of a plan with thousands of faults, the first ones help
 EXAMPLE_PLAN: dict[str, Any] = {
     "name": "Small hall",
     "size": {"width": 200, "height": 120},
@@ -164,11 +156,11 @@ class VenuePage(Output):
     next_cursor: str | None
 
 
-def _summary(row: venues.VenueRow) -> dict[str, Any]:
+def summary(row: venues.VenueRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in VenueSummary.model_fields}
 
 
-def _parts(plan: SeatingPlan) -> dict[str, Any]:
+def parts(plan: SeatingPlan) -> dict[str, Any]:
     capacities = plan.capacities()
     return {
         "categories": [
@@ -177,48 +169,6 @@ def _parts(plan: SeatingPlan) -> dict[str, Any]:
         ],
         "zones": list(plan.zones),
     }
-
-
-def _parse(document: dict[str, Any]) -> tuple[SeatingPlan, str, bytes]:
-    """The plan, its JSON text, checked to be storable, and its stored form. A large house takes a quarter second."""
-    for value in _values(document):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise PlanError([PlanProblem("", "must not hold NaN or infinite numbers")])
-        if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
-            raise PlanError([PlanProblem("", "must not hold integers beyond 64 bits")])
-    _compose(document)
-    plan = read_plan(document)
-    return plan, msgspec.json.encode(document).decode(), pack(plan)
-
-
-def _compose(document: dict[str, Any]) -> None:
-    """Gives every text of the document the spelling that requests are read in, so that its names are found by them."""
-    stack: list[Any] = [document]
-    while stack:
-        node = stack.pop()
-        for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
-            if isinstance(value, (dict, list)):
-                stack.append(value)
-            if isinstance(key, str) and not key.isascii():
-                del node[key]
-                node[stored(key)] = value
-                key = stored(key)
-            if isinstance(value, str) and not value.isascii():
-                node[key] = stored(value)
-
-
-def _values(document: object) -> Iterator[object]:
-    """Every key and value, without recursion: a document may be nested as deeply as its sender likes."""
-    stack = [document]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend(value)
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-        else:
-            yield value
 
 
 @router.post(
@@ -233,14 +183,8 @@ def _values(document: object) -> Iterator[object]:
 )
 @takes_up_to(PLAN_BYTES)
 async def create_venue(new: NewVenue, request: Request, account: Organizer, office: OfficeOf) -> Response:
-    try:
-        plan, text, packed = await asyncio.to_thread(_parse, new.seating_plan)
-    except PlanError as error:
-        errors = [
-            {"field": ".".join(filter(None, ("seating_plan", problem.path))), "message": problem.message}
-            for problem in error.problems[:PROBLEMS_NAMED]
-        ]
-        raise Problem("invalid_seating_plan", errors=errors) from None
+    read = await read_document(new.seating_plan)
+    plan = read.plan
 
     async def create(connection: AsyncConnection) -> VenueView:
         await _check_zone(connection, new.time_zone)
@@ -252,8 +196,8 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, offi
             city=new.city,
             address=new.address,
             time_zone=new.time_zone,
-            seating_plan=text,
-            packed_plan=packed,
+            seating_plan=read.text,
+            packed_plan=read.packed,
             plan_digest=plan.digest,
             capacity=plan.capacity,
             shared=new.shared,
@@ -267,7 +211,7 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, offi
             subject=f"venue:{row.id}",
             after=after,
         )
-        return VenueView(**_summary(row), **_parts(plan))
+        return VenueView(**summary(row), **parts(plan))
 
     begin = partial(office.writing.begin, account.id)
     return await once(office, request, account.id, create, "/v1/venues/{id}", begin=begin)
@@ -299,7 +243,7 @@ async def change_venue(venue_id: VenueId, change: VenueChange, account: Organize
                 before={name: getattr(before, name) for name in values},
                 after=values,
             )
-    return VenueView(**_summary(row), **_parts(await office.plans.get(venue_id)))
+    return VenueView(**summary(row), **parts(await office.plans.get(venue_id)))
 
 
 async def _check_zone(connection: AsyncConnection, time_zone: str) -> None:
@@ -327,7 +271,7 @@ async def list_venues(
             connection, search=q, before_id=None if after is None else after[0], limit=limit + 1
         )
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return page_answer([VenueSummary(**_summary(row)) for row in rows[:limit]], next_cursor, names)
+    return page_answer([VenueSummary(**summary(row)) for row in rows[:limit]], next_cursor, names)
 
 
 @router.get(
@@ -341,7 +285,7 @@ async def get_venue(venue_id: VenueId, office: OfficeOf, fields: Fields = None) 
         document = await venues.seating_plan(connection, venue_id) if with_plan else None
     if row is None:
         raise Problem("venue_not_found")
-    view = VenueView(**_summary(row), **_parts(await office.plans.get(venue_id)))
+    view = VenueView(**summary(row), **parts(await office.plans.get(venue_id)))
     content = view.model_dump(mode="json", include=names)
     if document is not None:
         content["seating_plan"] = msgspec.Raw(document.encode())

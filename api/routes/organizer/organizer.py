@@ -1,4 +1,4 @@
-"""What organizers see beyond the catalogue: their performances, and who has booked.
+"""What organizers see of a schedule beyond the catalogue: who has booked.
 
 A schedule that is not the caller's is not found; admins may look into all of them.
 """
@@ -14,38 +14,21 @@ from fastapi.responses import Response
 from msgspec import Struct
 
 from api.http.models import BookingState, RawText, ScheduleId, uuid_or_none
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor, page_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
 from api.http.problems import responses
 from api.http.spreadsheet import Cell, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
-from api.routes.catalogue.performances import views
 from api.routes.catalogue.schedules import own_schedule
 from api.routes.organizer.sales import CSV
 from api.selling.booking_commands import views_of_rows
 from api.views.booking import CONFIRMED_EXAMPLE, BookingView, Page, listed
-from api.views.performance import PerformancePage
 from persistence.bookings import bookings as rows_of
 from persistence.bookings.bookings import BookingRow
-from persistence.catalogue import performances
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
 REFUSALS = responses("unauthenticated", "forbidden")
-
-
-@router.get("/performances", response_model=PerformancePage, summary="My performances", responses=REFUSALS)
-async def list_my_performances(
-    account: Organizer, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
-) -> Response:
-    """The caller's own performances, newest first; an empty list if there is none."""
-    async with office.database.connect() as connection:
-        rows = await performances.list_performances(
-            connection, organizer_id=account.id, before_id=_last_id(cursor), limit=limit + 1
-        )
-    items = await views(office, rows[:limit])
-    next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return page_answer([*items], next_cursor, None)
 
 
 class BuyerView(Struct, frozen=True, kw_only=True):

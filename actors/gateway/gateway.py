@@ -101,6 +101,16 @@ class Gateway(Generic[OwnerT]):
         """Made so far to carry requests."""
         return sum(lane.calls for lane in (*self._lanes.values(), *self._former))
 
+    @property
+    def unanswered(self) -> int:
+        """Requests that have no answer yet, sent or not."""
+        return self._waiting
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Requests that are not sent yet, by schedule."""
+        return {queue.schedule_id: len(queue) for queue in self._queues.values() if len(queue)}
+
     # --- what is asked ------------------------------------------------------------------------------------------------
     async def send(
         self, schedule_id: str, command: AnyCommand, *, request_id: str, fingerprint: str = ""

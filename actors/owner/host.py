@@ -74,6 +74,11 @@ class Host:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def schedules(self) -> list[Schedule]:
+        """Those that are open, or being opened."""
+        return [each.schedule for each in self._open.values()]
+
     # --- calls --------------------------------------------------------------------------------------------------------
     async def submit(self, data: bytes) -> bytes:
         """A call: the requests of several schedules, each schedule answered for itself."""
@@ -194,7 +199,7 @@ class Host:
         self._weigh_at = asyncio.get_running_loop().time() + WEIGHED_SECONDS
         if self._taken <= self._memory:
             return
-        for schedule in sorted((each.schedule for each in self._open.values()), key=lambda each: each.used_ms):
+        for schedule in sorted(self.schedules, key=lambda each: each.used_ms):
             weight = schedule.weight
             if schedule is not newcomer and await schedule.leave():
                 self._taken -= weight
@@ -204,7 +209,7 @@ class Host:
 
     def _weight(self) -> int:
         """What all take, about, in bytes."""
-        schedules = [each.schedule for each in self._open.values()]
+        schedules = self.schedules
         plans = {schedule.plan for schedule in schedules if schedule.plan is not None}
         return sum(schedule.weight for schedule in schedules) + sum(len(plan.ids) for plan in plans) * BYTES_PER_PLACE
 

@@ -15,12 +15,13 @@ import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
 
 from actors.owner.host import Host
+from actors.owner.pulse import Pulse
 from actors.owner.readers import SharedReaders, TakesNews
 from actors.owner.schedule import Schedule
 from actors.process import garbage
@@ -36,11 +37,15 @@ from persistence.journal.journal import PostgresJournal
 from persistence.journal.plans import SharedPlans
 from persistence.seats.cache import News
 
+if TYPE_CHECKING:
+    from persistence.operations.board import VitalsBoard  # imported when it is used, like the cache's client
+
 # Connections: one for the group commit, the others for what goes on beside it (opening, snapshots, watermarks).
 COMMITTING, BESIDE = 1, 2
 COMMAND_SECONDS = 30.0
 LOCK_SECONDS = 0.2  # how long a statement waits for somebody else's lock before it makes way and is tried again
 FIRST_SECONDS = 2.0  # in which a process that was started for a schedule has opened it
+PULSE_SECONDS = 1.0
 UNUSED_SECONDS = 900.0  # a process that nobody has asked for anything for so long ends
 
 logger = logging.getLogger(__name__)
@@ -65,6 +70,14 @@ class RedisLater:
         from persistence.seats.redis_cache import RedisSeatCache
 
         return RedisSeatCache(self._url)
+
+
+def _board(settings: Settings) -> VitalsBoard:
+    from persistence.operations.board import VitalsBoard
+
+    assert settings.redis_url is not None
+    assert settings.database_url is not None
+    return VitalsBoard.at(settings.redis_url, settings.database_url)
 
 
 class Places:
@@ -145,9 +158,10 @@ class OwnerProcess:
                 await asyncio.wait_for(host.first_opened.wait(), FIRST_SECONDS)
             await asyncio.to_thread(self._configure_logging)
             garbage.spare_what_is_here()
-            tidying = asyncio.create_task(host.tidy())
+            beside = [asyncio.create_task(host.tidy()), asyncio.create_task(self._tell(host))]
             await self._until_unused(host)
-            tidying.cancel()
+            for task in beside:
+                task.cancel()
             logger.info("%s ends, unused", self._name)
         except Exception:  # whatever it is: the process ends with it, and the log must say why
             logger.exception("%s fails", self._name)
@@ -156,6 +170,14 @@ class OwnerProcess:
                 self._socket.unlink(missing_ok=True)
             logging.shutdown()
             os._exit(0)  # what counts is in the journal, and callers look for the next process
+
+    async def _tell(self, host: Host) -> None:
+        """For ever: says once a second how the process does."""
+        board = await asyncio.to_thread(_board, self._settings)
+        pulse, clock = Pulse(self._name), SystemClock()
+        while True:
+            await board.say(pulse.beat(host.schedules, clock.now_ms()))
+            await asyncio.sleep(PULSE_SECONDS)
 
     async def _until_unused(self, host: Host) -> None:
         while len(host) or time.monotonic() - self._used < UNUSED_SECONDS:

@@ -13,10 +13,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from actors.owner.publisher import Publisher
+from actors.owner.pulse import Work
 from actors.owner.seat_board import Readers, SeatBoard
 from actors.process.clock import Clock
 from actors.wire.messages import Fault, Inspection, Reply, reply_of
@@ -24,12 +26,13 @@ from engine.commands import Expire
 from engine.refusals import Code, Refusal
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import Fingerprint, capture, encode
-from engine.state import ScheduleState
+from engine.state import HELD, SOLD, ScheduleState
 from engine.turn import Request, Step, execute
 from persistence.database.ending_tasks import end
 from persistence.events.log import EventLog
 from persistence.journal import history
 from persistence.journal.journal import Batch, BatchRefused, Claim, Deposed, Journal, JournalUnavailable
+from persistence.operations.vitals import OwnerVitals
 
 # A live owner answers every call within this time, be it with "not durable yet": silence then means that it is gone.
 ANSWER_SECONDS = 1.5
@@ -124,6 +127,7 @@ class Schedule:
         self._durable_seq = 0
         self._snapshot_seq = 0
         self._board = SeatBoard(schedule_id, cache)
+        self.work = Work()
 
     @property
     def ready(self) -> bool:
@@ -331,6 +335,7 @@ class Schedule:
             state, publisher = self._state, self._publisher
             published_seq = 0 if publisher is None else publisher.published_seq
             places = self._board.take(state)
+            begun = time.perf_counter()
             try:
                 await self._journal.append(
                     self._claim,
@@ -359,6 +364,7 @@ class Schedule:
             self._durable_seq = batch.steps[-1].record.seq
             self._committing = None
             batch.durable.set_result(None)
+            self.work.committed(time.perf_counter() - begun, batch.steps)
             self._board.show(self._durable_seq, places)
             if publisher is not None:
                 publisher.saved(published_seq)
@@ -413,6 +419,21 @@ class Schedule:
             state_hash=self._fingerprint.hexdigest(),
             bookings=len(state.bookings),
             pid=os.getpid(),
+        )
+
+    def vitals(self) -> OwnerVitals:
+        """How it does, told from memory at once; for one that is ready."""
+        state, committing = self._state, self._committing
+        waiting = len(self._gathering.steps) + (0 if committing is None else len(committing.steps))
+        published = self._durable_seq if self._publisher is None else self._publisher.published_seq
+        return OwnerVitals(
+            schedule_id=self.id,
+            version=self._durable_seq,
+            unpublished=self._durable_seq - published,
+            waiting=waiting,
+            held=state.seats.count(HELD) + sum(area[HELD] for area in state.areas),
+            sold=state.seats.count(SOLD) + sum(area[SOLD] for area in state.areas),
+            commit_ms=self.work.commit_ms,
         )
 
     # --- time ---------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from starlette.responses import Response
 
 from actors.gateway.gateway import Gateway
 from actors.gateway.ray_owners import open_gateway
+from actors.gateway.vitals import tell
 from actors.mail.tickets import TicketKey, ticket_key
 from actors.process.clock import Clock, SystemClock
 from actors.process.settings import Settings
@@ -47,8 +48,10 @@ from persistence.bookings.numbers import BookingIds
 from persistence.catalogue import schedules, venues
 from persistence.database import held
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
+from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
 from persistence.journal.journal import PostgresJournal, UnknownSchedule
+from persistence.operations.board import VitalsBoard
 from persistence.providers.opening import NotConfigured, open_providers
 from persistence.providers.provider import Provider
 from persistence.seats.cache import SeatView
@@ -153,6 +156,7 @@ class Office:
     seat_views: SeatViews
     seats_left: SeatsLeft
     seat_cache: RedisSeatCache
+    board: VitalsBoard
     tokens: Tokens
     ticket_keys: tuple[TicketKey, ...]  # the one that signs, and the one of the former secret
     passwords: Passwords
@@ -212,6 +216,10 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             gateway = await stack.enter_async_context(open_gateway(settings))
         except Exception as error:
             raise CannotOpen(f"Ray at {settings.ray_address} cannot be reached: {error}") from error
+        board = VitalsBoard.at(redis_url, database_url)
+        stack.push_async_callback(board.close)
+        telling = asyncio.create_task(tell(gateway, board, clock))
+        stack.push_async_callback(end, [telling])
         yield Office(
             settings=settings,
             clock=clock,
@@ -226,6 +234,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             seat_views=seat_views,
             seats_left=SeatsLeft(seat_views.availability),
             seat_cache=cache,
+            board=board,
             tokens=Tokens(settings.secrets, clock),
             ticket_keys=tuple(ticket_key(secret) for secret in settings.secrets),
             passwords=passwords,

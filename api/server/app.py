@@ -31,6 +31,7 @@ from api.routes.admin import (
     admin_payments,
     audit,
     notifications,
+    overview,
     parked_events,
     reconciliation,
 )
@@ -90,6 +91,7 @@ ROUTERS = (
     previews,
     webhooks,
     admin,
+    overview,
     reconciliation,
     parked_events,
     sales,

@@ -28,14 +28,19 @@ async def closing_pages(app: FastAPI) -> AsyncIterator[None]:
     """The part of the application's lifespan that is this noun's own."""
     yield
     end_streams(app)
-    if hasattr(app.state, "seat_pages"):
-        del app.state.seat_pages
+    for streams in STREAMS:
+        if hasattr(app.state, streams):
+            delattr(app.state, streams)
+
+
+STREAMS = ("seat_pages", "overviews")  # of the application's state, by the name of what serves them
 
 
 def end_streams(app: FastAPI) -> None:
     """Ends every stream of this worker, which a server that stops would wait for."""
-    if hasattr(app.state, "seat_pages"):
-        app.state.seat_pages.stop()
+    for streams in STREAMS:
+        if hasattr(app.state, streams):
+            getattr(app.state, streams).stop()
 
 
 router = APIRouter(tags=["seats"], lifespan=closing_pages)

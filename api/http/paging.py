@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -52,6 +53,17 @@ def id_of(cursor: tuple[str, ...]) -> str:
     if UUID_FORM.fullmatch(cursor[0]) is None:
         raise malformed_cursor()
     return cursor[0]
+
+
+def time_and_id_of(cursor: tuple[str, ...]) -> tuple[datetime, str]:
+    """The moment and the id in a cursor of two. Raises a 422 `Problem` for what is none."""
+    try:
+        at = datetime.fromisoformat(cursor[0])
+    except ValueError:
+        raise malformed_cursor() from None
+    if at.tzinfo is None or UUID_FORM.fullmatch(cursor[1]) is None:
+        raise malformed_cursor()
+    return at, cursor[1]
 
 
 def malformed_cursor() -> Exception:

@@ -21,7 +21,7 @@ from persistence.database.connection import is_unavailable
 from persistence.database.moments import milliseconds, rfc3339
 from persistence.operations.board import VitalsBoard
 from persistence.operations.standing import Standing, Waiting, read_standing, standing
-from persistence.operations.vitals import OwnerVitals, ProcessVitals, Vitals, WorkerVitals
+from persistence.operations.vitals import OwnerVitals, ProcessVitals, WorkerVitals
 
 FRESH_SECONDS = 0.9  # of what a worker keeps: a little less than from one event of its streams to the next
 STREAM_SECONDS = 1.0
@@ -156,9 +156,14 @@ class Overviews:
         """The newest one."""
         return await self._kept.ask(self._make)
 
-    async def vitals(self) -> list[Vitals] | None:
-        """What processes say; None while they cannot be heard."""
-        return await self._board.read(self._clock.now_ms())
+    async def awake(self) -> dict[str, OwnerVitals]:
+        """How the schedules do whose owners are awake, by id: those used last."""
+        return {
+            owner.schedule_id: owner
+            for each in await self._board.read(self._clock.now_ms()) or ()
+            if isinstance(each, ProcessVitals)
+            for owner in each.owners
+        }
 
     async def stream(self, may_go_on: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes]:
         """One a second as Server-Sent Events, as long as whoever looks may look."""
@@ -176,7 +181,7 @@ class Overviews:
         self.stopping = True
 
     async def _make(self) -> OverviewView:
-        said = await self.vitals()
+        said = await self._board.read(self._clock.now_ms())
         processes = [each for each in said or () if isinstance(each, ProcessVitals)]
         workers = [each for each in said or () if isinstance(each, WorkerVitals)]
         waiting = _waiting(workers)

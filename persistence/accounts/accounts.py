@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.database.connection import violated
-from persistence.database.tables import LIVE, accounts, bookings, performances, schedules
+from persistence.database.tables import LIVE, accounts, bookings, performances, schedules, sessions
 
 ADMIN = "admin"
 NO_PASSWORD = ""  # matches nothing
@@ -150,6 +150,36 @@ async def is_last_administrator(connection: AsyncConnection, account_id: str) ->
         accounts.c.role == ADMIN, accounts.c.deleted_at.is_(None), accounts.c.locked_at.is_(None)
     )
     return list((await connection.execute(query)).scalars()) == [account_id]
+
+
+class Business(Struct, frozen=True, kw_only=True):
+    """What an account has to do with the house, for whoever thinks of locking it."""
+
+    sessions: int  # that have not ended
+    live_bookings: int  # held or paid, of performances to come
+    schedules_ahead: int  # of its own
+
+
+async def business(connection: AsyncConnection, account_id: str, now: datetime) -> Business:
+    """How many of each there are."""
+    owned = sa.select(sa.func.count()).where(
+        bookings.c.customer_id == account_id,
+        bookings.c.status.in_(LIVE),
+        schedules.c.id == bookings.c.schedule_id,
+        schedules.c.starts_at > now,
+    )
+    planned = sa.select(sa.func.count()).where(
+        performances.c.organizer_id == account_id,
+        schedules.c.performance_id == performances.c.id,
+        schedules.c.starts_at > now,
+        schedules.c.deleted_at.is_(None),
+    )
+    open_ones = sa.select(sa.func.count()).where(
+        sessions.c.account_id == account_id, sessions.c.revoked_at.is_(None), sessions.c.expires_at > now
+    )
+    parts = (open_ones.scalar_subquery(), owned.scalar_subquery(), planned.scalar_subquery())
+    logged_in, live, ahead = (await connection.execute(sa.select(*parts))).one()
+    return Business(sessions=logged_in, live_bookings=live, schedules_ahead=ahead)
 
 
 async def has_business(connection: AsyncConnection, account_id: str, now: datetime) -> bool:

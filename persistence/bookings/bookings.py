@@ -20,10 +20,10 @@ from persistence.bookings import numbers
 from persistence.bookings import refunds as refund_rows
 from persistence.bookings.payments import PAYMENT_COLUMNS, payment_of
 from persistence.bookings.refunds import RefundRow
+from persistence.bookings.searching import EVER_SOLD, Search
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import LIVE, accounts, bookings, payments, schedules
 
-EVER_SOLD = ("confirmed", "partially_refunded", "refunded")
 STATUSES = {status.name.lower(): status for status in Status}
 
 
@@ -118,6 +118,7 @@ async def list_bookings(
     schedule_id: str | None = None,
     number: str | None = None,
     search: str | None = None,
+    found_by: Search | None = None,
     archived: bool = False,
     before_id: str | None = None,
     limit: int,
@@ -149,6 +150,8 @@ async def list_bookings(
         if (tails := numbers.tails_of(wanted)) is not None:
             matches.append(numbers.TAIL.in_(tails))
         query = query.where(sa.or_(*matches))
+    if found_by is not None:
+        query = query.where(*found_by.of(bookings, booking_id="id", at="created_at"))
     query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
     over = sa.and_(
         bookings.c.status == "held",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.payment import Payment, PaymentStatus
+from persistence.bookings.searching import Search, ordered
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import TIME, UUID, bookings, payments, refunds
 from persistence.providers.provider import PaymentRef
@@ -93,12 +95,16 @@ async def list_payments(
     status: PaymentStatus | None = None,
     booking_id: str | None = None,
     schedule_id: str | None = None,
+    found_by: Search | None = None,
     archived: bool | None = None,
     before_id: str | None = None,
+    oldest_first: bool = False,
+    after: tuple[datetime, str] | None = None,
     limit: int,
 ) -> list[PaymentRow]:
-    """Newest first, starting after `before_id`; those of bookings that were put away, of the others, or (None) all."""
-    query = _PAYMENTS.order_by(payments.c.id.desc()).limit(limit)
+    """Newest first or, if asked, oldest first, in the order of `ordered`; those of bookings that were put away, of the
+    others, or (None) all."""
+    query = ordered(_PAYMENTS.limit(limit), payments, before_id=before_id, oldest_first=oldest_first, after=after)
     if customer_id is not None:
         query = query.where(payments.c.customer_id == customer_id)
     if status is not None:
@@ -109,8 +115,8 @@ async def list_payments(
         query = query.where(payments.c.schedule_id == schedule_id)
     if archived is not None:
         query = query.where(put_away(payments.c.booking_id) if archived else ~put_away(payments.c.booking_id))
-    if before_id is not None:
-        query = query.where(payments.c.id < before_id)
+    if found_by is not None:
+        query = query.where(*found_by.of(payments, booking_id="booking_id", at="requested_at"))
     async with engine.connect() as connection:
         return [_payment_row(row) for row in await connection.execute(query)]
 

@@ -14,6 +14,7 @@ from engine import events
 from engine.events import Record, decode_event
 from engine.payment import Refund, RefundStatus
 from engine.seating_plan import SeatingPlan
+from persistence.bookings.searching import Search, ordered
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import TIME, UUID, journal, payments, refunds
 from persistence.providers.provider import PaymentRef
@@ -106,23 +107,30 @@ async def list_refunds(
     *,
     customer_id: str | None = None,
     payment_id: str | None = None,
+    booking_id: str | None = None,
     schedule_id: str | None = None,
     status: RefundStatus | None = None,
+    found_by: Search | None = None,
     before_id: str | None = None,
+    oldest_first: bool = False,
+    after: tuple[datetime, str] | None = None,
     limit: int,
 ) -> list[RefundRow]:
-    """Newest first, starting after `before_id`."""
-    query = sa.select(*_REFUND).order_by(refunds.c.id.desc()).limit(limit)
+    """Newest first or, if asked, oldest first, in the order of `ordered`."""
+    query = sa.select(*_REFUND).limit(limit)
+    query = ordered(query, refunds, before_id=before_id, oldest_first=oldest_first, after=after)
     if customer_id is not None:
         query = query.where(refunds.c.customer_id == customer_id)
     if payment_id is not None:
         query = query.where(refunds.c.payment_id == payment_id)
+    if booking_id is not None:
+        query = query.where(refunds.c.booking_id == booking_id)
     if schedule_id is not None:
         query = query.where(refunds.c.schedule_id == schedule_id)
     if status is not None:
         query = query.where(refunds.c.status == status.name.lower())
-    if before_id is not None:
-        query = query.where(refunds.c.id < before_id)
+    if found_by is not None:
+        query = query.where(*found_by.of(refunds, booking_id="booking_id", at="requested_at"))
     async with database.connect() as connection:
         return [_refund_row(row) for row in await connection.execute(query)]
 

@@ -13,7 +13,8 @@ from persistence.database.tables import journal, schedule_heads
 
 
 class Head(Struct, frozen=True):
-    """How far a schedule stands. `published_seq` < `seq`: events are on their way to Kafka."""
+    """How far a schedule stands. `published_seq` < `seq`: events are on their way to Kafka. `host` is the process that
+    its owner lives in, if it has one."""
 
     schedule_id: str
     epoch: int  # how often the schedule has had a new owner
@@ -22,6 +23,7 @@ class Head(Struct, frozen=True):
     snapshot_seq: int
     next_deadline_ms: int | None
     oldest_payment_ms: int | None
+    host: str | None
 
 
 async def list_heads(database: AsyncEngine, *, after_id: str | None, limit: int) -> list[Head]:

@@ -12,9 +12,13 @@ from api.http.models import ScheduleId, UuidText
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
+from api.routes.admin.overview import OverviewsOf
 from api.views.booking import described, listed
 from api.views.journal import STORY, FromVersion, entry, seats_of
+from persistence.catalogue.titles import Title
+from persistence.database.moments import milliseconds, rfc3339
 from persistence.journal.heads import Head, list_heads, read_journal
+from persistence.operations.vitals import OwnerVitals
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -30,7 +34,22 @@ HEAD_EXAMPLE = {
     "snapshot_seq": 4000,
     "next_deadline_ms": 1_790_000_600_000,
     "oldest_payment_ms": None,
+    "host": "owners-0",
+    "title": "카르멘",
+    "starts_at": "2026-12-24T10:30:00.000+00:00",
+    "queue": 3,
+    "commit_ms": 2.1,
 }
+
+
+class HeadView(Head, frozen=True):
+    """A schedule's head, what it is called, and how its owner does: `queue` waits for its commit, `commit_ms` is the
+    median of its last commits. Null: the owner sleeps, or has not been used lately."""
+
+    title: str | None
+    starts_at: str | None
+    queue: int | None
+    commit_ms: float | None
 
 
 class OwnerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,15 +80,29 @@ OWNER_EXAMPLE = {
 @router.get(
     "/actors",
     summary="Every schedule's head",
-    responses=listed(Head, HEAD_EXAMPLE, "In the order of their schedules' ids.") | REFUSALS,
+    responses=listed(HeadView, HEAD_EXAMPLE, "In the order of their schedules' ids.") | REFUSALS,
 )
-async def list_actors(account: Admin, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_actors(
+    account: Admin, office: OfficeOf, found: OverviewsOf, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """How far each schedule's journal, publishing and snapshot stand. Wakes nobody."""
     after = decode_cursor(cursor, 1)
     rows = await list_heads(office.database, after_id=after[0] if after else None, limit=limit + 1)
-    items = rows[:limit]
+    named = await found.titles.of([row.schedule_id for row in rows[:limit]])
+    awake = await found.awake()
+    items = [_head(row, named.get(row.schedule_id), awake.get(row.schedule_id)) for row in rows[:limit]]
     following = encode_cursor(items[-1].schedule_id) if len(rows) > limit else None
     return json_answer({"items": items, "next_cursor": following})
+
+
+def _head(row: Head, title: Title | None, vitals: OwnerVitals | None) -> HeadView:
+    return HeadView(
+        **msgspec.structs.asdict(row),
+        title=None if title is None else title.title,
+        starts_at=None if title is None else rfc3339(milliseconds(title.starts_at)),
+        queue=None if vitals is None else vitals.waiting,
+        commit_ms=None if vitals is None else vitals.commit_ms,
+    )
 
 
 @router.get(

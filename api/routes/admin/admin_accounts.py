@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
@@ -52,6 +53,23 @@ class AdminAccountView(Output):
     created_at: Timestamp
 
 
+class AdminAccountDetail(AdminAccountView):
+    """An account, and what it has to do with the house."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                EXAMPLE | {"sessions": 2, "live_bookings": 3, "schedules_ahead": 0, "last_administrator": False}
+            ]
+        }
+    )
+
+    sessions: Annotated[int, Field(description="Where it is logged in.")]
+    live_bookings: Annotated[int, Field(description="Held or paid, of performances to come.")]
+    schedules_ahead: Annotated[int, Field(description="Of its own, to come.")]
+    last_administrator: Annotated[bool, Field(description="Nobody else can administer: it stays as it is.")]
+
+
 class AccountPage(Output):
     """Newest first."""
 
@@ -85,6 +103,22 @@ async def list_accounts(
         rows = await accounts.page(connection, search=q, before_id=before_id, limit=limit + 1)
     items = [_view(row) for row in rows[:limit]]
     return AccountPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+@router.get(
+    "/{account_id}",
+    summary="Somebody's account",
+    responses=REFUSALS | responses("account_not_found"),
+)
+async def get_account(account_id: AccountId, account: Admin, office: OfficeOf) -> AdminAccountDetail:
+    """With what it has to do with the house: what to know before it is locked or given another role."""
+    async with office.database.connect() as connection:
+        row = await accounts.by_id(connection, account_id)
+        if row is None:
+            raise Problem("account_not_found")
+        business = await accounts.business(connection, account_id, office.now())
+        last = await accounts.is_last_administrator(connection, account_id)
+    return AdminAccountDetail(**_view(row).model_dump(), **msgspec.structs.asdict(business), last_administrator=last)
 
 
 @router.patch(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
@@ -19,7 +20,8 @@ from api.office.idempotency import TAKES_KEY
 from api.office.office import Office
 from api.office.tokens import Account
 from api.office.under_way import finished
-from api.routes.bookings.bookings import Number, SeatIds
+from api.routes.admin.searching import Searched
+from api.routes.bookings.bookings import SeatIds
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
@@ -81,11 +83,11 @@ async def _view(office: Office, row: BookingRow) -> AdminBookingView:
 async def list_all_bookings(
     account: Admin,
     office: OfficeOf,
+    found_by: Searched,
     status: BookingState | None = None,
     customer_id: Annotated[UuidText | None, Query()] = None,
     performance_id: Annotated[UuidText | None, Query()] = None,
     schedule_id: Annotated[UuidText | None, Query()] = None,
-    number: Number = None,
     archived: Archived = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -99,7 +101,8 @@ async def list_all_bookings(
         status=None if status is None else STATUSES[status],
         performance_id=performance_id,
         schedule_id=schedule_id,
-        number=number,
+        number=found_by.number,  # of one schedule also that of a hold
+        found_by=msgspec.structs.replace(found_by, number=None),
         archived=archived,
         before_id=None if after is None else id_of(after),
         limit=limit + 1,

@@ -5,7 +5,8 @@ Refunds outside the policy are `POST /v1/payments/{id}/refunds`, which is everyb
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, TypedDict
 from uuid import UUID, uuid5
 
 from fastapi import APIRouter, Body, Query
@@ -14,13 +15,14 @@ from pydantic import Field
 
 from actors.money.refunding import complete
 from api.http.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer, time_and_id_of
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
 from api.office.office import Office
 from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.admin.admin_bookings import Archived
+from api.routes.admin.searching import OldestFirst, Searched
 from api.views.admin import (
     WHERE_EXAMPLE,
     AdminPaymentView,
@@ -34,6 +36,7 @@ from engine.payment import RefundStatus
 from persistence.audit import chain
 from persistence.bookings import payments, refunds
 from persistence.bookings.refunds import RefundRow
+from persistence.database.moments import moment
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -59,27 +62,31 @@ class Settlement(Input):
 async def list_all_payments(
     account: Admin,
     office: OfficeOf,
+    found_by: Searched,
     status: PaymentState | None = None,
     booking_id: Annotated[UuidText | None, Query()] = None,
     schedule_id: Annotated[UuidText | None, Query()] = None,
     archived: Archived = False,
+    oldest_first: OldestFirst = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """All payments, declined attempts included, newest first."""
-    after = decode_cursor(cursor, 1)
+    """All payments, declined attempts included, newest first; pending ones best oldest first."""
+    key = decode_cursor(cursor, 2 if oldest_first else 1)
     rows = await payments.list_payments(
         office.database,
         customer_id=None,
         status=None if status is None else PAYMENT_STATUSES[status],
         booking_id=booking_id,
         schedule_id=schedule_id,
+        found_by=found_by,
         archived=archived,
-        before_id=None if after is None else id_of(after),
+        **_place(key, oldest_first),
         limit=limit + 1,
     )
     items = [admin_payment_view(row) for row in rows[:limit]]
-    return json_answer(Page(items, encode_cursor(rows[limit - 1].payment.id) if len(rows) > limit else None))
+    last = rows[limit - 1].payment if len(rows) > limit else None
+    return json_answer(Page(items, None if last is None else _cursor(last.id, last.requested_ms, oldest_first)))
 
 
 @router.get(
@@ -104,22 +111,47 @@ async def get_any_payment(payment_id: PaymentId, account: Admin, office: OfficeO
 async def list_all_refunds(
     account: Admin,
     office: OfficeOf,
+    found_by: Searched,
     status: RefundState | None = None,
+    booking_id: Annotated[UuidText | None, Query()] = None,
     schedule_id: Annotated[UuidText | None, Query()] = None,
+    oldest_first: OldestFirst = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """What was given back, and with `status=pending` what is owed, newest first."""
-    after = decode_cursor(cursor, 1)
+    key = decode_cursor(cursor, 2 if oldest_first else 1)
     rows = await refunds.list_refunds(
         office.database,
         status=None if status is None else REFUND_STATUSES[status],
+        booking_id=booking_id,
         schedule_id=schedule_id,
-        before_id=None if after is None else id_of(after),
+        found_by=found_by,
+        **_place(key, oldest_first),
         limit=limit + 1,
     )
     items = [admin_refund_view(row) for row in rows[:limit]]
-    return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))
+    last = rows[limit - 1] if len(rows) > limit else None
+    return json_answer(Page(items, None if last is None else _cursor(last.id, last.requested_ms, oldest_first)))
+
+
+class _Place(TypedDict):
+    before_id: str | None
+    oldest_first: bool
+    after: tuple[datetime, str] | None
+
+
+def _place(key: tuple[str, ...] | None, oldest_first: bool) -> _Place:
+    """Where a page goes on, in either order."""
+    return {
+        "before_id": None if key is None or oldest_first else id_of(key),
+        "oldest_first": oldest_first,
+        "after": time_and_id_of(key) if key is not None and oldest_first else None,
+    }
+
+
+def _cursor(id_: str, requested_ms: int, oldest_first: bool) -> str:
+    return encode_cursor(moment(requested_ms).isoformat(), id_) if oldest_first else encode_cursor(id_)
 
 
 @router.post(

@@ -6,7 +6,6 @@ customer may have it.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -14,7 +13,7 @@ from fastapi.responses import Response
 from msgspec import Struct
 
 from api.http.models import UUID_SCHEMA, UuidText, rfc3339, uuid_or_none
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, time_and_id_of
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
 from api.views.booking import Page, described, listed
@@ -92,26 +91,13 @@ async def list_notifications(
     cursor: Cursor = None,
 ) -> Response:
     """All mails that were, or are to be, sent, newest first."""
+    key = decode_cursor(cursor, 2)
+    before = None if key is None else time_and_id_of(key)
     async with office.database.connect() as connection:
-        rows = await outbox.page(
-            connection, status=status, schedule_id=schedule_id, before=_place(cursor), limit=limit + 1
-        )
+        rows = await outbox.page(connection, status=status, schedule_id=schedule_id, before=before, limit=limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     next_cursor = None if last is None else encode_cursor(last.created_at.isoformat(), last.id)
     return json_answer(Page([_view(row) for row in rows[:limit]], next_cursor))
-
-
-def _place(cursor: str | None) -> tuple[datetime, str] | None:
-    key = decode_cursor(cursor, 2)
-    if key is None:
-        return None
-    try:
-        created_at = datetime.fromisoformat(key[0])
-    except ValueError:
-        raise malformed_cursor() from None
-    if created_at.tzinfo is None or uuid_or_none(key[1]) is None:
-        raise malformed_cursor()
-    return created_at, key[1]
 
 
 @router.post(

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
-from api.office.dependencies import Admin, authenticated
-from api.office.office import Office
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
+from api.office.dependencies import Admin, authenticated
+from api.office.office import Office
 from api.views.booking import described
 from api.views.overview import OVERVIEW_EXAMPLE, Overviews, OverviewView
 
@@ -35,8 +35,8 @@ async def overviews(request: Request) -> Overviews:
     """This worker's."""
     state = request.app.state
     if not hasattr(state, "overviews"):
-        house: Office = state.house
-        state.overviews = Overviews(house.database, house.board, house.clock)
+        office: Office = state.office
+        state.overviews = Overviews(office.database, office.board, office.clock)
     found: Overviews = state.overviews
     return found
 

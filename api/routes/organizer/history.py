@@ -6,6 +6,7 @@ that lead on from it, so that whoever looks moves to and fro without asking agai
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from typing import Annotated, Any
 
@@ -29,20 +30,32 @@ from persistence.seats.from_journal import view_of
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
+TOLD_AT_ONCE = 100  # steps, in some two milliseconds
 STEPS_LIMIT = 2_000  # a page of them is some 400 kB, and a fifth of that compressed
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """Every place at a version: two bits a seat in the layout's order, base64 (0 free, 1 held, 2 sold, 3 blocked), and
-    of each standing area `[free, held, sold, blocked]`."""
+    """Every place at a version: two bits a seat in the layout's order, base64 (0 free, 1 held, 2 sold, 3 blocked), of
+    each standing area `[free, held, sold, blocked]`, and who had what."""
 
     version: int
     seats: str
     areas: list[list[int]]
+    bookings: list[HeldView]
+
+
+class HeldView(msgspec.Struct, frozen=True, kw_only=True):
+    """A booking that owned places then: its id, its customer's, and the places by their number in the layout; the
+    areas' follow those of the seats."""
+
+    id: str
+    customer_id: str
+    places: list[int]
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened at a version, and the places that stood differently afterwards."""
+    """What happened at a version, and the places that stood differently afterwards; where it changed what a booking
+    owns, `places` has all of that."""
 
     version: int
     at: str
@@ -50,6 +63,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
     seats: list[list[int]]  # [place in the layout, state]
     areas: list[list[int]]  # [number of the area, free, held, sold, blocked]
+    places: list[int] | None  # of `data.booking_id`; null: as before
 
 
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +79,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
 EXAMPLE = {
     "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
     "newest": 57,
-    "before": {"version": 41, "seats": "AAQ…", "areas": [[2000, 0, 0, 0]]},
+    "before": {"version": 41, "seats": "AAQ…", "areas": [[2000, 0, 0, 0]], "bookings": []},
     "items": [
         {
             "version": 42,
@@ -74,6 +88,7 @@ EXAMPLE = {
             "data": {"booking_id": "01a2…", "customer_id": "01a2…", "seats": ["1F-A-12"], "prices": [150_000]},
             "seats": [[11, 1]],
             "areas": [],
+            "places": [11],
         }
     ],
     "next_version": 43,
@@ -106,6 +121,10 @@ async def get_house_history(
         version=view.version,
         seats=b64encode(two_bits(view.states)).decode(),
         areas=[list(each) for each in state.areas],
+        bookings=[
+            HeldView(id=each.id, customer_id=each.customer_id, places=list(each.seats))
+            for each in state.bookings.values()
+        ],
     )
     items: list[StepView] = []
     last = min(newest, first - 1 + limit)
@@ -113,6 +132,8 @@ async def get_house_history(
         for record in await journal.read(schedule_id, state.seq, min(history.CHUNK, last - state.seq)):
             apply(state, record)
             items.append(_view(record, state))
+            if len(items) % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a sale goes on in this worker
     following = last + 1 if last < newest else None
     return json_answer(
         HistoryView(schedule_id=schedule_id, newest=newest, before=before, items=items, next_version=following)
@@ -122,8 +143,11 @@ async def get_house_history(
 def _view(record: Record, state: ScheduleState) -> StepView:
     size, changed = state.plan.size, sorted(state.dirty)
     state.dirty.clear()
+    booking_id = getattr(record.event, "booking_id", None)
+    booking = None if booking_id is None else state.bookings.get(booking_id)
     return StepView(
         **entry(record, state.plan),
         seats=[[place, state.seats[place]] for place in changed if place < size],
         areas=[[place - size, *state.areas[place - size]] for place in changed if place >= size],
+        places=None if booking_id is None or not changed else [] if booking is None else list(booking.seats),
     )

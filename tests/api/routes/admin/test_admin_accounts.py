@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import PASSWORD, Worker
-from tests.support.sale import problem
+from tests.support.sale import hold, open_sale, problem
 
 URL = "/v1/admin/accounts"
 
@@ -44,6 +44,27 @@ async def somebody(worker: Worker, role: str = "customer", **facts: str) -> Pers
 
 async def log_in(worker: Worker, person: Person) -> httpx.Response:
     return await worker.http.post("/v1/sessions", json={"email": person.email, "password": PASSWORD})
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+async def test_an_account_says_what_it_has_to_do_with_the_house(fresh_worker: Worker) -> None:
+    admin, customer = await somebody(fresh_worker, "admin"), await somebody(fresh_worker)
+    organizer = await somebody(fresh_worker, "organizer")
+    sale = await open_sale(fresh_worker.http, organizer=organizer.headers)
+    await hold(fresh_worker.http, sale, customer.headers, *sale.fresh(2))
+    await log_in(fresh_worker, customer)
+
+    async def detail(person: Person) -> dict[str, Any]:
+        answer = await fresh_worker.http.get(f"{URL}/{person.id}", headers=admin.headers)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    told = await detail(customer)
+    assert (told["sessions"], told["live_bookings"], told["schedules_ahead"]) == (2, 1, 0)
+    assert (await detail(organizer))["schedules_ahead"] == 1
+    assert [(await detail(each))["last_administrator"] for each in (admin, customer)] == [True, False]
+    problem(await fresh_worker.http.get(f"{URL}/{uuid4()}", headers=admin.headers), 404, "account_not_found")
 
 
 # --- locking ----------------------------------------------------------------------------------------------------------

@@ -61,12 +61,18 @@ async def test_every_page_s_steps_lead_to_the_next_one_s_beginning(worker: Worke
         page = await told(worker, sale, from_version=version, limit=limit)
         assert page["before"]["version"] == version - 1
         seats, areas = unpacked(page["before"], size), page["before"]["areas"]
+        owned = {each["id"]: each["places"] for each in page["before"]["bookings"]}
         for step in page["items"]:
             for place, state in step["seats"]:
                 seats[place] = state
             for number, *counts in step["areas"]:
                 areas[number] = counts
+            if step["places"] is not None:
+                owned[step["data"]["booking_id"]] = step["places"]
             due = await history.state_at(journal, sale.schedule_id, plan, step["version"])
+            assert {id_: places for id_, places in owned.items() if places} == {
+                each.id: list(each.seats) for each in due.bookings.values()
+            }
             assert (seats, areas) == (list(due.seats), due.areas), step["type"]
             seen.append(step["version"])
         version = page["next_version"]

@@ -49,7 +49,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.seats.cache import MemorySeatCache
-from tests.support.local_owners import LocalOwners, OneHost
+from tests.support.local_owners import LocalOwners, OneHost, publishing_at_once
 from tests.support.sale import small_plan
 from tests.support.waiting import until
 
@@ -318,6 +318,7 @@ def told(actions: Sequence[Mended], name: str) -> str:
 async def examined_schedule(database_url: str, document: Mapping[str, Any] | None = None) -> AsyncIterator[Examined]:
     """A schedule on sale in a fresh database."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(publishing_at_once())
         clock = MovableClock()
         engine = create_engine(database_url, pool_size=4)
         stack.push_async_callback(engine.dispose)

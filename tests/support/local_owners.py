@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
 
 from actors.gateway.gateway import OwnerLost, UnknownSchedule
+from actors.owner import publisher
 from actors.owner.host import Host
 from actors.owner.schedule import Schedule
 
 HOST = "owners-0"
+
+
+@contextlib.contextmanager
+def publishing_at_once() -> Iterator[None]:
+    """Meanwhile owners wait for no company: neither with what is to be published, nor to note how far they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publisher, "LINGER_SECONDS", 0.0)
+        patch.setattr(publisher, "SAVE_SECONDS", 0.01)
+        yield
 
 
 class OneHost:

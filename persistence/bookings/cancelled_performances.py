@@ -9,17 +9,9 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.bookings import cancelled_schedules
+from persistence.bookings.cancelled_schedules import ToBeGivenBack
 from persistence.database.tables import LIVE, bookings, refunds, schedules
-
-
-class ToBeGivenBack(Struct, frozen=True, kw_only=True):
-    """What the live bookings of some schedules come to, in one currency."""
-
-    currency: str
-    unpaid: int  # bookings that are held
-    paid: int  # bookings that are confirmed, those that cost nothing included
-    places: int  # of both
-    amount: int  # what was paid for them, minor units
 
 
 class GivenBack(Struct, frozen=True, kw_only=True):
@@ -48,24 +40,7 @@ async def upcoming(connection: AsyncConnection, performance_id: str, now: dateti
 
 async def to_be_given_back(connection: AsyncConnection, performance_id: str, now: datetime) -> list[ToBeGivenBack]:
     """What cancelling them now would end and give back."""
-    held = bookings.c.status == "held"
-    query = (
-        sa.select(
-            bookings.c.currency,
-            sa.func.count().filter(held),
-            sa.func.count().filter(~held),
-            sa.cast(sa.func.sum(sa.func.cardinality(bookings.c.seats)), sa.BigInteger),
-            sa.cast(sa.func.coalesce(sa.func.sum(bookings.c.amount).filter(~held), 0), sa.BigInteger),
-        )
-        .join(schedules, schedules.c.id == bookings.c.schedule_id)
-        .where(*_upcoming(performance_id, now), bookings.c.status.in_(LIVE))
-        .group_by(bookings.c.currency)
-        .order_by(bookings.c.currency)
-    )
-    return [
-        ToBeGivenBack(currency=currency, unpaid=unpaid, paid=paid, places=places, amount=amount)
-        for currency, unpaid, paid, places, amount in await connection.execute(query)
-    ]
+    return await cancelled_schedules.to_be_given_back(connection, *_upcoming(performance_id, now))
 
 
 async def standing(connection: AsyncConnection, performance_id: str, now: datetime) -> Standing:

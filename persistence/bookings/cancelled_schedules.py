@@ -6,7 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.database.tables import LIVE, bookings, cancellations, payments, refunds, schedules
 
@@ -30,6 +30,16 @@ class Progress(Struct, frozen=True, kw_only=True):
         return not self.bookings_live and not self.refunds_requested
 
 
+class ToBeGivenBack(Struct, frozen=True, kw_only=True):
+    """What the live bookings of some schedules come to, in one currency."""
+
+    currency: str
+    unpaid: int  # bookings that are held
+    paid: int  # bookings that are confirmed, those that cost nothing included
+    places: int  # of both
+    amount: int  # what was paid for them, minor units
+
+
 _live = bookings.c.status.in_(LIVE)
 
 
@@ -47,6 +57,34 @@ async def endable(database: AsyncEngine, schedule_id: str, at_most: int) -> int:
     found = sa.select(bookings.c.id).where(bookings.c.schedule_id == schedule_id, _live, ~paying).limit(at_most)
     async with database.connect() as connection:
         return (await connection.execute(sa.select(sa.func.count()).select_from(found.subquery()))).scalar_one()
+
+
+async def to_be_given_back(connection: AsyncConnection, *which: sa.ColumnElement[bool]) -> list[ToBeGivenBack]:
+    """What cancelling these schedules now would end and give back, by currency."""
+    held = bookings.c.status == "held"
+    query = (
+        sa.select(
+            bookings.c.currency,
+            sa.func.count().filter(held),
+            sa.func.count().filter(~held),
+            sa.cast(sa.func.sum(sa.func.cardinality(bookings.c.seats)), sa.BigInteger),
+            sa.cast(sa.func.coalesce(sa.func.sum(bookings.c.amount).filter(~held), 0), sa.BigInteger),
+        )
+        .join(schedules, schedules.c.id == bookings.c.schedule_id)
+        .where(*which, _live)
+        .group_by(bookings.c.currency)
+        .order_by(bookings.c.currency)
+    )
+    return [
+        ToBeGivenBack(currency=currency, unpaid=unpaid, paid=paid, places=places, amount=amount)
+        for currency, unpaid, paid, places, amount in await connection.execute(query)
+    ]
+
+
+async def would_give_back(connection: AsyncConnection, schedule_id: str) -> ToBeGivenBack | None:
+    """What cancelling the schedule now would end and give back; None: nobody has booked."""
+    found = await to_be_given_back(connection, schedules.c.id == schedule_id)
+    return found[0] if found else None  # a schedule has one currency
 
 
 async def progress(database: AsyncEngine, schedule_id: str) -> Progress | None:

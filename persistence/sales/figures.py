@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -58,6 +58,18 @@ class ScheduleSales(Struct, frozen=True, kw_only=True):
     version: int  # the journal's
     up_to_version: int  # the projection's
     rows: list[SalesRow]
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """One schedule's figures over time, and how far they have come."""
+
+    version: int  # the journal's
+    up_to_version: int  # the projection's
+    by_category: dict[str, Figures]  # of all time
+    rows: list[SalesRow]  # by category and `Unit`, whose beginning stands for `minute`
+
+
+Unit = Literal["minute", "hour", "day"]
 
 
 async def live_bookings(connection: Connection, booking_ids: Iterable[str]) -> dict[str, LiveBooking]:
@@ -142,6 +154,45 @@ async def of_performance(connection: Connection, performance_id: str, consumer: 
         )
         for row in schedules
     ]
+
+
+async def of_schedule(
+    connection: Connection, schedule_id: str, consumer: str, *, unit: Unit, time_zone: str, since: datetime | None
+) -> Curve:
+    """A schedule's figures by minute, hour or day of a time zone, from a moment on; totals are of all time.
+
+    One statement, so that the figures are those of `up_to_version` and of no other. An unknown schedule has none.
+    """
+    sums = ", ".join(f"sum({name})::bigint" for name in FIGURES)
+    rows = await connection.fetch(
+        f"""
+        WITH head AS (
+            SELECT h.seq, coalesce(p.version, 0) AS position
+              FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $2
+             WHERE h.schedule_id = $1
+        ), counted AS (
+            SELECT category, NULL::timestamptz AS began, {sums} FROM sales WHERE schedule_id = $1 GROUP BY category
+             UNION ALL
+            SELECT category, date_trunc($3, minute, $4), {sums} FROM sales
+             WHERE schedule_id = $1 AND ($5::timestamptz IS NULL OR minute >= $5) GROUP BY 1, 2
+        )
+        SELECT head.*, counted.* FROM head LEFT JOIN counted ON true ORDER BY began NULLS FIRST, category""",  # noqa: S608  # constants
+        schedule_id,
+        consumer,
+        unit,
+        time_zone,
+        since,
+    )
+    curve = Curve(version=rows[0][0] if rows else 0, up_to_version=rows[0][1] if rows else 0, by_category={}, rows=[])
+    for _, _, category, began, *numbers in rows:
+        if category is None:
+            continue
+        counted = Figures(**dict(zip(FIGURES, numbers, strict=True)))
+        if began is None:
+            curve.by_category[category] = counted
+        else:
+            curve.rows.append(SalesRow(category, began, counted))
+    return curve
 
 
 async def checksum(connection: Connection, schedule_id: str | None = None) -> str:

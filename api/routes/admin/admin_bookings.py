@@ -24,7 +24,7 @@ from api.routes.admin.searching import Searched
 from api.routes.bookings.bookings import SeatIds
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
-from api.selling.paying_out import pay_out
+from api.selling.ending import end_booking
 from api.views.admin import (
     WHOSE_EXAMPLE,
     AdminBookingView,
@@ -34,9 +34,9 @@ from api.views.admin import (
 )
 from api.views.booking import CANCELLATION_EXAMPLE, CONFIRMED_EXAMPLE, Page, described, listed
 from api.views.journal import STORY, FromVersion, entry, story_of
-from engine.booking import LIVE, Booking
-from engine.commands import Cancel, Change, Refund
-from engine.refusals import Code, Refusal
+from engine.booking import LIVE
+from engine.commands import Change
+from engine.refusals import Refusal
 from persistence.audit import chain
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import cancellations
@@ -214,50 +214,9 @@ async def cancel_any_booking(
 
 
 async def _end(office: Office, request: Request, account: Account, row: BookingRow, wish: AdminEnding) -> Response:
-    """The command, its record and the provider's answer. If this process dies, `actors.money.refunding` goes on."""
-    booking = await _ended(office, request, account, row, wish)
-    assert booking.ending is not None, "it was ended just now"
-    plan = await office.plans.of_schedule(row.schedule_id)
-    last = booking.refunds[-1] if booking.refunds and booking.refunds[-1].id == booking.ending.id else None
-    money = {} if last is None else {"refund_id": last.id, "amount": last.amount, "fee": last.fee}
-    await record(
-        office,
-        request,
-        account,
-        "booking.cancelled",
-        f"booking:{row.id}",
-        before={"status": row.status.name.lower(), "seats": row.seats},
-        after={
-            "status": booking.status.name.lower(),
-            "seats": [plan.ids[index] for index in booking.seats],
-            "reason": wish.reason,
-            **money,
-        },
-    )
-    if last is not None:
-        await pay_out(office, last.id)
-    cancellation = await cancellations.find_cancellation(office.database, row.id, None)
-    assert cancellation is not None, "what was answered is in the tables"
-    (refund,) = await commands.refunds_of(office, [cancellation])
+    """Ended, paid out and recorded. If this process dies, `actors.money.refunding` goes on."""
+    cancellation, refund = await end_booking(office, request, account, row, wish.reason, refund=wish.refund)
     return json_answer(admin_cancellation_view(cancellation, refund), 201)
-
-
-async def _ended(office: Office, request: Request, account: Account, row: BookingRow, wish: AdminEnding) -> Booking:
-    ending_id = office.clock.new_id()
-    # The owner knows whether it is paid. A repeated request is answered by its id, whichever command was accepted.
-    cancel = Cancel(row.id, ending_id, "", wish.reason, "admin")
-    result = await commands.send(office, row.schedule_id, cancel, request, account)
-    if isinstance(result, Refusal) and result.code is Code.BOOKING_PAID:
-        paid = (await _booking(office, row.id)).payment
-        assert paid is not None, "a paid booking has a payment"
-        fee_percent = 0 if wish.refund else 100
-        refund = Refund(row.id, "", ending_id, paid.id, (), wish.reason, "admin", fee_percent)
-        result = await commands.send(office, row.schedule_id, refund, request, account)
-        if isinstance(result, Refusal) and result.code is Code.ALREADY_REFUNDED:
-            raise Problem("booking_already_cancelled")  # by somebody else, between the two commands
-    if isinstance(result, Refusal):
-        raise await commands.refused(office, account, row.id, row.schedule_id, result)
-    return result
 
 
 @router.delete(

@@ -25,7 +25,8 @@ from api.views.booking import described
 from engine.events import ScheduleCancelled
 from persistence.audit import chain
 from persistence.bookings import cancelled_performances
-from persistence.bookings.cancelled_performances import GivenBack, ToBeGivenBack
+from persistence.bookings.cancelled_performances import GivenBack
+from persistence.bookings.cancelled_schedules import ToBeGivenBack
 from persistence.journal import overruling
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])

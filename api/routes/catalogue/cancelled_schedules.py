@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
-from msgspec import Struct
+from msgspec import Struct, structs
 from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.models import Input, ScheduleId, Text, rfc3339
 from api.http.paging import json_answer
-from api.http.problems import Problem, problem_of, responses
+from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
@@ -27,6 +28,7 @@ from api.views.booking import described
 from engine.commands import CancelSchedule
 from engine.refusals import Code, Refusal
 from persistence.bookings import cancelled_schedules
+from persistence.bookings.cancelled_schedules import ToBeGivenBack
 from persistence.catalogue.schedules import ScheduleRow
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
@@ -54,6 +56,25 @@ class ScheduleCancellationView(Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class ScheduleCancellationPreview(Struct, frozen=True, kw_only=True):
+    """What cancelling the schedule now would end and give back."""
+
+    schedule_id: str
+    unpaid: int  # bookings that are held
+    paid: int  # bookings that are confirmed, those that cost nothing included
+    places: int  # of both
+    amount: int  # what was paid for them, minor units of `currency`
+    currency: str
+
+
+PREVIEW_EXAMPLE = {
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "unpaid": 12,
+    "paid": 359,
+    "places": 804,
+    "amount": 30_000_000,
+    "currency": "KRW",
+}
 PROGRESS_EXAMPLE = {
     "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
     "reason": "the singer is ill",
@@ -75,7 +96,8 @@ REFUSALS = responses("unauthenticated", "forbidden", "schedule_not_found")
     status_code=202,
     summary="Cancel a schedule",
     dependencies=[TAKES_KEY],
-    responses=described(
+    responses=described(200, ScheduleCancellationPreview, PREVIEW_EXAMPLE, "What it would do: with `preview=true`.")
+    | described(
         202, ScheduleCancellationView, PROGRESS_EXAMPLE, "Nothing is sold any more; the bookings are being ended."
     )
     | REFUSALS
@@ -83,17 +105,28 @@ REFUSALS = responses("unauthenticated", "forbidden", "schedule_not_found")
 )
 async def cancel_schedule(
     schedule_id: ScheduleId,
-    why: Annotated[WhyCancelled, Body(examples=[{"reason": "the singer is ill"}])],
     request: Request,
     account: Organizer,
     office: OfficeOf,
+    why: Annotated[WhyCancelled | None, Body(examples=[{"reason": "the singer is ill"}])] = None,
+    preview: Annotated[bool, Query(description="Only say what would be given back.")] = False,
 ) -> Response:
     """Cancels a schedule of one's own for good. Asked again, it answers how far that has come."""
     async with office.database.connect() as connection:
         row = await own_schedule(connection, schedule_id, account)
+        if preview:
+            return json_answer(await _preview(connection, row))
+    if why is None:
+        raise invalid("reason", "is needed: customers are told", "고객에게 안내되므로 필요합니다")
     await finished(_cancel(office, request, account, row, why.reason))
     location = f"/v1/organizer/schedules/{schedule_id}/cancellation"
     return json_answer(await _progress(office, schedule_id), 202, {"Location": location})
+
+
+async def _preview(connection: AsyncConnection, row: ScheduleRow) -> ScheduleCancellationPreview:
+    nothing = ToBeGivenBack(currency=row.currency, unpaid=0, paid=0, places=0, amount=0)
+    owed = await cancelled_schedules.would_give_back(connection, row.id) or nothing
+    return ScheduleCancellationPreview(schedule_id=row.id, **structs.asdict(owed))
 
 
 async def _cancel(office: Office, request: Request, account: Account, row: ScheduleRow, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What organizers see of a schedule beyond the catalogue: who has booked.
+"""What organizers see of a schedule beyond the catalogue: who has booked; and the end of somebody's booking.
 
 A schedule that is not the caller's is not found; admins may look into all of them.
 """
@@ -9,20 +9,34 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from msgspec import Struct
+from pydantic import Field
 
-from api.http.models import BookingState, RawText, ScheduleId, uuid_or_none
+from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, Text, uuid_or_none
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
-from api.http.problems import responses
+from api.http.problems import Problem, responses
 from api.http.spreadsheet import Cell, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
+from api.office.idempotency import TAKES_KEY
 from api.office.office import Office
+from api.office.tokens import Account
+from api.office.under_way import finished
 from api.routes.catalogue.schedules import own_schedule
 from api.routes.organizer.sales import CSV
 from api.selling.booking_commands import views_of_rows
-from api.views.booking import CONFIRMED_EXAMPLE, BookingView, Page, listed
+from api.selling.ending import end_booking
+from api.views.booking import (
+    CANCELLATION_EXAMPLE,
+    CONFIRMED_EXAMPLE,
+    BookingView,
+    CancellationView,
+    Page,
+    cancellation_view,
+    described,
+    listed,
+)
 from persistence.bookings import bookings as rows_of
 from persistence.bookings.bookings import BookingRow
 
@@ -45,6 +59,7 @@ class OrganizerBookingView(BookingView, frozen=True, kw_only=True):
 
 
 BOOKED_EXAMPLE = CONFIRMED_EXAMPLE | {"customer": {"name": "김민지", "email": "minji@example.com"}}
+ENDED_EXAMPLE = CANCELLATION_EXAMPLE | {"by": "organizer"}
 COLUMNS = ("number", "status", "name", "email", "seats", "places", "amount", "currency", "booked_at")
 CSV_PAGE = 500
 Search = Annotated[
@@ -108,6 +123,52 @@ async def get_bookings_csv(
             before = rows[-1].id
 
     return csv_answer("bookings.csv", COLUMNS, lines())
+
+
+class WhyEnded(Input):
+    """Why a booking is ended. Its customer is told."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+
+
+@router.post(
+    "/schedules/{schedule_id}/bookings/{booking_id}/cancellation",
+    status_code=201,
+    summary="End somebody's booking and give back what was paid",
+    dependencies=[TAKES_KEY],
+    responses=described(201, CancellationView, ENDED_EXAMPLE, "The seats are free again.")
+    | REFUSALS
+    | responses(
+        "schedule_not_found",
+        "booking_not_found",
+        "booking_already_cancelled",
+        "booking_expired",
+        "payment_in_progress",
+        "validation_failed",
+        "idempotency_key_reused",
+        "overloaded",
+    ),
+)
+async def end_any_booking(
+    schedule_id: ScheduleId,
+    booking_id: BookingId,
+    why: Annotated[WhyEnded, Body(examples=[{"reason": "row A was flooded"}])],
+    request: Request,
+    account: Organizer,
+    office: OfficeOf,
+) -> Response:
+    """Cancels an unpaid booking of a schedule of one's own; gives a paid one back in full, whatever its policy says."""
+    async with office.database.connect() as connection:
+        await own_schedule(connection, schedule_id, account)
+    row = await rows_of.find_booking(office.database, booking_id, None)
+    if row is None or row.schedule_id != schedule_id:
+        raise Problem("booking_not_found")
+    return await finished(_end(office, request, account, row, why.reason))
+
+
+async def _end(office: Office, request: Request, account: Account, row: BookingRow, reason: str) -> Response:
+    cancellation, refund = await end_booking(office, request, account, row, reason, refund=True)
+    return json_answer(cancellation_view(cancellation, refund), 201)
 
 
 async def _rows(

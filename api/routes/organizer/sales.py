@@ -12,13 +12,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
 from actors.receivers.sales import NAME
-from api.http.models import PerformanceId, Time, rfc3339
+from api.http.models import PerformanceId, ScheduleId, Time, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
 from api.http.spreadsheet import Cell, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.office.tokens import Account
+from api.routes.catalogue.schedules import own_schedule
 from api.views.booking import described
 from persistence.catalogue import performances
 from persistence.sales import figures
@@ -93,6 +94,7 @@ EXAMPLE = {
 }
 
 
+Since = Annotated[Time | None, Query(alias="from", description="Rows from this moment on; totals are of all.")]
 CSV: dict[int | str, dict[str, Any]] = {
     200: {"description": "CSV in UTF-8.", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
@@ -109,9 +111,7 @@ async def get_sales(
     account: Organizer,
     office: OfficeOf,
     by: Annotated[Literal["hour", "minute"], Query(description="`minute` adds `by_minute`.")] = "hour",
-    since: Annotated[
-        Time | None, Query(alias="from", description="Rows from this moment on; totals are of all.")
-    ] = None,
+    since: Since = None,
 ) -> Response:
     """Places held, sold and given back, and the money, by schedule, category and hour. Follows the events within a
     second or so; `up_to_version` tells how far it has come."""
@@ -147,6 +147,106 @@ async def get_sales_csv(performance_id: PerformanceId, account: Organizer, offic
 
     header = ("schedule_id", "starts_at", "minute", "category", *FIGURES, "currency")
     return csv_answer("sales.csv", header, lines())
+
+
+class SoldRow(FiguresView, frozen=True, kw_only=True):
+    """What happened to a category's places in a minute, hour or day, told by when that began."""
+
+    at: str
+    category: str
+
+
+class ScheduleFiguresView(msgspec.Struct, frozen=True, kw_only=True):
+    """One schedule's sales over time. `up_to_version` = `version`: nothing is on its way."""
+
+    schedule_id: str
+    currency: str
+    time_zone: str
+    capacity: dict[str, int]  # places of each category, blocked ones among them
+    version: int
+    up_to_version: int
+    total: FiguresView
+    by_category: dict[str, FiguresView]
+    by: figures.Unit
+    rows: list[SoldRow]  # oldest first; a time in which nothing happened has none
+
+
+SCHEDULE_EXAMPLE = {
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "currency": "KRW",
+    "time_zone": "Asia/Seoul",
+    "capacity": {"VIP": 120},
+    "version": 57,
+    "up_to_version": 57,
+    "total": FIGURES_EXAMPLE,
+    "by_category": {"VIP": FIGURES_EXAMPLE},
+    "by": "minute",
+    "rows": [{"at": "2026-11-22T14:05:00.000+00:00", "category": "VIP", **FIGURES_EXAMPLE}],
+}
+By = Annotated[figures.Unit, Query(description="Hours and days are the venue's.")]
+
+
+@router.get(
+    "/schedules/{schedule_id}/sales",
+    summary="What has been sold of a schedule",
+    responses=described(200, ScheduleFiguresView, SCHEDULE_EXAMPLE, "Totals, and how they came about.")
+    | responses("unauthenticated", "forbidden", "schedule_not_found"),
+)
+async def get_schedule_sales(
+    schedule_id: ScheduleId, account: Organizer, office: OfficeOf, by: By = "hour", since: Since = None
+) -> Response:
+    """Follows the events within a second or so. What had been sold before the first row is the total less the rows."""
+    async with office.database.connect() as connection:
+        schedule = await own_schedule(connection, schedule_id, account)
+    curve = await figures.of_schedule(
+        office.pool, schedule_id, NAME, unit=by, time_zone=schedule.time_zone, since=since
+    )
+    plan = await office.plans.of_schedule(schedule_id)
+    return json_answer(
+        ScheduleFiguresView(
+            schedule_id=schedule_id,
+            currency=schedule.currency,
+            time_zone=schedule.time_zone,
+            capacity=plan.capacities(),
+            version=curve.version,
+            up_to_version=curve.up_to_version,
+            total=_view(_total(curve.by_category.values())),
+            by_category={category: _view(each) for category, each in curve.by_category.items()},
+            by=by,
+            rows=[
+                SoldRow(at=rfc3339(row.minute), category=row.category, **msgspec.structs.asdict(row.figures))
+                for row in curve.rows
+            ],
+        )
+    )
+
+
+@router.get(
+    "/schedules/{schedule_id}/sales.csv",
+    summary="What has been sold of a schedule, as a table",
+    response_class=StreamingResponse,
+    responses=CSV | responses("unauthenticated", "forbidden", "schedule_not_found"),
+)
+async def get_schedule_sales_csv(
+    schedule_id: ScheduleId, account: Organizer, office: OfficeOf, by: By = "minute", since: Since = None
+) -> Response:
+    """One line per minute (or hour, or day) and category, with the figures in the order of the document."""
+    async with office.database.connect() as connection:
+        schedule = await own_schedule(connection, schedule_id, account)
+    curve = await figures.of_schedule(
+        office.pool, schedule_id, NAME, unit=by, time_zone=schedule.time_zone, since=since
+    )
+
+    async def lines() -> AsyncIterator[Sequence[Cell]]:
+        for row in curve.rows:
+            numbers = [getattr(row.figures, name) for name in FIGURES]
+            yield (rfc3339(row.minute), row.category, *numbers, schedule.currency)
+
+    return csv_answer("sales.csv", (by, "category", *FIGURES, "currency"), lines())
+
+
+def _view(counted: Figures) -> FiguresView:
+    return FiguresView(**msgspec.structs.asdict(counted))
 
 
 async def _own(office: Office, account: Account, performance_id: str) -> None:

@@ -55,6 +55,17 @@ async def test_everybody_gets_the_whole_price_back_whatever_the_policy(http: htt
     paying = await hold(http, sale, other, "C-1")
     assert (await pay(http, paying, other, "tok_timeout_charged")).status_code == 202
 
+    beforehand = await http.post(url_of(sale), params={"preview": "true"}, headers=sale.organizer)
+    assert beforehand.json() == {
+        "schedule_id": sale.schedule_id,
+        "unpaid": 2,
+        "paid": 2,
+        "places": 7,
+        "amount": 516_000,
+        "currency": "KRW",
+    }
+    assert (await read(http, f"/v1/schedules/{sale.schedule_id}", sale.organizer))["cancelled_at"] is None
+    problem(await http.post(url_of(sale), headers=sale.organizer), 422, "validation_failed")
     answer = await http.post(url_of(sale), json=REASON, headers=sale.organizer)
     assert answer.status_code == 202, answer.text
     assert answer.headers["location"] == url_of(sale)

@@ -74,6 +74,26 @@ async def test_the_same_by_minute_from_a_moment_on_and_as_a_table(http: httpx.As
     problem(await http.get(f"{url}.csv", headers=await sign_up(http, "organizer")), 404, "performance_not_found")
 
 
+@pytest.mark.parametrize("by", ["minute", "hour", "day"])
+async def test_one_schedule_s_sales_by_any_time_add_up_to_its_totals(
+    http: httpx.AsyncClient, sale: Sale, by: str
+) -> None:
+    url, whole = f"/v1/organizer/schedules/{sale.schedule_id}/sales", await figures(http, sale)
+    view = (await http.get(url, params={"by": by}, headers=sale.organizer)).json()
+    assert (view["total"], view["by_category"]) == (whole["total"], whole["by_category"])
+    assert (view["version"], view["up_to_version"]) == (whole["version"], whole["up_to_version"])
+    assert view["capacity"] == {"VIP": 20, "Standard": 20}
+    for name, total in view["total"].items():
+        assert sum(row[name] for row in view["rows"]) == total
+    assert [row["at"] for row in view["rows"]] == sorted(row["at"] for row in view["rows"])
+    table = await http.get(f"{url}.csv", params={"by": by}, headers=sale.organizer)
+    header, *lines = csv.reader(io.StringIO(table.text.removeprefix("\ufeff")))
+    assert (header[0], len(lines)) == (by, len(view["rows"]))
+    assert sum(int(line[header.index("revenue")]) for line in lines) == view["total"]["revenue"]
+    later = (await http.get(url, params={"by": by, "from": "2099-01-01T00:00:00Z"}, headers=sale.organizer)).json()
+    assert (later["rows"], later["total"]) == ([], view["total"])
+
+
 async def test_a_settlement_is_what_was_paid_less_what_went_back(http: httpx.AsyncClient, sale: Sale) -> None:
     url = f"/v1/organizer/schedules/{sale.schedule_id}/settlement"
     view = (await http.get(url, headers=sale.organizer)).json()
@@ -92,8 +112,11 @@ async def test_figures_are_their_organizer_s_and_the_admins(http: httpx.AsyncCli
 
 
 async def test_a_schedule_nobody_has_booked_has_no_figures(http: httpx.AsyncClient) -> None:
-    schedule = await figures(http, await open_sale(http))
+    sale = await open_sale(http)
+    schedule = await figures(http, sale)
     assert (schedule["by_category"], schedule["by_hour"], schedule["total"]["sold"]) == ({}, [], 0)
+    alone = (await http.get(f"/v1/organizer/schedules/{sale.schedule_id}/sales", headers=sale.organizer)).json()
+    assert (alone["by_category"], alone["rows"], alone["total"], alone["version"]) == ({}, [], schedule["total"], 1)
 
 
 async def test_no_event_is_parked_and_an_unknown_one_cannot_be_retried(http: httpx.AsyncClient, stack: Stack) -> None:

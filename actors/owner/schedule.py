@@ -41,6 +41,7 @@ BATCH_LIMIT = 20_000
 # Records from one snapshot to the next, and entries in the state per such record: a large state is saved less often, or
 # saving it would cost more than selling. A recovery replays 29,000 records at most, in a third of a second.
 SNAPSHOT_EVERY, ENTRIES_PER_RECORD = 5_000, 4
+SNAPSHOT_AGAIN = 500  # records after one that failed it is tried again
 FINGERPRINTED_AT_ONCE = 500  # bookings, in a millisecond
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 # What a schedule takes in memory beside its plan, about: measured by opening a thousand of them.
@@ -76,6 +77,10 @@ class Rewound(Exception):
 
 class RewoundForGood(Rewound):
     """The same, and the batch would be lost again: the database will not have it."""
+
+
+class Broken(Exception):
+    """The owner has ended by an error nobody foresaw; what waited for it is not to be tried again."""
 
 
 class _Gathering:
@@ -125,7 +130,8 @@ class Schedule:
         self._gathering: _Gathering
         self._committing: _Gathering | None = None
         self._durable_seq = 0
-        self._snapshot_seq = 0
+        self._snapshot_seq = 0  # of the newest that is saved
+        self._snapshot_again_seq = 0  # before which another is not tried
         self._board = SeatBoard(schedule_id, cache)
         self.work = Work()
 
@@ -179,7 +185,14 @@ class Schedule:
         if not task.cancelled() and (error := task.exception()) is not None:
             if not isinstance(error, Deposed):
                 logger.error("schedule %s stops: %s", self.id, error, exc_info=error)
+                self._break_off(error)
             self._leave()
+
+    def _break_off(self, error: BaseException) -> None:
+        """Tells whoever waits for a batch: another owner would only come to the same end."""
+        for batch in (self._committing, self._gathering):
+            if batch is not None and not batch.durable.done():
+                batch.durable.set_exception(Broken(f"{type(error).__name__}: {error}"))
 
     async def leave(self) -> bool:
         """Makes room for others, unless somebody has come for it meanwhile."""
@@ -213,7 +226,8 @@ class Schedule:
         self._claim, self._state = claim, state
         self.epoch = claim.epoch
         self._fingerprint = Fingerprint(state)
-        self._durable_seq, self._snapshot_seq = claim.seq, claim.snapshot_seq
+        self._durable_seq = claim.seq
+        self._snapshot_seq = self._snapshot_again_seq = claim.snapshot_seq
         self._gathering, self._committing = _Gathering(), None
         self._doubtful = False
         self._board.reset(state)
@@ -268,6 +282,9 @@ class Schedule:
             await asyncio.shield(batch.durable)
         except Rewound:
             return tentative + later
+        except Broken as error:
+            for position, _ in tentative:
+                replies[position] = Fault(str(error), ours=True)
         return later
 
     async def _attempt_alone(
@@ -277,7 +294,7 @@ class Schedule:
         async with self._alone:
             await self._ready.wait()
             if (batch := self._under_way()) is not None:
-                with contextlib.suppress(Rewound):
+                with contextlib.suppress(Rewound, Broken):
                     await asyncio.shield(batch.durable)
                 return requests
             self._suspects = max(0, self._suspects - 1)
@@ -290,6 +307,8 @@ class Schedule:
             except RewoundForGood as error:
                 logger.error("schedule %s: request %r cannot be kept: %s", self.id, request.id, error)
                 replies[position] = Fault(str(error), ours=False)
+            except Broken as error:
+                replies[position] = Fault(str(error), ours=True)
             except Rewound:
                 return requests
             return requests[1:]
@@ -370,8 +389,8 @@ class Schedule:
                 publisher.saved(published_seq)
                 publisher.offer(batch.steps)
             self._fingerprint.refresh(FINGERPRINTED_AT_ONCE)  # so that it has little to do when it is asked for
-            if not self._doubtful and snapshot_due(state, self._durable_seq - self._snapshot_seq):
-                self._snapshot_seq = self._durable_seq
+            due = self._durable_seq >= self._snapshot_again_seq
+            if due and not self._doubtful and snapshot_due(state, self._durable_seq - self._snapshot_seq):
                 self._start_snapshot()
 
     async def _rewind(self, reason: Rewound) -> None:
@@ -383,24 +402,36 @@ class Schedule:
                 each.durable.set_exception(reason)
 
     def _start_snapshot(self) -> None:
+        self._snapshot_again_seq = self._durable_seq + SNAPSHOT_AGAIN  # unless this one is saved
         task = asyncio.create_task(self._save_snapshot())
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._tasks = [each for each in self._tasks if not each.done()] + [task]
 
     async def _save_snapshot(self) -> None:
-        """Saves the state off the critical path. It may hold turns that are not durable yet, so it waits for them."""
+        """Saves the state off the critical path. It may hold turns that are not durable yet, so it waits for them.
+
+        One that cannot be saved makes the next recovery longer and nothing wrong: it is logged, and tried again.
+        """
+        try:
+            await self._snapshot()
+        except (Rewound, Broken, Deposed) as error:  # what it was of did not become durable, or is another's
+            logger.info("schedule %s saves no snapshot: %s", self.id, type(error).__name__)
+        except JournalUnavailable as error:
+            logger.warning("schedule %s could not save a snapshot: %s", self.id, error)
+        except Exception:
+            logger.exception("schedule %s cannot save a snapshot", self.id)
+
+    async def _snapshot(self) -> None:
         claim, snapshot = self._claim, capture(self._state)
-        if snapshot.seq == claim.snapshot_seq:
+        if snapshot.seq == self._snapshot_seq:
             return
         payload = await asyncio.to_thread(encode, snapshot)
         if self._gathering.steps:
             await asyncio.shield(self._gathering.durable)
         elif self._committing is not None:
             await asyncio.shield(self._committing.durable)
-        try:
-            await self._journal.save_snapshot(claim, snapshot.seq, payload)
-        except JournalUnavailable as error:
-            logger.warning("schedule %s could not save a snapshot: %s", self.id, error)
+        await self._journal.save_snapshot(claim, snapshot.seq, payload)
+        if claim is self._claim:
+            self._snapshot_seq = self._snapshot_again_seq = snapshot.seq
 
     async def inspect(self) -> Inspection:
         """What is in memory, for auditors; waits for nothing but an owner's recovery."""
@@ -430,6 +461,7 @@ class Schedule:
             schedule_id=self.id,
             version=self._durable_seq,
             unpublished=self._durable_seq - published,
+            unsaved=self._durable_seq - self._snapshot_seq,
             waiting=waiting,
             held=state.seats.count(HELD) + sum(area[HELD] for area in state.areas),
             sold=state.seats.count(SOLD) + sum(area[SOLD] for area in state.areas),

@@ -59,7 +59,9 @@ class WorkerView(Struct, frozen=True, kw_only=True):
 
 
 class AwakeOwnerView(Struct, frozen=True, kw_only=True):
-    """A schedule whose owner is awake. `queue` waits in workers and for a commit; `unpublished` waits for Kafka."""
+    """A schedule whose owner is awake. `queue` waits in workers and for a commit; `unpublished` waits for Kafka;
+    `unsaved` are the events since its newest snapshot, which a recovery would replay.
+    """
 
     schedule_id: str
     title: str | None
@@ -73,6 +75,7 @@ class AwakeOwnerView(Struct, frozen=True, kw_only=True):
     queue: int
     commit_ms: float | None
     unpublished: int
+    unsaved: int
 
 
 class WaitingView(Struct, frozen=True, kw_only=True):
@@ -259,6 +262,7 @@ def _owner(said: OwnerVitals, process: str, waiting: dict[str, int], title: Titl
         queue=said.waiting + waiting.get(said.schedule_id, 0),
         commit_ms=said.commit_ms,
         unpublished=said.unpublished,
+        unsaved=said.unsaved,
     )
 
 
@@ -314,6 +318,7 @@ OVERVIEW_EXAMPLE = {
             "queue": 24,
             "commit_ms": 2.1,
             "unpublished": 180,
+            "unsaved": 4211,
         }
     ],
     "standing": {

@@ -14,7 +14,8 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 # SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources, operator intervention
 # (shutdown, cancelled), system error. All may be gone a moment later.
 AWAY_CLASSES = ("08", "40", "53", "57", "58")
-LOCK_NOT_AVAILABLE = "55P03"  # whoever holds it lets go in a moment, as a rule
+# Whoever holds a lock lets go in a moment, as a rule; and a server that takes no writes has become another's standby.
+AWAY_STATES = ("55P03", "25006")
 
 
 def is_away(error: BaseException) -> bool:
@@ -25,7 +26,7 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # that one says a value cannot be sent
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] in AWAY_CLASSES or error.sqlstate == LOCK_NOT_AVAILABLE
+        return str(error.sqlstate)[:2] in AWAY_CLASSES or error.sqlstate in AWAY_STATES
     return isinstance(error, (TimeoutError, OSError))
 
 

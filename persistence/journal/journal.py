@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -21,6 +21,7 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError
 from engine.stored_plan import plan_of
 from engine.turn import Step
+from persistence.database.pools import is_away
 from persistence.journal.group_commit import group_commit, group_commit_of_many
 from persistence.journal.plans import SharedPlans
 from persistence.journal.rows import Rows
@@ -78,7 +79,10 @@ class Commit(Struct):
 
 
 class Journal(Protocol):
-    """What a schedule's owner needs of the durable world. Every method may raise `JournalUnavailable`."""
+    """What a schedule's owner needs of the durable world.
+
+    Every method may raise `JournalUnavailable`. What is no outage, and nobody foresaw, is raised as it comes.
+    """
 
     async def plan(self, schedule_id: str) -> SeatingPlan:
         """The plan the schedule is sold by. Raises `UnknownSchedule`."""
@@ -116,7 +120,7 @@ SELECT seq, at_ms, payload, request_id, fingerprint
 # What the database says of rows that it will never take, and of statements that stood in each other's way.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
-UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 ZSTD = b"\x28\xb5\x2f\xfd"  # how a Zstandard frame begins (RFC 8878)
 
@@ -134,11 +138,25 @@ def _rows(plan: SeatingPlan, batch: Batch) -> Rows:
         raise BatchRefused(f"{type(error).__name__}: {error}") from error
 
 
-def _failure(error: Exception) -> type[Exception]:
-    """What a commit that failed so is to be called."""
+@contextlib.contextmanager
+def outages_told() -> Iterator[None]:
+    """A database in trouble is `JournalUnavailable`. What would fail again however often it is tried is raised as it
+    is: whoever waited for that to pass would wait for ever."""
+    try:
+        yield
+    except FAILURES as error:
+        if not is_away(error):
+            raise
+        raise JournalUnavailable(str(error)) from error
+
+
+def _failure(error: Exception) -> Exception | None:
+    """What a commit that failed so is to be called; None where that is something nobody foresaw."""
     if isinstance(error, asyncpg.LockNotAvailableError):
-        return Locked
-    return BatchRefused if _is_refusal(error) else JournalUnavailable
+        return Locked(str(error))
+    if _is_refusal(error):
+        return BatchRefused(str(error))
+    return JournalUnavailable(str(error)) if is_away(error) else None
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -224,8 +242,10 @@ class PostgresJournal:
                         moved = await connection.fetchval(statement, *head, *columns)
                         for change, row in rows.schedule if moved else ():
                             await connection.execute(change, claim.schedule_id, *row)
-        except UNAVAILABLE as error:
-            raise _failure(error)(str(error)) from error
+        except FAILURES as error:
+            if (failure := _failure(error)) is None:
+                raise
+            raise failure from error
         if not moved:
             raise Deposed(claim.schedule_id)
 
@@ -243,10 +263,10 @@ class PostgresJournal:
         heads = zip(*(_head(commits[place].claim, commits[place].batch) for place, _ in taken), strict=True)
         try:
             moved = await self._pool.fetch(statement, *map(list, heads), *columns)
-        except UNAVAILABLE as error:
-            if _is_refusal(error) or isinstance(error, CONTENTION):
-                return durable  # one of them is at fault: each is tried by itself
-            raise JournalUnavailable(str(error)) from error
+        except FAILURES as error:
+            if is_away(error) and not isinstance(error, CONTENTION):
+                raise JournalUnavailable(str(error)) from error
+            return durable  # one of them is at fault, or all: each is tried by itself, and hears it
         for (head,) in moved:
             durable[taken[head - 1][0]] = True
         return durable
@@ -267,7 +287,7 @@ class PostgresJournal:
         # and old ones go afterwards. A snapshot is of durable records, so one that the head does not name yet is true,
         # too. The weakest of locks lets commits pass, and holds up `drop_snapshots`, so that it sees this one.
         stored = await asyncio.to_thread(compressed, payload)
-        try:
+        with outages_told():
             async with self._pool.acquire() as connection:
                 await connection.execute(
                     "INSERT INTO snapshots (schedule_id, seq, payload) SELECT schedule_id, $3, $4::bytea"
@@ -294,8 +314,6 @@ class PostgresJournal:
                     seq,
                     published_seq,
                 )
-        except UNAVAILABLE as error:
-            raise JournalUnavailable(str(error)) from error
 
     async def save_published(self, claim: Claim, seq: int) -> None:
         row = await self._fetchrow(
@@ -309,10 +327,8 @@ class PostgresJournal:
             raise Deposed(claim.schedule_id)
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
+        with outages_told():
             return await self._pool.fetch(query, *arguments)
-        except UNAVAILABLE as error:
-            raise JournalUnavailable(str(error)) from error
 
     async def _fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:
         rows = await self._fetch(query, *arguments)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from persistence.journal.journal import JournalUnavailable, UnknownSchedule
+from persistence.journal.journal import UnknownSchedule, outages_told
 
 AT_ONCE = 1_000  # schedules looked for in one query
 
@@ -86,7 +86,7 @@ class Placement:
                 asked = {key: self._asked.pop(key) for key in list(self._asked)[:AT_ONCE]}
                 try:
                     found = await self._places(list(asked))
-                except JournalUnavailable as error:
+                except Exception as error:  # noqa: BLE001  # an outage, or whatever it is: each who waits hears it
                     for answer in asked.values():
                         answer.set_exception(error)
                     continue
@@ -140,10 +140,8 @@ async def vacate(pool: asyncpg.Pool[Any], host: str, epochs: Mapping[str, int]) 
 
 
 async def _fetch(pool: asyncpg.Pool[Any], query: str, *arguments: object) -> list[asyncpg.Record]:
-    try:
+    with outages_told():
         return await pool.fetch(query, *arguments)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise JournalUnavailable(str(error)) from error
 
 
 def _canonical(schedule_id: str) -> str:

@@ -11,6 +11,7 @@ class OwnerVitals(Struct, frozen=True, kw_only=True):
     schedule_id: str
     version: int  # durable
     unpublished: int  # events that are durable and not on Kafka yet
+    unsaved: int  # events since the newest snapshot: those that a recovery replays
     waiting: int  # steps that are not durable yet
     held: int  # places
     sold: int

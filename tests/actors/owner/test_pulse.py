@@ -27,7 +27,14 @@ class Owner:
 
     def vitals(self) -> OwnerVitals:
         return OwnerVitals(
-            schedule_id=self.id, version=1, unpublished=0, waiting=0, held=0, sold=0, commit_ms=self.work.commit_ms
+            schedule_id=self.id,
+            version=1,
+            unpublished=0,
+            unsaved=0,
+            waiting=0,
+            held=0,
+            sold=0,
+            commit_ms=self.work.commit_ms,
         )
 
 

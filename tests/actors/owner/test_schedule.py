@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors.owner.schedule import Schedule
-from actors.wire.messages import Reply
+from actors.wire.messages import Fault, Reply
 from engine import commands
 from engine.booking import Booking, Status
 from engine.events import Opened
@@ -293,6 +293,53 @@ async def test_an_unused_owner_saves_a_snapshot_and_leaves(house: House) -> None
     state = await history.latest(house.journal, SCHEDULE)
     assert state is not None
     assert state.seats == bytearray(PLAN.size)
+
+
+async def test_an_error_nobody_foresaw_ends_the_owner_and_is_told_at_once_and_not_tried_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = await house.owner()
+    epochs = house.journal.schedules[SCHEDULE].epoch
+
+    async def broken(*arguments: object) -> None:
+        house.journal.appends += 1
+        raise LookupError("no such column")
+
+    house.journal.append = broken  # type: ignore[method-assign]
+    (reply,) = await owner.submit([hold(1, "A-1")])
+    assert isinstance(reply, Fault)
+    assert (reply.ours, "no such column" in reply.reason) == (True, True)
+    assert owner.left.is_set()
+    assert (house.journal.appends, house.journal.schedules[SCHEDULE].epoch) == (1, epochs)
+    assert [each.levelname for each in caplog.records if "no such column" in each.getMessage()] == ["ERROR"]
+
+
+@pytest.mark.parametrize("error", [JournalUnavailable("away"), LookupError("no such column")])
+async def test_a_snapshot_that_fails_is_logged_and_tried_again_and_counts_only_when_it_is_saved(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    monkeypatch.setattr("actors.owner.schedule.SNAPSHOT_EVERY", 2)
+    monkeypatch.setattr("actors.owner.schedule.SNAPSHOT_AGAIN", 2)
+    owner = await house.owner()
+    save_snapshot, errors = house.journal.save_snapshot, [error]
+
+    async def fails_once(claim: Claim, seq: int, payload: bytes) -> None:
+        if errors:
+            raise errors.pop()
+        await save_snapshot(claim, seq, payload)
+
+    house.journal.save_snapshot = fails_once  # type: ignore[method-assign]
+    stored = house.journal.schedules[SCHEDULE]
+    for number in range(1, 3):
+        await owner.submit([hold(number, f"A-{number}")])
+    await until(lambda: not errors)
+    assert (stored.snapshots, owner.vitals().unsaved) == ({}, stored.seq)
+    assert "a snapshot" in caplog.text
+    for number in range(3, 5):
+        await owner.submit([hold(number, f"A-{number}")])
+    await until(lambda: bool(stored.snapshots))
+    assert owner.vitals().unsaved == stored.seq - max(stored.snapshots)
+    assert not owner.left.is_set()
 
 
 async def test_activation_waits_for_a_database_that_is_away(house: House) -> None:

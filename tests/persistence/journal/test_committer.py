@@ -24,6 +24,7 @@ from persistence.journal.journal import (
     PostgresJournal,
 )
 from persistence.journal.memory import MemoryJournal
+from persistence.journal.placement import Placement
 from persistence.journal.plans import SharedPlans
 from tests.engine.plans.houses import ANN, BOB, NOW, terms
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, Sale, ident, plant_schedule
@@ -280,6 +281,39 @@ async def test_a_value_that_the_database_will_not_have_spoils_no_other_schedule_
     told = await asyncio.gather(*committing(committer, [spoilt, *others]), return_exceptions=True)
     assert [type(each) for each in told] == [BatchRefused, type(None), type(None), type(None)]
     assert [await length(postgres_journal, each) for each in SCHEDULES] == [1, 2, 2, 2]
+
+
+async def test_what_is_no_outage_is_told_to_each_schedule_as_what_it_is(
+    postgres_journal: PostgresJournal, pool: asyncpg.Pool, database_url: str
+) -> None:
+    """Taken for an outage, it would be waited for and tried again for ever."""
+    committer, selling = Committer(postgres_journal, postgres_journal), await sales(postgres_journal)
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("ALTER TABLE bookings RENAME COLUMN amount TO sum")
+    told = await asyncio.gather(*committing(committer, [s.commit() for s in selling]), return_exceptions=True)
+    assert [type(each) for each in told] == [asyncpg.UndefinedColumnError] * 4
+    await owner.execute("ALTER TABLE bookings RENAME COLUMN sum TO amount")
+    await owner.execute("ALTER TABLE schedule_heads RENAME COLUMN epoch TO age")
+    for wrong in (postgres_journal.claim(SCHEDULE), postgres_journal.save_snapshot(selling[0].claim, 1, b"")):
+        with pytest.raises(asyncpg.UndefinedColumnError):
+            await wrong
+    await owner.execute("ALTER TABLE schedule_heads RENAME COLUMN age TO epoch")
+    await owner.execute("ALTER TABLE schedule_heads RENAME COLUMN host TO house")
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await Placement(pool, 2).host_of(SCHEDULE)
+    await owner.close()
+
+
+async def test_a_server_that_takes_no_writes_is_an_outage(
+    postgres_journal: PostgresJournal, pool: asyncpg.Pool
+) -> None:
+    """It has become a standby, and the one to ask is found by asking again."""
+    (selling, *_) = await sales(postgres_journal)
+    commit, name = selling.commit(), await pool.fetchval("SELECT current_database()")
+    await pool.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await pool.expire_connections()
+    with pytest.raises(JournalUnavailable):
+        await postgres_journal.append(commit.claim, PLAN, commit.batch)
 
 
 @pytest.mark.parametrize("first", [False, True])

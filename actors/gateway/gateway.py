@@ -8,6 +8,7 @@ and processes that die or fall silent are found anew, behind the caller's back, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from typing import Generic, Protocol
@@ -27,7 +28,6 @@ QUEUE_LIMIT = 5_000  # requests waiting per schedule and process; at 3,000/s tha
 WAITING_LIMIT = 20_000  # requests waiting for all schedules together
 QUEUES_LIMIT = 10_000  # schedules remembered
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
-STARTS_AT_ONCE = 2  # processes of owners being looked for, and perhaps started: each takes two seconds of a core
 PATIENCE_SHARE = 0.5  # of a request's deadline: a schedule that cannot be opened by then is not waited for
 FULL_SECONDS = 5  # when to come again to a process whose memory is full: schedules leave it as their buyers do
 EXPIRY_SECONDS = 0.25  # how late a request past its deadline may be told
@@ -71,6 +71,15 @@ class Places(Protocol):
         """Its process's name, if it has one. Raises `JournalUnavailable`."""
 
 
+class Cluster(Protocol):
+    """The machines there are (`actors/gateway/machines.py`)."""
+
+    @property
+    def draining(self) -> bool: ...
+
+    def holds(self, host: str) -> bool: ...
+
+
 class Gateway(Generic[OwnerT]):
     """Sends requests to schedules. One per process; `close` fails whatever is still waiting."""
 
@@ -78,12 +87,14 @@ class Gateway(Generic[OwnerT]):
         self,
         owners: Owners[OwnerT],
         places: Places,
+        machines: Cluster | None = None,
         *,
         call_timeout_seconds: float = 3.0,
         deadline_seconds: float = 15.0,
     ) -> None:
         self._owners = owners
         self._places = places
+        self._machines = machines  # of the cluster that this one is in
         self._call_timeout = call_timeout_seconds
         self._deadline = deadline_seconds
         self._queues: OrderedDict[str, Queue] = OrderedDict()
@@ -91,7 +102,6 @@ class Gateway(Generic[OwnerT]):
         self._former: list[Lane[OwnerT]] = []  # lost, some with calls that have not come back
         self._turns: dict[str, Turns] = {}
         self._finding: dict[str, asyncio.Task[Lane[OwnerT]]] = {}
-        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._waiting = 0
         self._watch: asyncio.TimerHandle | None = None
         self._closed = False
@@ -161,7 +171,10 @@ class Gateway(Generic[OwnerT]):
         try:
             async with asyncio.timeout(self._call_timeout):
                 owner = await self._current(schedule_id)
-                found = None if owner is None else await owner.inspect(schedule_id)
+                if owner is None:
+                    return None
+                with contextlib.closing(owner):
+                    found = await owner.inspect(schedule_id)
         except OwnerLost:
             return None
         except TimeoutError as error:
@@ -177,7 +190,8 @@ class Gateway(Generic[OwnerT]):
             return
         try:
             async with asyncio.timeout(self._call_timeout):
-                await owner.retire(schedule_id)
+                with contextlib.closing(owner):
+                    await owner.retire(schedule_id)
         except TimeoutError:
             await self._owners.replace(name, owner)
         except OwnerLost:
@@ -185,8 +199,19 @@ class Gateway(Generic[OwnerT]):
 
     async def prepare(self, name: str) -> None:
         """Has the process of this name there, for schedules to come. Raises `OwnerLost`."""
-        async with self._starts:
-            (await self._owners.find(name)).close()
+        (await self._owners.find(name)).close()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this machine is to be left alone: others of its cluster take over."""
+        return self._machines is not None and self._machines.draining
+
+    def abandon_lost(self) -> None:
+        """Asks the processes of lost machines nothing more: their schedules are opened elsewhere."""
+        for name, lane in self._lanes.items():
+            if self._machines is not None and not self._machines.holds(name) and not lane.lost:
+                logger.warning("%s is given up: its machine is lost", name)
+                lane.lose()
 
     async def close(self) -> None:
         """Fails what is waiting, and stops."""
@@ -251,6 +276,7 @@ class Gateway(Generic[OwnerT]):
             logger.info("schedule %s has lost its owner: %s", queue.schedule_id, error)
             if lane is not None:
                 lane.lose()
+            queue.host = None  # where its machine is lost, too, it belongs to another one
             standing = Standing.CLOSED
         except JournalUnavailable as error:
             logger.warning("schedule %s is not found: %s", queue.schedule_id, error)
@@ -296,8 +322,7 @@ class Gateway(Generic[OwnerT]):
         return await asyncio.shield(finding)
 
     async def _find(self, name: str) -> Lane[OwnerT]:
-        async with self._starts:
-            owner = await self._owners.find(name)
+        owner = await self._owners.find(name)
         if name in self._lanes:
             self._former.append(self._lanes[name])
         lane = self._lanes[name] = Lane(

@@ -240,6 +240,7 @@ class Lane(Generic[OwnerT]):
         self.lost = True
         self._stop()
         for queue in list(self._open):
+            queue.host = None
             self.let_go(queue)
             self._reopen(queue)
 

@@ -5,8 +5,8 @@ One detached, named actor per process. Ray does not restart it: whoever misses i
 which is quicker and the same path for every way of going (see docs/adr/0001). Two may be alive for a while, when a
 silent one was replaced and wakes: the journal's fence lets only the newest owner of each schedule write.
 
-Ray says where a process is; requests then go to it directly, over a socket, and only from another machine as calls of
-the actor (see docs/adr/0009).
+Ray says where a process is; requests then go to it directly, over a socket (see docs/adr/0009). In a cluster this is
+about the processes of this machine; those of others are found without Ray (`actors/gateway/machines.py`).
 """
 
 from __future__ import annotations
@@ -14,26 +14,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.gateway.gateway import Gateway, OwnerLost
+from actors.gateway.machines import EveryOwner, Machines, RemoteOwner, watching
 from actors.owner.process import OwnerProcess
+from actors.process.keys import derived
 from actors.process.settings import Settings
 from actors.wire.channel import Channel
+from actors.wire.secured import Trust, encode_trust
 from persistence.database.pools import open_pool
 from persistence.database.roles import OWNER, has_role, with_role
-from persistence.journal.placement import Placement
+from persistence.journal import nodes
+from persistence.journal.placement import OneMachine, Placement
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "boxoffice"
 PLACING, PLACING_SECONDS = 1, 5.0  # connections that look places up, and how long that may take
+STARTS_AT_ONCE = 2  # processes being looked for, and perhaps started: each takes two seconds of a core
 START_SECONDS = 30.0  # a new process on a busy machine; measured 1.2–2 s on an idle one
 
 
@@ -96,16 +102,25 @@ async def _answer(reference: Any) -> Any:
         raise OwnerLost(type(error).__name__) from error
 
 
+AnyOwner: TypeAlias = RayOwner | RemoteOwner
+
+
 class RayOwners:
     """Finds, creates and replaces processes of owners."""
 
     def __init__(self, settings: Settings) -> None:
         # Such a process has another working directory.
         self._settings = msgspec.json.encode(_for_owners(settings))
+        self._trust = encode_trust(trust_of(settings)) if settings.node else None
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._actor_class = ray.remote(OwnerProcess)  # once: each one made is pickled and sent to the cluster
 
     async def find(self, name: str) -> RayOwner:
         """The process of this name, created if there is none, alive a moment ago. Raises `OwnerLost`."""
+        async with self._starts:
+            return await self._found(name)
+
+    async def _found(self, name: str) -> RayOwner:
         handle = await asyncio.to_thread(self._get_or_create, name)
         try:
             socket = await asyncio.wait_for(_answer(handle.start.remote()), START_SECONDS)
@@ -121,8 +136,9 @@ class RayOwners:
         except (RayError, ValueError):
             return None
 
-    async def replace(self, name: str, owner: RayOwner) -> None:
+    async def replace(self, name: str, owner: AnyOwner) -> None:
         """Kills a process, unless somebody else has replaced it already."""
+        assert isinstance(owner, RayOwner), "others look after theirs"
         await asyncio.to_thread(self._kill_if_current, name, owner.handle)
 
     def _get_or_create(self, name: str) -> Any:
@@ -136,7 +152,7 @@ class RayOwners:
                 max_task_retries=0,
                 max_concurrency=1000,
                 enable_task_events=False,
-            ).remote(name, self._settings)
+            ).remote(name, self._settings, self._trust)
         except (RayError, ValueError) as error:  # ValueError: the name went away between look-up and use
             raise OwnerLost(str(error)) from error
 
@@ -157,20 +173,37 @@ def _for_owners(settings: Settings) -> Settings:
     return own.for_process("owner")
 
 
+def trust_of(settings: Settings) -> Trust:
+    """What the machines of a cluster know each other by."""
+    return Trust(
+        [derived(each, "calls between machines") for each in settings.secrets],
+        certificate=settings.node_certificate,
+        private_key=settings.node_private_key,
+        authority=settings.node_authority,
+    )
+
+
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[RayOwner]]:
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[AnyOwner]]:
     """The way to every schedule, for an API worker or a background process."""
     assert settings.database_url is not None
     await asyncio.to_thread(connect, settings)
-    async with open_pool(settings.database_url, PLACING, command_timeout=PLACING_SECONDS) as pool:
-        gateway = Gateway(
-            RayOwners(settings),
-            Placement(pool, settings.hosts),
+    async with AsyncExitStack() as closing:
+        pool = await closing.enter_async_context(
+            open_pool(settings.database_url, PLACING, command_timeout=PLACING_SECONDS)
+        )
+        local = RayOwners(settings)
+        machines = Machines(partial(nodes.look, pool), settings.node) if settings.node else None
+        gateway: Gateway[AnyOwner] = Gateway(
+            local if machines is None else EveryOwner(local, pool, settings.node, trust_of(settings)),
+            Placement(pool, OneMachine(settings.hosts) if machines is None else machines),
+            machines,
             call_timeout_seconds=settings.call_timeout_seconds,
             deadline_seconds=settings.deadline_seconds,
         )
-        try:
-            yield gateway
-        finally:
-            await gateway.close()
-            await asyncio.to_thread(ray.shutdown)
+        closing.push_async_callback(asyncio.to_thread, ray.shutdown)
+        closing.push_async_callback(gateway.close)
+        if machines is not None:
+            await machines.look()
+            await closing.enter_async_context(watching(machines, gateway.abandon_lost))
+        yield gateway

@@ -14,12 +14,13 @@ from persistence.operations.vitals import WorkerVitals
 TELL_SECONDS = 1.0
 
 
-async def tell(gateway: Gateway[Any], board: VitalsBoard, clock: Clock) -> None:
-    """For ever."""
+async def tell(gateway: Gateway[Any], board: VitalsBoard, clock: Clock, node: str) -> None:
+    """For ever. `node`: this machine's name, if it is in a cluster."""
     pid = os.getpid()
+    name = f"worker {pid}@{node}" if node else f"worker {pid}"
     while True:
         vitals = WorkerVitals(
-            name=f"worker {pid}",
+            name=name,
             pid=pid,
             at_ms=clock.now_ms(),
             unanswered=gateway.unanswered,

@@ -16,8 +16,10 @@ from actors.owner.schedule import ANSWER_SECONDS, Schedule
 from actors.wire.messages import Answered, Fault, Standing, decode_call, encode_answer, encode_inspection
 from engine.turn import Request
 from persistence.database.ending_tasks import end
-from persistence.journal.journal import Elsewhere, JournalUnavailable, UnknownSchedule
+from persistence.journal.journal import Deposed, Elsewhere, JournalUnavailable, UnknownSchedule
 
+HANDED_OVER_AT_ONCE, HAND_OVER_PAUSE_SECONDS = 4, 0.01  # schedules that leave for another process
+TELL_SECONDS = 1.0  # how long one of them waits for its readers to be told; the next owner tells them, too
 OPENED_AT_ONCE = 2  # schedules being opened: reading a history is work, and those on sale have work, too
 WEIGHED_SECONDS = 1.0  # from one weighing of all that is open to the next: it grows as it sells
 OPENING_SECONDS = 2.0  # after which one that is being opened is not counted any more
@@ -47,10 +49,11 @@ class Places(Protocol):
 class _Open:
     """A schedule that is open here, or being opened."""
 
-    __slots__ = ("life", "opened", "schedule")
+    __slots__ = ("leaving", "life", "opened", "schedule")
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
+        self.leaving = False  # it is asked nothing more
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.opened.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
         self.life: asyncio.Task[None]
@@ -69,6 +72,7 @@ class Host:
         self._taken = 0  # of it, when they were last weighed and by those opened since
         self._weigh_at = 0.0  # on the loop's clock
         self._opening = asyncio.Semaphore(OPENED_AT_ONCE)
+        self._draining = False
         self.first_opened = asyncio.Event()
 
     def __len__(self) -> int:
@@ -110,7 +114,7 @@ class Host:
 
     async def _answered(self, schedule_id: str, requests: Sequence[Request | Fault]) -> Answered:
         found = self._open.get(schedule_id)
-        if found is None or not found.schedule.ready:
+        if found is None or found.leaving or not found.schedule.ready:
             return Standing.CLOSED
         sound = [each for each in requests if not isinstance(each, Fault)]
         replies = await found.schedule.submit(sound)
@@ -141,6 +145,8 @@ class Host:
     async def _opened(self, schedule_id: str) -> Answered:
         """Waits until the schedule is open, and not for long."""
         found = self._open.get(schedule_id)
+        if self._draining or (found is not None and found.leaving):
+            return Standing.ELSEWHERE
         if found is None:
             found = self._open[schedule_id] = _Open(self._start(schedule_id))
             found.life = asyncio.create_task(self._live(schedule_id, found))
@@ -213,19 +219,52 @@ class Host:
         plans = {schedule.plan for schedule in schedules if schedule.plan is not None}
         return sum(schedule.weight for schedule in schedules) + sum(len(plan.ids) for plan in plans) * BYTES_PER_PLACE
 
+    # --- leaving ------------------------------------------------------------------------------------------------------
+    async def drain(self) -> None:
+        """Has every schedule leave, and takes none in until `resume`. May be done again and again."""
+        self._draining = True
+        at_once = asyncio.Semaphore(HANDED_OVER_AT_ONCE)
+
+        async def hand_over(entry: _Open) -> None:
+            async with at_once:
+                await self._hand_over(entry)
+
+        await asyncio.gather(*(hand_over(each) for each in self._open.values()))
+        await self._give_up_the_rest()
+
+    def resume(self) -> None:
+        """Takes schedules in again."""
+        self._draining = False
+
+    async def _hand_over(self, entry: _Open) -> None:
+        """Lets a schedule answer what it was asked, and go. What it is asked meanwhile waits at the gateway."""
+        entry.leaving = True
+        until = asyncio.get_running_loop().time() + TELL_SECONDS
+        try:
+            while not entry.schedule.told and asyncio.get_running_loop().time() < until:
+                await asyncio.sleep(HAND_OVER_PAUSE_SECONDS)
+            while not entry.life.done() and not await entry.schedule.leave():
+                await asyncio.sleep(HAND_OVER_PAUSE_SECONDS)
+        except Deposed:
+            entry.life.cancel()  # it is another's already
+        await asyncio.wait([entry.life])
+
     # --- places -------------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
         """For ever: gives up the places of schedules that are not open here, such as those of a process that died."""
         while True:
             await asyncio.sleep(TIDY_SECONDS)
-            if self._places is None:
-                continue
-            try:
-                placed = await self._places.placed()
-            except JournalUnavailable:
-                continue
-            # Whatever was opened before the query is in here, and what is opened after it has another epoch.
-            await self._vacate({key: epoch for key, epoch in placed.items() if key not in self._open})
+            await self._give_up_the_rest()
+
+    async def _give_up_the_rest(self) -> None:
+        if self._places is None:
+            return
+        try:
+            placed = await self._places.placed()
+        except JournalUnavailable:
+            return
+        # Whatever was opened before the query is in here, and what is opened after it has another epoch.
+        await self._vacate({key: epoch for key, epoch in placed.items() if key not in self._open})
 
     async def _vacate(self, epochs: dict[str, int]) -> None:
         if self._places is None or not epochs:

@@ -2,7 +2,8 @@
 producer, one committer, a small pool.
 
 It knows no Ray, which makes an actor of it (`actors/gateway/ray_owners.py`). Nothing here survives a crash, and nothing
-needs to.
+needs to. On a machine of a cluster it answers the calls of the others, too, and follows its machine's row: while that
+says `draining`, its schedules leave.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +30,14 @@ from actors.process import garbage
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
 from actors.wire import channel
+from actors.wire.remote import answered
+from actors.wire.secured import Listener, Trust, decode_trust
 from persistence.database.pools import open_pool
 from persistence.embedded.instance import run_directory
 from persistence.events.log import KafkaEventLog
-from persistence.journal import placement
+from persistence.journal import nodes, placement
 from persistence.journal.committer import Committer
-from persistence.journal.journal import PostgresJournal
+from persistence.journal.journal import JournalUnavailable, PostgresJournal
 from persistence.journal.plans import SharedPlans
 from persistence.seats.cache import News
 
@@ -95,10 +99,11 @@ class Places:
 
 
 class OwnerProcess:
-    """The body of the Ray actor."""
+    """The body of the Ray actor. `trust`: what the machines of its cluster know each other by, if it is in one."""
 
-    def __init__(self, name: str, settings: bytes) -> None:
+    def __init__(self, name: str, settings: bytes, trust: bytes | None = None) -> None:
         self._name = name
+        self._trust = None if trust is None else decode_trust(trust)
         self._settings = msgspec.json.decode(settings, type=Settings)
         self._running: asyncio.Task[None] | None = None
         self._host: Host | None = None
@@ -153,12 +158,16 @@ class OwnerProcess:
         try:
             for pool in pools:
                 await pool
+            if self._trust is not None:
+                await self._be_found(self._trust, pools[0])
             # Not while the first schedule is missed: what follows takes half a second that it would need.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(host.first_opened.wait(), FIRST_SECONDS)
             await asyncio.to_thread(self._configure_logging)
             garbage.spare_what_is_here()
             beside = [asyncio.create_task(host.tidy()), asyncio.create_task(self._tell(host))]
+            if self._trust is not None:
+                beside.append(asyncio.create_task(self._follow(host, pools[0])))
             await self._until_unused(host)
             for task in beside:
                 task.cancel()
@@ -179,8 +188,31 @@ class OwnerProcess:
             await board.say(pulse.beat(host.schedules, clock.now_ms()))
             await asyncio.sleep(PULSE_SECONDS)
 
+    # --- in a cluster -------------------------------------------------------------------------------------------------
+    async def _be_found(self, trust: Trust, pool: asyncpg.Pool[Any]) -> None:
+        """Answers other machines from now on, and says where."""
+        address, token = self._settings.node_address, secrets.token_hex(8)
+        process = nodes.Process(address, 0, token)
+        self._listener = Listener(process.identity(self._name), trust, partial(answered, self))
+        port = await self._listener.listen(address)
+        await nodes.register(pool, self._name, nodes.Process(address, port, token))
+
+    async def _follow(self, host: Host, pool: asyncpg.Pool[Any]) -> None:
+        """For ever: does as the machine's row says."""
+        while True:
+            await asyncio.sleep(nodes.BEAT_SECONDS)
+            try:
+                state = await nodes.state_of(pool, self._settings.node)
+            except JournalUnavailable:
+                continue
+            if state == nodes.DRAINING:
+                await host.drain()
+            else:
+                host.resume()
+
     async def _until_unused(self, host: Host) -> None:
-        while len(host) or time.monotonic() - self._used < UNUSED_SECONDS:
+        """In a cluster for ever: other machines could not bring it up again."""
+        while len(host) or time.monotonic() - self._used < UNUSED_SECONDS or self._trust is not None:
             if len(host):
                 self._used = time.monotonic()
             await asyncio.sleep(1)

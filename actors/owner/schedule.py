@@ -151,6 +151,11 @@ class Schedule:
         return self.ready and not self._asking and self._state.seq == self._durable_seq
 
     @property
+    def told(self) -> bool:
+        """Whether readers have been told all that there is to tell, as far as it is known."""
+        return not self.ready or self._board.idle
+
+    @property
     def weight(self) -> int:
         """About how many bytes it takes in memory, its plan not counted."""
         if not self.ready:

@@ -8,6 +8,7 @@ variables.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -27,6 +28,7 @@ from persistence.events.options import (
     SecurityProtocol,
 )
 
+NODE_NAME = re.compile(r"[a-z0-9-]{1,40}")  # part of the names of its processes
 MEMORY_PER_HOST_MB = 512  # that a machine has to have for each process of owners
 
 
@@ -80,6 +82,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD
     log_format: str = "text"  # BOXOFFICE_LOG_FORMAT, text | json
+    node: str = ""  # BOXOFFICE_NODE, this machine's name in a cluster; unset: it is alone
+    node_address: str = ""  # BOXOFFICE_NODE_ADDRESS, where the others reach it; unset: as it reaches the database
+    node_certificate: str = ""  # BOXOFFICE_NODE_CERTIFICATE, PEM: calls between machines go over TLS
+    node_private_key: str = ""  # BOXOFFICE_NODE_PRIVATE_KEY, PEM
+    node_authority: str = ""  # BOXOFFICE_NODE_AUTHORITY, PEM: who signs the machines' certificates
     owner_processes: Annotated[int, Meta(ge=0)] = 0  # BOXOFFICE_OWNER_PROCESSES, at most; 0: by cores and memory
     owner_memory_mb: Annotated[int, Meta(ge=0)] = 0  # BOXOFFICE_OWNER_MEMORY_MB, schedules of one; 0: by the machine's
     actor_idle_seconds: float = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an owner unused for so long leaves memory
@@ -123,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hosts(self) -> int:
-        """How many processes owners share at most. More than there are cores would wait for one another."""
+        """How many processes owners share here at most. More than there are cores would wait for one another."""
         return self.owner_processes or max(1, min(machine.cores(), machine.memory_mb() // MEMORY_PER_HOST_MB))
 
     @property
@@ -168,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         made._check_public_url()
         made._check_proxies()
         made._check_provider()
+        made._check_node()
         if made.kafka_ssl_cafile:  # an owner's process has another working directory than whoever set this
             made = msgspec.structs.replace(made, kafka_ssl_cafile=str(Path(made.kafka_ssl_cafile).resolve()))
         return made
@@ -200,6 +208,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "BOXOFFICE_PROVIDER=sandbox takes no money: set up toss or stripe, "
                 "or say BOXOFFICE_SANDBOX=allowed to try things out"
             )
+
+    def _check_node(self) -> None:
+        """What every machine of a cluster must have in common is said, not made up by each."""
+        if not self.node:
+            return
+        if not NODE_NAME.fullmatch(self.node):
+            raise SettingsError(f"BOXOFFICE_NODE={self.node!r} must be 1 to 40 of a–z, 0–9 and -")
+        shared = ["database_url", "redis_url", "secret"]
+        if self.publish:
+            shared.append("kafka_bootstrap_servers")
+        if self.provider == "sandbox":
+            shared.append("sandbox_url")  # who was charged by one machine's own, no other could tell
+        missing = [variable_of(name) for name in shared if not getattr(self, name)]
+        if missing:
+            raise SettingsError(f"BOXOFFICE_NODE={self.node} joins a cluster: set {', '.join(missing)}, too")
+        pems = (self.node_certificate, self.node_private_key, self.node_authority)
+        if any(pems) and not all(pems):
+            names = ("node_certificate", "node_private_key", "node_authority")
+            raise SettingsError(f"{', '.join(map(variable_of, names))} belong together")
 
     def to_environment(self) -> dict[str, str]:
         """The inverse of `from_environment`, for the processes the supervisor starts."""

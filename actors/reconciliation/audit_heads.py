@@ -28,6 +28,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import Clock
+from actors.process.settings import Settings
 from persistence.audit.chain import GENESIS, Head, read_head
 from persistence.audit.verification import DamagedLine, ExportedHead
 from persistence.database.connection import is_unavailable
@@ -55,6 +56,11 @@ _decode = msgspec.json.Decoder(_Line).decode
 def heads_key(secret: str) -> bytes:
     """The key of the exported heads' signatures, derived from the installation's secret."""
     return hmac.digest(secret.encode(), b"boxoffice/audit/heads/1", hashlib.sha256)
+
+
+def heads_of(settings: Settings) -> tuple[Path, bytes]:
+    """The file of a process with these settings, and its key."""
+    return settings.data_path / FILE_NAME, heads_key(settings.secret)
 
 
 def read_heads(path: Path, key: bytes) -> Iterator[ExportedHead | DamagedLine]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -63,6 +64,9 @@ from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, ProcessError, Program, child_environment, free_port
 from persistence.embedded.redis import redis
+
+if TYPE_CHECKING:
+    from actors.supervision.membership import Membership  # it is imported where it is needed
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +137,7 @@ class Supervisor:
         self._sandbox_is_ours = settings.sandbox_url is None
         self._guard: asyncio.subprocess.Process | None = None
         self._forking: Forking | None = None
+        self._membership: Membership | None = None
 
     @property
     def url(self) -> str:
@@ -212,6 +217,8 @@ class Supervisor:
         self._keepers += added
         await together(*(self._begin(keeper) for keeper in added))
         await self._answering()
+        if self._membership is not None:
+            await self._membership.serve()
         if self._on_ready is not None:
             await self._on_ready(self)
         self.ready.set()
@@ -243,6 +250,8 @@ class Supervisor:
         if "kafka_bootstrap_servers" not in self._outside and self.settings.kafka_security_protocol != "PLAINTEXT":
             asked = f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.settings.kafka_security_protocol}"
             raise StartError(f"{asked}, which the embedded broker has not: set KAFKA_BOOTSTRAP_SERVERS, or unset it")
+        if self.settings.node and "ray_address" in self._outside:
+            raise StartError("a machine of a cluster has a Ray head of its own: unset RAY_ADDRESS")
         programs = {
             setting: start(self.data_dir) for setting, (_, start, _) in SERVICES.items() if setting not in self._outside
         }
@@ -252,6 +261,9 @@ class Supervisor:
             sandbox_url=self.settings.sandbox_url or f"http://127.0.0.1:{free_port()}",
             secret=self.settings.secret or kept_secret(self.data_dir / "secret"),
         )
+        if self.settings.node and not self.settings.node_address:
+            found = outside.own_address(str(self.settings.database_url))
+            self.settings = msgspec.structs.replace(self.settings, node_address=found)
         return list(programs.values())
 
     def _connection_environment(self) -> dict[str, str]:
@@ -312,6 +324,19 @@ class Supervisor:
         self._has_roles = await establish(self.settings.database_url)
         if self._prepare is not None:
             await self._prepare(self.settings)
+        if self.settings.node:
+            await self._join(self.settings.database_url)
+
+    async def _join(self, database_url: str) -> None:
+        """Takes this machine's place in its cluster; it is given schedules once it serves."""
+        from actors.supervision.membership import CannotJoin, Membership
+
+        place = (self.settings.node, self.settings.node_address, self.settings.hosts)
+        self._membership = Membership(database_url, *place, on_loss=self._give_up)
+        try:
+            await self._membership.join()
+        except CannotJoin as error:
+            raise StartError(str(error)) from error
 
     async def _open_broker(self) -> None:
         if "kafka_bootstrap_servers" in self._outside:
@@ -389,6 +414,8 @@ class Supervisor:
     async def _stop_all(self) -> None:
         """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left."""
         logger.info("stopping")
+        if self._membership is not None:
+            await self._membership.leave()
         for kinds in (*STOP_ORDER, ("postgres",)):
             await together(*(keeper.end() for keeper in self._named(kinds)))
         if self._forking is not None:
@@ -396,6 +423,8 @@ class Supervisor:
         await asyncio.to_thread(end_marked, self.data_dir)  # the guard, too: nothing is left to guard
         if self._guard is not None:
             await self._guard.wait()
+        if self._membership is not None:
+            await self._membership.close()
         forget_note(self.data_dir)
         self._keep_ray_log()
         remove_run_directory(self.data_dir)

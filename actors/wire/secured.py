@@ -1,10 +1,10 @@
 """Calls between two machines: bytes there and bytes back, on TCP, between ends that have proved who they are.
 
 Both ends know a key and show it by answering the other's challenge (HMAC, RFC 2104), fresh for each connection and
-bound to whom the caller wants to reach. Nothing of what comes is looked at before that but its first 76 bytes, which have
-fixed places. From then on each frame is a length, a tag and so many bytes; the tag covers the frame's number and its
-direction, so that whoever stands on the line can neither change, repeat, drop nor turn back what was said. What is said
-can be read there unless `Trust` names certificates: then all of it goes over TLS, and both ends show theirs.
+bound to whom the caller wants to reach. Nothing of what comes is looked at before that but its first 76 bytes, which
+have fixed places. From then on each frame is a length, a tag and so many bytes; the tag covers the frame's number and
+its direction, so that whoever stands on the line can neither change, repeat, drop nor turn back what was said. What is
+said can be read there unless `Trust` names certificates: then all of it goes over TLS, and both ends show theirs.
 
 Each connection carries one call at a time, as in `actors/wire/channel.py`; one on which anything went wrong is closed.
 """

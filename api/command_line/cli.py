@@ -132,6 +132,61 @@ def doctor(data_dir: DataDir = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command("nodes")
+def show_nodes(data_dir: DataDir = None) -> None:
+    """Show the machines of the cluster, and what each of them does."""
+    from api.command_line.machines import MachinesError, listed
+
+    try:
+        rows = asyncio.run(listed(connected(data_dir)))
+    except MachinesError as error:
+        fail(str(error))
+    if not rows:
+        console().print("This machine is alone: BOXOFFICE_NODE names the machines of a cluster.")
+        return
+    table = Table(title="The machines of the cluster", title_justify="left")
+    for heading in ("name", "state", "address", "processes", "schedules", "last heard", "background"):
+        table.add_column(heading, overflow="fold")
+    colours = {"serving": "green", "lost": "red"}
+    for row in rows:
+        state, node = row.state, row.node
+        table.add_row(
+            node.name,
+            f"[{colours.get(state, 'yellow')}]{state}[/]",
+            node.address,
+            str(node.processes),
+            str(row.schedules),
+            f"{node.silent_seconds:.1f} s ago",
+            "yes" if row.leads else "",
+        )
+    console().print(table)
+
+
+@app.command()
+def drain(
+    node: Annotated[str | None, typer.Argument(help="The machine's name.", show_default="this one")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Have it take schedules in again.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to wait for its schedules to leave.")] = 60,
+    data_dir: DataDir = None,
+) -> None:
+    """Empty a machine of the cluster: its schedules are opened elsewhere, and it may be stopped."""
+    from api.command_line import machines
+
+    settings = connected(data_dir)
+    name = node or settings.node or fail("which machine? Name one, or set BOXOFFICE_NODE")
+    try:
+        if undo:
+            asyncio.run(machines.resume(settings, name))
+            console().print(f"{name} takes schedules in again.")
+            return
+        left = asyncio.run(machines.drain(settings, name, within_seconds=seconds))
+    except machines.MachinesError as error:
+        fail(str(error))
+    if left:
+        fail(f"{left} schedules are still on {name} after {seconds:g} s: try again, or see `boxoffice doctor`")
+    console().print(f"{name} is empty and takes nothing in: it may be stopped. `--undo` takes this back.")
+
+
 @events.command("tail")
 def tail_events(
     schedule: Annotated[str | None, typer.Option(help="A schedule's id.", show_default="all")] = None,

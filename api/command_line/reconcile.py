@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from msgspec import Struct
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from actors.process.settings import Settings
-from actors.reconciliation.audit_heads import FILE_NAME, heads_key
+from actors.reconciliation.audit_heads import heads_of
 from actors.reconciliation.checks import Check
 from actors.reconciliation.desk import Desk, Result, open_desk
 from actors.reconciliation.provider_books import is_id
@@ -70,7 +69,7 @@ async def _all(desk: Desk, settings: Settings, *, dry_run: bool, events: bool) -
     ]
     if any(each.after is not None for each in results):
         checks, _ = await desk.overall_books()
-    heads: tuple[Path, bytes] = (settings.data_path / FILE_NAME, heads_key(settings.secret))
+    heads = heads_of(settings)
     return Findings(results, [await check_audit(desk.database, heads), *checks])
 
 

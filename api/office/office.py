@@ -218,7 +218,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             raise CannotOpen(f"Ray at {settings.ray_address} cannot be reached: {error}") from error
         board = VitalsBoard.at(redis_url, database_url)
         stack.push_async_callback(board.close)
-        telling = asyncio.create_task(tell(gateway, board, clock))
+        telling = asyncio.create_task(tell(gateway, board, clock, settings.node))
         stack.push_async_callback(end, [telling])
         yield Office(
             settings=settings,

@@ -104,6 +104,8 @@ class Prober:
             "administrator": self._ask_for_administrator,
             "ray": lambda: reach_tcp(office.settings.ray_address or ""),
         }
+        if office.settings.node:
+            needed["machine"] = self._look_at_the_machine
         wanted: dict[str, Callable[[], Awaitable[object]]] = {
             "writes": self._write,
             "disk": self._look_at_the_disk,
@@ -128,6 +130,11 @@ class Prober:
             row = await accounts.by_email(connection, normal_email(email))
         if row is None or row.role != accounts.ADMIN or row.locked_at is not None:
             raise NoAdministrator
+
+    async def _look_at_the_machine(self) -> None:
+        """It is to be given new requests."""
+        if self._office.gateway.draining:
+            raise Impaired("draining: others of the cluster take over")
 
     async def _write(self) -> None:
         """A commit that is durable and changes nothing: a mark in the write-ahead log that nobody reads."""

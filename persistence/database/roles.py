@@ -29,21 +29,28 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 WRITE = "INSERT, UPDATE, DELETE"
 OF_OWNERS = ("schedule_heads", "snapshots", "bookings", "payments", "refunds", "cancellations")
 PERSONAL = ("sessions", "idempotency_keys", "door_staff", "venue_grants")
+MACHINES = {"nodes": WRITE, "owner_processes": WRITE, "leases": WRITE}  # the supervisor works as the tables' owner
 
 # What a role may not, by table.
 REFUSED: Mapping[str, Mapping[str, str]] = {
-    API: {},
-    OWNER: dict.fromkeys(
-        (*PERSONAL, "accounts", "account_links", "audit_log", "audit_head", "notifications", "check_ins"), EVERYTHING
-    ),
+    API: MACHINES,
+    OWNER: {
+        **dict.fromkeys(
+            (*PERSONAL, "accounts", "account_links", "audit_log", "audit_head", "notifications", "check_ins"),
+            EVERYTHING,
+        ),
+        **MACHINES,
+        "owner_processes": "DELETE",
+    },
     RECEIVER: {
+        **MACHINES,
         **dict.fromkeys((*PERSONAL, "audit_log", "audit_head", "check_ins"), EVERYTHING),
         **dict.fromkeys((*OF_OWNERS, "schedules", "performances", "venues"), WRITE),
         "journal": WRITE,
         "accounts": EVERYTHING,  # see READABLE
         "account_links": "INSERT, DELETE",
     },
-    BACKGROUND: {"accounts": EVERYTHING},
+    BACKGROUND: {"accounts": EVERYTHING, "nodes": WRITE, "owner_processes": WRITE},
 }
 APPEND_ONLY = {"journal": "UPDATE, DELETE", "audit_log": "UPDATE, DELETE", "alembic_version": WRITE}
 # Columns that a role may read of a table that is otherwise closed to it.

@@ -22,6 +22,7 @@ LIVE = tuple(sorted(status.name.lower() for status in booking.LIVE))
 UUID = postgresql.UUID(as_uuid=False)
 TIME = TIMESTAMP(timezone=True)
 NOW = text("now()")
+CLOCK = text("clock_timestamp()")  # of this moment, whenever the transaction began
 
 DEFAULT_REFUND_POLICY = (
     """'[{"days_before": 10, "fee_percent": 0}, {"days_before": 7, "fee_percent": 10},"""
@@ -482,4 +483,39 @@ notifications_start = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("at", TIME, nullable=False),
     sa.CheckConstraint("id = 1", name="one_row"),
+)
+
+# --- several machines -------------------------------------------------------------------------------------------------
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("incarnation", Text, nullable=False),  # another one each time the machine is started
+    Column("address", Text, nullable=False),  # where other machines reach its processes
+    Column("processes", Integer, nullable=False),  # of owners, at most
+    Column("state", Text, nullable=False),  # starting | serving | draining
+    Column("joined_at", TIME, nullable=False, server_default=CLOCK),
+    Column("beat_at", TIME, nullable=False, server_default=CLOCK),  # when it was last heard of
+    postgresql_with={"fillfactor": "50"},
+)
+
+owner_processes = Table(
+    "owner_processes",
+    metadata,
+    # Where each is called from other machines. What has ended stays, until another of its name begins.
+    Column("name", Text, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("token", Text, nullable=False),  # another one each time it is started
+    Column("started_at", TIME, nullable=False, server_default=CLOCK),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    # Work that one process of the cluster does at a time, see persistence/journal/leases.py.
+    Column("work", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", TIME, nullable=False),
+    postgresql_with={"fillfactor": "50"},
 )

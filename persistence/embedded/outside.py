@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from urllib.parse import urlsplit
+import socket
+from urllib.parse import parse_qsl, urlsplit
 
 from persistence.database.dsn import asyncpg_dsn
 
@@ -69,6 +70,22 @@ async def reach_tcp(address: str) -> None:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+def own_address(database_url: str) -> str:
+    """This machine's address on the way to the database, by which others of its network reach it, too."""
+    parts = urlsplit(database_url)
+    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "")
+    if not host or host.startswith("/"):
+        return "127.0.0.1"  # it is on this machine
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, parts.port or 5432, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(place)  # sends nothing
+            address: str = probe.getsockname()[0]
+    except OSError as error:
+        raise unreachable("DATABASE_URL", "PostgreSQL", shown(database_url), error) from error
+    return address
 
 
 def unreachable(variable: str, service: str, address: str, error: Exception) -> UnreachableError:

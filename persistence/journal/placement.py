@@ -1,22 +1,23 @@
 """Which process each schedule's owner lives in: a column of its head row.
 
-Processes have names (`owners-0`, `owners-1`, …), as many as the machine is to have; a process that dies is followed by
-another of the same name, and has the same schedules. Guarantee: whoever looks finds the same, also where several give
-a schedule its place at once, for a row is only changed by whoever saw what it said before. A place is taken away by the
-process itself alone (`vacate`), or when there are to be fewer processes than had it, so that no schedule is open in
-two that both think it theirs; and should that happen all the same, the fence decides who writes.
+Processes have names (`owners-0`, `owners-1`, …, in a cluster `owners-0@its-machine`), as many as each machine is to
+have; a process that dies is followed by another of the same name, and has the same schedules. Guarantee: whoever looks
+finds the same, also where several give a schedule its place at once, for a row is only changed by whoever saw what it
+said before. A place is taken away by the process itself alone (`vacate`), or when there is no such process any more:
+there are to be fewer, or its machine is lost. So no schedule is open in two that both think it theirs; and should that
+happen all the same, the fence decides who writes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
 
-from persistence.journal.journal import UnknownSchedule, outages_told
+from persistence.journal.journal import JournalUnavailable, UnknownSchedule, outages_told
 
 AT_ONCE = 1_000  # schedules looked for in one query
 
@@ -37,9 +38,37 @@ UPDATE schedule_heads AS h SET host = NULL
 PLACED = "SELECT schedule_id::text, epoch FROM schedule_heads WHERE host = $1"
 
 
-def names(processes: int) -> tuple[str, ...]:
-    """What so many processes are called."""
-    return tuple(f"owners-{number}" for number in range(processes))
+class Hosts(Protocol):
+    """The processes there are to be."""
+
+    def candidates(self) -> Sequence[str]:
+        """Those that schedules may be given to, as many as there are."""
+
+    def holds(self, host: str) -> bool:
+        """Whether a schedule that has its place there is to be looked for there."""
+
+
+class OneMachine:
+    """So many processes, on this machine."""
+
+    def __init__(self, processes: int) -> None:
+        self._names = names(processes)
+
+    def candidates(self) -> Sequence[str]:
+        return self._names
+
+    def holds(self, host: str) -> bool:
+        return host in self._names
+
+
+def names(processes: int, node: str = "") -> tuple[str, ...]:
+    """What so many processes of a machine are called; where there is only one, it has no name."""
+    return tuple(f"owners-{number}@{node}" if node else f"owners-{number}" for number in range(processes))
+
+
+def node_of(host: str) -> str:
+    """The machine of a process."""
+    return host.partition("@")[2]
 
 
 def emptiest(loads: Mapping[str, int]) -> str:
@@ -50,9 +79,9 @@ def emptiest(loads: Mapping[str, int]) -> str:
 class Placement:
     """Finds places, and gives them to schedules that have none. What is asked for meanwhile is looked up together."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], processes: int) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], hosts: Hosts) -> None:
         self._pool = pool
-        self._names = names(processes)
+        self._hosts = hosts
         self._asked: dict[str, asyncio.Future[str]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -106,8 +135,8 @@ class Placement:
         while True:
             rows = await self._fetch(FIND, schedule_ids)
             found: dict[str, str | None] = dict(map(tuple, rows))
-            # None, or a process of a time in which there were more of them.
-            homeless = {key: host for key, host in found.items() if host not in self._names}
+            # None, or a process that is no more.
+            homeless = {key: host for key, host in found.items() if host is None or not self._hosts.holds(host)}
             if homeless:
                 loads = await self._loads()
                 wanted = []
@@ -116,12 +145,15 @@ class Placement:
                     loads[wanted[-1]] += 1
                 taken = await self._fetch(TAKE, list(homeless), list(homeless.values()), wanted)
                 found.update(map(tuple, taken))
-            if all(host in self._names for host in found.values()):
-                return {key: host for key, host in found.items() if host is not None}
+            homes = {key: host for key, host in found.items() if host is not None and self._hosts.holds(host)}
+            if len(homes) == len(found):
+                return homes
             # Somebody else was quicker with some of them: look again.
 
     async def _loads(self) -> dict[str, int]:
-        loads = dict.fromkeys(self._names, 0)
+        loads = dict.fromkeys(self._hosts.candidates(), 0)
+        if not loads:
+            raise JournalUnavailable("no machine takes schedules in")
         loads.update((host, count) for host, count in await self._fetch(LOADS) if host in loads)
         return loads
 

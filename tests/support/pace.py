@@ -12,6 +12,7 @@ SERVICES = {
     "apache_kafka_jars",
     "browser",
     "kafka_servers",
+    "make_cluster",
     "make_stack",
     "own_broker",
     "postgres_url",

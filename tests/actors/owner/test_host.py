@@ -275,3 +275,41 @@ async def test_a_request_that_cannot_be_kept_is_found_among_its_neighbours(world
     assert kinds == [Booking, Booking, Fault, Booking, Booking, Booking, Booking]
     assert sorted(world.journal.schedules[name].bookings) == ["b1", "b2", "b4", "b5", "b6"]
     assert isinstance((await world.call((name, [hold(10), hold(11)])))[0], list)
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------------
+async def test_drained_every_schedule_answers_what_it_was_asked_and_leaves(world: World) -> None:
+    first, second, *_ = NAMES
+    await world.open(first, second)
+    world.journal.open.clear()
+    asked = asyncio.create_task(world.call((first, [hold(1)])))
+    await until(lambda: world.journal.appends)
+    draining = asyncio.create_task(world.host.drain())
+    await until(lambda: len(world.host) == 1)  # the one that nobody waits for has left
+    assert await world.call((first, [hold(2)])) == [Standing.CLOSED]
+    assert await world.call((first, [])) == [Standing.ELSEWHERE]
+    world.journal.open.set()
+    ((reply,),) = await asked
+    assert isinstance(reply, Booking)
+    await draining
+    assert len(world.host) == 0
+    assert set(world.places.vacated) == {first, second}
+    assert await world.call((second, [])) == [Standing.ELSEWHERE]
+    world.host.resume()
+    await world.open(first, second)
+
+
+async def test_drained_again_it_gives_up_the_places_that_came_meanwhile(world: World) -> None:
+    await world.host.drain()
+    world.places.rows = {NAMES[0]: 3}
+    await world.host.drain()
+    assert world.places.vacated == {NAMES[0]: 3}
+
+
+async def test_a_schedule_that_is_another_s_already_holds_no_draining_up(world: World) -> None:
+    (name, *_) = NAMES
+    await world.open(name)
+    await world.call((name, [hold(1)]))
+    await world.journal.claim(name)
+    await world.host.drain()
+    assert len(world.host) == 0

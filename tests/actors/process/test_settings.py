@@ -89,3 +89,35 @@ def test_docker_compose_hands_on_what_an_operator_must_be_able_to_set_and_refuse
         variable = f"BOXOFFICE_{name.upper()}"
         assert f"{variable}: ${{{variable}:-}}" in compose, variable
     assert "BOXOFFICE_SANDBOX: ${BOXOFFICE_SANDBOX:-refused}" in compose
+
+
+MACHINE = {
+    "BOXOFFICE_NODE": "a",
+    "DATABASE_URL": "postgresql://db/boxoffice",
+    "REDIS_URL": "redis://cache",
+    "KAFKA_BOOTSTRAP_SERVERS": "broker:9092",
+    "BOXOFFICE_SANDBOX_URL": "http://sandbox:9000",
+    "BOXOFFICE_SECRET": "one and the same on all machines",
+}
+
+
+def test_a_machine_of_a_cluster_says_what_it_has_in_common_with_the_others() -> None:
+    assert Settings.from_environment(MACHINE).node == "a"
+    for variable in MACHINE.keys() - {"BOXOFFICE_NODE"}:
+        with pytest.raises(SettingsError, match=variable):
+            Settings.from_environment({**MACHINE, variable: ""})
+    assert Settings.from_environment({**MACHINE, "KAFKA_BOOTSTRAP_SERVERS": "", "BOXOFFICE_PUBLISH": "off"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"BOXOFFICE_NODE": "owners@a"},
+        {"BOXOFFICE_NODE": "A machine"},
+        {"BOXOFFICE_NODE_CERTIFICATE": "cert.pem"},
+        {"BOXOFFICE_NODE_CERTIFICATE": "cert.pem", "BOXOFFICE_NODE_PRIVATE_KEY": "key.pem"},
+    ],
+)
+def test_a_machine_with_a_name_or_certificates_that_will_not_do_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        Settings.from_environment({**MACHINE, **wrong})

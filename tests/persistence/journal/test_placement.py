@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from persistence.journal.journal import PostgresJournal, UnknownSchedule
-from persistence.journal.placement import Placement, placed, vacate
+from persistence.journal.placement import OneMachine, Placement, placed, vacate
 from tests.persistence.journal.test_journal import ident
 
 SCHEDULES = [ident(number) for number in range(1, 13)]
@@ -28,7 +28,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 async def test_schedules_spread_evenly_and_each_has_a_process_of_its_own_while_there_are_enough(
     pool: asyncpg.Pool,
 ) -> None:
-    placement = Placement(pool, 4)
+    placement = Placement(pool, OneMachine(4))
     first = [await placement.host_of(each) for each in SCHEDULES[:4]]
     assert first == ["owners-0", "owners-1", "owners-2", "owners-3"]
     rest = await asyncio.gather(*(placement.host_of(each) for each in SCHEDULES[4:]))
@@ -36,23 +36,23 @@ async def test_schedules_spread_evenly_and_each_has_a_process_of_its_own_while_t
 
 
 async def test_several_who_look_at_once_find_the_same(pool: asyncpg.Pool) -> None:
-    workers = [Placement(pool, 4) for _ in range(4)]
+    workers = [Placement(pool, OneMachine(4)) for _ in range(4)]
     found = await asyncio.gather(*(asyncio.gather(*(worker.host_of(each) for each in SCHEDULES)) for worker in workers))
     assert all(each == found[0] for each in found)
     assert [await workers[0].known(each) for each in SCHEDULES] == found[0]
 
 
 async def test_a_place_once_taken_is_kept(pool: asyncpg.Pool) -> None:
-    placement = Placement(pool, 4)
+    placement = Placement(pool, OneMachine(4))
     await placement.host_of(SCHEDULES[0])
     again = await placement.host_of(SCHEDULES[1])
     for each in SCHEDULES[2:]:
         await placement.host_of(each)
-    assert await Placement(pool, 4).host_of(SCHEDULES[1]) == again
+    assert await Placement(pool, OneMachine(4)).host_of(SCHEDULES[1]) == again
 
 
 async def test_what_does_not_exist_has_no_place_and_spoils_nobody_s_question(pool: asyncpg.Pool) -> None:
-    placement = Placement(pool, 2)
+    placement = Placement(pool, OneMachine(2))
     unknown, nonsense, known = await asyncio.gather(
         placement.host_of(ident(999)),
         placement.host_of("nonsense"),
@@ -66,20 +66,20 @@ async def test_what_does_not_exist_has_no_place_and_spoils_nobody_s_question(poo
 
 
 async def test_with_fewer_processes_than_before_schedules_move_to_those_there_are(pool: asyncpg.Pool) -> None:
-    await asyncio.gather(*(Placement(pool, 4).host_of(each) for each in SCHEDULES))
-    fewer = Placement(pool, 2)
+    await asyncio.gather(*(Placement(pool, OneMachine(4)).host_of(each) for each in SCHEDULES))
+    fewer = Placement(pool, OneMachine(2))
     assert {await fewer.host_of(each) for each in SCHEDULES} == {"owners-0", "owners-1"}
 
 
 async def test_the_next_newcomer_s_place_is_known_beforehand(pool: asyncpg.Pool) -> None:
-    placement = Placement(pool, 3)
+    placement = Placement(pool, OneMachine(3))
     for each in SCHEDULES[:5]:
         expected = await placement.next()
         assert await placement.host_of(each) == expected
 
 
 async def test_a_place_is_given_up_unless_the_schedule_was_claimed_again(pool: asyncpg.Pool) -> None:
-    placement = Placement(pool, 1)
+    placement = Placement(pool, OneMachine(1))
     for each in SCHEDULES[:2]:
         await placement.host_of(each)
     before = await placed(pool, "owners-0")

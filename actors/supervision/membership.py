@@ -1,0 +1,120 @@
+"""This machine's place in a cluster: its row, kept fresh for as long as the supervisor lives.
+
+The supervisor does it because everything here ends with it, and because it has nothing else to do: its beats are late
+only if the machine is in trouble. A machine leaves in good order by `drain`: its schedules are opened elsewhere first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+
+from persistence.database.pools import open_pool
+from persistence.journal import nodes
+from persistence.journal.journal import JournalUnavailable
+from persistence.journal.nodes import DRAINING, SERVING, Node
+
+BEAT_TIMEOUT_SECONDS = 1.0
+JOIN_SECONDS = 10.0  # how long somebody of our name may go on, such as our own former life
+DRAIN_SECONDS = 20.0  # then what has not left is left to be taken over
+LOOK_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+class CannotJoin(RuntimeError):
+    """This machine cannot have its place; the message says why and what to do."""
+
+
+class Membership:
+    """One life of this machine in its cluster. `on_loss` is called when its name has become another's."""
+
+    def __init__(
+        self, database_url: str, name: str, address: str, processes: int, on_loss: Callable[[CannotJoin], None]
+    ) -> None:
+        self._name = name
+        self._node = Node(
+            name=name,
+            incarnation=secrets.token_hex(8),
+            address=address,
+            processes=processes,
+            state=nodes.STARTING,
+            beat="",
+            silent_seconds=0.0,
+        )
+        self._on_loss = on_loss
+        self._pool: asyncpg.Pool[Any] = open_pool(database_url, 2, command_timeout=BEAT_TIMEOUT_SECONDS)
+        self._beating: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Takes the name, when a former life under it is over. Raises `CannotJoin`."""
+        await self._pool
+        until = time.monotonic() + JOIN_SECONDS
+        try:
+            while not await nodes.join(self._pool, self._node):
+                if time.monotonic() > until:
+                    own = "give this one a BOXOFFICE_NODE of its own"
+                    raise CannotJoin(f"another machine is called {self._name}: {own}")
+                await asyncio.sleep(LOOK_SECONDS)
+        except JournalUnavailable as error:
+            raise CannotJoin(f"machine {self._name} cannot join, the database is in trouble: {error}") from error
+        self._beating = asyncio.create_task(self._beat())
+
+    async def serve(self) -> None:
+        """Takes schedules in from now on."""
+        while True:
+            try:
+                await nodes.turn(self._pool, self._name, SERVING)
+                break
+            except JournalUnavailable as error:
+                logger.warning("machine %s cannot say that it serves: %r", self._name, error)
+                await asyncio.sleep(LOOK_SECONDS)
+        logger.info("machine %s has joined, at %s", self._name, self._node.address)
+
+    async def leave(self) -> None:
+        """Has its schedules opened elsewhere, as far as that is possible soon, and gives the name up."""
+        try:
+            if self._beating is not None and not self._beating.done():
+                await self._drain()
+        except JournalUnavailable as error:
+            logger.warning("machine %s leaves without a word, the database is in trouble: %r", self._name, error)
+        finally:
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.gather(self._beating, return_exceptions=True)
+
+    async def close(self) -> None:
+        """When nothing of this machine runs any more."""
+        with contextlib.suppress(JournalUnavailable):
+            await nodes.leave(self._pool, self._name, self._node.incarnation)
+        self._pool.terminate()
+
+    async def _drain(self) -> None:
+        others = [each for each in await nodes.look(self._pool) if each.name != self._name and not each.silent]
+        if not any(each.state == SERVING for each in others):
+            return  # nobody is there to take over: whoever asks waits for the next start
+        await nodes.turn(self._pool, self._name, DRAINING)
+        until = time.monotonic() + DRAIN_SECONDS
+        while left := (await nodes.schedules(self._pool)).get(self._name, 0):
+            if time.monotonic() > until:
+                logger.warning("%d schedules have not left in time", left)
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _beat(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                if await nodes.beat(self._pool, self._name, self._node.incarnation) is None:
+                    self._on_loss(CannotJoin(f"another machine is called {self._name} now"))
+                    return
+            except JournalUnavailable as error:
+                logger.warning("machine %s cannot say that it lives: %r", self._name, error)
+            await asyncio.sleep(max(0.0, nodes.BEAT_SECONDS - (time.monotonic() - began)))

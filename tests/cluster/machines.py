@@ -1,0 +1,296 @@
+"""Several machines on this one: network namespaces with addresses of their own, on two networks.
+
+By the first they reach PostgreSQL, Redis, the broker and the payment sandbox, which run beside them, and clients reach
+them; by the second they reach each other. Either can be cut for each machine by itself. Everything else is the real
+stack, each with a data directory of its own. Needs Linux, root and `ip`; where that isn't to be had, tests are skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from persistence.embedded.instance import RunNote, end_marked, read_note, remove_run_directory
+from persistence.embedded.kafka import kafka
+from persistence.embedded.outside import reach_tcp
+from persistence.embedded.postgres import postgres
+from persistence.embedded.process import Child, Program
+from persistence.embedded.redis import redis
+from tests.conftest import START_SECONDS, STOP_SECONDS, inherited_environment
+
+SECRET = "a secret that all machines of the cluster have in common"
+SERVICES, PEERS = "svc", "peer"  # the two networks, as a machine sees them
+
+
+def ip(*words: str) -> None:
+    """Runs `ip`. Raises `CalledProcessError`."""
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def skip_without_namespaces() -> None:
+    """Skips the test where machines cannot be made."""
+    probe = f"boxoffice-probe-{os.getpid()}"
+    try:
+        ip("netns", "add", probe)
+        ip("link", "add", f"bxq{os.getpid()}", "type", "bridge")
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", "") or error
+        pytest.skip(f"NO TEST OF SEVERAL MACHINES: network namespaces cannot be made here ({reason})")
+    finally:
+        for words in (("netns", "del", probe), ("link", "del", f"bxq{os.getpid()}")):
+            with contextlib.suppress(OSError, subprocess.CalledProcessError):
+                ip(*words)
+
+
+class Network:
+    """Two bridges, and the namespaces on them."""
+
+    def __init__(self) -> None:
+        for number in range(1, 250):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                ip("link", "add", f"bxs{number}", "type", "bridge")  # whoever makes it has the number
+                break
+        else:
+            raise RuntimeError("too many networks of tests are left: ip link")
+        self.number = number
+        self.names: list[str] = []
+        ip("addr", "add", f"{self.hub}/24", "dev", f"bxs{number}")
+        ip("link", "set", f"bxs{number}", "up")
+        ip("link", "add", f"bxp{number}", "type", "bridge")
+        ip("link", "set", f"bxp{number}", "up")
+
+    @property
+    def hub(self) -> str:
+        """Where the services are."""
+        return f"10.201.{self.number}.1"
+
+    def namespace(self, name: str) -> str:
+        return f"bx{self.number}-{name}"
+
+    def address(self, name: str, network: str) -> str:
+        return f"10.{201 if network == SERVICES else 202}.{self.number}.{10 + self.names.index(name)}"
+
+    def add(self, name: str) -> None:
+        """A machine without anything on it."""
+        self.names.append(name)
+        space = self.namespace(name)
+        ip("netns", "add", space)
+        ip("-n", space, "link", "set", "lo", "up")
+        for network, bridge in ((SERVICES, f"bxs{self.number}"), (PEERS, f"bxp{self.number}")):
+            outer = self._outer(name, network)
+            ip("link", "add", outer, "type", "veth", "peer", "name", network, "netns", space)
+            ip("link", "set", outer, "master", bridge, "up")
+            ip("-n", space, "addr", "add", f"{self.address(name, network)}/24", "dev", network)
+            ip("-n", space, "link", "set", network, "up")
+
+    def cut(self, name: str, network: str) -> None:
+        ip("link", "set", self._outer(name, network), "down")
+
+    def mend(self, name: str, network: str) -> None:
+        ip("link", "set", self._outer(name, network), "up")
+
+    def _outer(self, name: str, network: str) -> str:
+        return f"bx{network[0]}{self.number}-{self.names.index(name)}"
+
+    def destroy(self) -> None:
+        for words in (
+            *(("netns", "del", self.namespace(name)) for name in self.names),
+            ("link", "del", f"bxp{self.number}"),
+            ("link", "del", f"bxs{self.number}"),
+        ):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                ip(*words)
+
+
+class Machine:
+    """One machine: `boxoffice up`, in its namespace."""
+
+    def __init__(self, network: Network, name: str, environment: dict[str, str], workers: int) -> None:
+        self.name = name
+        self.data_dir = Path(tempfile.mkdtemp(prefix=f"boxoffice-machine-{name}-"))
+        address = network.address(name, SERVICES)
+        self.base_url = f"http://{address}:8000"
+        self.log = self.data_dir / "boxoffice.log"
+        self.environment = {
+            **environment,
+            "BOXOFFICE_NODE": name,
+            "BOXOFFICE_NODE_ADDRESS": network.address(name, PEERS),
+            "BOXOFFICE_DATA_DIR": str(self.data_dir),
+        }
+        self._enter = (str(shutil.which("nsenter")), f"--net=/var/run/netns/{network.namespace(name)}")
+        up = (sys.executable, "-m", "api.command_line.cli", "up", "--host", address, "--workers", str(workers))
+        self._program = Program(
+            name=name,
+            argv=(*self._enter, *up, "--no-demo"),
+            address=self.base_url,
+            ready=self._ready,
+            stop_seconds=STOP_SECONDS,
+            ready_seconds=START_SECONDS,
+            log=self.log,
+        )
+        self._child: Child | None = None
+
+    @property
+    def run(self) -> RunNote:
+        """What runs there. Raises `ConnectionError` while nothing does."""
+        note = read_note(self.data_dir)
+        if note is None:
+            raise ConnectionError(f"nothing runs on {self.data_dir}")
+        return note
+
+    async def _ready(self) -> None:
+        if not self.run.ready:
+            raise ConnectionError("still starting")
+
+    async def start(self) -> None:
+        self._child = await Child.start(self._program, self.environment)
+        await self._child.until_ready()
+
+    async def stop(self) -> int:
+        """Stops it as Ctrl-C does; returns its exit code."""
+        assert self._child is not None
+        await self._child.stop()
+        assert self._child.returncode is not None
+        return self._child.returncode
+
+    async def kill_all(self) -> None:
+        """`kill -9` of everything on it."""
+        assert self._child is not None
+        await self._child.kill()
+        await asyncio.to_thread(end_marked, self.data_dir)
+
+    async def command(self, *words: str) -> tuple[int, str]:
+        """What a command of `boxoffice` on it says: exit code and output."""
+        process = await asyncio.create_subprocess_exec(
+            *(*self._enter, sys.executable, "-m", "api.command_line.cli", *words),
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
+
+    async def destroy(self) -> None:
+        try:
+            if self._child is not None:
+                await self._child.kill()
+        finally:
+            await asyncio.to_thread(end_marked, self.data_dir)
+            remove_run_directory(self.data_dir)
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+class Cluster:
+    """Machines by their names, and the services beside them."""
+
+    def __init__(self, network: Network, machines: Sequence[Machine], database_url: str) -> None:
+        self.network = network
+        self.machines = {machine.name: machine for machine in machines}
+        self.database_url = database_url
+
+    @property
+    def urls(self) -> list[str]:
+        return [machine.base_url for machine in self.machines.values()]
+
+    @contextlib.asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        async with self.database() as connection:
+            return await connection.fetch(query, *arguments)
+
+    def http(self, name: str) -> httpx.AsyncClient:
+        """A client of one machine."""
+        return httpx.AsyncClient(base_url=self.machines[name].base_url, timeout=30, trust_env=False)
+
+
+MakeCluster = Callable[..., AbstractAsyncContextManager[Cluster]]
+
+
+def services(network: Network, data_dir: Path) -> tuple[list[Program], dict[str, str]]:
+    """The services beside the machines, on one address, and the variables that name them."""
+    hub = network.hub
+    database, cache, broker = postgres(data_dir), redis(data_dir), kafka(data_dir, 9092)
+    rights = data_dir / "pg_hba.conf"
+    rights.write_text(f"local all all trust\nhost all all 10.201.{network.number}.0/24 trust\n")
+    rights.chmod(0o644)
+
+    async def broker_ready() -> None:
+        await reach_tcp(f"{hub}:9092")
+
+    listening = ("-c", f"listen_addresses={hub}", "-c", f"hba_file={rights}")
+    programs = [
+        replace(database, argv=(*database.argv, *listening)),
+        replace(cache, argv=(*cache.argv, "--port", "6379", "--bind", hub, "--protected-mode", "no")),
+        replace(broker, argv=tuple(each.replace("127.0.0.1", hub) for each in broker.argv), ready=broker_ready),
+        Program(
+            name="sandbox",
+            argv=(sys.executable, "-m", "api.sandbox.server"),
+            address="",
+            environment={
+                "BOXOFFICE_SANDBOX_URL": f"http://{hub}:9000",
+                "BOXOFFICE_SECRET": SECRET,
+                "BOXOFFICE_DATA_DIR": str(data_dir),
+                "BOXOFFICE_HOST": network.address(network.names[0], SERVICES),
+            },
+            log=data_dir / "logs" / "sandbox.log",
+        ),
+    ]
+    return programs, {
+        "DATABASE_URL": f"postgresql://postgres@{hub}:5432/boxoffice",
+        "REDIS_URL": f"redis://{hub}:6379",
+        "KAFKA_BOOTSTRAP_SERVERS": f"{hub}:9092",
+        "BOXOFFICE_SANDBOX_URL": f"http://{hub}:9000",
+        "BOXOFFICE_SECRET": SECRET,
+        "BOXOFFICE_OWNER_PROCESSES": "1",
+    }
+
+
+@contextlib.asynccontextmanager
+async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterator[Cluster]:
+    """Machines of these names, running; `extra` goes into their environment."""
+    skip_without_namespaces()
+    network = Network()
+    data_dir = Path(tempfile.mkdtemp(prefix="boxoffice-hub-"))
+    children: list[Child] = []
+    machines: list[Machine] = []
+    try:
+        for name in names:
+            network.add(name)
+        programs, variables = services(network, data_dir)
+        environment = inherited_environment()
+        for program in programs:
+            children.append(await Child.start(program, environment))
+        for child in children:
+            await child.until_ready()
+        machines += [Machine(network, name, {**environment, **variables, **extra}, workers) for name in names]
+        cluster = Cluster(network, machines, variables["DATABASE_URL"])
+        await asyncio.gather(*(machine.start() for machine in machines))
+        yield cluster
+    finally:
+        for machine in machines:
+            await machine.destroy()
+        for child in reversed(children):
+            await child.stop()
+        network.destroy()
+        remove_run_directory(data_dir)
+        shutil.rmtree(data_dir, ignore_errors=True)

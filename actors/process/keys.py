@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 
+@lru_cache(64)  # asked for by every request with an Idempotency-Key
 def derived(secret: str, purpose: str) -> bytes:
     """The key for the purpose: 256 bits."""
     return hmac.digest(secret.encode(), f"boxoffice/{purpose}/1".encode(), hashlib.sha256)

@@ -11,19 +11,19 @@ moved.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
 import asyncpg
-from msgspec import UNSET, Struct
-from msgspec.structs import replace
+from msgspec import Struct
 from prometheus_client import Counter, Gauge
 
 from persistence.database.pools import Connection, is_away
 from persistence.events import positions
-from persistence.events.cloud_events import Data, EventEnvelope, EventError, decode
+from persistence.events.cloud_events import EventEnvelope, EventError, decode, glance, says_the_same
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import Message
 from persistence.journal.journal import Journal
@@ -71,6 +71,13 @@ class Service(Protocol):
         """Throws away what was written for a schedule, to be made again from its first event."""
 
 
+class _Told(Struct, frozen=True):
+    """What the feed has said: the head and place of it, and all of it as it came."""
+
+    event: EventEnvelope
+    value: bytes
+
+
 class Retried(Struct, frozen=True):
     """What came of trying a parked event again."""
 
@@ -111,10 +118,10 @@ class Taker:
 
     async def receive(self, messages: Sequence[Message], source: str = "feed") -> int:
         """Takes what the feed has told of. Returns how many events were new."""
-        by_schedule: dict[str, list[EventEnvelope]] = {}
+        by_schedule: dict[str, list[_Told]] = {}
         for message in messages:
             try:
-                event = decode(message.value, self._service.wanted)
+                event = glance(message.value)
             except EventError as error:
                 # Not from us, or damaged: nothing can be done with it, and its version will be missed and repaired.
                 logger.error("%s cannot read what is at %d/%d: %s", *_place(self._service, message), error)
@@ -122,7 +129,7 @@ class Taker:
             if ID.fullmatch(event.data.schedule_id) is None or not 0 < event.data.version <= LAST_VERSION:
                 logger.error("%s cannot read what is at %d/%d: no such place", *_place(self._service, message))
                 continue
-            by_schedule.setdefault(event.data.schedule_id, []).append(event)
+            by_schedule.setdefault(event.data.schedule_id, []).append(_Told(event, message.value))
         return sum([await self._hear(schedule_id, told, source) for schedule_id, told in by_schedule.items()])
 
     async def repair(self) -> int:
@@ -139,25 +146,26 @@ class Taker:
         position = await positions.of(self._pool, self._service.name, schedule_id)
         return await self._read(schedule_id, position, until, "journal", {})
 
-    async def _hear(self, schedule_id: str, told: Sequence[EventEnvelope], source: str) -> int:
+    async def _hear(self, schedule_id: str, told: Sequence[_Told], source: str) -> int:
         """Takes what the journal says of the events told, and of whatever is missing before and between them."""
         position, head = await positions.reach(self._pool, self._service.name, schedule_id)
-        heard: dict[int, list[EventEnvelope]] = {}
-        for event in told:
-            if head is None or event.data.version > head:
-                await self._suspect(event, "the journal does not go so far" if head else "there is no such schedule")
-            elif event.data.version > position:
-                heard.setdefault(event.data.version, []).append(event)
+        heard: dict[int, list[_Told]] = {}
+        for each in told:
+            version = each.event.data.version
+            if head is None or version > head:
+                await self._suspect(each, "the journal does not go so far" if head else "there is no such schedule")
+            elif version > position:
+                heard.setdefault(version, []).append(each)
         return await self._read(schedule_id, position, max(heard), source, heard) if heard else 0
 
     async def _read(
-        self, schedule_id: str, position: int, until: int, source: str, heard: Mapping[int, Sequence[EventEnvelope]]
+        self, schedule_id: str, position: int, until: int, source: str, heard: Mapping[int, Sequence[_Told]]
     ) -> int:
         taken = 0
         async for events in self._journal.events(schedule_id, position, until, self._service.wanted):
             for event in events:
                 for told in heard.get(event.data.version, ()):
-                    if not _says_the_same(told, event):
+                    if not says_the_same(told.value, told.event, event):
                         await self._suspect(told, "the journal says otherwise")
             for start in range(0, len(events), CHUNK):
                 taken += await self._take(schedule_id, events[start : start + CHUNK], source)
@@ -176,8 +184,11 @@ class Taker:
         TAKEN.labels(name, source).inc(len(fresh))
         return len(fresh)
 
-    async def _suspect(self, event: EventEnvelope, why: str) -> None:
+    async def _suspect(self, told: _Told, why: str) -> None:
         """Puts an event aside that is not believed."""
+        event = told.event
+        with contextlib.suppress(EventError):  # the head of it is kept then
+            event = decode(told.value)
         logger.error("%s does not believe event %.100s (%.50s): %s", self._service.name, event.id, event.type, why)
         SUSPECT.labels(self._service.name).inc()
         await positions.suspect(self._pool, self._service.name, event, why)
@@ -204,17 +215,6 @@ class Taker:
             logger.exception("%s parks event %s", self._service.name, event.id)
             PARKED.labels(self._service.name).inc()
             await positions.park(connection, self._service.name, event, repr(error))
-
-
-def _says_the_same(told: EventEnvelope, event: EventEnvelope) -> bool:
-    """Whether an event that was told, as far as the service looks into it, is the one in the journal.
-
-    Which performance it was for is not in the journal, and nothing is done by it.
-    """
-    if (told.id, told.type, told.time, told.subject) != (event.id, event.type, event.time, event.subject):
-        return False
-    told_data = replace(told.data, performance_id=UNSET)
-    return type(told_data) is Data or told_data == replace(event.data, performance_id=UNSET)
 
 
 def _place(service: Service, message: Message) -> tuple[str, int, int]:

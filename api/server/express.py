@@ -108,6 +108,15 @@ SHORTCUTS: Mapping[tuple[str, str, str], tuple[Callable[..., object], Shortcut]]
 }
 
 
+class _Read(Request):
+    """A request whose body has been read already."""
+
+    whole = b""
+
+    async def body(self) -> bytes:
+        return self.whole
+
+
 class Express:
     """Takes the shortcut where there is one. `routes` are those of the application; others' shortcuts are closed."""
 
@@ -132,13 +141,12 @@ class Express:
             await self._app(scope, receive, send)
             return
         route, shortcut = found
-        request, account, body = Request(scope, receive), None, b""
+        request, account = _Read(scope, receive), None
         try:
             if scope["method"] == "POST" and (account := await _customer(request)) is not None:
-                body = await read_body(receive, BODY_LIMIT)
-                receive = again(body, receive)
-                request = Request(scope, receive)
-            response = await shortcut(request, its_id, account, body)
+                request.whole = await read_body(receive, BODY_LIMIT)
+                receive = again(request.whole, receive)
+            response = await shortcut(request, its_id, account, request.whole)
         except BodyCutOff:
             return
         except Problem as problem:

@@ -35,11 +35,13 @@ class BookedSchedule(Struct, frozen=True, eq=False, kw_only=True):
 
     def promised(self, booked_ms: int) -> int:
         """Which of the terms were in force before a booking of that time was made (as `ScheduleState.policy_of`)."""
-        return max(sum(since_ms < booked_ms for since_ms, _ in self.terms) - 1, 0)
+        return max(sum([since_ms < booked_ms for since_ms, _ in self.terms]) - 1, 0)
 
     def moved_for(self, booked_ms: int) -> bool:
         """Whether a booking of that time is from before the start was moved, and was promised all the money back then
         (as `ScheduleState.moved_for`)."""
+        if len(self.terms) == 1:
+            return False
         pairs = pairwise(self.terms)
         moved = [at_ms for (_, former), (at_ms, terms) in pairs if terms.starts_at_ms != former.starts_at_ms]
         return bool(moved) and booked_ms <= moved[-1] and self.terms[self.promised(booked_ms)][1].refund_when_moved

@@ -20,7 +20,12 @@ def milliseconds(time: datetime | None) -> int:
     return 0 if time is None else (time - EPOCH) // MILLISECOND
 
 
-@lru_cache(maxsize=4096)
 def rfc3339(ms: int) -> str:
     """RFC 3339, in UTC, to the millisecond."""
-    return moment(ms).isoformat(timespec="milliseconds")
+    seconds, rest = divmod(ms, 1000)
+    return f"{_to_the_second(seconds)}.{rest:03d}+00:00"
+
+
+@lru_cache(maxsize=4096)  # a busy second has many milliseconds
+def _to_the_second(seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()[: len("2026-11-22T14:05:00")]

@@ -10,7 +10,7 @@ Sources: CloudEvents 1.0.2 with its JSON format and Kafka protocol binding; Asyn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -199,12 +199,19 @@ def render(
     schedule_id: str, record: Record, booking: Booking | None, plan: SeatingPlan, *, performance_id: str | None = None
 ) -> bytes:
     """The record as a CloudEvent. `booking` is the one it concerns, as it was right after; None where there is none."""
+    return _encode(event_of(schedule_id, record, booking, plan, performance_id=performance_id))
+
+
+def event_of(
+    schedule_id: str, record: Record, booking: Booking | None, plan: SeatingPlan, *, performance_id: str | None = None
+) -> EventEnvelope:
+    """The same, not yet written down: what `decode` makes of it."""
     facts = _Facts(schedule_id, record, booking, plan, UNSET if performance_id is None else performance_id)
-    return _encode(_envelope(schedule_id, record, _KINDS[type(record.event)].make(facts, record.event)))
+    return _envelope(schedule_id, record, _KINDS[type(record.event)].make(facts, record.event))
 
 
 def unrendered(schedule_id: str, record: Record) -> EventEnvelope:
-    """The record as `decode` gives an event of a type that is not wanted."""
+    """The record as `glance` gives it."""
     return _envelope(schedule_id, record, Data(schedule_id=schedule_id, version=record.seq))
 
 
@@ -221,17 +228,34 @@ def _envelope(schedule_id: str, record: Record, data: Data) -> EventEnvelope:
     )
 
 
-def decode(value: bytes, wanted: Container[str] | None = None) -> EventEnvelope:
-    """The event. Its `data` is a plain `Data` if the type is none of those wanted, or is not known here.
-
-    Raises `EventError`.
-    """
+def decode(value: bytes) -> EventEnvelope:
+    """The event. Its `data` is a plain `Data` if its type is not known here. Raises `EventError`."""
     try:
-        type_name = _decode_type(value).type
-        unwanted = wanted is not None and type_name not in wanted
-        return (_read_unknown if unwanted else _READ.get(type_name, _read_unknown))(value)
+        return _READ.get(_decode_type(value).type, _read_unknown)(value)
     except msgspec.DecodeError as error:
         raise EventError(str(error)) from error
+
+
+def glance(value: bytes) -> EventEnvelope:
+    """What every event says, whatever its type; its `data` is a plain `Data`. Raises `EventError`."""
+    try:
+        return _read_unknown(value)
+    except msgspec.DecodeError as error:
+        raise EventError(str(error)) from error
+
+
+def says_the_same(value: bytes, glanced: EventEnvelope, event: EventEnvelope) -> bool:
+    """Whether what was told, glanced at before, is the event; by no more than its head and place if that is glanced
+    at, too. Which performance it was for does not count: it is not in the journal, and nothing is done by it."""
+    if (glanced.id, glanced.type, glanced.time, glanced.subject) != (event.id, event.type, event.time, event.subject):
+        return False
+    if type(event.data) is Data or _encode(event) == value:
+        return True
+    try:
+        told = decode(value)
+    except EventError:
+        return False
+    return replace(told.data, performance_id=UNSET) == replace(event.data, performance_id=UNSET)
 
 
 class _Facts(Struct, frozen=True):

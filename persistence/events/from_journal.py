@@ -1,4 +1,4 @@
-"""A schedule's events read from its journal, in the very form in which they are published.
+"""A schedule's events read from its journal, saying the very things that are published.
 
 Whoever reads on where it stopped finds the schedule's state still here, and pays for the new records alone.
 """
@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Container
 
 from engine.state import ScheduleState
-from persistence.events.cloud_events import EventEnvelope, decode, render, unrendered
+from persistence.events.cloud_events import EventEnvelope, event_of, unrendered
 from persistence.journal import history
 from persistence.journal.journal import Journal
 
@@ -37,7 +37,7 @@ class JournalFeed:
             state = await history.state_at(self._journal, schedule_id, plan, after)
         async for steps in history.steps_after(self._journal, schedule_id, state, until):
             yield [
-                decode(render(schedule_id, step.record, step.booking, state.plan))
+                event_of(schedule_id, step.record, step.booking, state.plan)
                 if wanted is None or step.record.event.type_name in wanted
                 else unrendered(schedule_id, step.record)
                 for step in steps

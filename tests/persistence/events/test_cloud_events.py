@@ -14,7 +14,16 @@ from engine.events import AnyEvent, Record, Terms
 from engine.payment import Payment, PaymentStatus
 from engine.plan_document import read_plan
 from persistence.events import cloud_events
-from persistence.events.cloud_events import EventError, asyncapi_document, decode, render
+from persistence.events.cloud_events import (
+    EventError,
+    asyncapi_document,
+    decode,
+    event_of,
+    glance,
+    render,
+    says_the_same,
+    unrendered,
+)
 
 SCHEDULE = "01980000-0000-7000-8000-00000000000a"
 BOOKING = "01980000-0000-7000-8000-00000000000b"
@@ -106,7 +115,11 @@ each_kind = pytest.mark.parametrize(("event", "about"), CASES, ids=[event.type_n
 
 
 def rendered(event: AnyEvent, about: Booking | None) -> bytes:
-    return render(SCHEDULE, Record(7, AT_MS, event, "request-1", "fingerprint-1"), about, PLAN)
+    return render(SCHEDULE, recorded(event), about, PLAN)
+
+
+def recorded(event: AnyEvent) -> Record:
+    return Record(7, AT_MS, event, "request-1", "fingerprint-1")
 
 
 def said(event: AnyEvent, about: Booking | None) -> dict[str, Any]:
@@ -139,6 +152,9 @@ def test_decoding_gives_back_what_was_said(event: AnyEvent, about: Booking | Non
     envelope = decode(value)
     assert msgspec.json.encode(envelope) == value
     assert envelope.data.schedule_id == SCHEDULE
+    assert event_of(SCHEDULE, recorded(event), about, PLAN).data == envelope.data
+    assert says_the_same(value, glance(value), envelope)
+    assert says_the_same(value, glance(value), unrendered(SCHEDULE, recorded(event)))
 
 
 @each_kind

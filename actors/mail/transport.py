@@ -31,6 +31,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 from msgspec import Struct
 
 from actors.process.settings import Settings, SettingsError
+from persistence.database.held import holds_none
 
 OUTBOX = "outbox.mbox"
 EMBEDDED_SENDER = Address("Boxoffice", "boxoffice", "localhost")
@@ -169,6 +170,7 @@ class SmtpTransport:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Conversation]:
+        holds_none("reaching the mail server")
         server = self._server
         client = SMTP(
             hostname=server.host,
@@ -201,6 +203,7 @@ class SmtpConversation:
         self._sender = sender
 
     async def send(self, message: EmailMessage, to: str) -> None:
+        holds_none("handing a mail over")
         options: list[str] = []
         international = not to.isascii()
         if international and not self._client.supports_extension("smtputf8"):
@@ -264,6 +267,7 @@ class Outbox:
         yield self
 
     async def send(self, message: EmailMessage, to: str) -> None:
+        holds_none("handing a mail over")
         content = message.as_bytes(policy=policy.default.clone(linesep="\n", utf8=not to.isascii(), mangle_from_=True))
         try:
             await asyncio.to_thread(self._append, content)

@@ -180,15 +180,15 @@ class Reconciler:
 
     async def _look(self, schedule_id: str, followed: _Followed) -> Report:
         copies = await self._copies(schedule_id)
+        if (await _head(self._pool, schedule_id)).seq < followed.mirror.seq:  # an older database was restored
+            fresh = await self._start(schedule_id)
+            followed.mirror, followed.sales = fresh.mirror, fresh.sales
+            followed.since_ms, followed.snapshot = fresh.since_ms, fresh.snapshot
         async with (
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             head = await _head(connection, schedule_id)
-            if head.seq < followed.mirror.seq:  # an older database was restored
-                fresh = await self._start(schedule_id)
-                followed.mirror, followed.sales = fresh.mirror, fresh.sales
-                followed.since_ms, followed.snapshot = fresh.since_ms, fresh.snapshot
             checks = await self._examine(connection, schedule_id, followed, head, copies)
         return Report(schedule_id=schedule_id, version=head.seq, checked_ms=self.now_ms(), checks=tuple(checks))
 

@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.database.connection import is_unavailable
 from persistence.database.ending_tasks import end
+from persistence.database.held import holds_none
 from persistence.database.tables import sessions
 
 CHANNEL = "boxoffice:sessions:revoked"
@@ -119,6 +120,7 @@ class Revocations:
             await asyncio.sleep(UNACKNOWLEDGED_SECONDS)
 
     async def _acknowledged_by_all(self, ids: list[str]) -> bool:
+        holds_none("telling all workers of a log-out")
         if not self.live:
             return False  # nobody would hear the acknowledgements
         message = _Message(ids, secrets.token_hex(8), self._own_channel)

@@ -15,9 +15,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from persistence.database.held import holds_none
+
 PREFIX = "boxoffice:tries:"
 TIMEOUT_SECONDS = 0.5
 KEPT_IN_MEMORY = 100_000
+COUNTING = "counting tries in Redis"
 
 
 class Bucket(Struct, frozen=True):
@@ -82,16 +85,20 @@ class RedisTries:
         self._forgive = self._redis.register_script(FORGIVE)
 
     async def count(self, buckets: Sequence[Bucket]) -> int:
+        holds_none(COUNTING)
         arguments = [number for bucket in buckets for number in (bucket.limit, bucket.seconds)]
         return int(cast(int, await self._count(keys=_keys(buckets), args=arguments)))
 
     async def forgive(self, buckets: Sequence[Bucket]) -> None:
+        holds_none(COUNTING)
         await self._forgive(keys=_keys(buckets))
 
     async def remember(self, key: str, seconds: int) -> None:
+        holds_none(COUNTING)
         await self._redis.set(f"{PREFIX}known:{key}", 1, ex=seconds)
 
     async def knows(self, key: str) -> bool:
+        holds_none(COUNTING)
         return bool(await self._redis.exists(f"{PREFIX}known:{key}"))
 
     async def close(self) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
+from persistence.database import held
 from persistence.database.dsn import asyncpg_dsn
+
+if TYPE_CHECKING:
+    _Pool: TypeAlias = asyncpg.Pool[Any]
+    _Context: TypeAlias = PoolAcquireContext[Any]
+else:  # generic for the type checker only
+    _Pool, _Context = asyncpg.Pool, PoolAcquireContext
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
 
@@ -30,6 +38,31 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, (TimeoutError, OSError))
 
 
+class Pool(_Pool):
+    """A pool that knows which task holds one of its connections, see `held.py`."""
+
+    def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext[Any]:
+        return _Held(self, timeout)
+
+
+class _Held(_Context):
+    """A connection in the hand of the task that enters the context."""
+
+    async def __aenter__(self) -> PoolConnectionProxy[Any]:
+        self._task = held.taken()
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            held.given_back(self._task)
+            raise
+
+    async def __aexit__(self, *failure: Any) -> None:
+        try:
+            await super().__aexit__(*failure)
+        finally:
+            held.given_back(self._task)
+
+
 def open_pool(
     url: str,
     max_size: int,
@@ -44,13 +77,19 @@ def open_pool(
     Nobody may leave session state behind on its connections (settings, locks, listeners). So there is nothing to reset
     when one goes back but an open transaction, and each statement is one round trip instead of two.
     """
-    return asyncpg.create_pool(
+    return Pool(
         asyncpg_dsn(url),
         min_size=0,
         max_size=max_size,
         command_timeout=command_timeout,
         server_settings=dict(session or {}),
         reset=_leave_as_it_is,
+        # As `asyncpg.create_pool` has them:
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300.0,
+        loop=None,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
     )
 
 

@@ -38,6 +38,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 from msgspec import Struct
 
+from persistence.database.held import holds_none
 from persistence.events import topic
 from persistence.events.options import PARTITIONS, KafkaOptions
 from persistence.events.topic import TopicFacts
@@ -178,6 +179,7 @@ class KafkaEventLog:
     async def publish(self, key: str, values: Sequence[bytes]) -> None:
         if not values:
             return
+        holds_none("publishing on Kafka")
         name = key.encode()
         async with self._turn:
             left = iter(values)

@@ -13,6 +13,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, T
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
+from persistence.database.held import holds_none
 from persistence.providers.provider import Unknown
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Connection:
         params: Mapping[str, str] | None = None,
     ) -> Answer | Unknown:
         """Sends; for callers that hold a lane."""
+        holds_none("a call to a payment provider")
         try:
             async with self._opened().request(
                 method, self._url + path, data=content, headers=headers, params=params, allow_redirects=False

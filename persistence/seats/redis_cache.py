@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.typing import EncodableT
 
+from persistence.database.held import holds_none
 from persistence.seats.cache import (
     CacheUnavailable,
     News,
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 # The number is the format's: two releases running side by side do not read each other's bytes.
 KEY = "boxoffice:seats:1:"
 CHANNEL = "boxoffice:seats:2"  # each message carries deltas of any number of schedules
+CALL = "a call to Redis"
 TTL_SECONDS = 24 * 60 * 60  # an actor rewrites its schedule as long as anybody buys; a quiet one is loaded once a day
 TIMEOUT_SECONDS = 1.0  # a reader would rather ask the journal than wait longer
 SILENCE_SECONDS = 5.0  # a subscription silent for so long is pinged, and given up after as long again
@@ -81,6 +83,7 @@ class RedisSeatCache:
         await self._store([view], b"")
 
     async def announce(self, delta: SeatDelta) -> None:
+        holds_none(CALL)
         try:
             await self._redis.publish(CHANNEL, encode_deltas([delta]))
         except (RedisError, OSError) as error:
@@ -94,6 +97,7 @@ class RedisSeatCache:
         await self._store([view for view, _ in news], encode_deltas([delta for _, delta in news]))
 
     async def _store(self, views: Sequence[SeatView], announcement: bytes) -> None:
+        holds_none(CALL)
         arguments: list[EncodableT] = [TTL_SECONDS, CHANNEL, announcement]
         for view in views:
             arguments += [view.version, encode_view(view)]
@@ -103,6 +107,7 @@ class RedisSeatCache:
             raise CacheUnavailable(f"cannot store: {error}") from error
 
     async def get(self, schedule_id: str) -> SeatView | None:
+        holds_none(CALL)
         key = KEY + schedule_id
         try:
             payload = await self._redis.hget(key, "view")
@@ -119,6 +124,7 @@ class RedisSeatCache:
             raise CacheUnavailable(f"cannot read: {error}") from error
 
     async def forget(self, schedule_id: str) -> None:
+        holds_none(CALL)
         try:
             await self._redis.delete(KEY + schedule_id)
         except (RedisError, OSError) as error:

@@ -1,7 +1,7 @@
-"""No route waits for something far away while it holds a connection of the pool.
+"""Nobody waits for something far away while they hold a connection of a pool, be it a route, a service or an owner.
 
 What a function calls by way of others is not seen here: `persistence/database/held.py` raises there, in every test that
-comes by.
+comes by, wherever another service is spoken to; that each such place says so is seen here again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted([*(ROOT / "api").rglob("*.py"), *(ROOT / "actors").rglob("*.py")])
-OPENS = ("database.connect", "database.begin", "writing.begin", "writing.transaction", "engine.begin", "engine.connect")
+FILES = sorted(each for layer in ("api", "actors", "persistence") for each in (ROOT / layer).rglob("*.py"))
+OPENS = (
+    *("database.connect", "database.begin", "writing.begin", "writing.transaction", "engine.begin", "engine.connect"),
+    *("pool.acquire", "_pool.acquire"),
+)
 # What of a house may take as long as another service likes, or needs a connection of its own.
 FAR = frozenset(
     {
@@ -50,6 +53,45 @@ def offences(source: str) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_far_away_is_waited_for_with_a_connection_in_hand(path: Path) -> None:
     assert offences(path.read_text()) == []
+
+
+# --- who speaks to other services -------------------------------------------------------------------------------------
+SERVICES = frozenset({"redis", "aiohttp", "aiokafka", "aiosmtplib", "httpx", "ray"})
+# They speak to a service, and say nothing of it, because nobody holds a connection where they are called.
+ON_THEIR_OWN = {
+    "actors/gateway/ray_owners.py": "behind the gateway, which says it",
+    "actors/supervision/ray_process.py": "a process of its own, which knows no database",
+    "actors/supervision/ray_status.py": "the doctor asks",
+    "api/command_line/doctor.py": "asks one service after another",
+    "api/demo/season.py": "a client of the API",
+    "api/office/limits.py": "by way of persistence/accounts/tries.py",
+    "api/office/office.py": "opens the client that readiness pings",
+    "api/sandbox/server.py": "a process of its own, which knows no database",
+    "api/server/door.py": "names the errors only",
+    "persistence/embedded/outside.py": "asked before anything runs",
+    "persistence/events/feed.py": "reads on before it takes, see actors/receivers/receiver.py",
+    "persistence/events/reader.py": "reads the topic for the command line",
+    "persistence/events/topic.py": "before anything is published",
+    "persistence/providers/toss.py": "by way of persistence/providers/connection.py",
+}
+
+
+def speaks_to_a_service(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        if any(name.split(".")[0] in SERVICES for name in names):
+            return True
+    return False
+
+
+def test_whoever_speaks_to_another_service_says_so() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in FILES
+        if speaks_to_a_service(ast.parse(path.read_text())) and "holds_none(" not in path.read_text()
+    ]
+    assert silent == sorted(ON_THEIR_OWN)
 
 
 def test_the_test_would_find_one() -> None:

@@ -112,7 +112,8 @@ class Part:
 class Supervisor:
     """`run` does it all, until `stop` is called.
 
-    `prepare` is awaited when the database is up to date and nothing serves yet, `on_ready` when everything answers.
+    `prepare` is awaited when the database is up to date and nothing serves yet, `fill` when the API serves and is not
+    yet said to be ready, `on_ready` when it is.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Supervisor:
         *,
         environ: Mapping[str, str] = os.environ,
         prepare: Callable[[Settings], Awaitable[None]] | None = None,
+        fill: Callable[[Settings], Awaitable[None]] | None = None,
         on_ready: Callable[[Supervisor], Awaitable[None]] | None = None,
     ) -> None:
         self.data_dir = settings.data_path
@@ -129,6 +131,7 @@ class Supervisor:
         self._environ = environ
         self._prepare = prepare
         self._has_roles = False  # in the database, for our processes
+        self._fill = fill
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
         self._broken: BaseException | None = None
@@ -216,6 +219,8 @@ class Supervisor:
         added = [self._keeper(each, {**self._environment_for(_kind(each.name)), **marks}) for each in programs]
         self._keepers += added
         await together(*(self._begin(keeper) for keeper in added))
+        if self._fill is not None:
+            await self._fill(self.settings)
         await self._answering()
         if self._membership is not None:
             await self._membership.serve()

@@ -58,7 +58,10 @@ def up(
         int | None, typer.Option(min=1, max=64, help="API processes.", show_default="one per core")
     ] = None,
     data_dir: DataDir = None,
-    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Load a demo season into an empty store.")] = False,
+    demo: Annotated[
+        bool | None,
+        typer.Option("--demo/--no-demo", help="Load a demo season into an empty store.", show_default="no-demo"),
+    ] = None,
 ) -> None:
     """Start everything, serve until Ctrl-C or SIGTERM, stop everything."""
     from actors.process import telemetry
@@ -67,25 +70,29 @@ def up(
     settings = settings_for(data_dir)
     if workers is None and "BOXOFFICE_WORKERS" not in os.environ:
         workers = cores()
-    given = {"host": host, "port": port, "workers": workers}
+    given = {"host": host, "port": port, "workers": workers, "demo": demo}
     settings = msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value is not None})
     telemetry.configure(settings, "boxoffice")
     raise_open_files()
     try:
-        asyncio.run(serve(settings, demo=demo))
+        asyncio.run(serve(settings))
     except StartError as error:
         fail(str(error))
 
 
-async def serve(settings: Settings, *, demo: bool) -> None:
+async def serve(settings: Settings) -> None:
     """Runs the supervisor until a signal asks it to stop. Raises `StartError`."""
     from actors.supervision.supervisor import Supervisor
 
+    logins: list[tuple[str, str, str]] = []
+
+    async def fill(settings: Settings) -> None:
+        logins.extend(await load_demo(settings))
+
     async def welcome(supervisor: Supervisor) -> None:
-        logins = await load_demo(supervisor.settings) if demo else []
         show(supervisor, logins)
 
-    supervisor = Supervisor(settings, prepare=prepare_admin, on_ready=welcome)
+    supervisor = Supervisor(settings, prepare=prepare_admin, fill=fill if settings.demo else None, on_ready=welcome)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.stop)
@@ -360,14 +367,17 @@ async def prepare_admin(settings: Settings) -> None:
 
 
 async def load_demo(settings: Settings) -> Sequence[tuple[str, str, str]]:
-    """Loads the demo season unless it is there. Returns its log-ins (role, e-mail, password); raises `StartError`."""
+    """Loads the demo season unless it is there, and lets `/readyz` know. Returns its log-ins (role, e-mail, password);
+    raises `StartError`."""
     from actors.supervision.supervisor import StartError
     from api.demo.season import SeasonError, load
+    from api.views.readiness import season_mark
 
     try:
         season = await load(settings)
     except SeasonError as error:
         raise StartError(f"the demo season could not be loaded: {error}") from error
+    season_mark(settings).touch()
     return [(login.role, login.email, login.password) for login in season.logins]
 
 

@@ -10,14 +10,17 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import cast
 
 import sqlalchemy as sa
 from msgspec import Struct
 
+from actors.process.settings import Settings
 from api.http.models import normal_email
 from api.office.office import Office
 from persistence.accounts import accounts
+from persistence.embedded.instance import run_directory
 from persistence.embedded.outside import reach_tcp
 
 CHECK_SECONDS = 2.0
@@ -33,6 +36,11 @@ SELECT extract(epoch FROM now()) - min(j.at_ms) / 1000.0
   FROM schedule_heads h JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
  WHERE h.published_seq < h.seq AND h.seq > 1
 """
+
+
+def season_mark(settings: Settings) -> Path:
+    """The file by which a start says that the demo season is there. It goes with what runs."""
+    return run_directory(settings.data_path) / "season.loaded"
 
 
 class Recent:
@@ -106,6 +114,8 @@ class Prober:
         }
         if office.settings.node:
             needed["machine"] = self._look_at_the_machine
+        if office.settings.demo:
+            needed["demo"] = self._look_for_the_season
         wanted: dict[str, Callable[[], Awaitable[object]]] = {
             "writes": self._write,
             "disk": self._look_at_the_disk,
@@ -135,6 +145,10 @@ class Prober:
         """It is to be given new requests."""
         if self._office.gateway.draining:
             raise Impaired("draining: others of the cluster take over")
+
+    async def _look_for_the_season(self) -> None:
+        if not season_mark(self._office.settings).exists():
+            raise Impaired("the demo season is being loaded")
 
     async def _write(self) -> None:
         """A commit that is durable and changes nothing: a mark in the write-ahead log that nobody reads."""

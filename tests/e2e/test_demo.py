@@ -142,6 +142,7 @@ async def test_the_season_is_loaded_into_an_empty_store_once(make_stack: MakeSta
         evenings = sum(len(show.evenings) for show in season.SEASON)
         assert tuple(counts) == (3, len(season.SEASON), evenings)
         async with httpx.AsyncClient(base_url=stack.base_url, trust_env=False) as client:
+            assert (await client.get("/readyz")).json()["checks"]["demo"] == "up"
             shows = (await client.get("/v1/performances")).json()["items"]
         states = [show["sale"]["state"] for show in shows]
         assert states.count("sold_out") == 1

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from actors.gateway.gateway import Unavailable
 from api.server.door import problem_of_error
 from api.views import readiness
+from persistence.embedded.instance import remove_run_directory
 from tests.api.conftest import Worker
-from tests.support.sale import hold, open_sale
+from tests.support.sale import hold, open_sale, problem
 from tests.support.waiting import until
 
 
@@ -59,6 +62,21 @@ async def test_owners_that_do_not_answer_in_time(worker: Worker, monkeypatch: py
     assert await degraded(worker) == {"owners": "1 requests of the last 10 s were not answered in time"}
     monkeypatch.setattr(readiness.OWNERS_SILENT, "_seconds", 0.0)
     assert await degraded(worker) == {}
+
+
+async def test_a_season_that_is_still_being_loaded(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `up --demo` promises is there before it is said to be ready."""
+    settings = replace(worker.office.settings, demo=True, data_dir=str(tmp_path))
+    monkeypatch.setattr(type(worker.office), "settings", settings)
+    try:
+        document = problem(await worker.http.get("/readyz"), 503, "not_ready")
+        assert document["checks"]["demo"] == "the demo season is being loaded"
+        readiness.season_mark(settings).touch()
+        assert (await worker.http.get("/readyz")).json()["checks"]["demo"] == "up"
+    finally:
+        remove_run_directory(tmp_path)
 
 
 async def test_events_that_do_not_reach_kafka(fresh_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from actors.mail.plain import person, plain
 from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
 from actors.mail.tickets import Ticket, TicketKey, ticket_code
 from actors.process.clock import Clock
+from actors.process.keys import derived
 from persistence.accounts.links import Purpose
 from persistence.bookings.numbers import number_of
 from persistence.database.moments import moment
@@ -68,6 +69,7 @@ class Postmark:
     def __init__(self, sender: Address, key: TicketKey, clock: Clock, origin: str) -> None:
         self._sender = sender
         self._key = key
+        self._address_key = derived(key.private.private_bytes_raw().hex(), "mailed addresses")
         self._clock = clock
         self._origin = origin
 
@@ -76,7 +78,7 @@ class Postmark:
 
     def digest(self, email: str) -> bytes:
         """Tells one address from another, to whoever has our key."""
-        return hmac.digest(self._key.former, b"mailed " + email.lower().encode(), "sha256")[:DIGEST_BYTES]
+        return hmac.digest(self._address_key, email.lower().encode(), "sha256")[:DIGEST_BYTES]
 
     def compose(self, row: Outgoing, recipient: Recipient, occasion: Occasion) -> Mail:
         """The mail of a row that was taken to be sent."""

@@ -28,6 +28,9 @@ from uuid import UUID
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.process.keys import TICKETS, derived
 
 FORMER, WHOLE, SEAT = b"\x01", b"\x02", b"\x03"
 SIGNATURE_BYTES = {FORMER: 16, WHOLE: 64, SEAT: 64}
@@ -55,10 +58,12 @@ class Ticket(Struct, frozen=True, kw_only=True):
 
 
 class TicketKey(Struct, frozen=True):
-    """What codes are signed with. `former` is what they were signed with before phones could verify them."""
+    """What codes are signed with. `former` is what they were signed with before phones could verify them: only who
+    reads such codes needs it.
+    """
 
     private: Ed25519PrivateKey
-    former: bytes
+    former: bytes | None = None
 
     @property
     def public(self) -> bytes:
@@ -79,9 +84,12 @@ class TicketKey(Struct, frozen=True):
 
 def ticket_key(secret: str) -> TicketKey:
     """The key of the codes, derived from the installation's secret, as no other key is."""
-    seed = hmac.digest(secret.encode(), b"boxoffice/tickets/ed25519/1", hashlib.sha256)
-    former = hmac.digest(secret.encode(), b"boxoffice/tickets/1", hashlib.sha256)
-    return TicketKey(Ed25519PrivateKey.from_private_bytes(seed), former)
+    return replace(signing_key(derived(secret, TICKETS)), former=derived(secret, "tickets"))
+
+
+def signing_key(seed: bytes) -> TicketKey:
+    """The key for whoever only makes codes."""
+    return TicketKey(Ed25519PrivateKey.from_private_bytes(seed))
 
 
 def ticket_code(key: TicketKey, ticket: Ticket) -> str:
@@ -131,6 +139,7 @@ def read_ticket(keys: Sequence[TicketKey], code: str) -> Ticket:
 
 def _signed(key: TicketKey, form: bytes, body: bytes, signature: bytes) -> bool:
     if form == FORMER:
+        assert key.former is not None, "who only makes codes reads none"
         return hmac.compare_digest(hmac.digest(key.former, body, hashlib.sha256)[: len(signature)], signature)
     try:
         key.private.public_key().verify(signature, body)

@@ -6,6 +6,11 @@ import hashlib
 import hmac
 from functools import lru_cache
 
+# Purposes of which a process may be given the key without the secret.
+TICKETS = "tickets/ed25519"  # what signs a ticket's code
+AUDIT_HEADS = "audit/heads"  # what signs the audit log's exported heads
+SANDBOX = "sandbox"  # what the payment sandbox and those who ask it have in common
+
 
 @lru_cache(64)  # asked for by every request with an Idempotency-Key
 def derived(secret: str, purpose: str) -> bytes:

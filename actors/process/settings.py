@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from actors.process import machine
+from actors.process import keys, machine
 from persistence.events.options import (
     COMPRESSION,
     PARTITIONS,
@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_url: str | None = None  # BOXOFFICE_SANDBOX_URL, the payment sandbox's base URL
     secret: str = ""  # BOXOFFICE_SECRET, signs access tokens and sandbox webhooks; `up` makes and keeps one
     previous_secret: str = ""  # BOXOFFICE_PREVIOUS_SECRET, the former one: what was signed with it still counts
+    derived_keys: str = ""  # BOXOFFICE_DERIVED_KEYS, what `up` gives a process instead of the secret: see `keys_for`
     provider: Literal["sandbox", "toss", "stripe"] = "sandbox"  # BOXOFFICE_PROVIDER, who is asked to take money
     sandbox: Literal["allowed", "refused"] = "allowed"  # BOXOFFICE_SANDBOX, whether it may be the provider
     toss_secret_key: str = ""  # BOXOFFICE_TOSS_SECRET_KEY
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_sasl_password: str = ""  # BOXOFFICE_KAFKA_SASL_PASSWORD
     kafka_ssl_cafile: str = ""  # BOXOFFICE_KAFKA_SSL_CAFILE, PEM; what the system trusts if unset
     fair_use: bool = True  # BOXOFFICE_FAIR_USE=off switches rate limits off (load tests)
+    demo: bool = False  # BOXOFFICE_DEMO=on loads a demo season into an empty store; `up --demo` does the same
     publish: bool = True  # BOXOFFICE_PUBLISH=off keeps events in the journal only (benchmarks)
     reconcile: bool = True  # BOXOFFICE_RECONCILE=off examines only what is asked for (benchmarks)
     # BOXOFFICE_SCHEDULES_PER_ORGANIZER, how many may be to come at a time; 0: no limit
@@ -110,10 +112,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The secret, and the former one where there is one: what the latter has signed still counts."""
         return [self.secret, self.previous_secret] if self.previous_secret else [self.secret]
 
+    def keys_for(self, purpose: str) -> list[bytes]:
+        """The keys for a purpose, the newest first: what the others have signed still counts. Raises `SettingsError`
+        where nothing was given to derive them from."""
+        if self.secret:
+            return [keys.derived(secret, purpose) for secret in self.secrets]
+        if not self.derived_keys:
+            raise SettingsError("BOXOFFICE_SECRET is not set")
+        given = msgspec.json.decode(self.derived_keys, type=dict[str, list[str]])
+        return [bytes.fromhex(key) for key in given[purpose]]
+
+    @property
+    def sandbox_secrets(self) -> list[str]:
+        """What the payment sandbox and those who ask it have in common; the newest first."""
+        return [key.hex() for key in self.keys_for(keys.SANDBOX)]
+
     def for_process(self, kind: str) -> Settings:
         """What a kind of process is given: without the secrets that it does not need."""
         nothing = Settings()
         withheld = {name: getattr(nothing, name) for name in SECRETS - NEEDED[kind]}
+        if DERIVED.get(kind):
+            derived = {purpose: [key.hex() for key in self.keys_for(purpose)] for purpose in DERIVED[kind]}
+            withheld["derived_keys"] = msgspec.json.encode(derived).decode()
         return msgspec.structs.replace(self, **withheld)
 
     @property
@@ -264,6 +284,7 @@ VARIABLES = {
 SECRETS = {
     "secret",
     "previous_secret",
+    "derived_keys",
     "toss_secret_key",
     "stripe_api_key",
     "stripe_webhook_secrets",
@@ -278,14 +299,21 @@ SERVICES_URLS = frozenset(("database_url", "redis_url"))
 TOPIC_SECRETS = frozenset(("kafka_sasl_password",))
 SIGNING = frozenset(("secret", "previous_secret"))
 PROVIDERS_KEYS = frozenset(("toss_secret_key", "stripe_api_key", "stripe_webhook_secrets"))
+KEYS = frozenset(("derived_keys",))
 NEEDED: Mapping[str, frozenset[str]] = {
     "worker": SERVICES_URLS | TOPIC_SECRETS | SIGNING | PROVIDERS_KEYS,
-    "background": SERVICES_URLS | TOPIC_SECRETS | SIGNING | PROVIDERS_KEYS,
+    "background": SERVICES_URLS | TOPIC_SECRETS | KEYS | PROVIDERS_KEYS,
     "owner": SERVICES_URLS | TOPIC_SECRETS,
     "sales": frozenset(("database_url",)) | TOPIC_SECRETS,
-    "notifications": frozenset(("database_url", "smtp_url")) | TOPIC_SECRETS | SIGNING,
-    "sandbox": SIGNING,
+    "notifications": frozenset(("database_url", "smtp_url")) | TOPIC_SECRETS | KEYS,
+    "sandbox": KEYS,
     "ray": frozenset(),
     "forking": frozenset(),  # what all of them import
+}
+# Who is given keys instead of the secret, and for what: whoever has one signs nothing else, no token above all.
+DERIVED: Mapping[str, tuple[str, ...]] = {
+    "background": (keys.SANDBOX, keys.AUDIT_HEADS),
+    "notifications": (keys.TICKETS,),
+    "sandbox": (keys.SANDBOX,),
 }
 SWITCHES = {"on": "true", "off": "false"}

@@ -34,11 +34,12 @@ from msgspec.structs import replace
 
 from actors.mail.composing import Postmark
 from actors.mail.mailer import LANES, Mailer
-from actors.mail.tickets import ticket_key
+from actors.mail.tickets import signing_key
 from actors.mail.transport import open_transport
 from actors.process import garbage, telemetry
 from actors.process.clock import Clock, SystemClock
 from actors.process.courtesy import give_way
+from actors.process.keys import TICKETS
 from actors.process.settings import Settings
 from actors.receivers.receiver import Receiver
 from actors.receivers.taker import Taker
@@ -206,7 +207,7 @@ async def run(settings: Settings) -> None:
     transport = open_transport(settings)
     async with open_pool(settings.database_url, LANES + 3) as pool:
         receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.kafka, NAME))
-        postmark = Postmark(transport.sender, ticket_key(settings.secret), clock, settings.origin)
+        postmark = Postmark(transport.sender, signing_key(settings.keys_for(TICKETS)[0]), clock, settings.origin)
         logger.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
         garbage.spare_what_is_here()
         async with asyncio.TaskGroup() as work:

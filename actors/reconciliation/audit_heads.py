@@ -19,15 +19,17 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import Clock
+from actors.process.keys import AUDIT_HEADS
 from actors.process.settings import Settings
 from persistence.audit.chain import GENESIS, Head, read_head
 from persistence.audit.verification import DamagedLine, ExportedHead
@@ -53,17 +55,12 @@ class _Line(Struct, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def heads_key(secret: str) -> bytes:
-    """The key of the exported heads' signatures, derived from the installation's secret."""
-    return hmac.digest(secret.encode(), b"boxoffice/audit/heads/1", hashlib.sha256)
+def heads_of(settings: Settings) -> tuple[Path, list[bytes]]:
+    """The file of a process with these settings, and the keys of its signatures."""
+    return settings.data_path / FILE_NAME, settings.keys_for(AUDIT_HEADS)
 
 
-def heads_of(settings: Settings) -> tuple[Path, bytes]:
-    """The file of a process with these settings, and its key."""
-    return settings.data_path / FILE_NAME, heads_key(settings.secret)
-
-
-def read_heads(path: Path, key: bytes) -> Iterator[ExportedHead | DamagedLine]:
+def read_heads(path: Path, keys: Sequence[bytes]) -> Iterator[ExportedHead | DamagedLine]:
     """The exported heads, line by line. Raises `OSError` for a file that cannot be read.
 
     A last line that is not finished is left out: it is being written, or was when the power failed.
@@ -71,18 +68,22 @@ def read_heads(path: Path, key: bytes) -> Iterator[ExportedHead | DamagedLine]:
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             if text.endswith(b"\n"):
-                yield _read(number, text, key)
+                yield _read(number, text, keys)
 
 
-def _read(number: int, text: bytes, key: bytes) -> ExportedHead | DamagedLine:
+def _read(number: int, text: bytes, keys: Sequence[bytes]) -> ExportedHead | DamagedLine:
     try:
         line = _decode(text)
         hashed = bytes.fromhex(line.hash)
     except ValueError:  # msgspec's errors are of this kind
         return DamagedLine(line=number)
-    if not hmac.compare_digest(_mac(key, line.seq, line.hash, line.at).encode(), line.mac.encode()):
+    if not any(_is_signed(line, key) for key in keys):
         return DamagedLine(line=number)
     return ExportedHead(line=number, seq=line.seq, hash=hashed, at=line.at)
+
+
+def _is_signed(line: _Line, key: bytes) -> bool:
+    return hmac.compare_digest(_mac(key, line.seq, line.hash, line.at).encode(), line.mac.encode())
 
 
 def _mac(key: bytes, seq: int, hashed: str, at: str) -> str:
@@ -102,12 +103,15 @@ async def _on_disk(work: Callable[..., T], *arguments: object) -> T:
 
 
 class AuditHeads:
-    """Exports the head of the audit log to one file. May be stopped at any line; several at once do no harm."""
+    """Exports the head of the audit log to one file. May be stopped at any line; several at once do no harm.
 
-    def __init__(self, database: AsyncEngine, path: Path, key: bytes, clock: Clock) -> None:
+    The first key signs. What the others have signed is signed anew, so that it still counts when they are gone.
+    """
+
+    def __init__(self, database: AsyncEngine, path: Path, keys: Sequence[bytes], clock: Clock) -> None:
         self._database = database
         self._path = path
-        self._key = key
+        self._keys = keys
         self._clock = clock
         self._last: tuple[int, bytes] | None = None  # exported; None: not looked yet
 
@@ -147,14 +151,29 @@ class AuditHeads:
         """The newest head in the file; that of an empty log, which is not exported, if there is none."""
         last = (0, GENESIS)
         with contextlib.suppress(FileNotFoundError):
-            for each in read_heads(self._path, self._key):
+            self._sign_anew()
+            for each in read_heads(self._path, self._keys):
                 if isinstance(each, ExportedHead):
                     last = (each.seq, each.hash)
         return last
 
+    def _sign_anew(self) -> None:
+        """In place: a signature is as long as another."""
+        with self._path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # goes with the descriptor
+            start = 0
+            for text in file.read().splitlines(keepends=True):
+                with contextlib.suppress(ValueError):  # damaged, and stays so
+                    line = _decode(text)
+                    if text.endswith(b"\n") and any(_is_signed(line, key) for key in self._keys[1:]):
+                        renewed = replace(line, mac=_mac(self._keys[0], line.seq, line.hash, line.at))
+                        os.pwrite(file.fileno(), msgspec.json.encode(renewed) + b"\n", start)
+                start += len(text)
+            os.fsync(file.fileno())
+
     def _append(self, head: Head) -> None:
         hashed, at = head.hash.hex(), rfc3339(self._clock.now_ms())
-        line = _Line(seq=head.seq, hash=hashed, at=at, mac=_mac(self._key, head.seq, hashed, at))
+        line = _Line(seq=head.seq, hash=hashed, at=at, mac=_mac(self._keys[0], head.seq, hashed, at))
         text = msgspec.json.encode(line) + b"\n"
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:

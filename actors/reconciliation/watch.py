@@ -67,11 +67,11 @@ class Reconciling:
         reconciler: Reconciler,
         providers: Mapping[str, Provider],
         clock: Clock,
-        heads: tuple[Path, bytes],
+        heads: tuple[Path, Sequence[bytes]],
         *,
         publishing: bool = False,
     ) -> None:
-        """`heads`: the file of the audit log's exported heads, and the key of their signatures."""
+        """`heads`: the file of the audit log's exported heads, and the keys of their signatures."""
         self._pool = pool
         self._database = database
         self._reconciler = reconciler
@@ -172,10 +172,10 @@ class Reconciling:
             FAILED.labels(name).set(failing.get(name, 0))
 
 
-async def check_audit(database: AsyncEngine, heads: tuple[Path, bytes]) -> Check:
+async def check_audit(database: AsyncEngine, heads: tuple[Path, Sequence[bytes]]) -> Check:
     """The audit log is as it was written, and as its exported heads say."""
-    path, key = heads
-    found = await verify(database, read_heads(path, key) if path.exists() else ())
+    path, keys = heads
+    found = await verify(database, read_heads(path, keys) if path.exists() else ())
     expected, seen = "no findings", f"{found.entries} entries, {found.heads} exported heads"
     wrong = [f"{finding.kind}: {finding.where}" for finding in found.findings]
     return checked(

@@ -12,8 +12,9 @@ from typing import BinaryIO
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.process.keys import AUDIT_HEADS
 from actors.process.settings import Settings
-from actors.reconciliation.audit_heads import FILE_NAME, heads_key, read_heads
+from actors.reconciliation.audit_heads import FILE_NAME, read_heads
 from persistence.audit import chain, verification
 from persistence.audit.chain import Head
 from persistence.audit.verification import DamagedLine, ExportedHead, Verification
@@ -36,7 +37,7 @@ async def verify(settings: Settings, heads: Path | None) -> tuple[Verification, 
             path.open("rb").close()
         except OSError as error:
             raise AuditReportError(f"the exported heads cannot be read: {error}") from error
-        exported = read_heads(path, heads_key(_secret(settings, path)))
+        exported = read_heads(path, _keys(settings, path))
     async with _database(settings) as database:
         return await verification.verify(database, exported), notes
 
@@ -74,10 +75,10 @@ async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
         raise AuditReportError(f"the database is away: {error}") from error
 
 
-def _secret(settings: Settings, heads: Path) -> str:
+def _keys(settings: Settings, heads: Path) -> list[bytes]:
     if not settings.secret:
         raise AuditReportError(f"{heads} is signed: set BOXOFFICE_SECRET, or name the data directory that has it")
-    return settings.secret
+    return settings.keys_for(AUDIT_HEADS)
 
 
 def _private(path: Path) -> BinaryIO:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from actors.process.settings import Settings
+from actors.process.settings import Settings, SettingsError
 from actors.reconciliation.audit_heads import heads_of
 from actors.reconciliation.checks import Check
 from actors.reconciliation.desk import Desk, Result, open_desk
@@ -52,7 +52,7 @@ async def run(settings: Settings, schedule_id: str | None, *, dry_run: bool, eve
             return await _all(desk, settings, dry_run=dry_run, events=events)
     except UnknownSchedule as error:
         raise ReconcileError(f"there is no schedule {error}") from error
-    except (NotConfigured, ConnectionError) as error:
+    except (NotConfigured, SettingsError, ConnectionError) as error:
         raise ReconcileError(str(error)) from error
     except Exception as error:
         if is_unavailable(error) or isinstance(error, JournalUnavailable):

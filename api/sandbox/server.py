@@ -349,7 +349,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per webhook is enough
     app = create_sandbox(
-        settings.secret,
+        settings.sandbox_secrets[0],
         settings.data_path / "sandbox.sqlite3",
         f"{local_url(settings.host, settings.port)}/v1/webhooks/sandbox",
     )

@@ -23,9 +23,7 @@ class ProviderSettings(Protocol):
     @property
     def sandbox_url(self) -> str | None: ...
     @property
-    def secret(self) -> str: ...
-    @property
-    def previous_secret(self) -> str: ...
+    def sandbox_secrets(self) -> list[str]: ...
     @property
     def toss_secret_key(self) -> str: ...
     @property
@@ -54,9 +52,8 @@ def open_providers(settings: ProviderSettings, now_ms: Callable[[], int]) -> Map
     webhook_secrets = [each.strip() for each in settings.stripe_webhook_secrets.split(",") if each.strip()]
     opened: list[Provider] = []
     if settings.sandbox_url is not None:
-        opened.append(
-            SandboxProvider(settings.sandbox_url, settings.secret, now_ms, previous_secret=settings.previous_secret)
-        )
+        secret, *previous = settings.sandbox_secrets
+        opened.append(SandboxProvider(settings.sandbox_url, secret, now_ms, previous_secret="".join(previous)))
     if settings.toss_secret_key:
         opened.append(TossProvider(settings.toss_secret_key, now_ms, url=settings.toss_url))
     if settings.stripe_api_key and webhook_secrets:

@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.process.clock import SystemClock
+from actors.process.settings import Settings
 from engine.state import SOLD
 from persistence.database.dsn import asyncpg_dsn
 from persistence.providers.provider import CHARGE_WINDOW_MS, Approved, ChargeRequest
@@ -137,7 +138,9 @@ async def test_money_that_only_the_provider_knows_is_given_back(system: System, 
     sale, _, booking, _ = sold
     environment = system.stack.run.environment
     secret = (system.stack.data_dir / "secret").read_text().strip()
-    sandbox = SandboxProvider(environment["BOXOFFICE_SANDBOX_URL"], secret, CLOCK.now_ms)
+    sandbox = SandboxProvider(
+        environment["BOXOFFICE_SANDBOX_URL"], Settings(secret=secret).sandbox_secrets[0], CLOCK.now_ms
+    )
     stray, strange = (
         ChargeRequest(
             payment_id=CLOCK.new_id(),

@@ -20,6 +20,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
+from actors.process.settings import Settings
 from actors.supervision.programs import sandbox
 from persistence.embedded.process import Child, child_environment
 from persistence.providers.sandbox import api_key
@@ -140,7 +141,7 @@ class Scene:
 
     async def books(self, what: str) -> list[dict[str, Any]]:
         """All of the provider's own `payments` or `refunds`."""
-        headers = {"authorization": f"Bearer {api_key(SECRET)}"}
+        headers = {"authorization": f"Bearer {api_key(Settings(secret=SECRET).sandbox_secrets[0])}"}
         async with httpx.AsyncClient(base_url=self.sandbox_url, headers=headers, trust_env=False) as http:
             answer = await http.get(f"/{what}")
         page = answer.json()

@@ -13,14 +13,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import SystemClock
+from actors.process.keys import AUDIT_HEADS, derived
 from actors.reconciliation import audit_heads
-from actors.reconciliation.audit_heads import AuditHeads, heads_key, read_heads
+from actors.reconciliation.audit_heads import AuditHeads, read_heads
 from persistence.audit.verification import DamagedLine, ExportedHead, Kind
 from persistence.database.connection import create_engine
 from tests.support.audit_log import found, sql, stored, write
 from tests.support.waiting import until
 
-KEY = heads_key("a secret of at least 32 characters")
+KEY, NEW_KEY = (derived(f"{name} secret of at least 32 characters", AUDIT_HEADS) for name in ("a", "another"))
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ class HeadsFile:
     def make_directory(self) -> None:
         self.path.parent.mkdir()
 
-    def heads(self, key: bytes = KEY) -> list[ExportedHead | DamagedLine]:
-        return list(read_heads(self.path, key))
+    def heads(self, *keys: bytes) -> list[ExportedHead | DamagedLine]:
+        return list(read_heads(self.path, keys or [KEY]))
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def file(tmp_path: Path) -> HeadsFile:
 
 
 def exporter(engine: AsyncEngine, file: HeadsFile) -> AuditHeads:
-    return AuditHeads(engine, file.path, KEY, SystemClock())
+    return AuditHeads(engine, file.path, [KEY], SystemClock())
 
 
 async def test_a_head_is_exported_when_it_has_moved(engine: AsyncEngine, file: HeadsFile) -> None:
@@ -114,7 +115,21 @@ async def test_every_field_of_a_line_is_signed(engine: AsyncEngine, file: HeadsF
     line[field] = line[field] + 1 if field == "seq" else line[field][::-1]
     file.content = json.dumps(line).encode() + b"\n"
     assert file.heads() == [DamagedLine(line=1)]
-    assert file.heads(heads_key("another secret")) == [DamagedLine(line=1)]
+    assert file.heads(NEW_KEY) == [DamagedLine(line=1)]
+
+
+async def test_heads_of_before_the_secret_was_replaced_count_for_ever(engine: AsyncEngine, file: HeadsFile) -> None:
+    """Signed anew while the former secret is known, so that it can be forgotten then; damage is not mended by that."""
+    await write(engine)
+    await exporter(engine, file).run_once()
+    file.content += file.content[:-3] + b'0"}\n'
+    await write(engine)
+    before = file.heads()
+    assert await AuditHeads(engine, file.path, [NEW_KEY, KEY], SystemClock()).run_once()
+    after = file.heads(NEW_KEY)
+    assert after[:2] == before == [after[0], DamagedLine(line=2)]
+    assert [type(each) for each in after] == [ExportedHead, DamagedLine, ExportedHead]
+    assert await AuditHeads(engine, file.path, [NEW_KEY], SystemClock()).run_once() is False
 
 
 @pytest.mark.parametrize("length", [3, 150, 5_000, 9_000])

@@ -18,7 +18,8 @@ import pytest
 from msgspec.structs import replace as replace_settings
 
 from actors.gateway.ray_owners import _for_owners
-from actors.process.settings import NEEDED, SECRETS, Settings, local_url
+from actors.process.keys import AUDIT_HEADS, SANDBOX, TICKETS
+from actors.process.settings import NEEDED, SECRETS, Settings, SettingsError, local_url
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
 from actors.supervision.supervisor import DATABASE_ROLES, StartError, Supervisor, together
@@ -251,9 +252,35 @@ def test_a_process_is_given_the_secrets_that_it_needs_and_a_role_of_its_own(tmp_
     if kind == "owner":  # which its callers start
         return
     given = supervisor._environment_for(kind)
-    assert {name for name in SECRETS if f"secret-{name}" in repr(given)} == NEEDED[kind]
+    assert {name for name in SECRETS if f"secret-{name}" in repr(given)} == NEEDED[kind] - {"derived_keys"}
     if "database_url" in NEEDED[kind]:
         assert given["DATABASE_URL"].endswith(f"?role={DATABASE_ROLES[kind]}")
+
+
+# Which process is given the secret itself, or keys of its own for which purposes.
+GIVEN = {
+    "worker": "the secret",
+    "background": {"sandbox", "audit/heads"},
+    "notifications": {"tickets/ed25519"},
+    "sandbox": {"sandbox"},
+}
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+def test_a_process_that_signs_one_thing_is_given_the_key_for_that_and_not_the_secret(kind: str) -> None:
+    whole = Settings(secret="a secret", previous_secret="a former one", derived_keys="somebody else's")
+    given = Settings.from_environment(whole.for_process(kind).to_environment())
+    if GIVEN.get(kind) == "the secret":
+        assert (given.secrets, given.derived_keys) == (whole.secrets, "")
+        return
+    assert (given.secret, given.previous_secret) == ("", "")
+    purposes = GIVEN.get(kind, set())
+    for purpose in (TICKETS, AUDIT_HEADS, SANDBOX):
+        if purpose in purposes:
+            assert given.keys_for(purpose) == whole.keys_for(purpose)
+        else:
+            with pytest.raises((SettingsError, KeyError)):
+                given.keys_for(purpose)
 
 
 def test_an_owner_is_given_its_own_role_and_secrets_whoever_starts_it() -> None:

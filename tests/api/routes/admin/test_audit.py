@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import SystemClock
-from actors.reconciliation.audit_heads import FILE_NAME, AuditHeads, heads_key
+from actors.process.keys import AUDIT_HEADS, derived
+from actors.reconciliation.audit_heads import FILE_NAME, AuditHeads
 from api.command_line import administrators
 from persistence.database.connection import create_engine
 from tests.api.command_line.test_cli import boxoffice
@@ -141,7 +142,8 @@ class Installation:
         self.database = database
 
     async def export_head(self) -> None:
-        await AuditHeads(self.database, self.data_dir / FILE_NAME, heads_key(SECRET), SystemClock()).run_once()
+        path, keys = self.data_dir / FILE_NAME, [derived(SECRET, AUDIT_HEADS)]
+        await AuditHeads(self.database, path, keys, SystemClock()).run_once()
 
     def forge_line(self) -> None:
         with (self.data_dir / FILE_NAME).open("a") as file:

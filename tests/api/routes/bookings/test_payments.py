@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
+from actors.process.settings import Settings
 from persistence.embedded.instance import kept_secret
 from persistence.providers.sandbox import SIGNATURE_HEADER, sign, webhook_key
 from tests.support.sale import Sale, free_seats, hold, open_sale, pay, problem, seat_ids, sign_up, small_plan, until
@@ -356,7 +357,7 @@ async def test_webhook_of_an_unknown_provider_is_not_found(http: httpx.AsyncClie
 def signed(stack: Stack, message: dict[str, Any]) -> dict[str, Any]:
     """A webhook as the sandbox would send it."""
     body = json.dumps(message).encode()
-    key = webhook_key(kept_secret(stack.data_dir / "secret"))
+    key = webhook_key(Settings(secret=kept_secret(stack.data_dir / "secret")).sandbox_secrets[0])
     return {"content": body, "headers": {SIGNATURE_HEADER: sign(key, body, int(time.time()))}}
 
 

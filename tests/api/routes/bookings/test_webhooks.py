@@ -14,6 +14,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from actors.process.settings import Settings
 from api.sandbox.server import create_sandbox
 from engine.booking import Booking
 from engine.commands import Cancel, DeclinePayment, HoldSeats, RequestPayment
@@ -37,6 +38,11 @@ VIP = 150_000
 MESSAGES = itertools.count(1)
 
 
+def shared(secret: str) -> str:
+    """What the sandbox and the system have in common, of an installation with this secret."""
+    return Settings(secret=secret).sandbox_secrets[0]
+
+
 @pytest.fixture(scope="module")
 async def worker(
     postgres_url: str,
@@ -49,7 +55,7 @@ async def worker(
     ledger: Path = tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite3"
     async with (
         made_database(postgres_url, template_database) as url,
-        serve(create_sandbox(SECRET, ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
+        serve(create_sandbox(shared(SECRET), ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
     ):
         settings = replace(
             local_settings(url, redis_url),
@@ -131,7 +137,7 @@ class Purchase:
 
 
 def signed(body: bytes, *, secret: str = SECRET, age_seconds: int = 0) -> dict[str, str]:
-    return {SIGNATURE_HEADER: sign(key_of(secret), body, int(time.time()) - age_seconds)}
+    return {SIGNATURE_HEADER: sign(key_of(shared(secret)), body, int(time.time()) - age_seconds)}
 
 
 async def post(http: httpx.AsyncClient, message: Any) -> httpx.Response:
@@ -236,7 +242,7 @@ async def test_message_while_the_provider_cannot_be_asked_is_asked_for_again(
     purchase: Purchase, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await purchase.charge()
-    unreachable = SandboxProvider("http://127.0.0.1:9", SECRET, worker.office.clock.now_ms)
+    unreachable = SandboxProvider("http://127.0.0.1:9", shared(SECRET), worker.office.clock.now_ms)
     message = purchase.message()
     with monkeypatch.context() as patch:
         patch.setitem(worker.office.providers, "sandbox", unreachable)  # type: ignore[misc]

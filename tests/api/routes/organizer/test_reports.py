@@ -47,7 +47,7 @@ async def worker(
     await execute(postgres_url, f"CREATE DATABASE reports TEMPLATE {template_database}")
     settings = local_settings(other_database(postgres_url, "reports"), redis_url)
     async with (
-        serve(create_sandbox(settings.secret, ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
+        serve(create_sandbox(settings.sandbox_secrets[0], ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
         open_local(replace(settings, sandbox_url=sandbox_url)) as opened,
     ):
         yield opened

@@ -16,11 +16,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from persistence.database.held import holds_none
 from persistence.operations.vitals import Vitals
 
 LIFE_MS = 5_000
 FORGOTTEN_SECONDS = 60  # after which Redis itself forgets what nobody says any more
 GIVE_UP = 1.0  # seconds
+CALL = "a call to Redis"
 SHARED_MS = 1_000  # for so long an answer is everybody's
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,6 +51,7 @@ class VitalsBoard:
 
     async def say(self, vitals: Vitals) -> None:
         """Replaces what the process said before."""
+        holds_none(CALL)
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hset(self._key, vitals.name, cast(str, _encode(vitals)))
@@ -59,6 +62,7 @@ class VitalsBoard:
 
     async def read(self, now_ms: int) -> list[Vitals] | None:
         """What all say now, by name; None while Redis is away."""
+        holds_none(CALL)
         try:
             said = await cast(Awaitable[dict[bytes, bytes]], self._redis.hgetall(self._key))
             found = {name.decode(): _understood(text) for name, text in said.items()}
@@ -71,6 +75,7 @@ class VitalsBoard:
 
     async def shared(self, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """What `make` gave, made at most once a second by all processes together; by each for itself without Redis."""
+        holds_none(CALL)
         if (kept := await self._answer()) is not None:
             return kept
         made = await make()

@@ -43,7 +43,7 @@ class Crowd:
         self.running = asyncio.gather(*(self._buy(buyer) for buyer in self.buyers))
 
     async def _buy(self, headers: dict[str, str]) -> None:
-        async with httpx.AsyncClient(base_url=self.stack.base_url, timeout=60, trust_env=False) as http:
+        async with self.stack.client(60) as http:
             while not self.stop.is_set():
                 seats = random.sample(self.sale.seats, 2)
                 answer = await self._post(http, self.sale.bookings_url, {"seats": seats}, headers)
@@ -120,7 +120,7 @@ class Crowd:
 
 
 async def admin_headers(stack: Stack) -> dict[str, str]:
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as http:
+    async with stack.client() as http:
         return await log_in_admin(http, stack)
 
 
@@ -133,7 +133,7 @@ async def own_stack(make_stack: MakeStack) -> AsyncIterator[Stack]:
 
 @pytest.fixture
 async def crowd(own_stack: Stack) -> AsyncIterator[Crowd]:
-    async with httpx.AsyncClient(base_url=own_stack.base_url, timeout=60, trust_env=False) as http:
+    async with own_stack.client(60) as http:
         sale = await open_sale(http, plan=small_plan(rows=20, seats_per_row=30), max_seats_per_customer=1000)
         buyers = await asyncio.gather(*(sign_up(http) for _ in range(BUYERS)))
     crowd = Crowd(own_stack, sale, list(buyers))
@@ -147,7 +147,7 @@ async def owner_pid(own_stack: Stack, crowd: Crowd) -> Callable[[], Awaitable[in
     headers = await admin_headers(own_stack)
 
     async def ask() -> int:
-        async with httpx.AsyncClient(base_url=own_stack.base_url, timeout=30, trust_env=False) as http:
+        async with own_stack.client() as http:
             answer = await http.get(f"/v1/admin/actors/{crowd.sale.schedule_id}", headers=headers)
         assert answer.status_code == 200, answer.text
         pid: int = answer.json()["pid"]
@@ -216,7 +216,7 @@ async def test_after_everything_was_killed_all_acknowledged_bookings_are_there_a
     make_stack: MakeStack,
 ) -> None:
     async with make_stack(workers=2) as stack:
-        async with httpx.AsyncClient(base_url=stack.base_url, timeout=60, trust_env=False) as http:
+        async with stack.client(60) as http:
             plan = small_plan(rows=20, seats_per_row=30)
             sale = await open_sale(http, plan=plan, max_seats_per_customer=1000, hold_seconds=30)
             buyers = await asyncio.gather(*(sign_up(http) for _ in range(BUYERS)))

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from uuid import uuid4
 
 import asyncpg
-import httpx
 import pytest
 from rich.console import Console
 
@@ -141,7 +140,7 @@ async def test_the_season_is_loaded_into_an_empty_store_once(make_stack: MakeSta
         assert counts is not None
         evenings = sum(len(show.evenings) for show in season.SEASON)
         assert tuple(counts) == (3, len(season.SEASON), evenings)
-        async with httpx.AsyncClient(base_url=stack.base_url, trust_env=False) as client:
+        async with stack.client() as client:
             assert (await client.get("/readyz")).json()["checks"]["demo"] == "up"
             shows = (await client.get("/v1/performances")).json()["items"]
         states = [show["sale"]["state"] for show in shows]

@@ -83,7 +83,7 @@ class System:
 async def system(make_stack: MakeStack) -> AsyncIterator[System]:
     async with (
         make_stack(workers=1) as stack,
-        httpx.AsyncClient(base_url=stack.base_url, timeout=60, trust_env=False) as http,
+        stack.client(60) as http,
         asyncpg.create_pool(asyncpg_dsn(stack.database_url), min_size=1, max_size=2) as pool,
     ):
         yield System(stack, http, await log_in_admin(http, stack), pool)

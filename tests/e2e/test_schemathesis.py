@@ -12,7 +12,6 @@ import re
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import MakeStack
@@ -30,7 +29,7 @@ LEFT_OUT = ("/v1/accounts/me", "/v1/sessions/current", "/v1/schedules/{schedule_
 async def test_every_operation_answers_as_the_document_says(make_stack: MakeStack, tmp_path: Path, role: str) -> None:
     async with (
         make_stack(workers=1) as stack,
-        httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as http,
+        stack.client() as http,
     ):
         sale, customer = await open_sale(http), await sign_up(http)
         await hold(http, sale, customer, sale.seats[0])

@@ -98,7 +98,7 @@ async def test_what_an_emptied_broker_has_lost_the_services_read_from_the_journa
     own_stack: Stack, log: KafkaEventLog
 ) -> None:
     async with (
-        httpx.AsyncClient(base_url=own_stack.base_url, timeout=60, trust_env=False) as http,
+        own_stack.client(60) as http,
         asyncpg.create_pool(asyncpg_dsn(own_stack.database_url), min_size=1, max_size=3) as pool,
     ):
         watched = Watched(pool, http, await open_sale(http))

@@ -111,7 +111,7 @@ def lose_a_cancellation(liar: Liar, request: Request) -> Response | None:
 async def proxy(upstream: str, falsify: Falsify) -> AsyncIterator[tuple[str, Liar]]:
     """The running system, but for what is falsified."""
     app, liar = FastAPI(), Liar()
-    async with httpx.AsyncClient(base_url=upstream, timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=upstream, timeout=60, trust_env=False, verify=False) as client:
 
         @app.api_route("/{path:path}", methods=["GET", "POST", "PATCH"])
         async def forward(request: Request, path: str) -> Response:

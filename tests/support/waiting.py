@@ -6,12 +6,18 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
+# Between two looks: of the time waited so far, so that what comes soon is seen soon, and what takes long is not slowed
+# down by being looked at.
+SHARE, SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.005, 0.25
+
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_seconds: float = 20.0) -> None:
     """Waits until the condition holds; raises `TimeoutError` if it does not in time."""
+    time = asyncio.get_running_loop().time
+    begun = time()
     async with asyncio.timeout(timeout_seconds):
         while True:
             holds = condition()
             if await holds if inspect.isawaitable(holds) else holds:
                 return
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, SHARE * (time() - begun))))

@@ -348,7 +348,7 @@ class TestStack:
         await own.answers()
 
     async def test_a_worker_that_dies_refuses_no_connection(self, own: Stack) -> None:
-        async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
+        async with own.client() as client:
             former = await own.kill("worker-2")
             for _ in range(50):  # each on a connection of its own, so that the kernel has to find somebody to take it
                 assert (await client.get("/healthz", headers={"Connection": "close"})).status_code == httpx.codes.OK
@@ -364,12 +364,12 @@ class TestStack:
 
     async def test_a_stop_ends_everything_with_exit_code_0_and_a_start_finds_the_data(self, own: Stack) -> None:
         account = {"email": "stays@tests.example", "password": "stays where it is"}
-        async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
+        async with own.client() as client:
             assert (await client.post("/v1/accounts", json=account)).status_code == httpx.codes.CREATED
         assert await own.stop() == 0, own.log.read_text()
         assert own.remains() == []
         await own.start()
-        async with httpx.AsyncClient(base_url=own.base_url, timeout=30, trust_env=False) as client:
+        async with own.client() as client:
             assert (await client.post("/v1/sessions", json=account)).status_code == httpx.codes.CREATED
 
     @pytest.mark.long

@@ -49,7 +49,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 async def opened(stack: Stack) -> AsyncIterator[Scene]:
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as http:
+    async with stack.client() as http:
         sale, customer = await open_sale(http), await sign_up(http)
         booking = await hold(http, sale, customer, "A-1")
         scene = Scene(http=http, sale=sale, customer=customer, booking=booking)

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import httpx
 import msgspec
 import pytest
 
@@ -52,7 +51,7 @@ async def publish(options: KafkaOptions, key: str, values: list[bytes]) -> None:
 
 async def test_forged_events_mail_no_ticket_and_hide_no_real_one(besieged: Stack, honest_sale: HonestSale) -> None:
     email = f"{uuid4().hex}@example.com"
-    async with httpx.AsyncClient(base_url=besieged.base_url, timeout=30, trust_env=False) as http:
+    async with besieged.client() as http:
         account = await http.post("/v1/accounts", json={"email": email, "password": PASSWORD})
         session = await http.post("/v1/sessions", json={"email": email, "password": PASSWORD})
         customer = {"Authorization": f"Bearer {session.json()['access_token']}"}

@@ -344,7 +344,7 @@ async def test_a_logged_out_token_is_refused_from_the_next_request_on_by_every_w
         headers = await sign_up(http)
         assert (await http.get("/v1/accounts/me", headers=headers)).status_code == 200
         assert (await http.delete("/v1/sessions/current", headers=headers)).status_code == 204
-        async with httpx.AsyncClient(base_url=http.base_url, trust_env=False) as others:
+        async with httpx.AsyncClient(base_url=http.base_url, trust_env=False, verify=False) as others:
             # New connections, so that the other workers are asked as well.
             answers = await asyncio.gather(
                 *(others.get("/v1/accounts/me", headers={**headers, "Connection": "close"}) for _ in range(12))

@@ -36,7 +36,7 @@ NOWHERE = "0199f3a0-0000-7000-8000-000000000000"
 @pytest.fixture(scope="module")
 async def sale(stack: Stack) -> Sale:
     """One house for all tests that don't need one of their own: 200 VIP seats to name, 200 Standard to be found."""
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as client:
+    async with stack.client() as client:
         return await open_sale(client, plan=small_plan(rows=20, seats_per_row=20, standing=5))
 
 

@@ -30,14 +30,14 @@ NOWHERE = "0199f3a0-0000-7000-8000-000000000000"
 @pytest.fixture(scope="module")
 async def sale(stack: Stack) -> Sale:
     """One house for all tests: 100 VIP seats, then 100 Standard."""
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as client:
+    async with stack.client() as client:
         return await open_sale(client, plan=small_plan(rows=10, seats_per_row=20))
 
 
 @pytest.fixture(scope="module")
 async def free_sale(stack: Stack) -> Sale:
     """A house whose VIP seats cost nothing."""
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as client:
+    async with stack.client() as client:
         return await open_sale(client, prices={"VIP": 0, "Standard": 55_000})
 
 
@@ -287,7 +287,7 @@ async def test_worker_killed_while_the_provider_answers_charges_once_and_the_sam
 ) -> None:
     customer, booking = await held(http, sale)
     headers = customer | {"Idempotency-Key": uuid4().hex}
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as doomed:
+    async with stack.client() as doomed:
         paying = asyncio.create_task(pay(doomed, booking, headers, "tok_slow"))
 
         async def requested() -> bool:
@@ -301,7 +301,7 @@ async def test_worker_killed_while_the_provider_answers_charges_once_and_the_sam
     for name, pid in killed.items():
         await stack.replaced(name, pid)
     await stack.answers()
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as again:
+    async with stack.client() as again:
         answer = await pay(again, booking, headers, "tok_slow")
         assert answer.status_code == 201, answer.text
         assert answer.json()["booking"]["status"] == "confirmed"

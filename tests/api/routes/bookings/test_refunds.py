@@ -382,7 +382,7 @@ async def test_customer_who_hangs_up_while_the_provider_is_silent_gets_the_money
     http: httpx.AsyncClient, sale: Sale, stack: Stack
 ) -> None:
     customer, _, payment = await bought(http, sale, *sale.fresh(1), token="tok_refund_timeout")
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=1, trust_env=False) as impatient:
+    async with stack.client(1) as impatient:
         with contextlib.suppress(httpx.TimeoutException):
             await refund(impatient, payment, customer)
 

@@ -13,7 +13,7 @@ import logging
 from collections import OrderedDict
 from typing import Generic, Protocol
 
-from actors.gateway.lane import Lane, Owner, OwnerLost, OwnerT
+from actors.gateway.lane import Lane, Owner, OwnerLost, OwnerT, Unreachable
 from actors.gateway.requests import Impossible, Queue, Unavailable, Unencodable, Waiting, expire
 from actors.gateway.turns import Turns
 from actors.wire.messages import Inspection, Standing, decode_inspection
@@ -30,6 +30,7 @@ QUEUES_LIMIT = 10_000  # schedules remembered
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
 PATIENCE_SHARE = 0.5  # of a request's deadline: a schedule that cannot be opened by then is not waited for
 FULL_SECONDS = 5  # when to come again to a process whose memory is full: schedules leave it as their buyers do
+UNREACHABLE_SECONDS, COME_AGAIN_SECONDS = 3.0, 2  # a machine that is lost is given up by then; one cut off is not
 EXPIRY_SECONDS = 0.25  # how late a request past its deadline may be told
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Gateway(Generic[OwnerT]):
         self._lanes: dict[str, Lane[OwnerT]] = {}
         self._former: list[Lane[OwnerT]] = []  # lost, some with calls that have not come back
         self._turns: dict[str, Turns] = {}
+        self._unreachable: dict[str, float] = {}  # processes, and since when, on the loop's clock
         self._finding: dict[str, asyncio.Task[Lane[OwnerT]]] = {}
         self._waiting = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -276,6 +278,9 @@ class Gateway(Generic[OwnerT]):
             logger.info("schedule %s has lost its owner: %s", queue.schedule_id, error)
             if lane is not None:
                 lane.lose()
+            if isinstance(error, Unreachable) and self._cut_off(queue.host):
+                again = COME_AGAIN_SECONDS
+                raise Unavailable("its machine cannot be reached from here", retry_after_seconds=again) from error
             queue.host = None  # where its machine is lost, too, it belongs to another one
             standing = Standing.CLOSED
         except JournalUnavailable as error:
@@ -322,7 +327,12 @@ class Gateway(Generic[OwnerT]):
         return await asyncio.shield(finding)
 
     async def _find(self, name: str) -> Lane[OwnerT]:
-        owner = await self._owners.find(name)
+        try:
+            owner = await self._owners.find(name)
+        except Unreachable:
+            self._unreachable.setdefault(name, self._now())
+            raise
+        self._unreachable.pop(name, None)
         if name in self._lanes:
             self._former.append(self._lanes[name])
         lane = self._lanes[name] = Lane(
@@ -333,6 +343,10 @@ class Gateway(Generic[OwnerT]):
             replace=self._owners.replace,
         )
         return lane
+
+    def _cut_off(self, name: str | None) -> bool:
+        """Whether a process has been out of reach for longer than it takes to give a machine up."""
+        return name in self._unreachable and self._now() - self._unreachable[name] > UNREACHABLE_SECONDS
 
     def _found(self, name: str, done: asyncio.Task[Lane[OwnerT]]) -> None:
         del self._finding[name]

@@ -37,6 +37,10 @@ class OwnerLost(Exception):
     """The owner's process is gone or cannot be reached: find it anew and ask again."""
 
 
+class Unreachable(OwnerLost):
+    """Its machine does not answer, whether it is alive or not."""
+
+
 class Owner(Protocol):
     """A process of owners, somewhere. Every method may raise `OwnerLost`, or stay silent."""
 

@@ -16,9 +16,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
-from actors.gateway.lane import Owner, OwnerLost
+from actors.gateway.lane import Owner, OwnerLost, Unreachable
 from actors.wire.remote import RemoteProcess
-from actors.wire.secured import SecuredChannel, Trust
+from actors.wire.secured import Refused, SecuredChannel, Trust
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable
 from persistence.journal.nodes import DRAINING, SERVING, Node
@@ -157,8 +157,12 @@ class EveryOwner(Generic[OwnT]):
         if found is None:
             raise OwnerLost("it is not there yet")
         channel = SecuredChannel(found.address, found.port, found.identity(name), self._trust)
-        with _losing():
+        try:
             await channel.reach()
+        except (ConnectionRefusedError, Refused) as error:  # the machine is there, the process is another one
+            raise OwnerLost(str(error)) from error
+        except OSError as error:
+            raise Unreachable(str(error)) from error
         return RemoteOwner(RemoteProcess(channel))
 
 

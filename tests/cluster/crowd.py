@@ -26,7 +26,7 @@ from persistence.journal.journal import PostgresJournal
 from tests.cluster.machines import Cluster
 from tests.support.sale import Sale, open_sale, sign_up, small_plan
 
-SEATS = 40
+SEATS, KEPT = 40, 10  # of a schedule, and of these held for good
 PATIENCE_SECONDS = 60.0  # in which a request is answered somewhere
 AGAIN_SECONDS = 0.1
 ANSWERS = (httpx.codes.CREATED, httpx.codes.OK, httpx.codes.CONFLICT)
@@ -39,6 +39,7 @@ class Asked(Struct, frozen=True):
     sent: float
     answered: float
     tries: int
+    granted: bool
 
 
 class Crowd:
@@ -46,7 +47,8 @@ class Crowd:
 
     def __init__(self, cluster: Cluster, sales: Sequence[Sale], tokens: Sequence[str], pause_seconds: float) -> None:
         self.cluster = cluster
-        self.sales = sales
+        self.sales = list(sales)  # on sale now
+        self._closed: list[Sale] = []  # that nobody buys any more
         self.asked: list[Asked] = []
         self.errors: Counter[str] = Counter()  # whatever is neither an answer nor a request to come again
         self.told_to_come_again: Counter[str] = Counter()
@@ -55,6 +57,7 @@ class Crowd:
         self._tokens = tokens
         self._pause = pause_seconds
         self._over = asyncio.Event()
+        self._kept: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
     async def buying(self) -> AsyncIterator[None]:
@@ -80,7 +83,9 @@ class Crowd:
             if answer is not None and answer.status == httpx.codes.CREATED:
                 booking = answer.json()["id"]
                 self.held[booking] = (sale.schedule_id, seat)
-                if drawn.random() < 0.9:
+                if self._kept[sale.schedule_id] < KEPT and drawn.random() < 0.1:
+                    self._kept[sale.schedule_id] += 1
+                else:
                     back = await self._ask(clients, sale, f"/v1/bookings/{booking}/cancellation", {})
                     if back is not None and back.status == httpx.codes.OK:
                         self.given_back.add(booking)
@@ -100,7 +105,8 @@ class Crowd:
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             if answer.status in ANSWERS:
-                self.asked.append(Asked(sale.schedule_id, began, time.monotonic(), tries))
+                granted = answer.status != httpx.codes.CONFLICT
+                self.asked.append(Asked(sale.schedule_id, began, time.monotonic(), tries, granted))
                 return answer
             if answer.status != httpx.codes.SERVICE_UNAVAILABLE or "retry-after" not in answer.headers:
                 self.errors[f"{answer.status} {answer.code}"] += 1
@@ -111,16 +117,23 @@ class Crowd:
         self.errors["no answer anywhere"] += 1
         return None
 
+    async def open_more(self, count: int) -> None:
+        """Opens so many schedules, in the place of those on sale for the longest."""
+        async with self.cluster.http(next(iter(self.cluster.machines))) as http:
+            opened = await open_sales(http, count)
+        self._closed += self.sales[:count]
+        self.sales[:] = [*self.sales[count:], *opened]
+
     # --- judging ------------------------------------------------------------------------------------------------------
     def answered_since(self, moment: float) -> set[str]:
-        """The schedules that have answered a request sent after the moment."""
-        return {each.schedule_id for each in self.asked if each.sent > moment}
+        """The schedules that have granted a request sent after the moment."""
+        return {each.schedule_id for each in self.asked if each.granted and each.sent > moment}
 
     def back_after(self, moment: float, schedules: Iterable[str]) -> dict[str, float]:
-        """For each schedule the seconds from the moment until it answered a request that was sent after it."""
+        """For each schedule the seconds from the moment until it granted what was asked, or asked again, after it."""
         first: dict[str, float] = {}
         for each in self.asked:
-            if each.answered > moment and (each.sent > moment or each.tries > 1):
+            if each.granted and each.answered > moment and (each.sent > moment or each.tries > 1):
                 first[each.schedule_id] = min(each.answered, first.get(each.schedule_id, each.answered))
         return {schedule: first[schedule] - moment for schedule in schedules if schedule in first}
 
@@ -133,7 +146,7 @@ class Crowd:
         """Nothing that was promised is lost, nothing is sold twice, and every copy says what the journal says."""
         async with asyncpg.create_pool(self.cluster.database_url, min_size=0, max_size=2) as pool:
             journal = PostgresJournal(pool)
-            for sale in self.sales:
+            for sale in (*self._closed, *self.sales):
                 replay = await replayed(journal, sale.schedule_id)
                 rows = await pool.fetch("SELECT * FROM bookings WHERE schedule_id = $1", sale.schedule_id)
                 for check in (*check_ownership(replay, rows), check_bookings(replay, rows)):
@@ -150,8 +163,13 @@ async def crowd_at(cluster: Cluster, *, schedules: int, buyers: int, pause_secon
     """A crowd that is about to buy, and schedules for it, each opened by a first hold."""
     name = next(iter(cluster.machines))
     async with cluster.http(name) as http:
-        plan = small_plan(rows=4, seats_per_row=SEATS // 4)
-        organizer = await sign_up(http, "organizer")
-        sales = [await open_sale(http, plan=plan, organizer=organizer) for _ in range(schedules)]
+        sales = await open_sales(http, schedules)
         tokens = [(await sign_up(http))["Authorization"].removeprefix("Bearer ") for _ in range(buyers)]
     return Crowd(cluster, sales, tokens, pause_seconds)
+
+
+async def open_sales(http: httpx.AsyncClient, count: int) -> list[Sale]:
+    """So many schedules on sale."""
+    organizer = await sign_up(http, "organizer")
+    plan = small_plan(rows=4, seats_per_row=SEATS // 4)
+    return [await open_sale(http, plan=plan, organizer=organizer) for _ in range(count)]

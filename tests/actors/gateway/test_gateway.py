@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from actors.gateway.gateway import Gateway, Impossible, OwnerLost, Unavailable, Unencodable, UnknownSchedule
+from actors.gateway.lane import Unreachable
 from actors.wire.messages import Fault, Reply, Standing, decode_call, encode_answer
 from engine import commands
 from engine.refusals import Code, Refusal
@@ -482,3 +483,16 @@ async def test_what_cannot_be_opened_in_time_is_refused_at_once_and_told_when_to
         assert failure.value.retry_after_seconds == 3
     owner.opening.set()
     await asyncio.gather(*(each for each in wishes if each not in refused))
+
+
+async def test_a_schedule_whose_machine_is_out_of_reach_is_not_waited_for_until_the_deadline(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CutOff(FakeOwners):
+        async def find(self, name: str) -> FakeOwner:
+            raise Unreachable("no route")
+
+    monkeypatch.setattr("actors.gateway.gateway.UNREACHABLE_SECONDS", 0.02)
+    gateway = open_gateway(CutOff(), deadline_seconds=60)
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await wish(gateway, 1)

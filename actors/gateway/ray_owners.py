@@ -26,7 +26,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from actors.gateway.gateway import Gateway, OwnerLost
 from actors.gateway.machines import EveryOwner, Machines, RemoteOwner, watching
 from actors.owner.process import OwnerProcess
-from actors.process.keys import derived
+from actors.process import keys
 from actors.process.settings import Settings
 from actors.wire.channel import Channel
 from actors.wire.secured import Trust, encode_trust
@@ -176,7 +176,7 @@ def _for_owners(settings: Settings) -> Settings:
 def trust_of(settings: Settings) -> Trust:
     """What the machines of a cluster know each other by."""
     return Trust(
-        [derived(each, "calls between machines") for each in settings.secrets],
+        settings.keys_for(keys.MACHINES),
         certificate=settings.node_certificate,
         private_key=settings.node_private_key,
         authority=settings.node_authority,

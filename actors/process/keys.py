@@ -9,6 +9,7 @@ from functools import lru_cache
 # Purposes of which a process may be given the key without the secret.
 TICKETS = "tickets/ed25519"  # what signs a ticket's code
 AUDIT_HEADS = "audit/heads"  # what signs the audit log's exported heads
+MACHINES = "calls between machines"  # by which those of a cluster know each other
 SANDBOX = "sandbox"  # what the payment sandbox and those who ask it have in common
 
 

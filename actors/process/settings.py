@@ -230,23 +230,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def _check_node(self) -> None:
-        """What every machine of a cluster must have in common is said, not made up by each."""
-        if not self.node:
-            return
-        if not NODE_NAME.fullmatch(self.node):
+        if self.node and not NODE_NAME.fullmatch(self.node):
             raise SettingsError(f"BOXOFFICE_NODE={self.node!r} must be 1 to 40 of a–z, 0–9 and -")
+        pems = (self.node_certificate, self.node_private_key, self.node_authority)
+        if any(pems) and not all(pems):
+            names = ("node_certificate", "node_private_key", "node_authority")
+            raise SettingsError(f"{', '.join(map(variable_of, names))} belong together")
+
+    @property
+    def unshared(self) -> list[str]:
+        """The variables that a machine of a cluster misses: what all have in common is said, not made up by each."""
         shared = ["database_url", "redis_url", "secret"]
         if self.publish:
             shared.append("kafka_bootstrap_servers")
         if self.provider == "sandbox":
             shared.append("sandbox_url")  # who was charged by one machine's own, no other could tell
-        missing = [variable_of(name) for name in shared if not getattr(self, name)]
-        if missing:
-            raise SettingsError(f"BOXOFFICE_NODE={self.node} joins a cluster: set {', '.join(missing)}, too")
-        pems = (self.node_certificate, self.node_private_key, self.node_authority)
-        if any(pems) and not all(pems):
-            names = ("node_certificate", "node_private_key", "node_authority")
-            raise SettingsError(f"{', '.join(map(variable_of, names))} belong together")
+        return [variable_of(name) for name in shared if not getattr(self, name)]
 
     def to_environment(self) -> dict[str, str]:
         """The inverse of `from_environment`, for the processes the supervisor starts."""
@@ -312,7 +311,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
 }
 # Who is given keys instead of the secret, and for what: whoever has one signs nothing else, no token above all.
 DERIVED: Mapping[str, tuple[str, ...]] = {
-    "background": (keys.SANDBOX, keys.AUDIT_HEADS),
+    "background": (keys.SANDBOX, keys.AUDIT_HEADS, keys.MACHINES),
     "notifications": (keys.TICKETS,),
     "sandbox": (keys.SANDBOX,),
 }

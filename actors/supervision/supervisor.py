@@ -255,6 +255,9 @@ class Supervisor:
         if "kafka_bootstrap_servers" not in self._outside and self.settings.kafka_security_protocol != "PLAINTEXT":
             asked = f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.settings.kafka_security_protocol}"
             raise StartError(f"{asked}, which the embedded broker has not: set KAFKA_BOOTSTRAP_SERVERS, or unset it")
+        if self.settings.node and self.settings.unshared:
+            missing = ", ".join(self.settings.unshared)
+            raise StartError(f"BOXOFFICE_NODE={self.settings.node} joins a cluster: set {missing}, too")
         if self.settings.node and "ray_address" in self._outside:
             raise StartError("a machine of a cluster has a Ray head of its own: unset RAY_ADDRESS")
         programs = {

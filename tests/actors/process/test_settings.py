@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.process.settings import SECRETS, Settings, SettingsError
+from actors.process.settings import NEEDED, SECRETS, Settings, SettingsError
 
 SECURED = {
     "KAFKA_BOOTSTRAP_SERVERS": "one:9093,two:9093",
@@ -102,11 +102,17 @@ MACHINE = {
 
 
 def test_a_machine_of_a_cluster_says_what_it_has_in_common_with_the_others() -> None:
-    assert Settings.from_environment(MACHINE).node == "a"
+    assert Settings.from_environment(MACHINE).unshared == []
     for variable in MACHINE.keys() - {"BOXOFFICE_NODE"}:
-        with pytest.raises(SettingsError, match=variable):
-            Settings.from_environment({**MACHINE, variable: ""})
-    assert Settings.from_environment({**MACHINE, "KAFKA_BOOTSTRAP_SERVERS": "", "BOXOFFICE_PUBLISH": "off"})
+        assert Settings.from_environment({**MACHINE, variable: ""}).unshared == [variable]
+    without = {**MACHINE, "KAFKA_BOOTSTRAP_SERVERS": "", "BOXOFFICE_PUBLISH": "off"}
+    assert Settings.from_environment(without).unshared == []
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+def test_every_process_of_a_machine_can_read_what_it_is_given(kind: str) -> None:
+    given = Settings.from_environment(MACHINE).for_process(kind)
+    assert Settings.from_environment(given.to_environment()).node == "a"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/bookings", "src/customer/booking/Bookings.svelte"),
     (r"/account", "src/customer/account/Account.svelte"),
     (r"/door/[^/]+", "src/door/DoorPage.svelte"),
+    (r"/admin(?:/[^/]+)?", "src/admin/Admin.svelte"),
     (r"/o", "src/organizer/overview/Overview.svelte"),
     (r"/login", "src/customer/account/LogIn.svelte"),
     (r"/signup", "src/customer/account/SignUp.svelte"),

@@ -36,6 +36,7 @@ HEAD_EXAMPLE = {
     "oldest_payment_ms": None,
     "host": "owners-0",
     "title": "카르멘",
+    "title_en": "Carmen",
     "starts_at": "2026-12-24T10:30:00.000+00:00",
     "queue": 3,
     "commit_ms": 2.1,
@@ -47,6 +48,7 @@ class HeadView(Head, frozen=True):
     median of its last commits. Null: the owner sleeps, or has not been used lately."""
 
     title: str | None
+    title_en: str | None
     starts_at: str | None
     queue: int | None
     commit_ms: float | None
@@ -99,6 +101,7 @@ def _head(row: Head, title: Title | None, vitals: OwnerVitals | None) -> HeadVie
     return HeadView(
         **msgspec.structs.asdict(row),
         title=None if title is None else title.title,
+        title_en=None if title is None else title.title_en,
         starts_at=None if title is None else rfc3339(milliseconds(title.starts_at)),
         queue=None if vitals is None else vitals.waiting,
         commit_ms=None if vitals is None else vitals.commit_ms,

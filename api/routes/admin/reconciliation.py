@@ -17,8 +17,10 @@ from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_an
 from api.http.problems import responses
 from api.office.dependencies import Admin, OfficeOf
 from api.office.office import Office
+from api.routes.admin.overview import OverviewsOf
 from api.views.booking import described
 from persistence.audit import chain
+from persistence.catalogue.titles import Title
 from persistence.database.moments import milliseconds, rfc3339
 from persistence.reconciliation import findings
 
@@ -95,6 +97,9 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     """The latest examination of a schedule; `schedule_id` is null where it was about what belongs to none."""
 
     schedule_id: str | None
+    title: str | None  # of its performance
+    title_en: str | None
+    starts_at: str | None
     version: int
     checked_at: str
     holds: bool
@@ -116,8 +121,8 @@ FINDINGS_EXAMPLE = {
     "examined": 12,
     "failing": 0,
     "oldest_examination_at": REPORT_EXAMPLE["checked_at"],
-    "overall": REPORT_EXAMPLE | {"schedule_id": None},
-    "items": [REPORT_EXAMPLE],
+    "overall": REPORT_EXAMPLE | {"schedule_id": None, "title": None, "title_en": None, "starts_at": None},
+    "items": [REPORT_EXAMPLE | {"title": "카르멘", "title_en": "Carmen", "starts_at": "2026-12-24T10:30:00.000+00:00"}],
     "next_cursor": None,
 }
 
@@ -130,6 +135,7 @@ FINDINGS_EXAMPLE = {
 async def get_overall(
     account: Admin,
     office: OfficeOf,
+    looks: OverviewsOf,
     failing: Annotated[bool, Query(description="Only schedules for which something does not hold.")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -142,13 +148,14 @@ async def get_overall(
     rows = await findings.page(office.pool, failing=failing, after=after[0] if after else None, limit=limit + 1)
     overall = await findings.find(office.pool, findings.OVERALL)
     summary = await findings.summary(office.pool)
+    named = await looks.titles.of([row.subject for row in rows[:limit]])
     return json_answer(
         {
             "examined": summary.examined,
             "failing": summary.failing,
             "oldest_examination_at": None if summary.oldest is None else rfc3339(milliseconds(summary.oldest)),
-            "overall": None if overall is None else _finding(overall),
-            "items": [_finding(row) for row in rows[:limit]],
+            "overall": None if overall is None else _finding(overall, None),
+            "items": [_finding(row, named.get(row.subject)) for row in rows[:limit]],
             "next_cursor": encode_cursor(rows[limit - 1].subject) if len(rows) > limit else None,
         }
     )
@@ -236,9 +243,12 @@ def _view(report: Report) -> dict[str, Any]:
     }
 
 
-def _finding(finding: findings.Finding) -> dict[str, Any]:
+def _finding(finding: findings.Finding, title: Title | None) -> dict[str, Any]:
     return {
         "schedule_id": None if finding.subject == findings.OVERALL else finding.subject,
+        "title": None if title is None else title.title,
+        "title_en": None if title is None else title.title_en,
+        "starts_at": None if title is None else rfc3339(milliseconds(title.starts_at)),
         "version": finding.version,
         "checked_at": rfc3339(milliseconds(finding.checked_at)),
         "holds": finding.holds,

@@ -15,6 +15,7 @@ export const en = {
     signUp: 'Sign up',
     myBookings: 'My bookings',
     yourShows: 'Your shows',
+    admin: 'Admin',
     account: 'Account',
     logOut: 'Log out',
     loggedOut: 'You are logged out.',

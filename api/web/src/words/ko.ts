@@ -17,6 +17,7 @@ export const ko: Words = {
     signUp: '회원 가입',
     myBookings: '내 예매',
     yourShows: '내 공연',
+    admin: '관리',
     account: '내 정보',
     logOut: '로그아웃',
     loggedOut: '로그아웃했습니다.',

@@ -1,0 +1,182 @@
+"""The pages for those who run the box office: every one can be used by anybody, and what is ordered there is done."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from playwright.async_api import Locator
+
+from tests.conftest import Stack
+from tests.support.sale import Sale, hold, log_in_admin, open_sale, paid_booking, read, sign_up, small_plan
+from tests.support.waiting import until
+from tests.web.conftest import MakeReader, Reader
+
+pytestmark = pytest.mark.stack
+
+SECTIONS = (
+    "",
+    "bookings",
+    "payments",
+    "payments?kind=refunds",
+    "accounts",
+    "schedules",
+    "reconciliation",
+    "parked-events",
+    "notifications",
+    "audit",
+)
+NARROW = {"width": 320, "height": 640}
+
+
+@pytest.fixture(scope="module")
+async def sale(http: httpx.AsyncClient) -> Sale:
+    return await open_sale(http, plan=small_plan(rows=4, seats_per_row=10, standing=20))
+
+
+async def at_admin(make_reader: MakeReader, stack: Stack, language: str = "en", **options: object) -> Reader:
+    """An admin, logged in by the page."""
+    reader = await make_reader(language, **options)
+    await reader.page.goto("/login")
+    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(stack.admin_email)
+    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(stack.admin_password)
+    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
+    return reader
+
+
+async def settled(reader: Reader) -> bool:
+    """Whether nothing is being read any more."""
+    return await reader.page.locator("[aria-busy=true]").count() == 0
+
+
+def sheet(reader: Reader) -> Locator:
+    return reader.page.get_by_role("dialog")
+
+
+async def unfold(reader: Reader, text: str) -> None:
+    """Opens the card that says so."""
+    card = reader.page.locator("details.card").filter(has_text=text).first
+    if not await card.evaluate("card => card.open"):
+        await card.locator("summary").first.click()
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ko", "dark")])
+async def test_every_page_can_be_used_by_anybody_and_fits_a_narrow_screen(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale, language: str, scheme: str
+) -> None:
+    await paid_booking(http, sale, await sign_up(http), *sale.fresh(1))
+    reader = await at_admin(make_reader, stack, language, viewport=NARROW, color_scheme=scheme, reduced_motion="reduce")
+    faults: dict[str, object] = {}
+    for section in SECTIONS:
+        await reader.go(f"/admin/{section}".rstrip("/"))
+        await reader.page.get_by_role("heading", level=1).wait_for()
+        await until(lambda: settled(reader))
+        if found := await reader.faults():
+            faults[section] = found
+        if (width := await reader.page.evaluate("document.documentElement.scrollWidth")) > NARROW["width"]:
+            faults[f"{section}, width"] = width
+    assert faults == {}
+
+
+async def test_nobody_else_is_told_that_there_are_such_pages(make_reader: MakeReader, sale: Sale) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    assert await reader.page.get_by_role("link", name="Admin").count() == 0
+    for section in SECTIONS:
+        await reader.go(f"/admin/{section}".rstrip("/"))
+        await reader.reads("There is no such page")
+
+
+async def test_the_overview_follows_a_sale(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
+) -> None:
+    reader = await at_admin(make_reader, stack, size="desktop")
+    await reader.page.get_by_role("link", name="Admin").click()
+    title = (await http.get(f"/v1/performances/{sale.performance_id}")).json()["title"]
+    row = reader.page.get_by_role("row").filter(has_text=title)
+    for sold in (1, 2):
+        await paid_booking(http, sale, await sign_up(http), *sale.fresh(1))
+        taken = (await http.get(f"/v1/schedules/{sale.schedule_id}/availability")).json()["categories"]
+        total = sum(each["sold"] for each in taken)
+        await row.get_by_role("cell").nth(5).get_by_text(str(total), exact=True).wait_for()
+        assert sold <= total
+
+
+async def test_a_booking_is_found_and_cancelled_with_its_consequences_first(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
+) -> None:
+    admin = await log_in_admin(http, stack)
+    customer = await sign_up(http)
+    (seat,) = sale.fresh(1)
+    booking, _ = await paid_booking(http, sale, customer, seat)
+    email = (await read(http, "/v1/accounts/me", customer))["email"]
+    reader = await at_admin(make_reader, stack)
+    await reader.go("/admin/bookings")
+    await reader.page.get_by_role("searchbox", name="Customer's e-mail").fill(email)
+    await reader.page.get_by_role("button", name="Search", exact=True).click()
+    await reader.page.wait_for_url("**email=*")
+    await unfold(reader, booking["number"])
+    await reader.page.get_by_role("link", name=email).wait_for()
+    await reader.page.get_by_role("button", name="Cancel this booking").click()
+    await sheet(reader).get_by_text(f"The seats are free for everybody at once: {seat}.").wait_for()
+    await sheet(reader).get_by_text(re.compile("Everything that was paid goes back")).wait_for()
+    button = sheet(reader).get_by_role("button", name="Cancel and give the money back")
+    assert await button.is_disabled(), "a reason is needed"
+    assert await reader.faults() == []
+    await sheet(reader).get_by_role("textbox", name="Reason").fill("row A was flooded")
+    await button.click()
+    await reader.reads("The booking is cancelled.")
+    now = await read(http, f"/v1/admin/bookings/{booking['id']}", admin)
+    assert now["status"] == "refunded"
+
+
+async def test_an_account_is_locked_and_let_in_again_and_the_last_administrator_is_not(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
+) -> None:
+    customer = await sign_up(http)
+    await hold(http, sale, customer, *sale.fresh(1))
+    email = (await read(http, "/v1/accounts/me", customer))["email"]
+    reader = await at_admin(make_reader, stack)
+    await reader.go("/admin/accounts")
+    search = reader.page.get_by_role("searchbox")
+    await search.fill(email)
+    await search.press("Enter")
+    await unfold(reader, email)
+    await reader.page.get_by_role("button", name="Lock …").click()
+    await sheet(reader).get_by_text("Its 1 booking to come stays valid: the tickets open the door.").wait_for()
+    await sheet(reader).get_by_role("button", name="Lock the account").click()
+    await reader.reads("The account is locked.")
+    assert (await http.get("/v1/accounts/me", headers=customer)).status_code == 401
+    await unfold(reader, email)
+    await reader.page.get_by_role("button", name="Let in again").click()
+    await sheet(reader).get_by_role("button", name="Let in again").click()
+    await reader.reads("The account may come in again.")
+    await search.fill(stack.admin_email)
+    await search.press("Enter")
+    await unfold(reader, stack.admin_email)
+    await reader.page.get_by_text(re.compile("This is the last administrator")).wait_for()
+
+
+async def test_a_schedule_is_examined_now(make_reader: MakeReader, stack: Stack, sale: Sale) -> None:
+    reader = await at_admin(make_reader, stack)
+    await reader.go(f"/admin/reconciliation?schedule={sale.schedule_id}")
+    one = reader.page.get_by_role("region", name="This schedule")
+    await one.get_by_role("button", name="Examine now").click()
+    await one.get_by_text("Everything agrees.").wait_for()
+    await one.get_by_text(re.compile("checks hold at version")).wait_for()
+
+
+async def test_what_could_not_be_digested_is_tried_again_and_the_log_tells_who_did(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
+) -> None:
+    admin = await log_in_admin(http, stack)
+    page = await read(http, "/v1/admin/audit", admin, limit=1)
+    reader = await at_admin(make_reader, stack)
+    await reader.go("/admin/parked-events")
+    await reader.reads("Nothing is parked.")
+    await reader.go("/admin/audit")
+    if page["items"]:
+        await unfold(reader, page["items"][0]["subject"])
+        await reader.reads(page["items"][0]["hash"])

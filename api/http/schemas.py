@@ -1,4 +1,5 @@
-"""Schemas of answers that msgspec renders, as named components of the OpenAPI document.
+"""Schemas of what the framework does not see, as named components of the OpenAPI document: answers that msgspec
+renders, bodies that a route reads by itself.
 
 A name stands for one shape: `component` refuses a second one, so that a generated client has one class for each, and
 none is called after the module it comes from.
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 
 PREFIX = "#/components/schemas/"
 COMPONENTS: dict[str, dict[str, Any]] = {}  # by name; filled while the routes are defined
@@ -20,6 +22,14 @@ def component(shape: Any) -> dict[str, Any]:
     for name, found in components.items():
         _add(name, found)
     return schema
+
+
+def input_component(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a body that a route reads by itself."""
+    schema = model.model_json_schema(ref_template=PREFIX + "{model}")
+    for name, found in {**schema.pop("$defs", {}), model.__name__: schema}.items():
+        _add(name, found)
+    return {"$ref": PREFIX + model.__name__}
 
 
 def page_component(shape: type[msgspec.Struct]) -> dict[str, Any]:

@@ -64,8 +64,19 @@ async def request_of(request: Request, account: Account) -> tuple[str, str]:
     key = key_of(request)
     if key is None:
         return office.clock.new_id(), ""
-    named = f"{account.id}\0{key}".encode()
-    return hashlib.blake2b(named, digest_size=16).hexdigest(), await _fingerprint(request, office, 8)
+    return _request_id(account, key), await _fingerprint(request, office, 8)
+
+
+def request_of_part(request: Request, account: Account, key: str, part: bytes) -> tuple[str, str]:
+    """The same for a part of a request, which is to be done once by a key of its own."""
+    office = cast(Office, request.app.state.office)
+    secret = derived(office.settings.secret, "fingerprints")
+    content = f"{request.method} {request.url.path}\0".encode() + part
+    return _request_id(account, key), hashlib.blake2b(content, digest_size=8, key=secret).hexdigest()
+
+
+def _request_id(account: Account, key: str) -> str:
+    return hashlib.blake2b(f"{account.id}\0{key}".encode(), digest_size=16).hexdigest()
 
 
 async def once(

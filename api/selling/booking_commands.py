@@ -66,9 +66,16 @@ async def send(
     office: Office, schedule_id: str, command: AnyCommand, request: Request, account: Account
 ) -> Booking | Refusal:
     """The command's answer, once however often the request comes. Raises what the gateway raises, `rate_limited`."""
+    return await send_named(office, schedule_id, command, account, await request_of(request, account))
+
+
+async def send_named(
+    office: Office, schedule_id: str, command: AnyCommand, account: Account, named: tuple[str, str]
+) -> Booking | Refusal:
+    """The same by a request id and a fingerprint."""
     if not office.gateway.is_open(schedule_id):
         office.openings.count(account.id, schedule_id)
-    request_id, fingerprint = await request_of(request, account)
+    request_id, fingerprint = named
     result = await office.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)
     assert not isinstance(result, Done), "a command about a booking is answered with a booking"
     if isinstance(result, Booking):

@@ -15,13 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.large_bodies import BODY_LIMIT
 from api.http.problems import Problem, answer
 from api.http.storable import check_form, check_json
+from api.routes.bookings import batches
 from api.server.directory import Directory, Entry
 
 LARGE_AT_ONCE = 4  # bodies beyond `BODY_LIMIT` at a time, of each route; one of each account
 LARGE_RETRY_AFTER_SECONDS = 2
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 JSON, FORM, ANY = "application/json", "application/x-www-form-urlencoded", ""
-MEDIA_TYPES: Mapping[str, str] = {"/v1/sessions/token": FORM, "/v1/webhooks/{provider}": ANY}  # of the rest: JSON
+# Of the rest: JSON. Any: the route says what it takes.
+MEDIA_TYPES: Mapping[str, str] = {"/v1/sessions/token": FORM, "/v1/webhooks/{provider}": ANY, batches.PATH: ANY}
 
 
 class BodyCutOff(Exception):

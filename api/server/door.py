@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
-from redis.exceptions import RedisError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.gateway.gateway import Unavailable, Unencodable
-from api.http.problems import Problem, answer
-from api.office.office import UnknownVenue
-from api.views.readiness import OWNERS_SILENT
-from persistence.database.connection import is_unavailable, is_unstorable
-from persistence.journal.journal import JournalUnavailable, UnknownSchedule
-from persistence.seats.cache import CacheUnavailable
-
-logger = logging.getLogger(__name__)
+from api.http.problems import answer
+from api.views.failures import problem_of_error
 
 
 class Rescue:
@@ -42,25 +31,3 @@ class Rescue:
             if begun or scope["type"] != "http":
                 raise  # only the connection's end can tell the client
             await answer(problem_of_error(error), Request(scope))(scope, receive, send)
-
-
-def problem_of_error(error: Exception) -> Problem:
-    """What a client is told of an error that no route expected. The one place that knows what may be away."""
-    if isinstance(error, Unavailable):
-        OWNERS_SILENT.happened()
-        return Problem("overloaded", retry_after=error.retry_after_seconds)
-    if isinstance(error, UnknownSchedule):
-        return Problem("schedule_not_found")
-    if isinstance(error, UnknownVenue):
-        return Problem("venue_not_found")
-    if isinstance(error, PoolTimeoutError):
-        return Problem("overloaded", retry_after=1)
-    if isinstance(error, (JournalUnavailable, CacheUnavailable, RedisError)) or is_unavailable(error):
-        logger.warning("a request failed because a service is away: %s", error)
-        return Problem("dependency_unavailable", retry_after=2)
-    if isinstance(error, Unencodable) or is_unstorable(error):
-        logger.warning("a value got through that the database cannot store: %s", type(error).__name__)
-        message = {"message": "holds a value that cannot be stored", "ko": "저장할 수 없는 값이 있습니다"}
-        return Problem("validation_failed", errors=[{"field": "body", **message}])
-    logger.error("unexpected error", exc_info=error)
-    return Problem("internal_error")

@@ -28,7 +28,7 @@ from api.routes.bookings import bookings, payments
 from api.routes.catalogue import performances, seats
 from api.routes.system import noop
 from api.server.admission import BodyCutOff, again, is_json, read_body
-from api.server.door import problem_of_error
+from api.views.failures import problem_of_error
 
 PATH = re.compile(rf"/v1/(schedules|bookings)/({UUID_FORM.pattern})/([a-z]+)", re.ASCII)
 CATALOGUE = performances.router.prefix

@@ -19,6 +19,7 @@ FIGHT_SECONDS = 90  # by then the slowest contender has sold a hot house
 READ_SEATS = 3_000  # a grand theatre
 READ_SECONDS = 2  # reads vary little, and there are many of them
 SINGLE_FILE = 64  # connections where each has a thread of wrk to itself
+BATCHING = 8  # connections, each with a hundred wishes on the way
 PACED_SHARE = 0.7  # of the peak
 PEAK_SECONDS = 3  # are enough to know it, and the no-op's latency
 SPARE_SECONDS = 3  # for which there are seats beyond those of a paced round
@@ -36,6 +37,17 @@ def spread(
         return await table.drive(
             contender, _drive(table, sale, seconds, connections=connections, threads=threads), sale
         )
+
+    return measure
+
+
+def batches() -> Measure:
+    """The same seats, a hundred in a request."""
+
+    async def measure(table: Table, contender: Contender) -> Round:
+        sale = await table.on_sale(contender, 1, LARGE, needed=LARGE - HOT_SEATS)
+        drive = _drive(table, sale, table.seconds, "bookings:batch", connections=BATCHING, mode="batch")
+        return await table.drive(contender, drive, sale)
 
     return measure
 
@@ -91,10 +103,11 @@ def _drive(
     connections: int | None = None,
     threads: int | None = None,
     rate: float = 0.0,
+    mode: str = "spread",
 ) -> Drive:
     connections = connections or table.options.connections
     return Drive(
-        mode="spread",
+        mode=mode,
         url=sale.contender.url,
         paths=sale.paths(noun),
         seconds=seconds,

@@ -10,6 +10,7 @@ from loadtest.bench.inside import one_row_commit, ray_call, saturated
 from loadtest.bench.loads import (
     PEAK_SECONDS,
     SINGLE_FILE,
+    batches,
     fight,
     nothing,
     paced,
@@ -50,6 +51,7 @@ BASELINES = (
     "coalescer",
     "coalescer, short way",
 )
+BATCHED = "a hundred a request"
 AWAY, ON, OFF = "broker away", "publishing on", "publishing off"
 HOLD, PACED_HOLD, PACED_NOOP = "hold", "hold at 70 % of its peak", "no-op at the same rate"
 GET_NOOP = "no-op GET, plain FastAPI"
@@ -122,6 +124,14 @@ SCHEDULES = Scenario(
         Ratio(name="20 schedules ÷ 1 schedule", over="20 schedules", under=("1 schedule",), target=0.8),
         Ratio(name="200 schedules ÷ 1 schedule", over="200 schedules", under=("1 schedule",), target=0.6),
     ),
+)
+
+BATCHES = Scenario(
+    name="batches",
+    title="ours, one hold a request and a hundred",
+    note="A batch is answered wish by wish; its latency is that of all of them.",
+    entries=(Entry(OURS, "ours", spread()), Entry(BATCHED, "ours", batches())),
+    ratios=(Ratio(name="holds/s, a hundred a request ÷ one", over=BATCHED, under=(OURS,), target=5.0),),
 )
 
 PUBLISHING = Scenario(
@@ -238,5 +248,6 @@ CALLS = Scenario(
 )
 
 SCENARIOS = {
-    each.name: each for each in (SPREAD, FIGHT, REFUSALS, SCHEDULES, PUBLISHING, LATENCY, RATE, READS, PURCHASE, CALLS)
+    each.name: each
+    for each in (SPREAD, FIGHT, REFUSALS, SCHEDULES, BATCHES, PUBLISHING, LATENCY, RATE, READS, PURCHASE, CALLS)
 }

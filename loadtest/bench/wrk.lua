@@ -1,5 +1,6 @@
 -- Drives one kind of request. Arguments, as name=value:
 --   mode      spread    POST the wishes of wishes-N.txt, each thread its own: lines of a path's number (from 1) and a seat
+--             batch     spread, a hundred wishes of one path in a request, answered a line each
 --             random    POST two seats of seats.txt, drawn anew each time
 --             purchase  spread, and what was held is paid: two requests in turn (one connection per thread)
 --             get       GET the path
@@ -19,6 +20,7 @@ ffi.cdef [[
   int kill(int pid, int number);
 ]]
 local MONOTONIC, SIGINT = 1, 2
+local BATCH = 100
 local clock = ffi.new("bench_time")
 local threads = {}
 
@@ -80,7 +82,7 @@ function init(args)
     headers["Accept-Encoding"] = "gzip"
     if options.etag ~= "" then headers["If-None-Match"] = options.etag end
   else
-    headers["Content-Type"] = "application/json"
+    headers["Content-Type"] = mode == "batch" and "application/x-ndjson" or "application/json"
   end
   if alone then
     local rate = tonumber(options.rate)
@@ -94,6 +96,14 @@ local function take_wish()
   if wishes[taken] == nil then ran_out = ran_out + 1 end
   local path, seat = (wishes[taken] or wishes[#wishes]):match("^(%d+) (.*)$")
   return paths[tonumber(path)], '{"seats":["' .. seat .. '"]}'
+end
+
+local function take_batch()
+  local path, batch = nil, {}
+  for number = 1, BATCH do
+    path, batch[number] = take_wish()
+  end
+  return path, table.concat(batch, "\n")
 end
 
 local function draw_seats()
@@ -111,6 +121,8 @@ function request()
     path = paths[turn % #paths + 1]
   elseif mode == "random" then
     path, body = draw_seats()
+  elseif mode == "batch" then
+    path, body = take_batch()
   else
     path, body = take_wish()
   end
@@ -133,8 +145,23 @@ local function complain(status, body)
   if complaints <= 2 then io.stderr:write(status .. " " .. body:sub(1, 300) .. "\n") end
 end
 
+local function note_batch(body)
+  for line in body:gmatch("[^\n]+") do
+    local status, id = line:match('"status":(%d+),"booking":{"id":"([^"]+)"')
+    status = status or line:match('"status":(%d+)') or "?"
+    answers[status] = (answers[status] or 0) + 1
+    if id then
+      file:write("created ", id, "\n")
+      created = created + 1
+    else
+      complain(status, line)
+    end
+  end
+end
+
 function response(status, _, body)
   local now = now_us()
+  if mode == "batch" and status == 200 then return note_batch(body) end
   local id = status == 201 and (held or id_in(body)) or nil
   local paying = held ~= nil
   held = nil

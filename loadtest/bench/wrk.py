@@ -87,7 +87,7 @@ async def drive(load: Drive, directory: Path) -> Driven:
 def write_inputs(load: Drive, directory: Path) -> None:
     """The script's files. Every thread gets wishes of its own, so that no seat is asked for twice."""
     files = {"tokens": load.tokens, "paths": load.paths, "seats": load.seats}
-    if load.mode in ("spread", "purchase"):
+    if load.mode in ("spread", "batch", "purchase"):
         paths = range(1, len(load.paths) + 1)
         wishes = [f"{path} {seat}" for path in paths for seat in load.seats]
         if not load.rate:  # paced, one house is sold after the other; otherwise all at the same time

@@ -67,7 +67,7 @@ ON_THEIR_OWN = {
     "api/office/limits.py": "by way of persistence/accounts/tries.py",
     "api/office/office.py": "opens the client that readiness pings",
     "api/sandbox/server.py": "a process of its own, which knows no database",
-    "api/server/door.py": "names the errors only",
+    "api/views/failures.py": "names the errors only",
     "persistence/embedded/outside.py": "asked before anything runs",
     "persistence/events/feed.py": "reads on before it takes, see actors/receivers/receiver.py",
     "persistence/events/reader.py": "reads the topic for the command line",

@@ -17,7 +17,9 @@ from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId,
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
-from api.office.idempotency import TAKES_KEY
+from api.office.idempotency import TAKES_KEY, request_of
+from api.office.office import Office
+from api.office.tokens import Account
 from api.selling import booking_commands as commands
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of
@@ -168,13 +170,23 @@ async def book(
     schedule_id: ScheduleId, wish: Annotated[BookingWish, WISHES], request: Request, account: Customer, office: OfficeOf
 ) -> Response:
     """Holds the seats named, or the best there are, all or none. Pay before `expires_at` to keep them."""
+    view = await hold(office, schedule_id, wish, account, await request_of(request, account))
+    headers = {"Location": f"/v1/bookings/{view.id}"} | server_time(office.clock.now_ms())
+    return json_answer(view, 201, headers)
+
+
+async def hold(
+    office: Office, schedule_id: str, wish: BookingWish, account: Account, named: tuple[str, str]
+) -> BookingView:
+    """The booking that the wish leads to, once however often it comes by this request id and fingerprint.
+
+    Raises the refusal as a `Problem`, and what the gateway raises.
+    """
     command = _hold(wish, await office.booking_ids.new(office.clock.new_id()), account.id)
-    result = await commands.send(office, schedule_id, command, request, account)
+    result = await commands.send_named(office, schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise problem_of(result, await office.plans.of_schedule(schedule_id) if result.seats else None)
-    view = await commands.view_of(office, schedule_id, result)
-    headers = {"Location": f"/v1/bookings/{result.id}"} | server_time(office.clock.now_ms())
-    return json_answer(view, 201, headers)
+    return await commands.view_of(office, schedule_id, result)
 
 
 @router.get(

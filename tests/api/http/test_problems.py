@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from api.http.large_bodies import BODY_LIMIT
 from api.http.problem_messages import PROBLEMS
 from api.http.problems import STATUS, language_of, problem_of
-from api.server.door import problem_of_error
+from api.views.failures import problem_of_error
 from engine.refusals import Code, Refusal
 from persistence.database.connection import DatabaseUnavailable, create_engine
 from tests.api.conftest import Worker

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from actors.gateway.gateway import Unavailable
-from api.server.door import problem_of_error
 from api.views import readiness
+from api.views.failures import problem_of_error
 from persistence.embedded.instance import remove_run_directory
 from tests.api.conftest import Worker
 from tests.support.sale import hold, open_sale, problem
@@ -57,7 +57,7 @@ async def test_a_disk_that_is_full(worker: Worker, monkeypatch: pytest.MonkeyPat
 
 
 async def test_owners_that_do_not_answer_in_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.server.door.OWNERS_SILENT", readiness.OWNERS_SILENT)
+    monkeypatch.setattr("api.views.failures.OWNERS_SILENT", readiness.OWNERS_SILENT)
     problem_of_error(Unavailable("the schedule did not answer in time"))
     assert await degraded(worker) == {"owners": "1 requests of the last 10 s were not answered in time"}
     monkeypatch.setattr(readiness.OWNERS_SILENT, "_seconds", 0.0)

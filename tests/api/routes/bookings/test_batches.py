@@ -1,0 +1,160 @@
+"""Many wishes in one request: each has the answer that it would have had alone, and nobody else's fault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.support.sale import Sale, free_seats, open_sale, problem, seat_ids, sign_up, small_plan
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+pytestmark = pytest.mark.stack
+
+LINES = {"Content-Type": "application/x-ndjson"}
+# As they are sent, one a line. What is well-formed asks for any seat, so that it can be had twice.
+WISHES = (
+    b'{"quantity": 2, "category": "Standard"}',
+    b'{"quantity": 1, "category": "Standard", "colour": "red"}',
+    b'{"seats": ["nowhere"]}',
+    b'{"seats": ["A-1", "A-1"]}',
+    b'{"seats": ["TAKEN"]}',
+    b'{"seats": ["B-1"], "quantity": 1}',
+    b'{"quantity": 0}',
+    b'{"quantity": "1"}',
+    b'{"quantity": 1, "category": "no such"}',
+    b'{"quantity": 1, "zone": "no such"}',
+    b'{"quantity": 9000}',
+    b'{"seats": ["\\ud800"]}',
+    b'{"seats": ["\\u0000"]}',
+    b'{"seats": ["\xff"]}',
+    b'{"seats": []}',
+    b'{"quantity": 1',
+    b"[" * 20_000,
+    b"{}",
+    b"[]",
+    b"null",
+    b'"quantity"',
+)
+
+
+@pytest.fixture(scope="module")
+async def sale(stack: Stack) -> Sale:
+    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as client:
+        return await open_sale(client, plan=small_plan(rows=20, seats_per_row=20, standing=5))
+
+
+def batch_url(sale: Sale) -> str:
+    return f"{sale.bookings_url}:batch"
+
+
+async def by_lines(http: httpx.AsyncClient, sale: Sale, customer: dict[str, str], *wishes: bytes) -> list[Any]:
+    answer = await http.post(batch_url(sale), content=b"\n".join(wishes), headers=customer | LINES)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def what(answer: dict[str, Any]) -> dict[str, Any]:
+    """Of a problem document, all but where and when."""
+    return {name: value for name, value in answer.items() if name not in ("instance", "request_id")}
+
+
+async def test_each_wish_is_answered_as_it_would_be_alone(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer = await sign_up(http)
+    (taken,) = sale.fresh(1)
+    held = await http.post(sale.bookings_url, json={"seats": [taken]}, headers=await sign_up(http))
+    assert held.status_code == 201
+    wishes = [wish.replace(b"TAKEN", taken.encode()) for wish in WISHES]
+    together = await by_lines(http, sale, customer, *wishes)
+    assert len(together) == len(wishes)
+    for wish, answer in zip(wishes, together, strict=True):
+        alone = await http.post(
+            sale.bookings_url, content=wish, headers=customer | {"Content-Type": "application/json"}
+        )
+        assert answer["status"] == alone.status_code, wish
+        if alone.status_code == 201:
+            assert answer["problem"] is None
+            assert answer["booking"].keys() == alone.json().keys()
+            assert len(answer["booking"]["seats"]) == len(alone.json()["seats"])
+        else:
+            assert answer["booking"] is None
+            assert what(answer["problem"]) == what(alone.json()), wish
+    assert {answer["status"] for answer in together} == {201, 400, 409, 422}
+
+
+async def test_a_batch_of_a_hundred_holds_what_it_says(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer = await sign_up(http)
+    seats = sale.fresh(99)
+    wishes = [json.dumps({"id": f"n-{number}", "seats": [seat]}).encode() for number, seat in enumerate(seats)]
+    answers = await by_lines(http, sale, customer, *wishes, json.dumps({"seats": [seats[0]]}).encode())
+    assert [answer["id"] for answer in answers] == [*(f"n-{number}" for number in range(99)), None]
+    assert [seat_ids(answer["booking"]) for answer in answers[:99]] == [[seat] for seat in seats]
+    assert answers[99]["problem"]["seats"] == [seats[0]]  # its neighbour had it
+    assert not set(seats) & set(await free_seats(http, sale))
+    for answer in answers[:99]:
+        read = await http.get(f"/v1/bookings/{answer['booking']['id']}", headers=customer)
+        assert read.json()["status"] == "held"
+
+
+async def test_as_json_the_answers_are_json(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer = await sign_up(http)
+    wishes = [{"quantity": 1, "category": "Standard"}, {"id": "b", "seats": ["nowhere"]}, "none"]
+    answer = await http.post(batch_url(sale), json={"wishes": wishes}, headers=customer)
+    held, unknown, none = answer.json()["answers"]
+    assert (held["id"], held["status"]) == (None, 201)
+    assert (unknown["id"], unknown["problem"]["code"]) == ("b", "unknown_seat")
+    assert none["problem"]["code"] == "validation_failed"
+
+
+async def test_what_is_sent_again_is_done_once_in_whatever_company(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer = await sign_up(http)
+    names = [uuid4().hex for _ in range(3)]
+    wishes = [json.dumps({"id": name, "quantity": 1, "category": "Standard"}).encode() for name in names]
+    first = await by_lines(http, sale, customer, *wishes)
+    again = await by_lines(http, sale, customer, wishes[2], b'{"seats": ["nowhere"]}', wishes[0], wishes[0])
+    assert [answer["booking"] for answer in again] == [
+        first[2]["booking"],
+        None,
+        first[0]["booking"],
+        first[0]["booking"],
+    ]
+    (other,) = await by_lines(http, sale, customer, json.dumps({"id": names[0], "quantity": 2}).encode())
+    assert other["problem"]["code"] == "idempotency_key_reused"
+    (strangers,) = await by_lines(http, sale, await sign_up(http), wishes[0])
+    assert strangers["booking"]["id"] != first[0]["booking"]["id"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "code"),
+    [
+        (b"", "application/x-ndjson", 422, "validation_failed"),
+        (b"\n \n", "application/x-ndjson", 422, "validation_failed"),
+        (b"{}\n" * 101, "application/x-ndjson", 422, "validation_failed"),
+        (b'{"wishes": []}', "application/json", 422, "validation_failed"),
+        (b'{"wishes": 1}', "application/json", 422, "validation_failed"),
+        (b"[]", "application/json", 422, "validation_failed"),
+        (b'{"wishes": [', "application/json", 400, "malformed_json"),
+        (b"{}", "text/plain", 415, "unsupported_media_type"),
+        (b"{}\n" * 40_000, "application/x-ndjson", 413, "body_too_large"),
+    ],
+)
+async def test_what_is_no_batch_is_refused_whole(
+    http: httpx.AsyncClient, sale: Sale, content: bytes, kind: str, status: int, code: str
+) -> None:
+    answer = await http.post(batch_url(sale), content=content, headers=await sign_up(http) | {"Content-Type": kind})
+    problem(answer, status, code)
+
+
+async def test_only_customers_may_and_only_where_something_is_sold(http: httpx.AsyncClient, sale: Sale) -> None:
+    wish = b'{"quantity": 1}'
+    assert (await http.post(batch_url(sale), content=wish, headers=LINES)).status_code == 401
+    assert (await http.post(batch_url(sale), content=wish, headers=sale.organizer | LINES)).status_code == 403
+    nowhere = f"/v1/schedules/{uuid4()}/bookings:batch"
+    answer = await http.post(nowhere, content=wish, headers=await sign_up(http) | LINES)
+    assert json.loads(answer.text)["problem"]["code"] == "schedule_not_found"

@@ -20,6 +20,7 @@ PICKER_GZIP_BYTES = 40 * 1024  # what choosing seats adds to the entry
 ARENA_BYTES = 160 * 1024  # all that a phone loads to choose among 15,000 seats
 PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included
 STYLE_GZIP_BYTES = 6 * 1024
+ORGANIZER_GZIP_BYTES = 45 * 1024  # what a page of an organizer's adds, its map of a house and its charts included
 
 
 def test_the_modules_that_need_no_browser() -> None:
@@ -66,6 +67,14 @@ def test_every_page_of_the_customer_adds_little_to_the_entry(manifest: dict[str,
     assert pages
     sizes = {name: compressed(files_of(manifest, name) - entry) for name in pages if "Seats" not in name}
     assert {name: size for name, size in sizes.items() if size > PAGE_GZIP_BYTES} == {}
+
+
+def test_every_page_of_an_organizer_adds_little_to_the_entry(manifest: dict[str, Any]) -> None:
+    entry = files_of(manifest, "index.html")
+    pages = [name for name in manifest if name.startswith("src/organizer/") and manifest[name].get("isDynamicEntry")]
+    assert pages
+    sizes = {name: compressed(files_of(manifest, name) - entry) for name in pages}
+    assert {name: size for name, size in sizes.items() if size > ORGANIZER_GZIP_BYTES} == {}
 
 
 def test_the_styles_of_the_entry_are_small(manifest: dict[str, Any]) -> None:

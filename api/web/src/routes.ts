@@ -33,6 +33,13 @@ const ROUTES: readonly Route[] = [
   { pattern: '/o', own: true, load: () => import('./organizer/overview/Overview.svelte') },
   { pattern: '/admin', own: true, load: () => import('./admin/Admin.svelte') },
   { pattern: '/admin/{section}', own: true, load: () => import('./admin/Admin.svelte') },
+  { pattern: '/o/venues', own: true, load: () => import('./organizer/venue/Venues.svelte') },
+  { pattern: '/o/venues/new', own: true, load: () => import('./organizer/venue/NewVenue.svelte') },
+  { pattern: '/o/venues/{venueId}', own: true, load: () => import('./organizer/venue/Venue.svelte') },
+  { pattern: '/o/performances/new', own: true, load: () => import('./organizer/performance/NewPerformance.svelte') },
+  { pattern: '/o/performances/{performanceId}', own: true, load: () => import('./organizer/performance/Performance.svelte') },
+  { pattern: '/o/performances/{performanceId}/schedules/new', own: true, load: () => import('./organizer/schedule/NewSchedule.svelte') },
+  { pattern: '/o/s/{scheduleId}/edit', own: true, load: () => import('./organizer/schedule/Schedule.svelte') },
   { pattern: '/door/{scheduleId}', load: () => import('./door/DoorPage.svelte') },
 ];
 

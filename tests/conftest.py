@@ -18,7 +18,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -33,6 +32,7 @@ from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program, child_environment, free_port, running
 from persistence.embedded.redis import redis
 from tests.support import pace
+from tests.support.services.databases import Databases, execute, other_database
 
 DATABASE_NUMBERS = itertools.count(1)
 ADMIN_EMAIL = "admin@tests.example"
@@ -113,10 +113,16 @@ async def template_database(postgres_url: str) -> str:
     return "template_migrated"
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_url: str, template_database: str) -> Databases:
+    """Migrated databases with nothing in them, for those who need one for longer than a test: `databases.lent()`."""
+    return Databases(postgres_url, template_database)
+
+
 @pytest.fixture
-async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
-    """A fresh migrated database, this test's own."""
-    async with made_database(postgres_url, template_database) as url:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    """A migrated database with nothing in it, this test's own."""
+    async with databases.lent() as url:
         yield url
 
 
@@ -347,24 +353,12 @@ def inherited_environment() -> dict[str, str]:
     )
 
 
-def other_database(url: str, name: str) -> str:
-    return url.replace("/boxoffice?", f"/{name}?", 1)
-
-
 @contextlib.asynccontextmanager
-async def made_database(postgres_url: str, template: str = "template1") -> AsyncIterator[str]:
-    """A database like `template`, for the time of the block. Copying files costs a tenth of copying pages."""
-    name = f"test_{next(DATABASE_NUMBERS)}"
-    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+async def made_database(postgres_url: str) -> AsyncIterator[str]:
+    """A database nothing has been done to, for the time of the block."""
+    name = f"made_{next(DATABASE_NUMBERS)}"
+    await execute(postgres_url, f"CREATE DATABASE {name} STRATEGY FILE_COPY")
     try:
         yield other_database(postgres_url, name)
     finally:
         await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

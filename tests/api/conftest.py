@@ -21,8 +21,8 @@ from persistence.database.dsn import asyncpg_dsn
 from persistence.database.roles import API, OWNER, with_role
 from persistence.journal.journal import PostgresJournal
 from persistence.seats.redis_cache import RedisSeatCache
-from tests.conftest import execute, made_database
 from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
+from tests.support.services.databases import Databases, execute
 
 NUMBERS = itertools.count(1)
 PASSWORD = "correct horse battery"
@@ -125,12 +125,10 @@ def local_settings(database_url: str, redis_url: str) -> Settings:
 
 
 @pytest.fixture(scope="module")
-async def worker(
-    postgres_url: str, template_database: str, redis_url: str, open_local: OpenLocal
-) -> AsyncIterator[Worker]:
+async def worker(databases: Databases, redis_url: str, open_local: OpenLocal) -> AsyncIterator[Worker]:
     """A worker on a database of this test module's: use accounts and performances of your own."""
     async with (
-        made_database(postgres_url, template_database) as url,
+        databases.lent() as url,
         open_local(local_settings(url, redis_url)) as opened,
     ):
         yield opened

@@ -24,7 +24,7 @@ from persistence.embedded.process import Program, child_environment, running
 from persistence.events.cloud_events import render
 from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
-from tests.support.serving import serve
+from tests.support.services.serving import serve
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]

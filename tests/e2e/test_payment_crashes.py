@@ -33,8 +33,8 @@ from tests.support.crash_points import (
     Step,
     Story,
 )
-from tests.support.holding_proxy import holding_proxy
 from tests.support.sale import until
+from tests.support.services.holding_proxy import holding_proxy
 
 pytestmark = pytest.mark.stack
 

@@ -14,7 +14,7 @@ from loadtest.apache_kafka import VERSION, CannotFetch, Jar, apache_kafka, fetch
 from persistence.embedded.process import ProcessError, running
 from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
-from tests.support.serving import serve
+from tests.support.services.serving import serve
 
 ROOT = Path(__file__).parents[2]
 CONTENT = b"a jar, let us say"

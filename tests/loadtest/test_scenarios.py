@@ -23,7 +23,7 @@ from loadtest.scenarios import outcome as outcomes
 from loadtest.scenarios.outcome import Outcome
 from loadtest.scenarios.scenario import SCENARIOS
 from tests.conftest import Stack
-from tests.support.serving import serve
+from tests.support.services.serving import serve
 
 USERS, SECONDS = 7, 3
 HOUSE = ("--venue", "opera")  # the smallest

@@ -25,9 +25,9 @@ from actors.supervision.programs import sandbox
 from persistence.embedded.process import Child, child_environment
 from persistence.providers.sandbox import api_key
 from tests.conftest import Stack
-from tests.support.holding_proxy import Hold, HoldingProxy
 from tests.support.sale import Sale, log_in_admin, open_sale, paid_booking, sign_up, small_plan, until
 from tests.support.sale import hold as hold_seats
+from tests.support.services.holding_proxy import Hold, HoldingProxy
 
 SECRET = "a secret that sandbox and system share"
 FEE_PERCENT = 10

@@ -20,8 +20,8 @@ from engine.snapshot import capture, encode
 from engine.state import BLOCKED, SOLD
 from persistence.journal.journal import UnknownSchedule
 from persistence.seats.cache import SeatView
-from tests.conftest import made_database
 from tests.support.examined import Examined, Past, check, examined_schedule, named, told
+from tests.support.services.databases import Databases
 from tests.support.waiting import until
 
 BOOKS = {"provider_books_agree"}
@@ -58,9 +58,9 @@ async def past(house: Examined) -> Past:
 
 
 @pytest.fixture(scope="module")
-async def mended(postgres_url: str, template_database: str) -> AsyncIterator[tuple[Examined, Past]]:
+async def mended(databases: Databases) -> AsyncIterator[tuple[Examined, Past]]:
     """One for all tests that leave it as they found it."""
-    async with made_database(postgres_url, template_database) as url, examined_schedule(url) as opened:
+    async with databases.lent() as url, examined_schedule(url) as opened:
         past = await opened.a_past()
         opened.clock.ahead_ms = 120_000  # what is younger may be on its way to the provider's books
         yield opened, past

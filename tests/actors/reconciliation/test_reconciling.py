@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,16 +36,16 @@ async def past(house: Examined) -> Past:
 
 
 @pytest.fixture
-def heads(tmp_path: Path) -> tuple[Path, bytes]:
-    return tmp_path / "heads.jsonl", KEY
+def heads(tmp_path: Path) -> tuple[Path, Sequence[bytes]]:
+    return tmp_path / "heads.jsonl", [KEY]
 
 
 @pytest.fixture
-def job(house: Examined, heads: tuple[Path, bytes]) -> Reconciling:
+def job(house: Examined, heads: tuple[Path, Sequence[bytes]]) -> Reconciling:
     return new_job(house, heads)
 
 
-def new_job(house: Examined, heads: tuple[Path, bytes]) -> Reconciling:
+def new_job(house: Examined, heads: tuple[Path, Sequence[bytes]]) -> Reconciling:
     providers = {house.provider.name: house.provider}
     return Reconciling(house.pool, house.engine, house.new_reconciler(), providers, house.clock, heads, publishing=True)
 
@@ -146,7 +146,7 @@ async def test_what_does_not_hold_is_counted_said_once_and_looked_at_until_it_ho
 
 
 async def test_a_new_process_takes_back_what_the_one_before_it_has_counted(
-    house: Examined, past: Past, job: Reconciling, heads: tuple[Path, bytes]
+    house: Examined, past: Past, job: Reconciling, heads: tuple[Path, Sequence[bytes]]
 ) -> None:
     await house.sql("UPDATE bookings SET currency = 'USD' WHERE id = $1", past.gone.id)
     (report,) = await job.run_once()
@@ -250,7 +250,7 @@ async def test_an_audit_row_edited_removed_or_truncated_is_named(
 
 
 async def test_an_audit_log_cut_off_with_its_head_is_named_by_the_exported_head(
-    house: Examined, job: Reconciling, heads: tuple[Path, bytes]
+    house: Examined, job: Reconciling, heads: tuple[Path, Sequence[bytes]]
 ) -> None:
     await audit_log.write(house.engine, 4)
     assert await AuditHeads(house.engine, *heads, house.clock).run_once()

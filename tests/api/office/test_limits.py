@@ -20,8 +20,8 @@ from api.office.dependencies import READING
 from api.office.limits import Limits
 from api.server.app import create_app
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
-from tests.conftest import made_database
 from tests.support.sale import problem
+from tests.support.services.databases import Databases
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
 AWAY = "redis://127.0.0.1:1"
@@ -161,11 +161,9 @@ async def test_nothing_in_redis_says_who_tried(redis_url: str, address: str) -> 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-async def strict(
-    postgres_url: str, template_database: str, redis_url: str, open_local: OpenLocal
-) -> AsyncIterator[Worker]:
+async def strict(databases: Databases, redis_url: str, open_local: OpenLocal) -> AsyncIterator[Worker]:
     """A worker with fair use on."""
-    async with made_database(postgres_url, template_database) as url:
+    async with databases.lent() as url:
         settings = msgspec.structs.replace(local_settings(url, redis_url), fair_use=True, trusted_proxies="127.0.0.0/8")
         async with open_local(settings) as worker:
             yield worker

@@ -26,7 +26,8 @@ from persistence.database.connection import (
     migrate,
 )
 from persistence.database.pools import open_pool
-from tests.conftest import execute, made_database, other_database
+from tests.conftest import made_database
+from tests.support.services.databases import execute, other_database
 
 
 @pytest.fixture

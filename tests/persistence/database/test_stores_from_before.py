@@ -18,8 +18,8 @@ from engine.plan_document import read_plan
 from engine.state import ScheduleState, apply
 from persistence.database import connection as database
 from persistence.database.connection import create_engine, migrate
-from tests.conftest import execute, other_database
 from tests.engine.plans.houses import NOW, plan_document, terms
+from tests.support.services.databases import execute, other_database
 
 NUMBERS = itertools.count(1)
 BEFORE = "0014"

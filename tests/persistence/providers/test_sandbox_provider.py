@@ -32,7 +32,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.providers.sandbox import SIGNATURE_HEADER, SandboxProvider, sign, verify, webhook_key
-from tests.support.serving import PATIENT_SECONDS, impatient, saying, serve
+from tests.support.services.serving import PATIENT_SECONDS, impatient, saying, serve
 from tests.support.waiting import until
 
 SECRET = "a secret of this test"

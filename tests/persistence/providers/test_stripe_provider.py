@@ -35,7 +35,7 @@ from persistence.providers.provider import (
 from persistence.providers.stripe_payments import StripeProvider, from_stripe, to_stripe
 from tests.support.money.fake_stripe import KEY, FakeStripe
 from tests.support.money.stripe_mock import CannotBeHad, stripe_mock
-from tests.support.serving import PATIENT_SECONDS, impatient, serve
+from tests.support.services.serving import PATIENT_SECONDS, impatient, serve
 from tests.support.waiting import until
 
 CLOCK = SystemClock()

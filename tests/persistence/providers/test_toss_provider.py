@@ -30,7 +30,7 @@ from persistence.providers.provider import (
 from persistence.providers.toss import TossProvider
 from persistence.providers.toss_messages import DECLINES, REFUND_REFUSALS
 from tests.support.money.fake_toss import KEY, FakeToss, Payment
-from tests.support.serving import PATIENT_SECONDS, impatient, serve
+from tests.support.services.serving import PATIENT_SECONDS, impatient, serve
 from tests.support.waiting import until
 
 CLOCK = SystemClock()

@@ -69,7 +69,7 @@ async def test_an_unknown_email_gets_the_same_answer_and_no_mail(worker: Worker,
 
 async def test_the_answer_is_out_before_the_email_is_looked_up(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """So its timing cannot depend on whether there is such an account."""
-    from api.routes.accounts.accounts import password_resets
+    from api.routes.accounts import password_resets
 
     looked_up, go_on = asyncio.Event(), asyncio.Event()
 

@@ -27,9 +27,9 @@ from persistence.providers.provider import Approved, ChargeRequest, Declined
 from persistence.providers.sandbox import SIGNATURE_HEADER, SIGNATURE_TOLERANCE_SECONDS, SandboxProvider, sign
 from persistence.providers.sandbox import webhook_key as key_of
 from tests.api.conftest import OpenLocal, Worker, local_settings
-from tests.conftest import made_database
 from tests.support.sale import Sale, open_sale, problem, small_plan
-from tests.support.serving import serve
+from tests.support.services.databases import Databases
+from tests.support.services.serving import serve
 
 SECRET = "a secret of at least 32 characters"
 FORMER_SECRET = "the secret that was used until yesterday"
@@ -45,8 +45,7 @@ def shared(secret: str) -> str:
 
 @pytest.fixture(scope="module")
 async def worker(
-    postgres_url: str,
-    template_database: str,
+    databases: Databases,
     redis_url: str,
     open_local: OpenLocal,
     tmp_path_factory: pytest.TempPathFactory,
@@ -54,7 +53,7 @@ async def worker(
     """A worker whose provider is a sandbox that sends no webhooks itself: the tests do."""
     ledger: Path = tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite3"
     async with (
-        made_database(postgres_url, template_database) as url,
+        databases.lent() as url,
         serve(create_sandbox(shared(SECRET), ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
     ):
         settings = replace(

@@ -15,7 +15,6 @@ from actors.background.endings import Endings
 from actors.money.refunding import Refunding
 from api.sandbox.server import create_sandbox
 from tests.api.conftest import OpenLocal, Worker, local_settings
-from tests.conftest import execute, other_database
 from tests.support.house import MovableClock
 from tests.support.sale import (
     Sale,
@@ -31,27 +30,26 @@ from tests.support.sale import (
     small_plan,
     until,
 )
-from tests.support.serving import serve
+from tests.support.services.databases import Databases
+from tests.support.services.serving import serve
 
 
 @pytest.fixture(scope="module")
 async def worker(
-    postgres_url: str,
-    template_database: str,
+    databases: Databases,
     redis_url: str,
     open_local: OpenLocal,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Worker]:
     """A worker where people pay."""
     ledger = tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite3"
-    await execute(postgres_url, f"CREATE DATABASE reports TEMPLATE {template_database}")
-    settings = local_settings(other_database(postgres_url, "reports"), redis_url)
-    async with (
-        serve(create_sandbox(settings.sandbox_secrets[0], ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
-        open_local(replace(settings, sandbox_url=sandbox_url)) as opened,
-    ):
-        yield opened
-    await execute(postgres_url, "DROP DATABASE reports WITH (FORCE)")
+    async with databases.lent() as url:
+        settings = local_settings(url, redis_url)
+        async with (
+            serve(create_sandbox(settings.sandbox_secrets[0], ledger, "http://127.0.0.1:9/nowhere")) as sandbox_url,
+            open_local(replace(settings, sandbox_url=sandbox_url)) as opened,
+        ):
+            yield opened
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,11 @@ class Booking(Struct, frozen=True, gc=False, array_like=True, tag="booking"):
     refunds: tuple[Refund, ...] = ()  # oldest first
 
     @property
+    def plan_number(self) -> int:
+        """By which plan of the house its seats are numbered, where that is told: see `actors.wire.messages`."""
+        return 0
+
+    @property
     def amount(self) -> int:
         """What its seats cost, in minor units of `currency`."""
         return sum(self.prices)

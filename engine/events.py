@@ -158,6 +158,17 @@ class Withdrawn(Event, frozen=True, tag="schedule.withdrawn"):
     by: str
 
 
+class PlanChanged(Event, frozen=True, tag="schedule.plan_changed"):
+    """The house's plan was corrected: from here on places are numbered by this one.
+
+    Nobody holds or owns a place that is gone or called otherwise, so whoever has seats keeps them under their ids.
+    """
+
+    plan_number: int
+    plan_digest: str
+    terms: Terms  # with a price for each of its categories
+
+
 class Blocked(Event, frozen=True, tag="seats.blocked"):
     seats: tuple[int, ...]
     reason: str
@@ -186,6 +197,7 @@ AnyEvent = (
     | Refunded
     | ScheduleCancelled
     | Withdrawn
+    | PlanChanged
     | Blocked
     | Unblocked
 )

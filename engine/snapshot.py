@@ -44,6 +44,7 @@ class Snapshot(Struct, frozen=True, array_like=True, tag="snapshot.1"):
     moving_promises: list[tuple[int, bool]] = []
     moved_ms: int = 0
     withdrawn: Ending | None = None
+    plan_number: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -67,6 +68,7 @@ def capture(state: ScheduleState) -> Snapshot:
         list(state.moving_promises),
         state.moved_ms,
         state.withdrawn,
+        state.plan.number,
     )
 
 
@@ -95,10 +97,14 @@ def _array(length: int) -> bytes:
 
 
 def decode(plan: SeatingPlan, data: bytes) -> ScheduleState:
-    """The state as it was captured. Raises `SnapshotError` when the bytes are damaged or of another plan."""
+    """The state as it was captured; `plan` is the one its schedule was opened with, or any up to the snapshot's own.
+
+    Raises `SnapshotError` when the bytes are damaged or of another plan.
+    """
     try:
         snapshot = _decode(data)
-    except msgspec.DecodeError as error:
+        plan = plan.numbered(snapshot.plan_number)
+    except (msgspec.DecodeError, LookupError) as error:
         raise SnapshotError(str(error)) from error
     if snapshot.plan_digest != plan.digest or len(snapshot.seats) != plan.size:
         raise SnapshotError("the snapshot belongs to another seating plan")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -21,9 +21,11 @@ from engine.events import Record, Terms
 from engine.payment import MOVES, Move, Payment, PaymentStatus, Refund, RefundStatus
 from engine.recent import Recent
 from engine.refund_policy import RefundPolicy
-from engine.seating_plan import SeatingPlan
-
-FREE, HELD, SOLD, BLOCKED = range(4)
+from engine.seating_plan import BLOCKED as BLOCKED
+from engine.seating_plan import FREE as FREE
+from engine.seating_plan import HELD as HELD
+from engine.seating_plan import SOLD as SOLD
+from engine.seating_plan import SeatingPlan, carried, renumbering
 
 # Accepted requests remembered per schedule: a house of 15,000 sells out, payments included, well within it, and the
 # memory stays below 50 MB.
@@ -240,6 +242,35 @@ def _withheld(terms: Terms) -> set[str]:
     return {name for name, price in terms.prices.items() if price is None}
 
 
+def _plan_changed(state: ScheduleState, record: Record, event: events.PlanChanged) -> None:
+    before, plan = state.plan, state.plan.numbered(event.plan_number)
+    assert plan.digest == event.plan_digest, "the journal goes on by another seating plan"
+    to = renumbering(before, plan)
+    state.plan, state.free = plan, FreeSeats(plan)
+    state.seats, state.areas = carried(before, plan, to, state.seats, state.areas)
+    state.bookings = {booking.id: _renumbered(booking, to) for booking in state.bookings.values()}
+    state.ended.restore([(booking.id, _renumbered(booking, to)) for booking in state.ended.values()])
+    state.requests.restore(
+        [
+            (key, kept if isinstance(kept.answer, int) else replace(kept, answer=_renumbered(kept.answer, to)))
+            for key, kept in state.requests.items()
+        ]
+    )
+    state.dirty = set(range(len(plan.zone_of)))
+    state.touched.update(state.bookings)
+    _set_terms(state, record.at_ms, event.terms)
+    state.withhold()
+
+
+def _renumbered(booking: Booking, to: Sequence[int]) -> Booking:
+    """The same seats by the numbers of another plan."""
+    return replace(
+        booking,
+        seats=tuple([to[index] for index in booking.seats]),
+        refunds=tuple(replace(each, seats=tuple([to[index] for index in each.seats])) for each in booking.refunds),
+    )
+
+
 def _withdrawn(state: ScheduleState, record: Record, event: events.Withdrawn) -> None:
     state.withdrawn = Ending("", record.at_ms, by=event.by)
 
@@ -442,6 +473,7 @@ _APPLY: dict[type[events.Event], Callable[[ScheduleState, Record, Any], Booking 
     events.Refunded: _refunded,
     events.ScheduleCancelled: _schedule_cancelled,
     events.Withdrawn: _withdrawn,
+    events.PlanChanged: _plan_changed,
     events.Blocked: _blocked,
     events.Unblocked: _unblocked,
 }

@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from engine.plan_document import read_plan
-from engine.seating_plan import Area, Box, Row, Run, SeatingPlan, index_of
+from engine.seating_plan import Area, Box, Row, Run, SeatingPlan, SeatLabel, index_of
 
 
 class _Stored(Struct, frozen=True, array_like=True):
-    """Whoever changes what stands here, or its order, empties what is stored: it is then made from documents again."""
+    """Fields are added at the end, with a default. `gone` stands in no document: so keep it."""
 
     name: str
     categories: tuple[str, ...]
@@ -39,6 +39,7 @@ class _Stored(Struct, frozen=True, array_like=True):
     areas: list[tuple[str, str, int, int, int]]
     stage: tuple[float, float, float, float]
     digest: str
+    gone: tuple[tuple[str, str, str, str, str], ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -70,6 +71,7 @@ def pack(plan: SeatingPlan) -> bytes:
             areas=[(area.id, area.name, area.zone, area.category, area.capacity) for area in plan.areas],
             stage=(stage.left, stage.top, stage.right, stage.bottom),
             digest=plan.digest,
+            gone=tuple((each.id, each.zone, each.row, each.number, each.category) for each in plan.gone),
         )
     )
 
@@ -86,7 +88,7 @@ def unpack(data: bytes) -> SeatingPlan:
         size=stored.size,
         capacity=stored.capacity,
         ids=stored.ids,
-        index=index_of(stored.ids),
+        index=index_of(stored.ids[: len(stored.ids) - len(stored.gone)]),
         zone_of=_array("H", stored.zone_of),
         category_of=_array("H", stored.category_of),
         row_of=_array("I", stored.row_of),
@@ -99,6 +101,7 @@ def unpack(data: bytes) -> SeatingPlan:
         areas=tuple(Area(*area) for area in stored.areas),
         stage=Box(*stored.stage),
         digest=stored.digest,
+        gone=tuple(SeatLabel(*each) for each in stored.gone),
     )
 
 

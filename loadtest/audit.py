@@ -121,7 +121,7 @@ async def replayed(journal: Journal, schedule_id: str) -> Replay:
             booking = apply(replay.state, record)
             if booking is not None:
                 replay.bookings[booking.id] = booking
-            replay.events.append(render(schedule_id, record, booking, plan))
+            replay.events.append(render(schedule_id, record, booking, replay.state.plan))
         await asyncio.sleep(0)  # thousands of records: let the clock of others tick
     return replay
 
@@ -132,7 +132,7 @@ async def check_recovery(journal: Journal, schedule_id: str, replay: Replay) -> 
     try:
         stored = await journal.snapshot(schedule_id, replay.state.seq)
         if stored is not None:
-            decode_snapshot(replay.plan, stored[1])
+            decode_snapshot(await journal.plan(schedule_id), stored[1])
     except SnapshotError as error:
         return Check(name, due, f"the snapshot cannot be read: {error}")
     recovered = await history.latest(journal, schedule_id)

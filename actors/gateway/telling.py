@@ -19,7 +19,7 @@ from actors.process.rounds import every
 from persistence.journal import overruling
 from persistence.journal.journal import JournalUnavailable
 from persistence.journal.overruling import Overruled
-from persistence.seats.cache import CacheUnavailable, SeatDelta
+from persistence.seats.cache import CacheUnavailable
 
 INTERVAL_SECONDS = 1.0
 OVERDUE_SECONDS = 3.0  # whoever wrote has told by then, or is gone
@@ -38,7 +38,7 @@ class Retires(Protocol):
 class Announces(Protocol):
     """As much of `SeatCache` as telling takes."""
 
-    async def announce(self, delta: SeatDelta) -> None: ...
+    async def outdate(self, schedule_id: str, version: int) -> None: ...
 
 
 async def tell(gateway: Retires, cache: Announces, database: asyncpg.Pool[Any], overruled: Sequence[Overruled]) -> None:
@@ -51,8 +51,8 @@ async def tell(gateway: Retires, cache: Announces, database: asyncpg.Pool[Any], 
                 if each.owned:
                     async with asyncio.timeout(RETIRE_SECONDS):
                         await gateway.retire(each.schedule_id)
-                # From version 0: it fits nobody's copy, so that whoever has one reads the schedule anew.
-                await cache.announce(SeatDelta(each.schedule_id, 0, each.seq, (), ()))
+                # After the owner has ended, which may have left its last news untold.
+                await cache.outdate(each.schedule_id, each.seq)
             except (TimeoutError, JournalUnavailable) as error:
                 logger.warning("schedule %s is told later of version %d: %r", each.schedule_id, each.seq, error)
                 return False

@@ -34,9 +34,19 @@ logger = logging.getLogger(__name__)
 class Publisher:
     """One schedule's way out. `offer` never waits; `run` does the work until cancelled."""
 
-    def __init__(self, claim: Claim, plan: SeatingPlan, journal: Journal, log: EventLog) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        plan: SeatingPlan,
+        journal: Journal,
+        log: EventLog,
+        *,
+        opened_with: SeatingPlan | None = None,
+    ) -> None:
+        """`plan` is the one in force, `opened_with` the first one, if that is another."""
         self._claim = claim
         self._plan = plan
+        self._opened_with = opened_with or plan
         self._journal = journal
         self._log = log
         self._queue: deque[Step] = deque()
@@ -106,21 +116,21 @@ class Publisher:
             if not self._queue or self._queue[0].record.seq != self.published_seq + 1:
                 await self._catch_up()
                 continue
-            await self._publish([self._queue[i] for i in range(min(CHUNK, len(self._queue)))])
+            await self._publish([self._queue[i] for i in range(min(CHUNK, len(self._queue)))], self._plan)
 
     async def _catch_up(self) -> None:
         """Publishes from the journal what is no longer (or was never) in memory, up to where memory goes on."""
         await self._log.start()  # reading the journal costs bookings time: not for a log that is away
         until = self._queue[0].record.seq - 1 if self._queue else self._offered_seq
         schedule_id = self._claim.schedule_id
-        state: ScheduleState = await history.state_at(self._journal, schedule_id, self._plan, self.published_seq)
+        state: ScheduleState = await history.state_at(self._journal, schedule_id, self._opened_with, self.published_seq)
         async for steps in history.steps_after(self._journal, schedule_id, state, until):
             for start in range(0, len(steps), CHUNK):
-                await self._publish(steps[start : start + CHUNK])
+                await self._publish(steps[start : start + CHUNK], state.plan)
             await self._save()
 
-    async def _publish(self, steps: list[Step]) -> None:
-        schedule_id, plan = self._claim.schedule_id, self._plan
+    async def _publish(self, steps: list[Step], plan: SeatingPlan) -> None:
+        schedule_id = self._claim.schedule_id
         values: list[bytes] = []
         for start in range(0, len(steps), RENDERED_AT_ONCE):
             part = steps[start : start + RENDERED_AT_ONCE]

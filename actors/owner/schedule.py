@@ -237,7 +237,7 @@ class Schedule:
         self._doubtful = False
         self._board.reset(state)
         if self._log is not None:
-            self._publisher = Publisher(claim, plan, self._journal, self._log)
+            self._publisher = Publisher(claim, state.plan, self._journal, self._log, opened_with=plan)
             self._publishing = asyncio.create_task(self._publisher.run())
             self._publishing.add_done_callback(self._ended)
         logger.info("schedule %s is owned at version %d, epoch %d", self.id, claim.seq, claim.epoch)
@@ -342,8 +342,8 @@ class Schedule:
             version = turn.result.version
             if version > self._durable_seq and not request.again:
                 return Refusal(Code.IDEMPOTENCY_IN_PROGRESS), False
-            return reply_of(turn.result), version > self._durable_seq
-        return reply_of(turn.result), pending
+            return reply_of(turn.result, self._state.plan.number), version > self._durable_seq
+        return reply_of(turn.result, self._state.plan.number), pending
 
     # --- group commit -------------------------------------------------------------------------------------------------
     async def _commit_batches(self) -> None:

@@ -38,6 +38,7 @@ class SeatBoard:
         self._seats = bytearray()
         self._areas: list[AreaCounts] = []
         self._withdrawn = False
+        self._plan_number = 0
         self._version = 0
         self._told_version = 0
         self._changed: set[int] = set()
@@ -53,6 +54,7 @@ class SeatBoard:
         self._seats = bytearray(state.seats)
         self._areas = [_counts(each) for each in state.areas]
         self._withdrawn = state.withdrawn is not None
+        self._plan_number = state.plan.number
         self._version = state.seq
         self._changed = set()
         self._told_version = 0  # readers may have anything: their next delta does not fit, so they read the view
@@ -85,7 +87,8 @@ class SeatBoard:
             self._news.clear()
             size = len(self._seats)
             changed, self._changed = self._changed, set()
-            view = SeatView(self._id, self._version, bytes(self._seats), tuple(self._areas), self._withdrawn)
+            states = (bytes(self._seats), tuple(self._areas))
+            view = SeatView(self._id, self._version, *states, self._withdrawn, self._plan_number)
             seats = tuple((i, self._seats[i]) for i in sorted(changed) if i < size)
             areas = tuple((i - size, self._areas[i - size]) for i in sorted(changed) if i >= size)
             try:

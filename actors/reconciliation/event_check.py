@@ -19,6 +19,7 @@ from engine.events import Record
 from engine.state import ScheduleState, apply
 from persistence.events.cloud_events import EventError, decode, render
 from persistence.events.log import EventLog, LogUnavailable, Message
+from persistence.journal.history import know_plans
 from persistence.journal.journal import Journal
 
 CHUNK = 500  # records rendered at a time
@@ -104,6 +105,7 @@ async def _differing(
     """The versions of which the log says something else than the journal, or of which the journal knows nothing."""
     differing: list[int] = []
     while state.seq < last and (records := await journal.read(schedule_id, state.seq, min(CHUNK, last - state.seq))):
+        await know_plans(journal, schedule_id, state, records)
         differing += await asyncio.to_thread(_unlike, schedule_id, state, records, said)
     return [*differing, *sorted(version for version in said if not 1 <= version <= state.seq)]
 

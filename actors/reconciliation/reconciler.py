@@ -27,13 +27,13 @@ from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.receiver_checks import check_received, compare_sales, received
 from actors.reconciliation.table_checks import Head, against_journal, by_themselves
 from actors.wire.messages import Inspection
-from engine.events import Record, decode_event
+from engine.events import PlanChanged, Record, decode_event
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import Snapshot, SnapshotError, decode, state_hash
 from engine.state import Remembered, apply
 from persistence.database.moments import moment
 from persistence.database.pools import Connection
-from persistence.journal.journal import Journal, UnknownSchedule, decompressed
+from persistence.journal.journal import Journal, UnknownSchedule, decompressed, read_plans
 from persistence.reconciliation.sales_mirror import SalesMirror
 from persistence.reconciliation.table_mirror import Mirror
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatView
@@ -57,6 +57,7 @@ SELECT seq, at_ms, payload, request_id, fingerprint, type, booking_id::text
 """
 NEWEST_SNAPSHOT = "SELECT coalesce(max(seq), 0) FROM snapshots WHERE schedule_id = $1"
 SNAPSHOT = "SELECT seq, payload FROM snapshots WHERE schedule_id = $1 ORDER BY seq DESC LIMIT 1"
+PLAN_CHANGED = str(PlanChanged.__struct_config__.tag)
 _decode_request = msgspec.msgpack.Decoder(tuple[str, Remembered]).decode
 # What replaying cannot survive: a record that does not fit what was before it, or is none of ours.
 UNFIT = (AssertionError, LookupError, ValueError, ArithmeticError, TypeError, OSError, msgspec.MsgspecError)
@@ -197,13 +198,14 @@ class Reconciler:
     ) -> list[Check]:
         """All checks on one consistent picture of the database."""
         mirror, now_ms = followed.mirror, self.now_ms()
-        rest = await by_themselves(
-            connection, schedule_id, mirror.state.plan, head, now_ms, publishing=self._publishing
-        )
         checks = await _compare(connection, schedule_id, followed, head, copies, now_ms)
         if checks[0].holds:
             checks += await against_journal(connection, schedule_id, mirror)
-        return [*checks, *rest]
+        plan = mirror.state.plan
+        return [
+            *checks,
+            *await by_themselves(connection, schedule_id, plan, head, now_ms, publishing=self._publishing),
+        ]
 
     # --- the copies ---------------------------------------------------------------------------------------------------
     async def _copies(self, schedule_id: str) -> _Copies:
@@ -324,6 +326,10 @@ async def _advance(
     while mirror.seq < until:
         started = time.monotonic()
         rows = await connection.fetch(READ, schedule_id, mirror.seq, min(CHUNK, until - mirror.seq))
+        if any(row["type"] == PLAN_CHANGED for row in rows):
+            plan = await read_plans(connection, schedule_id)
+            for each in (mirror, *([sales] if sales is not None else ())):
+                each.know(plan)
         broken = await asyncio.to_thread(_take_in, mirror, rows, sales)
         if broken:
             return broken
@@ -372,7 +378,7 @@ async def _check_snapshot(
         return _judged(followed, seq, payload, "")
     rows = await connection.fetch(READ, schedule_id, seq, mirror.seq - seq)
     due = mirror.fingerprint.hexdigest()
-    wrong = await asyncio.to_thread(_wrong_snapshot, mirror.state.plan, payload, due, rows)
+    wrong = await asyncio.to_thread(_wrong_snapshot, mirror.plan, payload, due, rows)
     return _judged(followed, seq, payload, wrong)
 
 
@@ -415,8 +421,9 @@ def _digest(payload: bytes) -> bytes:
 async def _check_view(connection: Connection, mirror: Mirror, view: SeatView, head: Head, now_ms: int) -> Check:
     """What readers are shown is what the journal says."""
     due, plan = view_of(view.schedule_id, mirror.state), mirror.state.plan
-    if (len(view.states), len(view.areas)) != (len(due.states), len(due.areas)):
-        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, f"{plan.size} seats", f"{len(view.states)} seats")
+    if (view.plan_number, len(view.states), len(view.areas)) != (plan.number, len(due.states), len(due.areas)):
+        actual = f"plan {view.plan_number}, {len(view.states)} seats"
+        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, f"plan {plan.number}, {plan.size} seats", actual)
     delta = view.since(due)
     wrong = [plan.ids[index] for index, _ in delta.seats] + [plan.areas[number].id for number, _ in delta.areas]
     expected = f"version {view.version}"

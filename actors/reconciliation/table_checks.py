@@ -70,7 +70,8 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
         " coalesce((extract(epoch from sale_opens_at) * 1000)::bigint, 0) AS sale_opens_at,"
         " (extract(epoch from coalesce(sale_closes_at, starts_at)) * 1000)::bigint AS sale_closes_at, hold_seconds,"
         " coalesce(max_seats_per_customer, 0) AS max_seats_per_customer, refund_policy::text, refund_when_moved,"
-        " cancelled_at IS NOT NULL AS cancelled, deleted_at IS NOT NULL AS withdrawn FROM schedules WHERE id = $1",
+        " plan_number, cancelled_at IS NOT NULL AS cancelled, deleted_at IS NOT NULL AS withdrawn"
+        " FROM schedules WHERE id = $1",
         schedule_id,
     )
     expected = {
@@ -83,6 +84,7 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
         "max_seats_per_customer": terms.max_seats_per_customer,
         "refund_policy": [msgspec.structs.asdict(step) for step in terms.refund_policy],
         "refund_when_moved": terms.refund_when_moved,
+        "plan_number": mirror.state.plan.number,
         "cancelled": mirror.state.cancelled is not None,
         "withdrawn": mirror.state.withdrawn is not None,
     }

@@ -38,7 +38,7 @@ BACK_OFF_FIRST_SECONDS = 0.05
 BACK_OFF_MOST_SECONDS = 2.0
 
 Load = Callable[[str], Awaitable[SeatView | None]]
-PlanOf = Callable[[str], Awaitable[SeatingPlan]]
+PlanOf = Callable[[str, int], Awaitable[SeatingPlan]]
 
 
 class CategoryCount(Struct, frozen=True):
@@ -93,8 +93,8 @@ class Changes:
 class SeatViews:
     """Local copies of seat views: at most `capacity`, and besides those that somebody subscribes to.
 
-    `load` reads a schedule's view from the journal (None: no such schedule), `plan_of` gives its seating plan. Methods
-    that read raise `UnknownSchedule`, and what `load` raises when neither the cache nor the journal can be read.
+    `load` reads a schedule's view from the journal (None: no such schedule), `plan_of` gives a plan of its house by its
+    number. Methods that read raise `UnknownSchedule`, and what `load` raises when neither of both can be read.
     """
 
     def __init__(
@@ -140,13 +140,21 @@ class SeatViews:
         """The schedule's seats now."""
         return (await self._current(schedule_id)).view
 
+    async def newer_than(self, view: SeatView) -> SeatView:
+        """The schedule's seats after that view, which is known to be outdated."""
+        copy = self._copies.get(view.schedule_id)
+        if copy is not None:
+            copy.announced = max(copy.announced, view.version + 1)
+        return await self.view(view.schedule_id)
+
     async def availability(self, schedule_id: str) -> Availability:
         """The schedule's counts now; computed once, then kept up to date change by change."""
         copy = await self._current(schedule_id)
-        if copy.counts is None:
-            plan = await self._plan_of(schedule_id)
+        while copy.counts is None:
+            plan = await self._plan_of(schedule_id, copy.view.plan_number)
             # From the view as it is now: it may have moved on during the wait.
-            copy.counts = copy.counts or _Counts(plan, copy.view)
+            if copy.counts is None and plan.number == copy.view.plan_number:
+                copy.counts = _Counts(plan, copy.view)
         return copy.counts.availability(copy.view.version)
 
     def deltas_since(self, schedule_id: str, version: int) -> list[SeatDelta] | None:
@@ -260,6 +268,9 @@ class SeatViews:
         if copy is None:
             copy = self._copies[view.schedule_id] = _Copy(view)
             self._evict()
+        elif view.plan_number != copy.view.plan_number:
+            if view.version > copy.view.version:
+                copy.replace(view)
         elif view.version > copy.view.version:
             copy.advance(view.since(copy.view))
         self._copies.move_to_end(view.schedule_id)
@@ -363,6 +374,14 @@ class _Copy:
         self.recent_changes += _size(delta)
         while len(self.recent) > RECENT_DELTAS or self.recent_changes > RECENT_CHANGES:
             self.recent_changes -= _size(self.recent.popleft())
+        for changes in self.subscribers:
+            changes.wake()
+
+    def replace(self, view: SeatView) -> None:
+        """Goes on from a view by which places have other numbers: no change leads there."""
+        self.view, self.counts = view, None
+        self.recent.clear()
+        self.recent_changes = 0
         for changes in self.subscribers:
             changes.wake()
 

@@ -26,8 +26,18 @@ class Fault(Struct, frozen=True, array_like=True, tag="fault"):
     ours: bool  # rather than something in the request
 
 
+class BookingByPlan(Booking, frozen=True, gc=False, array_like=True, tag="booking.by_plan"):
+    """A booking whose seats are numbered by a plan that took the place of the house's first one."""
+
+    by_plan: int = 0
+
+    @property
+    def plan_number(self) -> int:
+        return self.by_plan
+
+
 # One reply per request, in order: a booking, the version of a `Done`, a refusal, a fault, or None: "not durable yet".
-Reply = Booking | int | Refusal | Fault | None
+Reply = Booking | BookingByPlan | int | Refusal | Fault | None
 
 
 # How a value fails that cannot be written: half a character, a number beyond 64 bits.
@@ -116,6 +126,10 @@ def decode_answer(data: bytes) -> list[list[Reply] | Standing]:
     return _decode_answer(data)
 
 
-def reply_of(result: Booking | Done | Refusal) -> Reply:
-    """The wire form of a turn's result."""
-    return result.version if isinstance(result, Done) else result
+def reply_of(result: Booking | Done | Refusal, plan_number: int = 0) -> Reply:
+    """The wire form of a turn's result. Who reads it may know another plan of the house than the owner goes by."""
+    if isinstance(result, Done):
+        return result.version
+    if plan_number and isinstance(result, Booking):
+        return BookingByPlan(**msgspec.structs.asdict(result), by_plan=plan_number)
+    return result

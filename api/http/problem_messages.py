@@ -237,6 +237,13 @@ PROBLEMS: Mapping[str, Kind] = {
         "잘못된 좌석 배치도",
         "좌석 배치도를 사용할 수 없습니다. errors를 확인하세요.",
     ),
+    "plan_in_use": _kind(
+        409,
+        "Seats are taken",
+        "Somebody holds or owns seats that the new plan takes away or calls otherwise; see schedules.",
+        "사용 중인 좌석",
+        "새 배치도에서 사라지거나 바뀌는 좌석이 이미 선점되었거나 판매되었습니다. schedules를 확인하세요.",
+    ),
     "performance_not_found": _kind(
         404,
         "No such performance",

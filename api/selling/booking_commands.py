@@ -101,7 +101,7 @@ async def refused(office: Office, account: Account, booking_id: str, schedule_id
 async def view_of(office: Office, schedule_id: str, booking: Booking) -> BookingView:
     """The booking as its customer sees it now."""
     place = await office.plans.place_of(schedule_id)
-    plan = await office.plans.get(place.venue_id)
+    plan = await office.plans.get(place.venue_id, booking.plan_number)
     schedule = await office.booked.known(schedule_id)
     return booking_view(booking, schedule_id, place.performance_id, plan, office.clock.now_ms(), schedule)
 
@@ -118,7 +118,7 @@ async def views_of_rows(office: Office, rows: Sequence[BookingRow]) -> list[Book
     now_ms = office.clock.now_ms()
     views: list[BookingView] = []
     for row in rows:
-        plan = await office.plans.of_schedule(row.schedule_id)
+        plan = await office.plans.of_schedule(row.schedule_id, row.named)
         schedule = booked.get(row.schedule_id)
         views.append(booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, now_ms, schedule))
     return views

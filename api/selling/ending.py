@@ -30,7 +30,7 @@ async def end_booking(
     """Ends it and pays out; without `refund` the money is kept. Raises the refusal as a `Problem`."""
     booking = await _ended(office, request, account, row, reason, refund=refund)
     assert booking.ending is not None, "it was ended just now"
-    plan = await office.plans.of_schedule(row.schedule_id)
+    plan = await office.plans.numbered(row.schedule_id, booking.plan_number)
     last = booking.refunds[-1] if booking.refunds and booking.refunds[-1].id == booking.ending.id else None
     money = {} if last is None else {"refund_id": last.id, "amount": last.amount, "fee": last.fee}
     await record(

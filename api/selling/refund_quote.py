@@ -50,7 +50,7 @@ def quote(
     return QuoteView(
         payment_id=payment_id,
         booking_id=booking_id,
-        seats=[plan.ids[index] for index in owed.seats],
+        seats=[state.plan.ids[index] for index in owed.seats],
         amount=owed.amount,
         fee=owed.fee,
         fee_percent=percent or 0,

@@ -93,13 +93,13 @@ async def story_of(
     limit: int,
 ) -> dict[str, Any]:
     """One page of all that was ever journaled of a booking."""
-    plan = await office.plans.of_schedule(row.schedule_id)
+    plan_at = await office.plans.at_version(row.schedule_id)
     records = await read_journal(
         office.database, row.schedule_id, from_version=from_version, booking_id=row.id, limit=limit + 1
     )
     assert records is not None, "a booking's schedule has a journal"
     following = records[limit].seq if len(records) > limit else None
-    return {"items": [told(record, plan) for record in records[:limit]], "next_version": following}
+    return {"items": [told(record, plan_at(record.seq)) for record in records[:limit]], "next_version": following}
 
 
 def _plain(value: Any) -> Any:

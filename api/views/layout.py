@@ -1,7 +1,7 @@
 """A house as a page draws it: where its seats are and what they are called, in columns, once for all its dates.
 
-A plan never changes, so its layout is made once a worker and kept by clients for good. In columns, with each position
-told as the step from the seat before, 15,000 seats are 16 kB compressed; as a list of objects they are 100.
+A layout is made once a worker and kept by clients for good: a plan that is corrected has another. In columns, with each
+position told as the step from the seat before, 15,000 seats are 16 kB compressed; as a list of objects they are 100.
 """
 
 from __future__ import annotations

@@ -113,13 +113,14 @@ def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None,
 
 async def schedule_views(office: Office, rows: Sequence[schedules.ScheduleRow]) -> list[ScheduleView]:
     places = asyncio.Semaphore(VIEWS_AT_ONCE)
-    untouched: dict[str, dict[str, int]] = {}
+    untouched: dict[tuple[str, int], dict[str, int]] = {}
 
     async def seats_left(row: schedules.ScheduleRow) -> dict[str, int] | None:
         if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
-            if row.venue_id not in untouched:
-                untouched[row.venue_id] = (await office.plans.get(row.venue_id)).capacities()
-            return untouched[row.venue_id]
+            which = (row.venue_id, row.plan_number)
+            if which not in untouched:
+                untouched[which] = (await office.plans.get(*which)).capacities()
+            return untouched[which]
         async with places:
             try:
                 availability = await office.seat_views.availability(row.id)

@@ -130,9 +130,9 @@ def packed_states(offer: Offer, layout_digest: str, view: SeatView) -> bytes:
     return msgspec.json.encode(head | _packed(view))
 
 
-def terms_changed(offer: Offer) -> bytes:
-    """On what terms a house is sold from now on, as a stream tells it."""
-    return msgspec.json.encode(_terms(offer))
+def terms_changed(offer: Offer, layout_digest: str) -> bytes:
+    """On what terms a house is sold from now on, and by which layout, as a stream tells it."""
+    return msgspec.json.encode({"layout": layout_digest, **_terms(offer)})
 
 
 def _terms(offer: Offer) -> dict[str, object]:

@@ -63,7 +63,9 @@ class SeatPages:
     `fair`: no place has more than its share of the streams.
     """
 
-    def __init__(self, views: SeatViews, read_offer: Callable[[str], Awaitable[Offer]], *, fair: bool = True) -> None:
+    def __init__(
+        self, views: SeatViews, read_offer: Callable[[str, int | None], Awaitable[Offer]], *, fair: bool = True
+    ) -> None:
         self.views = views
         self.streams: set[Stream] = set()
         self.stopping = False
@@ -79,13 +81,13 @@ class SeatPages:
 
     async def seats(self, schedule_id: str, known: str) -> Page | str:
         """The whole house, or its ETag for a client that has it already."""
-        offer, view = await self._offer(schedule_id), await self.views.view(schedule_id)
+        offer, view = await self._now(schedule_id)
         etag = _etag(view.version, offer)
         if known and matches(known, etag):
             return etag
         page = self._pages.get(schedule_id)
-        if page is None or (page.etag != etag and time.monotonic() >= page.not_before):
-            sheet = await self._sheet(offer)
+        if page is None or (page.etag != etag and (time.monotonic() >= page.not_before or not _same(page, offer))):
+            sheet = await self.sheet(offer)
             started = time.monotonic()
             page = Page(etag, sheet.page(view), started)
             self._pages.put(schedule_id, page, size=len(page.body))
@@ -93,7 +95,8 @@ class SeatPages:
 
     async def availability(self, schedule_id: str, known: str) -> Page | str:
         """The counts, or their ETag."""
-        offer, availability = await self._offer(schedule_id), await self.views.availability(schedule_id)
+        offer, _ = await self._now(schedule_id)
+        availability = await self.views.availability(schedule_id)
         etag = _etag(availability.version, offer)
         if known and matches(known, etag):
             return etag
@@ -114,7 +117,7 @@ class SeatPages:
 
     async def states(self, schedule_id: str, known: str) -> Page | str:
         """How every place of the layout stands and on what terms it is sold, or the ETag."""
-        offer, view = await self._offer(schedule_id), await self.views.view(schedule_id)
+        offer, view = await self._now(schedule_id)
         etag = _etag(view.version, offer)
         if known and matches(known, etag):
             return etag
@@ -134,12 +137,11 @@ class SeatPages:
         """
         if self.stopping or len(self.streams) >= STREAMS_PER_WORKER:
             raise Problem("overloaded", retry_after=STREAM_RETRY_AFTER_SECONDS)
-        offer = await self._offer(schedule_id)
-        form = PACKED if packed else await self._sheet(offer)
-        await self.views.view(schedule_id)
+        offer, view = await self._now(schedule_id)
+        form = PACKED if packed else await self.sheet(offer)
         if self._fair and sum(each.place == place for each in self.streams) >= STREAMS_PER_PLACE:
             raise Problem("rate_limited", retry_after=STREAM_RETRY_AFTER_SECONDS)
-        return Stream(self, schedule_id, form, after, terms or offer.tag, place)
+        return Stream(self, schedule_id, form, after, terms or offer.tag, place, view.plan_number)
 
     def stop(self) -> None:
         """Ends every stream, and opens no further one."""
@@ -164,6 +166,23 @@ class SeatPages:
         """What the schedule sells, for a stream: read again every few seconds."""
         return await self._offer(schedule_id, patience=TERMS_PATIENCE_SECONDS)
 
+    async def offer_for(self, view: SeatView) -> Offer:
+        """What the schedule sells, by the plan that numbers the view's places."""
+        offer = await self._offer(view.schedule_id)
+        return offer if offer.plan.number == view.plan_number else await self._by_plan(view)
+
+    async def _now(self, schedule_id: str) -> tuple[Offer, SeatView]:
+        """Offer and seats, which are told at different times, by one plan of the house."""
+        view, offer = await self.views.view(schedule_id), await self._offer(schedule_id)
+        if offer.plan.number < view.plan_number:
+            offer = await self._offer(schedule_id, patience=0.0)
+        if offer.plan.number > view.plan_number:
+            view = await self.views.newer_than(view)
+        return offer if offer.plan.number == view.plan_number else await self._by_plan(view), view
+
+    async def _by_plan(self, view: SeatView) -> Offer:
+        return await self._read_offer(view.schedule_id, view.plan_number)
+
     async def _offer(self, schedule_id: str, patience: float | None = None) -> Offer:
         now = time.monotonic()
         kept = self._offers.get(schedule_id)
@@ -175,14 +194,20 @@ class SeatPages:
 
     async def _renewed(self, schedule_id: str, before: asyncio.Task[Offer] | None) -> Offer:
         try:
-            return await self._read_offer(schedule_id)
+            return await self._read_offer(schedule_id, None)
         except Exception as error:
             if not is_unavailable(error) or before is None or not before.done() or before.exception() is not None:
                 raise
             # The seats may still be known while the database is away, and prices hardly ever change.
             return before.result()
 
-    async def _sheet(self, offer: Offer) -> Sheet:
+    async def terms_frame(self, offer: Offer) -> bytes:
+        """The offer as an event."""
+        layout = await self._layout(offer.plan)
+        return b"event: terms\ndata: %s\n\n" % terms_changed(offer, layout.digest)
+
+    async def sheet(self, offer: Offer) -> Sheet:
+        """The offer, ready for the states."""
         task = self._sheets.get(offer.tag)
         if task is None:
             # In a thread: 50,000 seats take a tenth of a second.
@@ -206,9 +231,17 @@ class Stream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(
-        self, pages: SeatPages, schedule_id: str, form: Sheet | Packed, after: int | None, terms: str, place: str
+        self,
+        pages: SeatPages,
+        schedule_id: str,
+        form: Sheet | Packed,
+        after: int | None,
+        terms: str,
+        place: str,
+        plan_number: int,
     ) -> None:
         self.place = place
+        self._plan_number = plan_number  # by which the client knows the places
         self._terms = terms  # those that the client has
         self._frames = self._written(schedule_id, form, after)
         super().__init__(self._frames, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
@@ -254,6 +287,11 @@ class Stream(StreamingResponse):
                         continue
                     except StopAsyncIteration:
                         return
+                    if isinstance(change, SeatView) and change.plan_number != self._plan_number:
+                        offer = await self._pages.offer_for(change)
+                        form = form if form is PACKED else await self._pages.sheet(offer)
+                        self._plan_number, self._terms = change.plan_number, offer.tag
+                        yield await self._pages.terms_frame(offer)
                     yield self._pages.frame(form, change)
                     # Where no seat has changed the terms may have: what is read after this is no older than the change.
                     nothing = isinstance(change, SeatDelta) and not change.seats and not change.areas
@@ -271,14 +309,21 @@ class Stream(StreamingResponse):
             return None  # they are told when the database is back
         if offer.tag == self._terms:
             return None
+        if offer.plan.number != self._plan_number:
+            return None  # they are told with the places, which come by other numbers
         self._terms = offer.tag
-        return b"event: terms\ndata: %s\n\n" % terms_changed(offer)
+        return await self._pages.terms_frame(offer)
 
 
 def _seen(task: asyncio.Task[Offer]) -> None:
     """Whoever asked may have gone by the time it failed."""
     if not task.cancelled():
         task.exception()
+
+
+def _same(page: Page, offer: Offer) -> bool:
+    """Whether the page says of everything but the states what is so now."""
+    return page.etag.endswith(f'-{offer.tag}"')
 
 
 def _etag(version: int, offer: Offer) -> str:

@@ -52,13 +52,18 @@ class BookingRow(Struct, frozen=True, kw_only=True):
     archived_ms: int  # when an admin put it away; 0: not at all
     refunds: tuple[RefundRow, ...] = ()  # oldest first
 
+    @property
+    def named(self) -> set[str]:
+        """Every place that it says anything of."""
+        return {*self.seats, *(seat for refund in self.refunds for seat in refund.seats)}
+
     def booking(self, plan: SeatingPlan) -> Booking:
         """The same value that the schedule's actor answers with, `ending` left out."""
         return Booking(
             id=self.id,
             customer_id=self.customer_id,
             status=self.status,
-            seats=tuple(plan.index[seat] for seat in self.seats),
+            seats=tuple(plan.place(seat) for seat in self.seats),
             prices=self.prices,
             currency=self.currency,
             created_ms=self.created_ms,

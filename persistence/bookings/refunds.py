@@ -49,7 +49,7 @@ class RefundRow(Struct, frozen=True, kw_only=True):
             payment_id=self.payment_id,
             amount=self.amount,
             fee=self.fee,
-            seats=tuple(plan.index[seat] for seat in self.seats),
+            seats=tuple(plan.place(seat) for seat in self.seats),
             status=self.status,
             requested_ms=self.requested_ms,
             reason=self.reason,
@@ -138,7 +138,7 @@ async def list_refunds(
 # What decides about a refund besides the booking's own story.
 _TERMS = tuple(
     str(kind.__struct_config__.tag)
-    for kind in (events.Opened, events.TermsChanged, events.ScheduleCancelled, events.Withdrawn)
+    for kind in (events.Opened, events.TermsChanged, events.PlanChanged, events.ScheduleCancelled, events.Withdrawn)
 )
 
 

@@ -31,6 +31,8 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     id: str
     performance_id: str
     venue_id: str
+    first_plan: int  # of the venue's, with which it was opened
+    plan_number: int  # by which it is sold
     starts_at: datetime
     currency: str
     prices: dict[str, int | None]  # null: not for sale
@@ -258,10 +260,44 @@ class Place(Struct, frozen=True):
 
     performance_id: str
     venue_id: str
+    first_plan: int  # of the venue's, with which it was opened
 
 
 async def place_of(connection: AsyncConnection, schedule_id: str) -> Place | None:
     """Where a schedule belongs, deleted or not: its bookings are still shown."""
-    query = sa.select(schedules.c.performance_id, schedules.c.venue_id).where(schedules.c.id == schedule_id)
+    columns = (schedules.c[name] for name in Place.__struct_fields__)
+    query = sa.select(*columns).where(schedules.c.id == schedule_id)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else Place(**row._mapping)
+
+
+async def plan_number_of(connection: AsyncConnection, schedule_id: str) -> int | None:
+    """By which of its venue's plans a schedule is sold, deleted or not."""
+    query = sa.select(schedules.c.plan_number).where(schedules.c.id == schedule_id)
+    number: int | None = (await connection.execute(query)).scalar_one_or_none()
+    return number
+
+
+async def to_come_at(connection: AsyncConnection, venue_id: str, now: datetime) -> list[ScheduleRow]:
+    """The schedules of a venue that have not begun and are not cancelled, by start."""
+    query = _SCHEDULES.where(
+        schedules.c.venue_id == venue_id, schedules.c.starts_at > now, schedules.c.cancelled_at.is_(None)
+    )
+    query = query.order_by(schedules.c.starts_at, schedules.c.id)
+    return [ScheduleRow(**row._mapping) for row in await connection.execute(query)]
+
+
+class Owned(Struct, frozen=True):
+    """What somebody holds or owns of a schedule."""
+
+    schedule_id: str
+    booking_id: str
+    seats: tuple[str, ...]  # a standing area once for each place
+
+
+async def owned_in(connection: AsyncConnection, schedule_ids: Sequence[str]) -> list[Owned]:
+    """All live bookings of these schedules; with their heads locked, nobody has anything else."""
+    query = sa.select(bookings.c.schedule_id, bookings.c.id, bookings.c.seats).where(
+        bookings.c.schedule_id == sa.any_(sa.cast(schedule_ids, sa.ARRAY(UUID))), bookings.c.status.in_(LIVE)
+    )
+    return [Owned(row[0], row[1], tuple(row[2])) for row in await connection.execute(query.order_by(bookings.c.id))]

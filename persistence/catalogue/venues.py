@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.catalogue.venue_grants import granted_to
-from persistence.database.tables import venues
+from persistence.database.tables import TIME, former_plans, venues
 from persistence.database.words import found_by, words_column
 
 
@@ -25,6 +25,7 @@ class VenueRow(Struct, frozen=True, kw_only=True):
     address: str | None
     time_zone: str
     plan_digest: str
+    plan_number: int  # how often the plan has been replaced
     capacity: int
     shared: bool
     created_at: datetime
@@ -48,7 +49,7 @@ async def create_venue(
     time_zone: str = "Asia/Seoul",
     shared: bool = False,
 ) -> VenueRow:
-    """A new venue, its plan as JSON text and as it is stored. The plan never changes: schedules are sold by it."""
+    """A new venue, its plan as JSON text and as it is stored. Schedules are sold by it: see `replace_plan`."""
     created = await connection.execute(
         venues.insert()
         .values(
@@ -97,18 +98,71 @@ async def list_venues(
     return [VenueRow(**row._mapping) for row in await connection.execute(query)]
 
 
+async def replace_plan(
+    connection: AsyncConnection,
+    venue_id: str,
+    *,
+    seating_plan: str,
+    packed_plan: bytes,
+    plan_digest: str,
+    capacity: int,
+    at: datetime,
+) -> VenueRow:
+    """Another plan for a locked venue. The one before is kept: journals number their places by it."""
+    kept = ("seating_plan", "packed_plan")
+    former = sa.select(
+        venues.c.id, venues.c.plan_number, *(venues.c[name] for name in kept), sa.literal(at, TIME)
+    ).where(venues.c.id == venue_id)
+    columns = ["venue_id", "number", *kept, "replaced_at"]
+    await connection.execute(former_plans.insert().from_select(columns, former))
+    change = (
+        venues.update()
+        .where(venues.c.id == venue_id)
+        .values(
+            seating_plan=sa.cast(sa.literal(seating_plan, sa.Text), JSONB),
+            packed_plan=packed_plan,
+            plan_digest=plan_digest,
+            plan_number=venues.c.plan_number + 1,
+            capacity=capacity,
+        )
+        .returning(*_VENUE)
+    )
+    return VenueRow(**(await connection.execute(change)).one()._mapping)
+
+
+async def has_plan(connection: AsyncConnection, venue_id: str, seating_plan: str) -> bool:
+    """Whether this very document is the venue's plan already."""
+    same = venues.c.seating_plan == sa.cast(sa.literal(seating_plan, sa.Text), JSONB)
+    return bool((await connection.execute(sa.select(sa.exists().where(venues.c.id == venue_id, same)))).scalar_one())
+
+
+async def plan_number(connection: AsyncConnection, venue_id: str) -> int | None:
+    """How often the venue's plan has been replaced; None if there is no such venue."""
+    query = sa.select(venues.c.plan_number).where(venues.c.id == venue_id)
+    number: int | None = (await connection.execute(query)).scalar_one_or_none()
+    return number
+
+
+async def stored_plan(
+    connection: AsyncConnection, venue_id: str, number: int
+) -> tuple[bytes | None, str | None] | None:
+    """A plan of the venue in its stored form or, where it has none, as JSON text; None if there is no such plan."""
+    for table, where in (
+        (venues, (venues.c.id == venue_id, venues.c.plan_number == number)),
+        (former_plans, (former_plans.c.venue_id == venue_id, former_plans.c.number == number)),
+    ):
+        document = sa.case((table.c.packed_plan.is_(None), sa.cast(table.c.seating_plan, sa.Text)))
+        row = (await connection.execute(sa.select(table.c.packed_plan, document).where(*where))).one_or_none()
+        if row is not None:
+            return row[0], row[1]
+    return None
+
+
 async def seating_plan(connection: AsyncConnection, venue_id: str) -> str | None:
     """The venue's seating plan as JSON text: some megabytes that are not to be decoded on anybody's event loop."""
     query = sa.select(sa.cast(venues.c.seating_plan, sa.Text)).where(venues.c.id == venue_id)
     document: str | None = (await connection.execute(query)).scalar_one_or_none()
     return document
-
-
-async def packed_plan(connection: AsyncConnection, venue_id: str) -> bytes | None:
-    """The venue's seating plan in its stored form, where it has one."""
-    query = sa.select(venues.c.packed_plan).where(venues.c.id == venue_id)
-    packed: bytes | None = (await connection.execute(query)).scalar_one_or_none()
-    return packed
 
 
 async def change_venue(connection: AsyncConnection, venue_id: str, values: Mapping[str, object]) -> VenueRow:

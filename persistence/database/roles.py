@@ -45,14 +45,17 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     RECEIVER: {
         **MACHINES,
         **dict.fromkeys((*PERSONAL, "audit_log", "audit_head", "check_ins"), EVERYTHING),
-        **dict.fromkeys((*OF_OWNERS, "schedules", "performances", "venues"), WRITE),
+        **dict.fromkeys((*OF_OWNERS, "schedules", "performances", "venues", "former_plans"), WRITE),
         "journal": WRITE,
         "accounts": EVERYTHING,  # see READABLE
         "account_links": "INSERT, DELETE",
     },
     BACKGROUND: {"accounts": EVERYTHING, "nodes": WRITE, "owner_processes": WRITE},
 }
-APPEND_ONLY = {"journal": "UPDATE, DELETE", "audit_log": "UPDATE, DELETE", "alembic_version": WRITE}
+APPEND_ONLY = {
+    **dict.fromkeys(("journal", "audit_log", "former_plans"), "UPDATE, DELETE"),
+    "alembic_version": WRITE,
+}
 # Columns that a role may read of a table that is otherwise closed to it.
 READABLE = {(RECEIVER, "accounts"): "id, email, name, language, email_confirmed_at, deleted_at"}
 

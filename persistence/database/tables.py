@@ -95,8 +95,9 @@ venues = Table(
     Column("address", Text),
     Column("time_zone", Text, nullable=False, server_default="Asia/Seoul"),  # IANA: what the clocks there show
     Column("words", TSVECTOR, nullable=False, server_default=text("''")),  # see persistence/database/words.py
-    Column("seating_plan", JSONB, nullable=False),  # the pretix document as it was sent; never changed
+    Column("seating_plan", JSONB, nullable=False),  # the pretix document as it was sent
     Column("packed_plan", LargeBinary),  # the same, read already (engine/stored_plan.py); NULL: not made yet
+    Column("plan_number", Integer, nullable=False, server_default="0"),  # how often it has been replaced
     Column("plan_digest", Text, nullable=False),
     Column("capacity", Integer, nullable=False),
     Column("shared", Boolean, nullable=False, server_default=sa.false()),  # other organizers may play there, too
@@ -116,6 +117,17 @@ venue_grants = Table(
     sa.CheckConstraint("num_nonnulls(email, organizer_id) = 1", name="one_or_the_other"),
     sa.UniqueConstraint("venue_id", "email"),
     sa.UniqueConstraint("venue_id", "organizer_id"),
+)
+
+former_plans = Table(
+    "former_plans",
+    metadata,
+    # What a venue's plan took the place of: journals number their places by it.
+    Column("venue_id", UUID, ForeignKey("venues.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("seating_plan", JSONB, nullable=False),
+    Column("packed_plan", LargeBinary),
+    Column("replaced_at", TIME, nullable=False),
 )
 
 performances = Table(
@@ -151,6 +163,8 @@ schedules = Table(
     Column("id", UUID, primary_key=True),
     Column("performance_id", UUID, ForeignKey("performances.id"), nullable=False, index=True),
     Column("venue_id", UUID, ForeignKey("venues.id"), nullable=False),
+    Column("first_plan", Integer, nullable=False, server_default="0"),  # of the venue's, with which it was opened
+    Column("plan_number", Integer, nullable=False, server_default="0"),  # by which it is sold
     Column("starts_at", TIME, nullable=False),
     Column("currency", Text, nullable=False),
     Column("prices", JSONB, nullable=False),  # category → minor units; null: not for sale
@@ -207,7 +221,7 @@ journal = Table(
         "ix_journal_terms",
         "schedule_id",
         "seq",
-        postgresql_where=text("type IN ('schedule.opened', 'schedule.terms_changed')"),
+        postgresql_where=text("type IN ('schedule.opened', 'schedule.terms_changed', 'schedule.plan_changed')"),
     ),
 )
 

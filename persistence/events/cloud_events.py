@@ -172,6 +172,13 @@ class TermsData(Data, frozen=True, kw_only=True):
     terms: TermsFacts
 
 
+class PlanData(TermsData, frozen=True, kw_only=True):
+    """The house's plan was corrected; whoever has seats keeps them."""
+
+    plan_number: int  # how often it has been
+    plan_digest: str
+
+
 class EventEnvelope(Struct, frozen=True, kw_only=True):
     """A CloudEvent."""
 
@@ -378,23 +385,27 @@ def _seats_data(facts: _Facts, event: events.Blocked | events.Unblocked) -> Data
 
 
 def _terms_data(facts: _Facts, event: events.Opened | events.TermsChanged) -> Data:
-    terms = event.terms
-    return TermsData(
-        **facts.common(),
-        terms=TermsFacts(
-            currency=terms.currency,
-            prices={category: price for category, price in terms.prices.items() if price is not None},
-            starts_at=rfc3339(terms.starts_at_ms),
-            sale_opens_at=rfc3339(terms.sale_opens_at_ms) if terms.sale_opens_at_ms else None,
-            sale_closes_at=rfc3339(terms.sale_closes_at_ms),
-            max_seats_per_customer=terms.max_seats_per_customer or None,
-            hold_seconds=terms.hold_ms / 1000,
-            refund_policy=[
-                RefundStepFacts(days_before=step.days_before, fee_percent=step.fee_percent)
-                for step in terms.refund_policy
-            ],
-            refund_when_moved=terms.refund_when_moved,
-        ),
+    return TermsData(**facts.common(), terms=_terms(event.terms))
+
+
+def _plan_data(facts: _Facts, event: events.PlanChanged) -> Data:
+    which = (event.plan_number, event.plan_digest)
+    return PlanData(**facts.common(), terms=_terms(event.terms), plan_number=which[0], plan_digest=which[1])
+
+
+def _terms(terms: events.Terms) -> TermsFacts:
+    return TermsFacts(
+        currency=terms.currency,
+        prices={category: price for category, price in terms.prices.items() if price is not None},
+        starts_at=rfc3339(terms.starts_at_ms),
+        sale_opens_at=rfc3339(terms.sale_opens_at_ms) if terms.sale_opens_at_ms else None,
+        sale_closes_at=rfc3339(terms.sale_closes_at_ms),
+        max_seats_per_customer=terms.max_seats_per_customer or None,
+        hold_seconds=terms.hold_ms / 1000,
+        refund_policy=[
+            RefundStepFacts(days_before=step.days_before, fee_percent=step.fee_percent) for step in terms.refund_policy
+        ],
+        refund_when_moved=terms.refund_when_moved,
     )
 
 
@@ -436,6 +447,9 @@ _KINDS: dict[type[events.Event], _Kind] = {
     ),
     events.Withdrawn: _Kind(
         EndData, _withdrawn_data, "The schedule was taken out of the catalogue, and takes nothing any more."
+    ),
+    events.PlanChanged: _Kind(
+        PlanData, _plan_data, "The house's plan was corrected: places may be new, gone, or called otherwise."
     ),
     events.Blocked: _Kind(SeatsData, _seats_data, "Places were taken out of the sale."),
     events.Unblocked: _Kind(SeatsData, _seats_data, "Blocked places are on sale again."),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.events import Record, decode_event
+from engine.events import PlanChanged, Record, decode_event
 from persistence.database.tables import journal, schedule_heads
 
 
@@ -24,6 +24,24 @@ class Head(Struct, frozen=True):
     next_deadline_ms: int | None
     oldest_payment_ms: int | None
     host: str | None
+
+
+class PlanChange(Struct, frozen=True):
+    """From which version on a schedule's places are numbered by which of its house's plans."""
+
+    version: int
+    number: int
+
+
+async def plan_changes(connection: AsyncConnection, schedule_id: str) -> list[PlanChange]:
+    """When the plan of a schedule was corrected, oldest first."""
+    query = (
+        sa.select(journal.c.seq, journal.c.payload)
+        .where(journal.c.schedule_id == schedule_id, journal.c.type == PlanChanged.__struct_config__.tag)
+        .order_by(journal.c.seq)
+    )
+    told = [(seq, decode_event(payload)) for seq, payload in await connection.execute(query)]
+    return [PlanChange(seq, event.plan_number) for seq, event in told if isinstance(event, PlanChanged)]
 
 
 async def list_heads(database: AsyncEngine, *, after_id: str | None, limit: int) -> list[Head]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import asyncpg
@@ -21,7 +22,7 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError
 from engine.stored_plan import plan_of
 from engine.turn import Step
-from persistence.database.pools import is_away
+from persistence.database.pools import Connection, is_away
 from persistence.journal.group_commit import group_commit, group_commit_of_many
 from persistence.journal.plans import SharedPlans
 from persistence.journal.rows import Rows
@@ -85,7 +86,7 @@ class Journal(Protocol):
     """
 
     async def plan(self, schedule_id: str) -> SeatingPlan:
-        """The plan the schedule is sold by. Raises `UnknownSchedule`."""
+        """The plan the schedule was opened with, which leads on to those after it. Raises `UnknownSchedule`."""
 
     async def claim(self, schedule_id: str) -> Claim:
         """Takes ownership: from here on every earlier owner is deposed. Raises `UnknownSchedule` or `Elsewhere`."""
@@ -117,6 +118,16 @@ SELECT seq, at_ms, payload, request_id, fingerprint
   FROM journal WHERE schedule_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
 
+# A schedule's plans, the newest first: the house's own, and those that it took the place of.
+PLANS = """
+SELECT v.plan_number AS number, v.packed_plan, CASE WHEN v.packed_plan IS NULL THEN v.seating_plan END
+  FROM schedules s JOIN venues v ON v.id = s.venue_id WHERE s.id = $1
+UNION ALL
+SELECT f.number, f.packed_plan, CASE WHEN f.packed_plan IS NULL THEN f.seating_plan END
+  FROM schedules s JOIN former_plans f ON f.venue_id = s.venue_id AND f.number >= s.first_plan WHERE s.id = $1
+ ORDER BY number DESC
+"""
+
 # What the database says of rows that it will never take, and of statements that stood in each other's way.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
@@ -128,6 +139,26 @@ ZSTD = b"\x28\xb5\x2f\xfd"  # how a Zstandard frame begins (RFC 8878)
 def records_of(rows: Sequence[asyncpg.Record]) -> list[Record]:
     """What `READ` has found."""
     return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]
+
+
+async def read_plans(connection: Connection, schedule_id: str) -> SeatingPlan:
+    """As `Journal.plan`, in the caller's transaction."""
+    return await _plans(schedule_id, await connection.fetch(PLANS, schedule_id))
+
+
+async def _plans(schedule_id: str, rows: Sequence[asyncpg.Record]) -> SeatingPlan:
+    if not rows:
+        raise UnknownSchedule(schedule_id)
+    return await asyncio.to_thread(_succession, rows)  # a document of a large house takes half a second
+
+
+def _succession(rows: Sequence[asyncpg.Record]) -> SeatingPlan:
+    """The oldest of these plans, which leads on to the others."""
+    plan: SeatingPlan | None = None
+    for number, packed, document in rows:
+        plan = replace(plan_of(packed, document), number=number, successor=plan)
+    assert plan is not None, "a house has a plan"
+    return plan
 
 
 def _rows(plan: SeatingPlan, batch: Batch) -> Rows:
@@ -201,20 +232,17 @@ class PostgresJournal:
     async def plan(self, schedule_id: str) -> SeatingPlan:
         if self._plans is None:
             return await self._read_plan(schedule_id)
-        venue_id = await self._fetchval("SELECT venue_id::text FROM schedules WHERE id = $1", schedule_id)
-        if venue_id is None:
-            raise UnknownSchedule(schedule_id)
-        return await self._plans.get(venue_id, lambda: self._read_plan(schedule_id))
-
-    async def _read_plan(self, schedule_id: str) -> SeatingPlan:
-        row = await self._fetchrow(
-            "SELECT v.packed_plan, CASE WHEN v.packed_plan IS NULL THEN v.seating_plan END"
+        which = await self._fetchval(
+            "SELECT concat_ws(' ', v.id, s.first_plan, v.plan_number)"
             " FROM schedules s JOIN venues v ON v.id = s.venue_id WHERE s.id = $1",
             schedule_id,
         )
-        if row is None:
+        if which is None:
             raise UnknownSchedule(schedule_id)
-        return await asyncio.to_thread(plan_of, *row)  # a document of a large house takes half a second
+        return await self._plans.get(which, lambda: self._read_plan(schedule_id))
+
+    async def _read_plan(self, schedule_id: str) -> SeatingPlan:
+        return await _plans(schedule_id, await self._fetch(PLANS, schedule_id))
 
     async def claim(self, schedule_id: str) -> Claim:
         row = await self._fetchrow(

@@ -9,7 +9,7 @@ owner needs none for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.events import ScheduleCancelled, TermsChanged, Withdrawn, encode_event
+from engine.events import PlanChanged, ScheduleCancelled, TermsChanged, Withdrawn, encode_event
 from persistence.database.moments import moment
 from persistence.database.tables import journal, schedule_heads
 from persistence.journal.rows import about_schedule
@@ -54,22 +54,25 @@ async def hold(connection: AsyncConnection, schedule_ids: Sequence[str]) -> list
     return [Held(*row) for row in await connection.execute(query)]
 
 
+Event = Withdrawn | ScheduleCancelled | TermsChanged | PlanChanged
+
+
 async def write(
-    connection: AsyncConnection, held: Sequence[Held], at_ms: int, event: Withdrawn | ScheduleCancelled | TermsChanged
+    connection: AsyncConnection, held: Sequence[Held], at_ms: int, event: Event | Mapping[str, Event]
 ) -> list[Overruled]:
-    """Adds the event to the journal of each, with what follows from it in the schedule's own row."""
+    """Adds the event, or each schedule's own, to the journal of each, with what follows from it in its row."""
     if not held:
         return []
-    payload = encode_event(event)
+    of = event if isinstance(event, Mapping) else dict.fromkeys((each.schedule_id for each in held), event)
     records = [
         {
             "schedule_id": each.schedule_id,
             "seq": each.seq + 1,
             "at_ms": at_ms,
-            "type": event.type_name,
+            "type": of[each.schedule_id].type_name,
             "request_id": "",
             "fingerprint": "",
-            "payload": payload,
+            "payload": encode_event(of[each.schedule_id]),
         }
         for each in held
     ]
@@ -77,8 +80,12 @@ async def write(
     # By the statements of the owner's own transaction: there is one way in which a row follows an event.
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None, "a connection that has written is connected"
-    for statement, row in about_schedule(event, at_ms):
-        await driver.executemany(statement, [(each.schedule_id, *row) for each in held])
+    rows: dict[str, list[tuple[object, ...]]] = {}
+    for each in held:
+        for statement, row in about_schedule(of[each.schedule_id], at_ms):
+            rows.setdefault(statement, []).append((each.schedule_id, *row))
+    for statement, those in rows.items():
+        await driver.executemany(statement, those)
     at = moment(at_ms)
     moved = (
         schedule_heads.update()

@@ -1,4 +1,6 @@
-"""Seating plans, one of each house however many of its schedules are open in a process: they never change."""
+"""Seating plans, one of each house however many of its schedules are open in a process.
+
+None ever changes: a house whose plan is corrected gets another."""
 
 from __future__ import annotations
 
@@ -19,19 +21,27 @@ class SharedPlans:
         self._plans: OrderedDict[str, SeatingPlan] = OrderedDict()
         self._reading: dict[str, asyncio.Lock] = {}
 
-    async def get(self, venue_id: str, read: Callable[[], Awaitable[SeatingPlan]]) -> SeatingPlan:
-        """The house's plan; raises whatever `read` raises, and is read anew the next time."""
-        async with self._reading.setdefault(venue_id, asyncio.Lock()):
-            plan = self._plans.get(venue_id)
+    async def get(self, which: str, read: Callable[[], Awaitable[SeatingPlan]]) -> SeatingPlan:
+        """The plans of a house from one on; raises whatever `read` raises, and is read anew the next time."""
+        async with self._reading.setdefault(which, asyncio.Lock()):
+            plan = self._plans.get(which)
             if plan is None:
-                plan = self._plans[venue_id] = await read()
-                self._let_go(venue_id)
-            self._plans.move_to_end(venue_id)
+                plan = self._plans[which] = await read()
+                self._let_go(which)
+            self._plans.move_to_end(which)
             return plan
 
     def _let_go(self, newest: str) -> None:
-        places = sum(len(plan.ids) for plan in self._plans.values())
+        places = sum(_places(plan) for plan in self._plans.values())
         while places > PLACES_KEPT and next(iter(self._plans)) != newest:
             former, plan = self._plans.popitem(last=False)
             self._reading.pop(former, None)
-            places -= len(plan.ids)
+            places -= _places(plan)
+
+
+def _places(plan: SeatingPlan | None) -> int:
+    """Of a plan and of those after it."""
+    places = 0
+    while plan is not None:
+        places, plan = places + len(plan.ids), plan.successor
+    return places

@@ -29,6 +29,9 @@ UPDATE schedules
 CANCEL_SCHEDULE = """
 UPDATE schedules SET cancelled_at = $2, cancellation_reason = $3, updated_at = $2 WHERE id = $1
 """
+CHANGE_PLAN = """
+UPDATE schedules SET plan_number = $2 WHERE id = $1
+"""
 WITHDRAW_SCHEDULE = """
 UPDATE schedules SET deleted_at = $2, updated_at = $2 WHERE id = $1
 """
@@ -108,6 +111,8 @@ def about_schedule(event: events.AnyEvent, at_ms: int) -> list[tuple[str, Row]]:
     """The statements by which a schedule's own row follows an event; `$1` is its id, the rest is given with each."""
     if isinstance(event, events.TermsChanged | events.Opened):
         return [(UPDATE_TERMS, _terms_row(event.terms, at_ms))]
+    if isinstance(event, events.PlanChanged):
+        return [(UPDATE_TERMS, _terms_row(event.terms, at_ms)), (CHANGE_PLAN, (event.plan_number,))]
     if isinstance(event, events.ScheduleCancelled):
         return [(CANCEL_SCHEDULE, (moment(at_ms), event.reason or None))]
     if isinstance(event, events.Withdrawn):

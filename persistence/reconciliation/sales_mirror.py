@@ -37,6 +37,10 @@ class SalesMirror:
         self._digests: dict[str, int] = {}
         self._digest = 0
 
+    def know(self, plan: SeatingPlan) -> None:
+        """The house's plan was corrected since this one was read."""
+        self._plan = plan.numbered(self._plan.number)
+
     def follow(self, records: Iterable[Record]) -> None:
         """Takes in the next records of the journal. Raises `LookupError` or `ValueError` where one does not fit."""
         for record in records:
@@ -61,6 +65,8 @@ class SalesMirror:
                     self._count(booking.places, minute, _CANCELLED)
             elif isinstance(event, events.RefundRequested):
                 self._give_back(event, minute)
+            elif isinstance(event, events.PlanChanged):
+                self._plan = self._plan.numbered(event.plan_number)
 
     def rows(self) -> list[SalesRow]:
         """The figures, as the table `sales` must have them."""

@@ -22,6 +22,7 @@ from engine.state import ScheduleState, apply
 from engine.turn import Step
 from persistence.database.moments import milliseconds
 from persistence.database.pools import Connection
+from persistence.journal.history import by_plan
 from persistence.journal.rows import Row, Rows, settled
 
 SEPARATOR = "\x1e"
@@ -117,6 +118,7 @@ class Mirror:
     """A schedule followed from its first record on."""
 
     def __init__(self, plan: SeatingPlan) -> None:
+        self.plan = plan  # the one its schedule was opened with
         self.state = ScheduleState(plan)
         self.fingerprint = Fingerprint(self.state)
         self.bookings: dict[str, Booking] = {}  # every one there ever was, as it is now
@@ -126,8 +128,15 @@ class Mirror:
     def seq(self) -> int:
         return self.state.seq
 
+    def know(self, plan: SeatingPlan) -> None:
+        """The house's plan was corrected since this one was read."""
+        self.plan, self.state.plan = plan, plan.numbered(self.state.plan.number)
+
     def follow(self, records: Sequence[events.Record]) -> list[Step]:
         """Takes in the next records of the journal."""
+        return [step for part in by_plan(records) for step in self._follow(part)]
+
+    def _follow(self, records: Sequence[events.Record]) -> list[Step]:
         steps = [Step(record, apply(self.state, record)) for record in records]
         self.bookings.update({step.booking.id: step.booking for step in steps if step.booking is not None})
         rows = Rows.of(self.state.plan, steps)

@@ -42,9 +42,10 @@ class Money(Struct, frozen=True, kw_only=True):
 
 
 class House(Struct, frozen=True):
-    """Dates at one venue with the same categories for sale."""
+    """Dates at one venue, by the same plan and with the same categories for sale."""
 
     venue_id: str
+    plan_number: int
     not_for_sale: tuple[str, ...]
     dates: int
 
@@ -77,12 +78,12 @@ class Matter(Struct, frozen=True, kw_only=True):
 
 
 _HOUSES = """
-SELECT s.performance_id::text, s.venue_id::text, kept.names, count(*)
+SELECT s.performance_id::text, s.venue_id::text, s.plan_number, kept.names, count(*)
   FROM schedules s CROSS JOIN LATERAL (
        SELECT coalesce(array_agg(key ORDER BY key), '{}') AS names FROM jsonb_each_text(s.prices) WHERE value IS NULL
   ) AS kept
  WHERE s.performance_id = ANY($1::uuid[]) AND s.deleted_at IS NULL AND s.cancelled_at IS NULL
- GROUP BY s.performance_id, s.venue_id, kept.names
+ GROUP BY s.performance_id, s.venue_id, s.plan_number, kept.names
 """
 _SOLD = """
 SELECT s.performance_id::text, sum(cardinality(b.seats))::bigint
@@ -114,8 +115,8 @@ async def standings(connection: Connection, performance_ids: Sequence[str], now:
     """How each of these performances stands."""
     ids = list(performance_ids)
     houses: dict[str, list[House]] = {each: [] for each in ids}
-    for performance_id, venue_id, kept, dates in await connection.fetch(_HOUSES, ids):
-        houses[performance_id].append(House(venue_id, tuple(kept), dates))
+    for performance_id, venue_id, plan_number, kept, dates in await connection.fetch(_HOUSES, ids):
+        houses[performance_id].append(House(venue_id, plan_number, tuple(kept), dates))
     money: dict[str, list[Money]] = {each: [] for each in ids}
     for performance_id, currency, taken, refunded, fees in await connection.fetch(_MONEY, ids):
         net = taken - refunded

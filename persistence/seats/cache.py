@@ -47,6 +47,7 @@ class SeatView(Struct, frozen=True, array_like=True):
     states: bytes  # one byte per numbered seat, in plan order: FREE, HELD, SOLD or BLOCKED of `engine.state`
     areas: tuple[AreaCounts, ...]  # in plan order
     withdrawn: bool = False  # out of the catalogue: shown to nobody any more
+    plan_number: int = 0  # by which of the house's plans its places are numbered
 
     def after(self, delta: SeatDelta) -> SeatView:
         """This view with `delta` applied.
@@ -61,10 +62,11 @@ class SeatView(Struct, frozen=True, array_like=True):
         areas = list(self.areas)
         for position, counts in delta.areas:
             areas[position] = counts
-        return SeatView(self.schedule_id, delta.version, bytes(states), tuple(areas), self.withdrawn)
+        return SeatView(self.schedule_id, delta.version, bytes(states), tuple(areas), self.withdrawn, self.plan_number)
 
     def since(self, older: SeatView) -> SeatDelta:
-        """What leads from `older` to this view."""
+        """What leads from `older` to this view, of the same plan."""
+        assert older.plan_number == self.plan_number, "views of different plans"
         assert len(older.states) == len(self.states), "views of different plans"
         seats: list[tuple[int, int]] = []
         # Whole blocks are compared in C; only the few that differ are looked at seat by seat.
@@ -99,6 +101,11 @@ def merge(deltas: Iterable[SeatDelta]) -> SeatDelta:
     )
 
 
+def looking_anew(schedule_id: str, version: int) -> SeatDelta:
+    """An announcement that fits nobody's copy, so that whoever has one reads the schedule anew."""
+    return SeatDelta(schedule_id, 0, version, (), ())
+
+
 class CacheUnavailable(Exception):
     """The seat cache cannot be reached, or a subscription may have missed something."""
 
@@ -114,6 +121,12 @@ class SeatCache(Protocol):
 
     async def announce(self, delta: SeatDelta) -> None:
         """Tells every listener."""
+
+    async def outdate(self, schedule_id: str, version: int) -> None:
+        """What is stored from before that version is shown to nobody any more, nor whatever of it comes late.
+
+        Every listener is told to look anew.
+        """
 
     async def publish(self, view: SeatView, delta: SeatDelta) -> None:
         """`put`, then `announce`, in one round trip.
@@ -146,6 +159,7 @@ class MemorySeatCache:
     def __init__(self) -> None:
         self._available = True
         self._views: dict[str, bytes] = {}
+        self._outdated: dict[str, int] = {}
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
         self.reads = 0  # how often `get` was asked
 
@@ -167,6 +181,7 @@ class MemorySeatCache:
     def lose_everything(self) -> None:
         """It comes back empty, as Redis does."""
         self._views.clear()
+        self._outdated.clear()
 
     def _check(self) -> None:
         if not self._available:
@@ -175,6 +190,8 @@ class MemorySeatCache:
     async def put(self, view: SeatView) -> None:
         self._check()
         stored = self._views.get(view.schedule_id)
+        if view.version < self._outdated.get(view.schedule_id, 0):
+            return
         if stored is None or decode_view(stored).version < view.version:
             self._views[view.schedule_id] = encode_view(view)
 
@@ -187,6 +204,14 @@ class MemorySeatCache:
         await self.put(view)
         await self.announce(delta)
 
+    async def outdate(self, schedule_id: str, version: int) -> None:
+        self._check()
+        stored = self._views.get(schedule_id)
+        if stored is not None and decode_view(stored).version < version:
+            del self._views[schedule_id]
+        self._outdated[schedule_id] = version
+        await self.announce(looking_anew(schedule_id, version))
+
     async def get(self, schedule_id: str) -> SeatView | None:
         self.reads += 1
         self._check()
@@ -196,6 +221,7 @@ class MemorySeatCache:
     async def forget(self, schedule_id: str) -> None:
         self._check()
         self._views.pop(schedule_id, None)
+        self._outdated.pop(schedule_id, None)
 
     @asynccontextmanager
     async def deltas(self) -> AsyncIterator[AsyncIterator[SeatDelta]]:

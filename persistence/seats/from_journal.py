@@ -11,7 +11,7 @@ from persistence.seats.cache import AreaCounts, SeatView
 def view_of(schedule_id: str, state: ScheduleState) -> SeatView:
     """What readers see of a state."""
     areas = tuple(AreaCounts(each[FREE], each[HELD], each[SOLD], each[BLOCKED]) for each in state.areas)
-    return SeatView(schedule_id, state.seq, bytes(state.seats), areas, state.withdrawn is not None)
+    return SeatView(schedule_id, state.seq, bytes(state.seats), areas, state.withdrawn is not None, state.plan.number)
 
 
 async def load_view(journal: Journal, schedule_id: str) -> SeatView | None:

@@ -25,6 +25,7 @@ from persistence.seats.cache import (
     decode_view,
     encode_deltas,
     encode_view,
+    looking_anew,
 )
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,16 @@ class RedisSeatCache:
         except (RedisError, OSError) as error:
             raise CacheUnavailable(f"cannot announce: {error}") from error
 
+    async def outdate(self, schedule_id: str, version: int) -> None:
+        # An empty view from just before the version: older ones do not take its place, that one does.
+        announcement = encode_deltas([looking_anew(schedule_id, version)])
+        try:
+            await self._publish(
+                keys=[KEY + schedule_id], args=[TTL_SECONDS, CHANNEL, announcement, f"{version - 1}.5", b""]
+            )
+        except (RedisError, OSError) as error:
+            raise CacheUnavailable(f"cannot store: {error}") from error
+
     async def publish(self, view: SeatView, delta: SeatDelta) -> None:
         await self.publish_together([(view, delta)])
 
@@ -111,7 +122,7 @@ class RedisSeatCache:
         key = KEY + schedule_id
         try:
             payload = await self._redis.hget(key, "view")
-            if payload is None:
+            if not payload:
                 return None
             try:
                 return decode_view(cast(bytes, payload))  # the client does not decode responses

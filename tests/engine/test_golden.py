@@ -1,6 +1,7 @@
 """Old journals must replay for ever: committed bytes, replayed by today's code.
 
-A line of `golden/*.jsonl` is one journal row as the database keeps it; the first line carries the plan. What the
+A line of `golden/*.jsonl` is one journal row as the database keeps it; the first line carries the plan, and those that
+took its place. What the
 replay must come to stands beside it, in `*.facts.json`, field by field: new fields may join them, none may change.
 `python -m tests.engine.test_golden STORY NAME` writes a new pair; those committed are never written again.
 """
@@ -17,13 +18,13 @@ import pytest
 
 from engine import commands as c
 from engine.booking import Booking, Status
-from engine.events import AnyEvent, Opened, Record, TermsChanged, Withdrawn, decode_event, encode_event
+from engine.events import AnyEvent, Opened, PlanChanged, Record, TermsChanged, Withdrawn, decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
 from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
-from engine.state import ScheduleState, apply
+from engine.state import BLOCKED, ScheduleState, apply
 from engine.turn import Request, execute
-from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, corrected, opened, plan_document, succession, terms
 
 DIRECTORY = Path(__file__).parent / "golden"
 GOLDEN = sorted(DIRECTORY.glob("*.jsonl"))
@@ -31,7 +32,7 @@ GOLDEN = sorted(DIRECTORY.glob("*.jsonl"))
 
 def replay(path: Path) -> tuple[ScheduleState, list[Record]]:
     header, *lines = (json.loads(line) for line in path.read_text().splitlines())
-    state = ScheduleState(read_plan(header["plan"]))
+    state = ScheduleState(succession(header["plan"], *header.get("later", ())))
     records = []
     for seq, at_ms, payload, request_id, fingerprint in lines:
         record = Record(seq, at_ms, decode_event(base64.b64decode(payload)), request_id, fingerprint)
@@ -64,6 +65,8 @@ def facts(state: ScheduleState) -> dict[str, object]:
         "moved_ms": state.moved_ms,
         "moving_promises": json.loads(json.dumps(state.moving_promises)),
         "withheld": sorted(state.withheld),
+        "clocks": json.loads(json.dumps(state.on.clocks)),
+        "plan": [state.plan.number, state.plan.digest, [label.id for label in state.plan.gone]],
     }
 
 
@@ -132,13 +135,33 @@ def test_the_first_withdrawal_on_record_tells_the_story_it_told() -> None:
     assert state.withheld == {1}
 
 
+def test_the_first_correction_on_record_tells_the_story_it_told() -> None:
+    state, _ = replay(DIRECTORY / "2026-11-corrected.jsonl")
+    names = {booking.id: [state.plan.ids[index] for index in booking.seats] for booking in state.bookings.values()}
+    assert names == {"b1": ["A-1", "C-2"], "b4": ["B-1", "C-6"], "b5": ["pit"]}
+    ended = {booking.id: [state.plan.ids[index] for index in booking.seats] for booking in state.ended.values()}
+    assert ended == {"b2": ["C-6", "C-4"], "b3": ["C-0", "pit"]}  # C-0 is gone again
+    assert (state.plan.number, state.areas, bytes(state.seats).count(BLOCKED)) == (2, [[7, 1, 0, 1]], 2)
+    assert {name: price for name, price in state.on.prices.items() if name != "R"} == {"VIP": 150_000}
+
+
 def test_every_kind_of_event_occurs_in_a_golden_journal() -> None:
     seen = {type(record.event) for path in GOLDEN for record in replay(path)[1]}
     assert seen == set(AnyEvent.__args__)
 
 
+LATER = [corrected(plan_document()), corrected(plan_document(), back=True)]
+CLOCKS = ((NOW - 400 * DAY, 540), (NOW + 2 * DAY, 600))
+
+
+def planned(number: int, prices: dict[str, int | None]) -> PlanChanged:
+    """The house's plan is the one with this number from here on."""
+    plan = succession(plan_document(), *LATER).numbered(number)
+    return PlanChanged(number, plan.digest, terms(prices=prices, clocks=CLOCKS))
+
+
 # Milliseconds after the opening, and what was asked for then, or written past the schedule's owner.
-Story = list[tuple[int, c.AnyCommand | Withdrawn | TermsChanged]]
+Story = list[tuple[int, c.AnyCommand | Withdrawn | TermsChanged | PlanChanged]]
 
 SALE: Story = [
     (0, c.HoldSeats("b1", ANN, ("A-3", "A-4"))),
@@ -211,14 +234,29 @@ WITHDRAWN: Story = [
     (DAY + 10, c.Refund("b3", EVE, "f3", "p3")),
     (DAY + 20, Withdrawn("organizer")),
 ]
-STORIES = {"sale": SALE, "money": MONEY, "withdrawn": WITHDRAWN}
+CORRECTED: Story = [
+    (0, c.HoldSeats("b1", ANN, ("A-1", "C-2"))),
+    (10, c.HoldSeats("b2", BOB, ("C-6", "C-4"))),
+    (20, c.RequestPayment("b1", ANN, "p1", "sandbox")),
+    (30, c.ApprovePayment("b1", "p1", "ref-1")),
+    (40, c.Block(("B-6", "C-5", "pit"), "기둥", "organizer")),
+    (50, c.Cancel("b2", "x2", BOB, "the pillar")),
+    (60, planned(1, {"VIP": 150_000, "R": 90_000, "BOX": None})),
+    (70, c.ChangeTerms(terms(prices={"VIP": 150_000, "R": 90_000, "BOX": 200_000}, clocks=CLOCKS))),
+    (80, c.HoldSeats("b3", EVE, ("C-0", "pit"))),
+    (90, c.Cancel("b3", "x3", EVE)),
+    (100, planned(2, {"VIP": 150_000, "R": 80_000})),
+    (110, c.HoldSeats("b4", BOB, ("B-1", "C-6"))),
+    (120, c.HoldSeats("b5", EVE, ("pit",))),
+]
+STORIES = {"sale": SALE, "money": MONEY, "withdrawn": WITHDRAWN, "corrected": CORRECTED}
 
 
 def record(story: Story) -> list[Record]:
-    state = opened()
+    state = opened(succession(plan_document(), *LATER))
     records = [Record(1, NOW, decode_event(encode_event(opening())))]
     for number, (after_ms, command) in enumerate(story):
-        if isinstance(command, Withdrawn | TermsChanged):
+        if isinstance(command, Withdrawn | TermsChanged | PlanChanged):
             records.append(Record(state.seq + 1, NOW + after_ms, command))
             apply(state, records[-1])
             continue
@@ -234,7 +272,7 @@ def opening() -> AnyEvent:
 
 def main(story: str, name: str) -> None:
     journal = DIRECTORY / f"{name}.jsonl"
-    lines = [json.dumps({"plan": plan_document()})]
+    lines = [json.dumps({"plan": plan_document(), "later": LATER})]
     for each in record(STORIES[story]):
         payload = base64.b64encode(encode_event(each.event)).decode()
         lines.append(json.dumps([each.seq, each.at_ms, payload, each.request_id, each.fingerprint]))

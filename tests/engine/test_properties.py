@@ -15,15 +15,17 @@ from engine import events as e
 from engine.booking import Booking, Status
 from engine.events import Record, decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
-from engine.plan_document import read_plan
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
 from engine.refusals import Refusal
+from engine.seating_plan import difference, in_the_way
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply, can_expire
 from engine.turn import EXPIRE, Request, Step, Turn, execute
-from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened, plan_document, terms
+from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, corrected, opened, plan_document, succession, terms
 
-PLAN = read_plan(plan_document(rows=3, seats=5, standing=4))
+DOCUMENT = plan_document(rows=3, seats=5, standing=4)
+# A house whose plan is corrected again and again.
+PLAN = succession(DOCUMENT, *(corrected(DOCUMENT, back=back) for back in (False, True, False, True)))
 CUSTOMERS = st.sampled_from([ANN, BOB, EVE])
 OWNERS = st.one_of(CUSTOMERS, st.just(""))
 SEATS = st.one_of(
@@ -48,6 +50,8 @@ TERMS = st.builds(
     st.booleans(),
 )
 WITHDRAWAL = e.Withdrawn("organizer")  # written past the owner, if nobody has a seat
+CORRECTION = e.PlanChanged(0, "", terms())  # spelled out, and written past the owner, if nobody loses a seat by it
+Event = e.Withdrawn | e.PlanChanged
 END = c.CancelSchedule("snow", "organizer")
 # What a story leaves open is spelled out when it is played (`Sale.spelled_out`): a new id, or which of those there are.
 NEW, ITS_OWN, NEWEST = "", "its own", "newest"
@@ -120,7 +124,7 @@ CHAPTERS = st.builds(
 )
 # Half a minute mostly, so that holds overlap; days now and then, so that the refund policy takes its steps.
 PAUSES = st.integers(0, 40).map(lambda number: 1_500 * number if number < 39 else 4 * DAY)
-Story = list[tuple[c.AnyCommand | e.Withdrawn, int]]
+Story = list[tuple[c.AnyCommand | Event, int]]
 
 
 @st.composite
@@ -128,6 +132,8 @@ def stories(draw: st.DrawFn) -> Story:
     """Single commands and whole purchases; in some the schedule is cancelled towards the end, or withdrawn."""
     least = draw(st.integers(0, 25))  # without it, stories are five commands long as a rule
     chapters = draw(st.lists(st.one_of(COMMANDS.map(lambda one: [one]), CHAPTERS), min_size=least, max_size=45))
+    for place in draw(st.lists(st.integers(0, 45), max_size=4)):
+        chapters.insert(place, [CORRECTION])
     if draw(st.integers(0, 3)) == 0:
         ended = draw(st.lists(st.one_of(COMMANDS, st.just(c.EndBookings((NEW, NEW)))), max_size=12))
         chapters += [[END], ended]
@@ -136,7 +142,7 @@ def stories(draw: st.DrawFn) -> Story:
     return [(command, draw(PAUSES) if first else 0) for chapter in chapters for first, command in marked(chapter)]
 
 
-def marked(chapter: list[c.AnyCommand | e.Withdrawn]) -> Iterator[tuple[bool, c.AnyCommand | e.Withdrawn]]:
+def marked(chapter: list[c.AnyCommand | Event]) -> Iterator[tuple[bool, c.AnyCommand | Event]]:
     return ((number == 0, command) for number, command in enumerate(chapter))
 
 
@@ -155,8 +161,10 @@ class Sale:
         for command, pause_ms in story:
             self.send(command, pause_ms)
 
-    def send(self, command: c.AnyCommand | e.Withdrawn, pause_ms: int) -> tuple[Request, Turn]:
+    def send(self, command: c.AnyCommand | Event, pause_ms: int) -> tuple[Request, Turn]:
         self.now_ms += pause_ms
+        if isinstance(command, e.PlanChanged):
+            return self._correct()
         if isinstance(command, e.Withdrawn):
             return self._withdraw(command)
         request = Request(f"r{self._sent}", self.spelled_out(command))
@@ -181,6 +189,31 @@ class Sale:
             self.books.withdrawn = True
         return EXPIRE, execute(self.state, EXPIRE, self.now_ms)
 
+    def _correct(self) -> tuple[Request, Turn]:
+        """As a route does it: the next plan, with a price for each category, where nobody loses a place by it."""
+        state, before = self.state, self.state.plan
+        after = before.successor
+        if after is not None and state.withdrawn is None:
+            change = difference(before, after)
+            owned = [before.ids[index] for booking in state.bookings.values() for index in booking.seats]
+            blocked = ["pit"] * state.areas[0][BLOCKED]
+            if not in_the_way(change, owned) and not in_the_way(change, [*owned, *blocked]):
+                named = {key: self._names(each) for key, each in {**state.bookings, **state.ended}.items()}
+                prices = {name: state.on.prices.get(name, 120_000) for name in after.categories}
+                event = e.PlanChanged(after.number, after.digest, replace(state.on, prices=prices))
+                record = Record(state.seq + 1, self.now_ms, event)
+                apply(state, record)
+                self.steps.append(Step(record, None))
+                audit(state)
+                assert named == {key: self._names(each) for key, each in {**state.bookings, **state.ended}.items()}
+        return EXPIRE, execute(state, EXPIRE, self.now_ms)
+
+    def _names(self, booking: Booking) -> tuple[object, ...]:
+        """The places of a live booking in words, of one that has ended by their ids."""
+        plan, live = self.state.plan, booking.id in self.state.bookings
+        places = [plan.describe(index) if live else plan.ids[index] for index in booking.seats]
+        return (places, [[plan.ids[index] for index in each.seats] for each in booking.refunds])
+
     def spelled_out(self, command: c.AnyCommand) -> c.AnyCommand:
         if isinstance(command, c.HoldSeats | c.HoldBest):
             return replace(command, booking_id=f"b{self._made}")
@@ -200,7 +233,7 @@ class Sale:
         if isinstance(command, c.Refund | c.ReturnPayment):
             facts["refund_id"] = f"f{self._sent}"
         if isinstance(command, c.Refund) and command.seats == (ITS_OWN,):
-            facts["seats"] = () if found is None else (PLAN.ids[found.seats[-1]],)
+            facts["seats"] = () if found is None else (self.state.plan.ids[found.seats[-1]],)
         return replace(command, **facts)
 
     def _meant(self, booking_id: str) -> str:
@@ -277,6 +310,7 @@ class Books:
 
 def audit(state: ScheduleState) -> None:
     """Counts the house anew from the bookings alone."""
+    plan = state.plan
     owners: Counter[int] = Counter()
     for booking in state.bookings.values():
         assert booking.status in (Status.HELD, Status.CONFIRMED, Status.PARTIALLY_REFUNDED)
@@ -284,21 +318,21 @@ def audit(state: ScheduleState) -> None:
         assert (booking.status is Status.PARTIALLY_REFUNDED) == any(refund.seats for refund in booking.refunds)
         for index in booking.seats:
             owners[index] += 1
-            if index < PLAN.size:
+            if index < plan.size:
                 assert state.seats[index] == (HELD if booking.status is Status.HELD else SOLD)
-    assert all(owners[index] <= 1 for index in range(PLAN.size)), "a seat has two owners"
+    assert all(owners[index] <= 1 for index in range(plan.size)), "a seat has two owners"
     for index, seat in enumerate(state.seats):
         assert (seat in (HELD, SOLD)) == (owners[index] == 1), "a seat is taken that nobody owns"
     for number, counts in enumerate(state.areas):
         assert min(counts) >= 0
-        assert sum(counts) == PLAN.areas[number].capacity
-        assert counts[HELD] + counts[SOLD] == owners[PLAN.size + number]
+        assert sum(counts) == plan.areas[number].capacity
+        assert counts[HELD] + counts[SOLD] == owners[plan.size + number]
     places = Counter[str]()
     for booking in state.bookings.values():
         places[booking.customer_id] += len(booking.seats)
     assert state.places_of == dict(places)
-    unsold = {number for number, name in enumerate(PLAN.categories) if state.on.prices[name] is None}
-    for_sale = [index for index in range(PLAN.size) if PLAN.category_of[index] not in unsold]
+    unsold = {number for number, name in enumerate(plan.categories) if state.on.prices[name] is None}
+    for_sale = [index for index in range(plan.size) if plan.category_of[index] not in unsold]
     assert state.free.count(None, None) == sum(state.seats[index] == FREE for index in for_sale)
     due = [booking.expires_ms for booking in state.bookings.values() if can_expire(booking)]
     assert state.next_deadline_ms() == min(due, default=None)
@@ -343,7 +377,7 @@ def test_a_state_restored_from_a_snapshot_goes_on_as_if_nothing_had_happened(bef
     assert restored.pending_payments == state.pending_payments
     assert (restored.withdrawn, restored.moved_ms) == (state.withdrawn, state.moved_ms)
     for command, pause_ms in then:
-        if isinstance(command, e.Withdrawn):  # whoever writes past an owner has it read its journal anew
+        if isinstance(command, Event):  # whoever writes past an owner has it read its journal anew
             continue
         request, turn = sale.send(command, pause_ms)
         assert execute(restored, request, sale.now_ms) == turn

@@ -135,8 +135,7 @@ async def get_journal(
     limit: Limit = 100,
 ) -> Response:
     """The journal from a version on. `next_version` is where to go on; null at the end."""
-    plan = await office.plans.of_schedule(schedule_id)
-    index = None if seat is None else plan.index.get(seat, -1)
+    plan_at = await office.plans.at_version(schedule_id)
     items: list[dict[str, Any]] = []
     while len(items) <= limit:
         wanted = SCAN_LIMIT if seat is not None else limit + 1
@@ -145,7 +144,11 @@ async def get_journal(
         )
         if records is None:
             raise Problem("schedule_not_found")
-        items += [entry(record, plan) for record in records if index is None or index in seats_of(record)]
+        items += [
+            entry(record, plan_at(record.seq))
+            for record in records
+            if seat is None or plan_at(record.seq).index.get(seat, -1) in seats_of(record)
+        ]
         if len(records) < wanted or seat is None:
             break
         from_version = records[-1].seq + 1

@@ -20,7 +20,7 @@ from api.views.booking import described
 from engine.commands import AnyCommand, Block, Unblock
 from engine.refusals import Refusal
 from persistence.database.moments import rfc3339
-from persistence.journal.blocks import blocks
+from persistence.journal.blocks import blocks_of, read_story
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -103,8 +103,8 @@ async def list_blocks(schedule_id: ScheduleId, account: Organizer, office: Offic
     """Read off the journal, so no owner is woken."""
     async with office.database.connect() as connection:
         await own_schedule(connection, schedule_id, account)
-        found = await blocks(connection, schedule_id)
-    plan = await office.plans.of_schedule(schedule_id)
+        story = await read_story(connection, schedule_id)
+    found, plan = blocks_of(story, await office.plans.opened_with(schedule_id))
     items = [
         BlockView(
             version=each.version,

@@ -126,7 +126,7 @@ async def _refund(office: Office, request: Request, account: Account, row: Payme
     made = booking.refunds[-1]  # of the moment of the command, also where the request is repeated
     if account.role == "admin":
         facts = {"refund_id": made.id, "amount": made.amount, "fee": made.fee, "reason": made.reason}
-        plan = await office.plans.of_schedule(row.schedule_id)
+        plan = await office.plans.numbered(row.schedule_id, booking.plan_number)
         await record(
             office,
             request,
@@ -199,8 +199,8 @@ async def quote_refund(
 ) -> Response:
     """Changes nothing; refused where the refund would be. An admin is told what the customer would get."""
     row = await _payment(office, payment_id, account)
-    plan = await office.plans.of_schedule(row.schedule_id)
     story = await refunds.story(office.database, row.schedule_id, row.booking_id)
+    plan = await office.plans.opened_with(row.schedule_id)
     what = (row.booking_id, payment_id, tuple(seats or ()), office.clock.now_ms())
     quoted = await asyncio.to_thread(quote, plan, story, *what)
     if isinstance(quoted, Refusal):

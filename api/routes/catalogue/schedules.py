@@ -103,6 +103,7 @@ async def _check_free(connection: AsyncConnection, **time_and_place: Any) -> Non
         "performance_not_found",
         "schedule_conflict",
         "schedule_limit_reached",
+        "terms_changed",
         "rate_limited",
     ),
     dependencies=[TAKES_KEY],
@@ -112,13 +113,15 @@ async def create_schedule(
 ) -> Response:
     plan: SeatingPlan | None = None
     with contextlib.suppress(UnknownVenue):
-        plan = await office.plans.get(new.venue_id)
+        plan = await office.plans.newest(new.venue_id)
 
     async def create(connection: AsyncConnection) -> CreatedSchedule:
         performance = await own_performance(connection, performance_id, account)
         found = await venues.lock_venue(connection, new.venue_id)
         venue = await check_venue_is_theirs(connection, found, account, performance.organizer_id)
         assert plan is not None, "the venue is there, and so is its plan"
+        if venue.plan_number != plan.number:  # it was corrected in this moment
+            raise Problem("terms_changed", retry_after=1)
         _check_prices(new.prices, plan)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
@@ -160,7 +163,7 @@ async def _open(
 ) -> str:
     schedule_id = office.clock.new_id()
     values = new.model_dump(exclude={"recurrence"})
-    values["performance_id"] = performance_id
+    values |= {"performance_id": performance_id, "first_plan": plan.number, "plan_number": plan.number}
     values["starts_at"] = starts_at
     if new.sale_closes_at is not None:
         values["sale_closes_at"] = new.sale_closes_at + (starts_at - new.starts_at)

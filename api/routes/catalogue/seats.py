@@ -46,8 +46,8 @@ def end_streams(app: FastAPI) -> None:
 router = APIRouter(tags=["seats"], lifespan=closing_pages)
 
 
-async def read_offer(office: Office, schedule_id: str) -> Offer:
-    """What the schedule sells. Raises `UnknownSchedule`."""
+async def read_offer(office: Office, schedule_id: str, plan_number: int | None = None) -> Offer:
+    """What the schedule sells; by a plan of before, if that is asked for. Raises `UnknownSchedule`."""
     async with office.database.connect() as connection:
         row = await schedules.schedule(connection, schedule_id)
     if row is None:
@@ -60,7 +60,8 @@ async def read_offer(office: Office, schedule_id: str) -> Offer:
         waiting_room=row.waiting_room,
         cancelled=row.cancelled_at is not None,
     )
-    return Offer.of(await office.plans.get(row.venue_id), row.currency, row.prices, terms)
+    plan = await office.plans.get(row.venue_id, row.plan_number if plan_number is None else plan_number)
+    return Offer.of(plan, row.currency, row.prices, terms)
 
 
 async def seat_pages(request: Request) -> SeatPages:
@@ -274,7 +275,7 @@ id: 58
 data: {"version":58,"seats":[{"id":"1F-A-12","state":"held"}],"areas":[]}
 
 event: terms
-data: {"terms":"9f3a6c01b2d4","currency":"KRW","prices":{"R":160000,"S":null},"max_seats_per_customer":6,…}
+data: {"layout":"d210…","terms":"9f3a6c01b2d4","currency":"KRW","prices":{"R":160000,"S":null},"hold_seconds":420,…}
 """
 PACKED_EXAMPLE = """\
 retry: 2000
@@ -399,7 +400,8 @@ async def get_stream(
 
     Each event's `id` is a version. After `Last-Event-ID` only later changes are sent, or a new snapshot if they are no
     longer known. New terms of sale (prices, limits, times, a cancellation) are told when they are in force, by an event
-    without `id`. A comment every 15 seconds keeps the connection open.
+    without `id`. It names the layout: where that is another than before, the house's plan was corrected, and places are
+    numbered by the new one from there on. A comment every 15 seconds keeps the connection open.
     """
     text = last_event_id or last_event_id_query or ""
     after = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

@@ -1,4 +1,4 @@
-"""Venues and their seating plans. A plan never changes once it is there, because schedules are sold by it."""
+"""Venues and their seating plans. A plan is replaced as a whole, and only where nobody loses a seat by it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
 from api.selling.plan_input import PLAN_BYTES, read_document
+from api.selling.plan_replacement import PlanReplacementView, replace_plan
+from api.selling.schedule_input import Prices
 from engine.seating_plan import SeatingPlan
 from persistence.audit import chain
 from persistence.catalogue import venues
@@ -102,7 +104,7 @@ class NewVenue(Input):
 
 
 class VenueChange(Input):
-    """What is to be different; what is left out stays as it is. A plan stays what it is: schedules are sold by it."""
+    """What is to be different; what is left out stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"address": "161 Sejong-daero, Jongno-gu"}]})
 
@@ -111,6 +113,18 @@ class VenueChange(Input):
     address: Address | None = None
     time_zone: Annotated[TimeZone | None, not_null] = None
     shared: Annotated[StrictBool | None, not_null, Field(description=SHARED)] = None
+
+
+class PlanReplacement(Input):
+    """A plan in the place of a venue's present one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seating_plan": EXAMPLE_PLAN, "prices": {"S": 60000}}]})
+
+    seating_plan: Annotated[dict[str, Any], Field(description="pretix seating plan, whole.")]
+    prices: Annotated[
+        Prices | None,
+        Field(description="Minor units for categories that a date to come has no price for; null: not for sale."),
+    ] = None
 
 
 class CategoryView(Output):
@@ -132,6 +146,7 @@ class VenueSummary(Output):
     time_zone: str
     capacity: int
     plan_digest: str
+    plan_number: Annotated[int, Field(description="How often the plan has been replaced.")]
     shared: bool
     created_at: Timestamp
 
@@ -217,6 +232,39 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, offi
     return await once(office, request, account.id, create, "/v1/venues/{id}", begin=begin)
 
 
+@router.put(
+    "/{venue_id}/seating-plan",
+    summary="Correct a venue's plan",
+    responses=responses(
+        "unauthenticated",
+        "forbidden",
+        "venue_not_found",
+        "body_too_large",
+        "validation_failed",
+        "invalid_seating_plan",
+        "plan_in_use",
+        "terms_changed",
+        "rate_limited",
+    ),
+)
+@takes_up_to(PLAN_BYTES)
+async def replace_seating_plan(
+    venue_id: VenueId,
+    new: PlanReplacement,
+    account: Organizer,
+    office: OfficeOf,
+    dry_run: Annotated[bool, Query(description="Only say what would come of it, refused or not.")] = False,
+) -> PlanReplacementView:
+    """Replaces the plan, and with it that of every date to come: all of them, or none.
+
+    Nobody loses a seat: one that is held or sold stays where it is and what it is called, or the plan is refused with
+    all that stands in the way. What is drawn, coloured or named beside the seats may always be different. Dates that
+    have begun or are cancelled keep the plan they had.
+    """
+    read = await read_document(new.seating_plan)
+    return await replace_plan(office, account, venue_id, read, new.prices or {}, dry_run=dry_run)
+
+
 @router.patch(
     "/{venue_id}",
     summary="Change what a venue is called, where it is and who may play there",
@@ -243,7 +291,7 @@ async def change_venue(venue_id: VenueId, change: VenueChange, account: Organize
                 before={name: getattr(before, name) for name in values},
                 after=values,
             )
-    return VenueView(**summary(row), **parts(await office.plans.get(venue_id)))
+    return VenueView(**summary(row), **parts(await office.plans.get(venue_id, row.plan_number)))
 
 
 async def _check_zone(connection: AsyncConnection, time_zone: str) -> None:
@@ -285,8 +333,8 @@ async def get_venue(venue_id: VenueId, office: OfficeOf, fields: Fields = None) 
         document = await venues.seating_plan(connection, venue_id) if with_plan else None
     if row is None:
         raise Problem("venue_not_found")
-    view = VenueView(**summary(row), **parts(await office.plans.get(venue_id)))
+    view = VenueView(**summary(row), **parts(await office.plans.get(venue_id, row.plan_number)))
     content = view.model_dump(mode="json", include=names)
     if document is not None:
         content["seating_plan"] = msgspec.Raw(document.encode())
-    return json_answer(content, headers={"Cache-Control": "public, max-age=300"})
+    return json_answer(content, headers={"Cache-Control": "no-cache"})

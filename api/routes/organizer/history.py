@@ -111,7 +111,7 @@ async def get_house_history(
     """How every place stood before a version, and what happened from it on. Past the end there are no steps."""
     async with office.database.connect() as connection:
         newest = (await own_schedule(connection, schedule_id, account)).seq
-    plan = await office.plans.of_schedule(schedule_id)
+    plan = await office.plans.opened_with(schedule_id)
     journal = PostgresJournal(office.pool)
     first = min(from_version, newest + 1)
     state = await history.state_at(journal, schedule_id, plan, first - 1)
@@ -129,7 +129,9 @@ async def get_house_history(
     items: list[StepView] = []
     last = min(newest, first - 1 + limit)
     while state.seq < last:
-        for record in await journal.read(schedule_id, state.seq, min(history.CHUNK, last - state.seq)):
+        records = await journal.read(schedule_id, state.seq, min(history.CHUNK, last - state.seq))
+        await history.know_plans(journal, schedule_id, state, records)
+        for record in records:
             apply(state, record)
             items.append(_view(record, state))
             if len(items) % TOLD_AT_ONCE == 0:

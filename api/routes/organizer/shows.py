@@ -87,7 +87,7 @@ async def _capacity(office: Office, standing: shows.Standing) -> int:
     """Places of all its dates that are for sale."""
     places = 0
     for each in standing.houses:
-        capacities = (await office.plans.get(each.venue_id)).capacities()
+        capacities = (await office.plans.get(each.venue_id, each.plan_number)).capacities()
         places += each.dates * sum(count for name, count in capacities.items() if name not in each.not_for_sale)
     return places
 

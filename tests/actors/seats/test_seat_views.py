@@ -76,7 +76,7 @@ class World:
             raise JournalUnavailable("the database is away")
         return self.journal.get(schedule_id)
 
-    async def plan_of(self, schedule_id: str) -> SeatingPlan:
+    async def plan_of(self, schedule_id: str, number: int) -> SeatingPlan:
         return PLAN
 
     def opened(self, schedule_id: str, version: int = 1) -> SeatView:

@@ -19,23 +19,25 @@ async def test_plans_are_let_go_of_by_their_bytes_the_one_not_asked_for_the_long
     for rows in (1, 2, 3, 20):
         body = {"name": f"{rows} rows", "seating_plan": small_plan(rows=rows, seats_per_row=30)}
         ids.append((await worker.http.post("/v1/venues", json=body, headers=organizer)).json()["id"])
-    small = [held_bytes(await worker.office.plans.get(each)) for each in ids[:3]]
+    small = [held_bytes(await worker.office.plans.newest(each)) for each in ids[:3]]
     cache = PlanCache(worker.office.database, limit_bytes=sum(small))
     for each in ids[:3]:
-        await cache.get(each)
-    assert set(cache._plans) == set(ids[:3])
-    await cache.get(ids[0])
-    await cache.get(ids[3])  # larger than all of them
-    assert set(cache._plans) == {ids[3]}
-    await cache.get(ids[0])
-    assert set(cache._plans) == {ids[0]}
+        await cache.newest(each)
+    assert set(cache._plans) == {(each, 0) for each in ids[:3]}
+    await cache.newest(ids[0])
+    await cache.newest(ids[3])  # larger than all of them
+    assert set(cache._plans) == {(ids[3], 0)}
+    await cache.newest(ids[0])
+    assert set(cache._plans) == {(ids[0], 0)}
     assert set(cache._sizes) == set(cache._plans)
 
 
 async def test_of_what_is_no_venue_nothing_is_kept(worker: Worker) -> None:
     cache = PlanCache(worker.office.database)
     with pytest.raises(UnknownVenue):
-        await cache.get("0199f3a0-0000-7000-8000-000000000000")
+        await cache.newest("0199f3a0-0000-7000-8000-000000000000")
+    with pytest.raises(UnknownVenue):
+        await cache.get("0199f3a0-0000-7000-8000-000000000000", 0)
     assert not cache._plans
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from typing import Any
+
 from engine.events import Opened, Record, Terms
 from engine.plan_document import read_plan
-from engine.seating_plan import SeatingPlan
+from engine.seating_plan import SeatingPlan, successor
 from engine.state import ScheduleState, apply
 
 NOW = 1_800_000_000_000
@@ -64,3 +68,33 @@ def opened(plan: SeatingPlan | None = None, **changes: object) -> ScheduleState:
     state = ScheduleState(plan or read_plan(plan_document()))
     apply(state, Record(1, NOW, Opened(state.plan.digest, terms(**changes))))
     return state
+
+
+def corrected(document: dict[str, object], *, back: bool = False) -> dict[str, object]:
+    """The house as somebody has looked at it again: row C begins with a box, its fourth seat is called otherwise, the
+    last one is not there, and the pit is larger. `back`: as it was, with the second row for VIPs and a smaller pit."""
+    other = copy.deepcopy(document)
+    zone: Any = other["zones"][0]  # type: ignore[index]
+    if back:
+        for seat in zone["rows"][1]["seats"]:
+            seat["category"] = "VIP"
+        zone["general_admission"][0]["capacity"] -= 1
+        return other
+    other["categories"].append({"name": "BOX", "color": "#0000aa"})  # type: ignore[attr-defined]
+    row = zone["rows"][2]["seats"]
+    row[3]["seat_number"] = "4a"
+    del row[-1]
+    row.insert(0, {**row[0], "seat_guid": "C-0", "seat_number": "0", "position": {"x": -25, "y": 0}, "category": "BOX"})
+    zone["general_admission"][0]["capacity"] += 2
+    return other
+
+
+def succession(*documents: dict[str, object]) -> SeatingPlan:
+    """A house's plans, each in the place of the one before; the first one, which leads on to the others."""
+    plans = [read_plan(documents[0])]
+    for document in documents[1:]:
+        plans.append(successor(plans[-1], read_plan(document)))
+    chain = plans[-1]
+    for plan in reversed(plans[:-1]):
+        chain = replace(plan, successor=chain)
+    return chain

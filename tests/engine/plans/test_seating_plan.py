@@ -80,8 +80,7 @@ def test_places_are_described_in_words() -> None:
     plan = read_plan(document())
     assert plan.describe(4) == SeatLabel("b2", "Stalls", "2", "2", "B")
     assert plan.describe(6) == SeatLabel("floor", "Balcony", "", "Standing", "B")
-    assert not plan.is_area(5)
-    assert plan.is_area(6)
+    assert plan.size == 6
     assert plan.area(6).capacity == 40
 
 

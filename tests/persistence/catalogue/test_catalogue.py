@@ -99,11 +99,23 @@ async def test_a_plan_is_given_back_as_it_was_sent(connection: AsyncConnection) 
     kept = await venues.seating_plan(connection, made)
     assert kept is not None
     assert json.loads(kept) == {"name": "Hall", "글": "자"}
-    assert await venues.packed_plan(connection, made) == b"packed"
+    assert await venues.stored_plan(connection, made, 0) == (b"packed", None)
     assert await venues.seating_plan(connection, new_id()) is None
-    assert await venues.packed_plan(connection, new_id()) is None
+    assert await venues.stored_plan(connection, new_id(), 0) is None
     assert await venues.lock_venue(connection, made)
     assert not await venues.lock_venue(connection, new_id())
+
+
+async def test_a_plan_that_was_replaced_is_kept_by_its_number(connection: AsyncConnection) -> None:
+    made = await venue(connection, await organizer(connection))
+    other = {"seating_plan": '{"name": "Hall 2"}', "packed_plan": b"other", "plan_digest": "2", "capacity": 9}
+    row = await venues.replace_plan(connection, made, **other, at=START)  # type: ignore[arg-type]
+    assert (row.plan_number, row.plan_digest, row.capacity) == (1, "2", 9)
+    assert await venues.stored_plan(connection, made, 0) == (b"packed", None)
+    assert await venues.stored_plan(connection, made, 1) == (b"other", None)
+    assert await venues.stored_plan(connection, made, 2) is None
+    assert await venues.has_plan(connection, made, '{ "name":"Hall 2"}')
+    assert not await venues.has_plan(connection, made, '{"name": "Hall"}')
 
 
 async def test_a_title_is_unique_among_an_organizers_live_performances(connection: AsyncConnection) -> None:
@@ -138,7 +150,7 @@ async def test_a_deleted_performance_takes_its_schedules_along(connection: Async
     assert await performances.list_performances(connection, limit=10) == []
     assert await schedules.schedule(connection, played) is None
     assert await schedules.list_schedules(connection, made.id, limit=10) == []
-    assert await schedules.place_of(connection, played) == schedules.Place(made.id, hall)
+    assert await schedules.place_of(connection, played) == schedules.Place(made.id, hall, 0)
     free = await schedules.conflicting(
         connection, venue_id=hall, performance_id=made.id, starts_at=START, ends_at=START + timedelta(hours=1)
     )

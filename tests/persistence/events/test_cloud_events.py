@@ -108,6 +108,7 @@ CASES: list[tuple[AnyEvent, Booking | None]] = [
     ),
     (events.ScheduleCancelled("태풍", "organizer"), None),
     (events.Withdrawn("organizer"), None),
+    (events.PlanChanged(1, "5f0c", TERMS), None),
     (events.Blocked((SEAT_1, PIT), "camera", "organizer"), None),
     (events.Unblocked((SEAT_1, PIT), "organizer"), None),
 ]

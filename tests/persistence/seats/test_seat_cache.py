@@ -80,6 +80,22 @@ async def test_a_version_stored_once_is_not_stored_again(cache: SeatCache, sched
     assert stored.states == b"\0"
 
 
+async def test_what_is_outdated_is_shown_to_nobody_nor_what_comes_late(cache: SeatCache, schedule_id: str) -> None:
+    await cache.put(view(schedule_id, 4))
+    async with cache.deltas() as deltas:
+        await cache.outdate(schedule_id, 6)
+        told = await anext(deltas)
+    assert (told.schedule_id, told.from_version, told.version) == (schedule_id, 0, 6)
+    assert await cache.get(schedule_id) is None
+    await cache.put(view(schedule_id, 5))
+    assert await cache.get(schedule_id) is None
+    await cache.put(view(schedule_id, 6))
+    assert (stored := await cache.get(schedule_id)) is not None
+    assert stored.version == 6
+    await cache.outdate(schedule_id, 6)
+    assert await cache.get(schedule_id) is not None
+
+
 async def test_a_newer_view_replaces_an_older_one(cache: SeatCache, schedule_id: str) -> None:
     await cache.put(view(schedule_id, 9))
     await cache.put(view(schedule_id, 10))

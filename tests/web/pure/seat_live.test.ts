@@ -40,6 +40,10 @@ class World implements Source {
     return Promise.resolve(this.newest);
   }
 
+  fits(layout: string): boolean {
+    return layout === 'this one';
+  }
+
   open(after: number, signal: AbortSignal): Promise<Opened> {
     this.opened.push(after);
     if (this.away-- > 0) return Promise.reject(new TypeError('no connection'));
@@ -170,4 +174,19 @@ test('who looks is told that there is no connection, until there is one again', 
   await settled();
   assert.equal(world.live.status, 'live');
   world.live.pause();
+});
+
+test('new terms have the states read again, and a house whose plan was corrected is followed no further', async () => {
+  const world = new World();
+  world.live.resume();
+  await settled();
+  await world.send('terms', { terms: 'dearer', layout: 'this one' });
+  assert.equal(world.reads, 1);
+  assert.equal(world.live.status, 'live');
+  await world.send('terms', { terms: 'dearer', layout: 'another' });
+  assert.equal(world.live.status, 'away');
+  const version = world.states.version;
+  world.newest = snapshotOf('X...', 9);
+  await world.send('snapshot', { ...world.newest });
+  assert.equal(world.states.version, version);
 });

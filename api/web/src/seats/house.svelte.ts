@@ -127,6 +127,8 @@ export async function openHouse(scheduleId: string): Promise<LiveHouse> {
 export class LiveHouse extends House {
   terms = $state.raw<StatesAnswer>() as StatesAnswer;
   status = $state<Status>('away');
+  /** Its plan was corrected: it is another house now, to be opened anew. */
+  outdated = $state(false);
   readonly #live: Live;
   readonly #shared: Shared;
 
@@ -134,9 +136,13 @@ export class LiveHouse extends House {
     super(layout);
     this.states.replace(states);
     this.terms = states;
-    const source = sourceOf(scheduleId, (terms) => (this.terms = terms));
+    const source = sourceOf(scheduleId, {
+      terms: () => this.terms.terms,
+      heard: (terms) => (this.terms = terms),
+      fits: (digest) => !(this.outdated ||= digest !== states.layout),
+    });
     this.#live = new Live(this.states, source, (changed) => this.changed(changed), (news) => this.#shared.pass(news));
-    this.#shared = new Shared(scheduleId, this.#live);
+    this.#shared = new Shared(scheduleId, states.layout, this.#live);
   }
 
   /** Follows the house. Gives what ends it. */

@@ -74,7 +74,7 @@ async def test_a_schedule_and_its_journal_begin_together(worker: Worker) -> None
     event = decode_event(record.payload)
     assert (head.epoch, head.seq, record.seq) == (0, 1, 1)
     assert isinstance(event, Opened)
-    assert event.plan_digest == (await worker.office.plans.get(sale.venue_id)).digest
+    assert event.plan_digest == (await worker.office.plans.newest(sale.venue_id)).digest
     assert (event.terms.hold_ms, event.terms.prices) == (60_000, dict(sale.prices))
     assert event.terms.sale_closes_at_ms == event.terms.starts_at_ms == sale.starts_at.timestamp() * 1000
 

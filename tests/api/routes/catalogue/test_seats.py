@@ -100,10 +100,10 @@ class World:
             raise JournalUnavailable("the database is away")
         return self.newest if schedule_id == self.schedule_id else None
 
-    async def plan_of(self, schedule_id: str) -> SeatingPlan:
+    async def plan_of(self, schedule_id: str, number: int) -> SeatingPlan:
         return PLAN
 
-    async def read_offer(self, schedule_id: str) -> Offer:
+    async def read_offer(self, schedule_id: str, plan_number: int | None = None) -> Offer:
         self.terms_read += 1
         if not self.database_available:
             raise InterfaceError("SELECT", None, OSError("the database is away"))

@@ -20,6 +20,8 @@ export type Opened =
 export interface Source {
   /** All states, as they are now. Throws where they cannot be had. */
   read(): Promise<Snapshot>;
+  /** Whether what is read and told is of the house that is drawn: its plan may have been corrected meanwhile. */
+  fits(layout: string): boolean;
   /** The stream from a version on. Throws where there is no connection. */
   open(after: number, signal: AbortSignal): Promise<Opened>;
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
@@ -112,6 +114,13 @@ export class Live {
   }
 
   #received(event: string, data: string): void {
+    if (this.#running === null) return;
+    if (event === 'terms') {
+      // What follows numbers the places of another house: whoever draws this one begins anew.
+      if (this.#source.fits((JSON.parse(data) as { readonly layout: string }).layout)) void this.refresh();
+      else this.pause();
+      return;
+    }
     const news = { kind: event === 'snapshot' ? 'snapshot' : 'delta', of: JSON.parse(data) as unknown } as News;
     this.hear(news);
     this.#pass(news);

@@ -23,8 +23,8 @@ export class Shared {
   #waiting: AbortController | null = null;
   #missed = false; // this tab was hidden: things may have happened that no other tab told it
 
-  constructor(scheduleId: string, keeper: Keeper) {
-    this.#name = `boxoffice.seats.${scheduleId}`;
+  constructor(scheduleId: string, layout: string, keeper: Keeper) {
+    this.#name = `boxoffice.seats.${scheduleId}.${layout}`;
     this.#keeper = keeper;
     this.#channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(this.#name);
     this.#channel?.addEventListener('message', (event: MessageEvent<News>) => keeper.hear(event.data));

@@ -17,15 +17,24 @@ export async function readLayout(schedule_id: string, digest: string): Promise<L
   return answer(api.GET('/v1/schedules/{schedule_id}/layout', { params: { path: { schedule_id }, query: { digest } } }));
 }
 
-/** `heard` gets each answer's terms, which change seldom and without an event. */
-export function sourceOf(scheduleId: string, heard: (states: StatesAnswer) => void): Source {
+export interface Known {
+  /** The version of the terms that are known. */
+  readonly terms: () => string;
+  /** Takes each answer's terms. */
+  readonly heard: (states: StatesAnswer) => void;
+  readonly fits: (layout: string) => boolean;
+}
+
+export function sourceOf(scheduleId: string, known: Known): Source {
   return {
     read: async () => {
       const states = await readStates(scheduleId);
-      heard(states);
+      if (!known.fits(states.layout)) throw offline();
+      known.heard(states);
       return states;
     },
-    open: (after, signal) => openStream(scheduleId, after, signal),
+    fits: known.fits,
+    open: (after, signal) => openStream(scheduleId, after, known.terms(), signal),
     wait: (milliseconds, signal) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(resolve, milliseconds);
@@ -35,8 +44,8 @@ export function sourceOf(scheduleId: string, heard: (states: StatesAnswer) => vo
 }
 
 // Not an EventSource: that one tells neither why a stream is refused nor when to come back.
-async function openStream(scheduleId: string, after: number, signal: AbortSignal): Promise<Opened> {
-  const path = `/v1/schedules/${scheduleId}/stream?packed=true&last_event_id=${after}`;
+async function openStream(scheduleId: string, after: number, terms: string, signal: AbortSignal): Promise<Opened> {
+  const path = `/v1/schedules/${scheduleId}/stream?packed=true&last_event_id=${after}&terms=${terms}`;
   const response = await fetch(path, { signal, cache: 'no-store' });
   if (!response.ok || response.body === null) {
     return { retryAfterSeconds: problemOf(response, await response.json().catch(() => null)).retryAfterSeconds };

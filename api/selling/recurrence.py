@@ -18,6 +18,7 @@ from dateutil.rrule import rrule, rrulestr
 from api.http.models import LAST_YEAR
 from api.http.problems import Problem, invalid
 
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 MAX_DATES = 366
 HORIZON_YEARS = 3
 LAST_TWIN = 9_995  # four years before Python's calendar, and with it every search, ends
@@ -51,7 +52,12 @@ def occurrences(text: str, starts_at: datetime, time_zone: str) -> list[datetime
     one: a rule that begins on another day than its start says was meant otherwise."""
     zone = ZoneInfo(time_zone)
     first = starts_at.astimezone(zone).replace(tzinfo=None)  # from here on times are what clocks there show
-    rule, *others = [line.strip() for line in text.upper().splitlines() if line.strip()] or [""]
+    lines = [line.strip() for line in text.upper().splitlines() if line.strip()]
+    # In calendars their order is anyone's, and the start stands among them.
+    others = [line for line in lines if line.startswith(("EXDATE", "RDATE"))]
+    rule, *more = [line for line in lines if line not in others and not _is_start(line, first, zone)] or [""]
+    if more:
+        raise _wrong(f"cannot be read at {more[0][:40]!r}", f"해석할 수 없습니다: {more[0][:40]!r}")
     found = set(_by_rule(_parts(rule), first, zone))
     for line in others:
         days, times = _listed(line, first, zone)
@@ -85,17 +91,32 @@ def _by_rule(parts: dict[str, str], first: datetime, zone: ZoneInfo) -> list[dat
         raise _wrong("must end within three years", "3년 안에 끝나야 합니다")
     if until < first:
         return []
+    since = first
+    if parts["FREQ"] == "WEEKLY" and "BYSETPOS" in parts:
+        # The library would count a position in what is left of the first week; it is meant in the whole of it.
+        since -= timedelta(days=(first.weekday() - WEEKDAYS.index(parts.get("WKST", "MO"))) % 7)
+        parts.setdefault("BYDAY", WEEKDAYS[first.weekday()])
     bounded = ";".join(f"{name}={value}" for name, value in parts.items())
     try:
-        dates = rrulestr(bounded, dtstart=_moved(first, years))
+        dates = rrulestr(bounded, dtstart=_moved(since, years))
         assert isinstance(dates, rrule), "a set of rules takes more than one line"
-        ended = dates.replace(until=_moved(until, years))
+        ended = (each for each in dates.replace(until=_moved(until, years)) if each >= _moved(first, years))
         found = list(itertools.islice(ended, min(count or MAX_DATES + 1, MAX_DATES + 1)))
     except (ValueError, TypeError, OverflowError):
         raise _wrong("is not a valid recurrence rule", "올바른 반복 규칙이 아닙니다") from None
     if count is not None and len(found) < min(count, MAX_DATES + 1):
         raise _wrong("must end within three years", "3년 안에 끝나야 합니다")
     return [_moved(each, -years).replace(microsecond=first.microsecond) for each in found]
+
+
+def _is_start(line: str, first: datetime, zone: ZoneInfo) -> bool:
+    """Whether the line says what the start is. Raises the 422 if it says another."""
+    if not line.startswith("DTSTART"):
+        return False
+    days, times = _listed(line.replace("DTSTART", "RDATE", 1), first, zone)
+    if days or times != {first}:
+        raise _wrong("begins at another DTSTART than starts_at", "DTSTART가 starts_at과 다릅니다")
+    return True
 
 
 def _twin(year: int) -> int:

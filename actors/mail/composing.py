@@ -7,19 +7,17 @@ mail but for its date. The HTML loads nothing from elsewhere.
 from __future__ import annotations
 
 import hmac
-import io
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
 
-import segno
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.mail import calendars, links, texts
+from actors.mail import calendars, links, qr, texts
 from actors.mail.plain import person, plain
 from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
 from actors.mail.tickets import Ticket, TicketKey, ticket_code
@@ -35,7 +33,6 @@ IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
 OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled")
 WITH_REFUND = ("refunded", "partially_refunded", "payment_returned")
 QR_CID = "ticket-qr"
-QR_SCALE = 8  # pixels per module: 520 in all, sharp on every screen at the 260 it is shown with
 QR_SHOWN = 260
 DIGEST_BYTES = 16
 
@@ -95,7 +92,7 @@ class Postmark:
         message.set_content(plain_text(written, code))
         message.add_alternative(html_text(written, code, recipient.language), subtype="html")
         if code is not None:
-            picture = qr_picture(code)
+            picture = qr.png(code)
             _html_part(message).add_related(
                 picture, maintype="image", subtype="png", cid=f"<{QR_CID}>", disposition="inline", filename="qr.png"
             )
@@ -184,23 +181,6 @@ def _html_part(message: EmailMessage) -> EmailMessage:
     part = message.get_body(("html",))
     assert isinstance(part, EmailMessage)
     return part
-
-
-def qr_picture(code: str) -> bytes:
-    """The code as a PNG. Correction level M: a fold or a drop of rain may cover 15 % of it.
-
-    The mask is given: trying all eight takes five times as long, and is of use for codes that repeat themselves only.
-    """
-    picture = io.BytesIO()
-    segno.make_qr(code, error="m", mask=0).save(picture, kind="png", scale=QR_SCALE)
-    return picture.getvalue()
-
-
-def qr_svg(code: str) -> bytes:
-    """The code as an SVG, to be shown at any size."""
-    picture = io.BytesIO()
-    segno.make_qr(code, error="m", mask=0).save(picture, kind="svg", xmldecl=False, omitsize=True, nl=False)
-    return picture.getvalue()
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Header, Path
 from fastapi.responses import Response
 from msgspec import Struct
 
+from actors.mail import qr
 from actors.mail.calendars import Entry, calendar
-from actors.mail.composing import qr_svg
 from actors.mail.texts import label, seat_lines
 from actors.mail.tickets import BadTicket, Ticket, read_ticket, seat_tickets, ticket_code, ticket_key
 from api.http.models import BookingId, rfc3339
@@ -149,7 +149,7 @@ async def get_ticket(
     key, form = office.ticket_keys[0], _preferred(accept)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language"}
     if form == "image/svg+xml":
-        return Response(qr_svg(ticket_code(key, whole)), media_type=form, headers=headers)
+        return Response(qr.svg(ticket_code(key, whole)), media_type=form, headers=headers)
     booking = await view_of_row(office, row)
     if form == "text/calendar":
         entry = _calendar_entry(booking, language_of(accept_language))

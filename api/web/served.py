@@ -67,6 +67,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/o/performances/[^/]+", "src/organizer/performance/Performance.svelte"),
     (r"/o/performances/[^/]+/schedules/new", "src/organizer/schedule/NewSchedule.svelte"),
     (r"/o/s/[^/]+/edit", "src/organizer/schedule/Schedule.svelte"),
+    (r"/o/s/[^/]+", "src/organizer/live/LivePage.svelte"),
     (r"/login", "src/customer/account/LogIn.svelte"),
     (r"/signup", "src/customer/account/SignUp.svelte"),
     (r"/forgotten", "src/customer/account/Forgotten.svelte"),

@@ -14,6 +14,8 @@ from msgspec import Struct
 
 from persistence.database.pools import Connection
 
+# How far a schedule has been counted. Its first record opens it and holds nothing to count, whether or not it was seen.
+POSITION = "greatest(coalesce(p.version, 0), 1)"
 FIGURES = ("held", "expired", "cancelled", "sold", "refunded", "revenue", "fees")
 
 
@@ -124,11 +126,12 @@ async def forget(connection: Connection, schedule_id: str | None = None) -> None
 async def of_performance(connection: Connection, performance_id: str, consumer: str) -> list[ScheduleSales]:
     """The sales of a performance's schedules, by start; `consumer` names the service that writes them."""
     schedules = await connection.fetch(
-        "SELECT s.id::text, s.starts_at, v.time_zone, s.currency, s.cancelled_at IS NOT NULL AS cancelled, h.seq,"
-        " coalesce(p.version, 0) AS position FROM schedules s JOIN schedule_heads h ON h.schedule_id = s.id"
-        " JOIN venues v ON v.id = s.venue_id"
-        " LEFT JOIN consumer_positions p ON p.schedule_id = s.id AND p.consumer = $2"
-        " WHERE s.performance_id = $1 AND s.deleted_at IS NULL ORDER BY s.starts_at, s.id",
+        f"""
+        SELECT s.id::text, s.starts_at, v.time_zone, s.currency, s.cancelled_at IS NOT NULL AS cancelled, h.seq,
+               {POSITION} AS position
+          FROM schedules s JOIN schedule_heads h ON h.schedule_id = s.id JOIN venues v ON v.id = s.venue_id
+          LEFT JOIN consumer_positions p ON p.schedule_id = s.id AND p.consumer = $2
+         WHERE s.performance_id = $1 AND s.deleted_at IS NULL ORDER BY s.starts_at, s.id""",  # noqa: S608  # constants
         performance_id,
         consumer,
     )
@@ -167,7 +170,7 @@ async def of_schedule(
     rows = await connection.fetch(
         f"""
         WITH head AS (
-            SELECT h.seq, coalesce(p.version, 0) AS position
+            SELECT h.seq, {POSITION} AS position
               FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $2
              WHERE h.schedule_id = $1
         ), counted AS (

@@ -19,6 +19,7 @@ ENTRY_GZIP_BYTES = 45 * 1024
 PICKER_GZIP_BYTES = 40 * 1024  # what choosing seats adds to the entry
 ARENA_BYTES = 160 * 1024  # all that a phone loads to choose among 15,000 seats
 PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included
+LIVE_SALE_GZIP_BYTES = 45 * 1024  # what watching a sale adds to the entry; and, with its plot, to the seat map
 STYLE_GZIP_BYTES = 6 * 1024
 ORGANIZER_GZIP_BYTES = 45 * 1024  # what a page of an organizer's adds, its map of a house and its charts included
 
@@ -89,3 +90,12 @@ def test_choosing_seats_adds_little_to_the_entry_and_an_arena_is_soon_there(mani
     layout = gzip.compress(Layout(read_plan(arena())).body)
     states = 4_000  # see tests/api/views/test_seat_forms.py
     assert compressed(picker | entry | styles) + len(layout) + states <= ARENA_BYTES
+
+
+def test_watching_a_sale_adds_little_to_the_entry_and_its_plot_little_more(manifest: dict[str, Any]) -> None:
+    entry, picker = files_of(manifest, "index.html"), files_of(manifest, "src/customer/finding/Seats.svelte")
+    live = files_of(manifest, "src/organizer/live/LivePage.svelte")
+    plot = files_of(manifest, "src/organizer/live/sale/Plot.svelte")
+    assert compressed(live - entry) <= LIVE_SALE_GZIP_BYTES
+    assert compressed((live | plot) - entry - picker) <= LIVE_SALE_GZIP_BYTES
+    assert not plot <= live, "the plot comes when there is something to plot"

@@ -31,6 +31,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/password-resets/{token}', load: () => import('./customer/account/NewPassword.svelte') },
   { pattern: '/email-confirmations/{token}', load: () => import('./customer/account/ConfirmEmail.svelte') },
   { pattern: '/o', own: true, load: () => import('./organizer/overview/Overview.svelte') },
+  { pattern: '/o/s/{scheduleId}', own: true, load: () => import('./organizer/live/LivePage.svelte') },
   { pattern: '/admin', own: true, load: () => import('./admin/Admin.svelte') },
   { pattern: '/admin/{section}', own: true, load: () => import('./admin/Admin.svelte') },
   { pattern: '/o/venues', own: true, load: () => import('./organizer/venue/Venues.svelte') },

@@ -11,7 +11,7 @@ export const ko: SeatWords = {
   left: (count: number) => (count === 0 ? '남은 좌석 없음' : `${seats(count)} 남음`),
   from: (price: string) => `${price}부터`,
   notForSale: '판매하지 않음',
-  states: { free: '빈 좌석', held: '예매 중', sold: '판매됨', blocked: '판매 제외' },
+  states: { free: '빈 좌석', held: '선점', sold: '판매됨', blocked: '판매 제외' },
 
   best: {
     title: '좋은 자리 찾기',

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from xdist.remote import Producer
 
 from actors.process.settings import VARIABLES
 from actors.supervision.ray_head import client_environment, ray_head
@@ -32,6 +33,7 @@ from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program, child_environment, free_port, running
 from persistence.embedded.redis import redis
 from tests.support import pace
+from tests.support.services import commands
 from tests.support.services.databases import Databases, execute, other_database
 
 DATABASE_NUMBERS = itertools.count(1)
@@ -39,8 +41,6 @@ ADMIN_EMAIL = "admin@tests.example"
 ADMIN_PASSWORD = "correct horse battery"
 START_SECONDS = 120.0  # a cold start takes 3 s on two idle cores; other tests may be using them
 STOP_SECONDS = 45.0
-TESTS = Path(__file__).parent
-SLOWEST_FIRST = ("e2e", "loadtest", "actors", "docs", "api", "persistence")  # then the rest
 
 # This session's data directory; not pytest's own, which PostgreSQL's user could not pass. Made this early because Ray
 # reads how to join its head when it is imported, and what tests import may import Ray.
@@ -58,10 +58,13 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Starts with the files that take longest, so that the last of them does not run alone at the end."""
     pace.mark_plain(items)
-    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))
+    items[:] = pace.in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> pace.ByWhatIsShared:
+    return pace.ByWhatIsShared(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -79,6 +82,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 async def services_dir() -> AsyncIterator[Path]:
     """A data directory for this session's services."""
     yield SERVICES
+    await commands.end()
     remove_run_directory(SERVICES)
     shutil.rmtree(SERVICES, ignore_errors=True)
 

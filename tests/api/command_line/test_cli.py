@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import stat
 import subprocess
@@ -15,26 +14,18 @@ import pytest
 from actors.process.settings import NEEDED
 from tests.conftest import Stack, inherited_environment
 from tests.support.sale import open_sale
+from tests.support.services import commands
 
 
-async def boxoffice(*arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
+async def boxoffice(*arguments: str, **environment: str) -> tuple[int, str]:
     """Runs the program to its end; its exit code and all it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "api.command_line.cli", *arguments),
-        env={**inherited_environment(), "BOXOFFICE_ADMIN_PASSWORD": "", **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(60):
-        output, _ = await process.communicate(answer.encode())
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    return await commands.run(arguments, {**inherited_environment(), "BOXOFFICE_ADMIN_PASSWORD": "", **environment})
 
 
-async def test_help_names_every_command() -> None:
-    code, output = await boxoffice("--help")
-    assert code == 0
+def test_help_names_every_command() -> None:
+    started = subprocess.run([sys.executable, "-m", "api.command_line.cli", "--help"], capture_output=True, text=True)
+    output = started.stdout
+    assert started.returncode == 0
     for command in ("up", "migrate", "demo", "admin", "doctor", "reconcile", "audit"):
         assert command in output
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from actors.wire.remote import RemoteProcess
 from actors.wire.secured import Refused, SecuredChannel, Trust
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable
-from persistence.journal.nodes import DRAINING, SERVING, Node
+from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
 from persistence.journal.placement import names, node_of
 
 logger = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ OwnT = TypeVar("OwnT", bound=Owner)
 class Machines:
     """The machines there are, as they were a moment ago. `own` is this one's name.
 
-    A machine is lost when it was silent at two looks in a row: after a pause of the database all of them are, at the
-    first.
+    One that is starting has no schedule open. One is lost when it was silent at two looks in a row: after a pause of
+    the database all of them are, at the first.
     """
 
     def __init__(self, look: Callable[[], Awaitable[Sequence[Node]]], own: str) -> None:
@@ -55,18 +55,19 @@ class Machines:
 
     def holds(self, host: str) -> bool:
         node = self._nodes.get(node_of(host))
-        return node is not None and host in names(node.processes, node.name)
+        return node is not None and node.state != STARTING and host in names(node.processes, node.name)
 
     async def look(self) -> bool:
-        """Looks once; says whether a machine is lost that was there before."""
+        """Looks once; says whether there is a machine less that may have schedules open."""
         seen = {node.name: node for node in await self._look()}
         silent = {name: node.beat for name, node in seen.items() if node.silent}
         lost = {name for name, beat in silent.items() if self._silent.get(name) == beat}
         self._silent = silent
         former, self._nodes = self._nodes, {name: node for name, node in seen.items() if name not in lost}
-        for name in former.keys() - self._nodes.keys():
-            logger.warning("machine %s is lost", name)
-        return bool(former.keys() - self._nodes.keys())
+        ended = _working(former) - _working(self._nodes)
+        for name in ended:
+            logger.warning("machine %s %s", name, "starts anew" if name in self._nodes else "is lost")
+        return bool(ended)
 
     async def watch(self, on_loss: Callable[[], None]) -> None:
         """For ever: looks, and tells of losses."""
@@ -77,6 +78,10 @@ class Machines:
                     on_loss()
             except JournalUnavailable as error:
                 logger.warning("the machines cannot be looked at: %r", error)
+
+
+def _working(machines: Mapping[str, Node]) -> set[str]:
+    return {name for name, node in machines.items() if node.state != STARTING}
 
 
 class RemoteOwner:

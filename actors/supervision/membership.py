@@ -19,7 +19,7 @@ import asyncpg
 from persistence.database.pools import open_pool
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable
-from persistence.journal.nodes import DRAINING, SERVING, Node
+from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
 
 BEAT_TIMEOUT_SECONDS = 1.0
 JOIN_SECONDS = 10.0  # how long somebody of our name may go on, such as our own former life
@@ -45,13 +45,14 @@ class Membership:
             incarnation=secrets.token_hex(8),
             address=address,
             processes=processes,
-            state=nodes.STARTING,
+            state=STARTING,
             beat="",
             silent_seconds=0.0,
         )
         self._on_loss = on_loss
         self._pool: asyncpg.Pool[Any] = open_pool(database_url, 2, command_timeout=BEAT_TIMEOUT_SECONDS)
         self._beating: asyncio.Task[None] | None = None
+        self._pausing: asyncio.Task[None] | None = None
 
     async def join(self) -> None:
         """Takes the name, when a former life under it is over. Raises `CannotJoin`."""
@@ -67,15 +68,15 @@ class Membership:
             raise CannotJoin(f"machine {self._name} cannot join, the database is in trouble: {error}") from error
         self._beating = asyncio.create_task(self._beat())
 
+    def pause(self) -> None:
+        """Has none of its schedules any more, and takes none in until it serves again."""
+        self._pausing = asyncio.create_task(self._turn(SERVING, STARTING))
+
     async def serve(self) -> None:
         """Takes schedules in from now on."""
-        while True:
-            try:
-                await nodes.turn(self._pool, self._name, SERVING)
-                break
-            except JournalUnavailable as error:
-                logger.warning("machine %s cannot say that it serves: %r", self._name, error)
-                await asyncio.sleep(LOOK_SECONDS)
+        if self._pausing is not None:
+            await self._pausing
+        await self._turn(STARTING, SERVING)
         logger.info("machine %s has joined, at %s", self._name, self._node.address)
 
     async def leave(self) -> None:
@@ -107,6 +108,16 @@ class Membership:
                 logger.warning("%d schedules have not left in time", left)
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _turn(self, former: str, state: str) -> None:
+        """Not where somebody has said otherwise meanwhile: a machine that is being drained goes on being so."""
+        while True:
+            try:
+                await nodes.turn(self._pool, self._name, state, former)
+                return
+            except JournalUnavailable as error:
+                logger.warning("machine %s cannot say that it is %s: %r", self._name, state, error)
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def _beat(self) -> None:
         while True:

@@ -4,6 +4,9 @@ What remains is what places and finds owners: the cluster's register (gcs_server
 `ray start` starts four more Python processes, whatever its switches say (1.5 s of CPU and 300 MB). So this makes Ray's
 own `Node` and leaves out the dashboard. The raylet insists on two agents, and ends when one of them does: it is given
 a `tail` for each. One would report metrics, the other prepare runtime environments; owners ask for neither.
+
+The register keeps what it knows on disk, and is started again when it dies: whoever runs goes on meanwhile, and only a
+process that is looked for or made just then waits a moment. Without the scheduler nothing is left to go on.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ray._private import services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER
 
 from actors.supervision.ray_head import HOST, OBJECT_STORE_BYTES, STARTED
 
@@ -32,11 +37,29 @@ PORTS = {
 }
 
 
+STABLE_SECONDS = 5.0  # a register that ends sooner would end again
+
+
 class Head(Node):  # type: ignore[misc]  # Ray has no types
     """Ray's head node without the process that serves the dashboard."""
 
     def start_api_server(self, **_: object) -> None:
         """Nobody looks at a dashboard here."""
+
+    def survives_the_end_of(self, pid: int) -> bool:
+        """Whether the process that has ended was the register, which is there again now."""
+        (register,) = self.all_processes[PROCESS_TYPE_GCS_SERVER]
+        if register.process.pid != pid or time.monotonic() - self._registered < STABLE_SECONDS:
+            return False
+        register.process.wait()
+        del self.all_processes[PROCESS_TYPE_GCS_SERVER]
+        self._gcs_address = self._gcs_client = None
+        self.start_gcs_server()
+        return True
+
+    def start_gcs_server(self) -> None:
+        self._registered = time.monotonic()
+        super().start_gcs_server()
 
 
 def main() -> None:
@@ -50,13 +73,22 @@ def main() -> None:
         return start(words, process_type, **more)
 
     services.start_ray_process = start_without_agents
+    os.environ.update({"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": f"{directory}/register"})
     node = Head(_parameters(int(port), directory), head=True, shutdown_at_exit=False, spawn_reaper=False)
     try:
         print(STARTED, flush=True)  # noqa: T201  # what `ray_head` waits for in the log
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # one of both is enough: they do not work alone
+        while node.survives_the_end_of(_ended()):
+            pass
         raise SystemExit("one of Ray's processes has ended; its log is in logs/ray of the data directory")
     finally:
         node.kill_all_processes(check_alive=False, allow_graceful=False)  # what counts is in the journal
+
+
+def _ended() -> int:
+    """Waits until one of Ray's processes has ended; which."""
+    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    assert found is not None
+    return found.si_pid
 
 
 def without_agents(command: Sequence[str]) -> list[str]:

@@ -312,7 +312,7 @@ class Supervisor:
             self.data_dir,
             environment,
             start=Child.start if self._forking is None or not program.module else self._forking.start,
-            on_change=self._note,
+            on_change=self._ray_begins if program.name == "ray" else self._note,
             on_restart=self._restarted,
             on_failure=self._give_up,
         )
@@ -378,6 +378,12 @@ class Supervisor:
         finally:
             await events.close()
 
+    def _ray_begins(self) -> None:
+        """With the former one all owners of this machine have ended: others need not wait for it."""
+        self._note()
+        if self._membership is not None:
+            self._membership.pause()
+
     async def _restarted(self, keeper: Keeper) -> None:
         if keeper.name == "kafka":  # the embedded broker comes back empty
             await self._open_topic()
@@ -387,6 +393,8 @@ class Supervisor:
                 "starting anew what was connected to the former Ray: %s", ", ".join(each.name for each in drivers)
             )
             await together(*(driver.renew() for driver in drivers))
+            if self._membership is not None:
+                await self._membership.serve()
 
     def _give_up(self, error: BaseException) -> None:
         """Ends the whole, so that whoever started us knows, rather than go on with a part that nobody keeps."""

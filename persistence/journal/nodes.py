@@ -28,7 +28,7 @@ ON CONFLICT (name) DO UPDATE
 RETURNING 1
 """
 BEAT = "UPDATE nodes SET beat_at = clock_timestamp() WHERE name = $1 AND incarnation = $2 RETURNING state"
-TURN = "UPDATE nodes SET state = $2 WHERE name = $1 RETURNING 1"
+TURN = "UPDATE nodes SET state = $2 WHERE name = $1 AND ($3::text IS NULL OR state = $3) RETURNING 1"
 LEAVE = "DELETE FROM nodes WHERE name = $1 AND incarnation = $2"
 LOOK = """
 SELECT name, incarnation, address, processes, state, beat_at::text AS beat,
@@ -88,9 +88,9 @@ async def beat(connection: Connection, name: str, incarnation: str) -> str | Non
     return state
 
 
-async def turn(connection: Connection, name: str, state: str) -> bool:
-    """Changes a machine's state; False if there is none of that name."""
-    return bool(await _fetch(connection, TURN, name, state))
+async def turn(connection: Connection, name: str, state: str, former: str | None = None) -> bool:
+    """Changes a machine's state, if it is `former` so far; False if there is none of that name and state."""
+    return bool(await _fetch(connection, TURN, name, state, former))
 
 
 async def leave(connection: Connection, name: str, incarnation: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,14 +14,16 @@ import psutil
 import pytest
 
 from actors.gateway.gateway import Gateway, UnknownSchedule
-from actors.gateway.ray_owners import RayOwner, open_gateway
+from actors.gateway.ray_owners import AnyOwner, open_gateway
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
+from actors.supervision import ray_process
 from engine import commands as c
 from engine.booking import Booking, Status
 from engine.refusals import Code, Refusal
 from tests.engine.plans.houses import ANN, BOB
 from tests.persistence.journal.test_journal import SCHEDULE, ident, plant_schedule
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -39,27 +42,27 @@ async def settings(
 
 
 @pytest.fixture
-async def gateway(settings: Settings) -> AsyncIterator[Gateway[RayOwner]]:
+async def gateway(settings: Settings) -> AsyncIterator[Gateway[AnyOwner]]:
     async with open_gateway(settings) as gateway:
         yield gateway
         await end_owner(gateway)
 
 
-async def hold(gateway: Gateway[RayOwner], number: int, *seats: str, customer: str = ANN) -> Booking | Refusal:
+async def hold(gateway: Gateway[AnyOwner], number: int, *seats: str, customer: str = ANN) -> Booking | Refusal:
     answer = await gateway.send(SCHEDULE, c.HoldSeats(ident(number), customer, seats), request_id=f"r{number}")
     assert isinstance(answer, Booking | Refusal)
     return answer
 
 
-async def owner_pid(gateway: Gateway[RayOwner]) -> int:
+async def owner_pid(gateway: Gateway[AnyOwner]) -> int:
     return (await gateway.inspect(SCHEDULE)).pid
 
 
-async def end_owner(gateway: Gateway[RayOwner]) -> None:
+async def end_owner(gateway: Gateway[AnyOwner]) -> None:
     os.kill(await owner_pid(gateway), signal.SIGKILL)
 
 
-async def test_an_owner_is_made_on_demand_and_answers_durably(gateway: Gateway[RayOwner]) -> None:
+async def test_an_owner_is_made_on_demand_and_answers_durably(gateway: Gateway[AnyOwner]) -> None:
     assert isinstance(await hold(gateway, 1, "A-1"), Booking)
     refusal = await hold(gateway, 2, "A-1", customer=BOB)
     assert refusal == Refusal(Code.SEATS_UNAVAILABLE, seats=("A-1",))
@@ -67,13 +70,13 @@ async def test_an_owner_is_made_on_demand_and_answers_durably(gateway: Gateway[R
     assert (inspection.version, inspection.durable_version) == (2, 2)
 
 
-async def test_no_process_is_made_for_an_unknown_schedule(gateway: Gateway[RayOwner]) -> None:
+async def test_no_process_is_made_for_an_unknown_schedule(gateway: Gateway[AnyOwner]) -> None:
     await hold(gateway, 1, "A-1")
     with pytest.raises(UnknownSchedule):
         await gateway.send(ident(404), c.Expire(), request_id="r")
 
 
-async def test_killed_in_the_middle_of_a_crowd_it_loses_and_doubles_nothing(gateway: Gateway[RayOwner]) -> None:
+async def test_killed_in_the_middle_of_a_crowd_it_loses_and_doubles_nothing(gateway: Gateway[AnyOwner]) -> None:
     await hold(gateway, 100, "pit")
     pid = await owner_pid(gateway)
     seats = [f"{row}-{number}" for row in "ABC" for number in range(1, 7)]
@@ -89,7 +92,7 @@ async def test_killed_in_the_middle_of_a_crowd_it_loses_and_doubles_nothing(gate
     assert (inspection.bookings, inspection.durable_version) == (19, 20)
 
 
-async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway: Gateway[RayOwner]) -> None:
+async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway: Gateway[AnyOwner]) -> None:
     await hold(gateway, 1, "A-1")
     paused = psutil.Process(await owner_pid(gateway))
     paused.suspend()
@@ -106,3 +109,16 @@ async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway
     await asyncio.to_thread(paused.wait, 15)
     assert (await gateway.inspect(SCHEDULE)).durable_version == 3
     assert isinstance(await hold(gateway, 3, "A-3"), Booking)
+
+
+async def test_ray_s_register_dies_and_is_there_again_with_all_it_knew(gateway: Gateway[AnyOwner]) -> None:
+    await hold(gateway, 1, "A-1")
+    pid = await owner_pid(gateway)
+    (register,) = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("gcs_server")]
+    await until(lambda: time.time() - register.create_time() > ray_process.STABLE_SECONDS)
+    register.kill()
+    assert isinstance(await hold(gateway, 2, "A-2"), Booking)
+    assert await owner_pid(gateway) == pid
+    await end_owner(gateway)
+    assert isinstance(await hold(gateway, 3, "A-3"), Booking)
+    assert await owner_pid(gateway) != pid

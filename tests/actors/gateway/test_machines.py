@@ -66,8 +66,9 @@ async def test_schedules_go_to_machines_that_serve_one_process_of_each_after_ano
 
 
 async def test_a_place_counts_while_its_process_is_one_of_a_machine_that_is_there() -> None:
-    machines = await seen(Rows(node("a", processes=1), node("c", DRAINING)))
-    held = {host: machines.holds(host) for host in ("owners-0@a", "owners-1@a", "owners-1@c", "owners-0@z", "owners-0")}
+    machines = await seen(Rows(node("a", processes=1), node("c", DRAINING), node("d", STARTING)))
+    hosts = ("owners-0@a", "owners-1@a", "owners-1@c", "owners-0@d", "owners-0@z", "owners-0")
+    held = {host: machines.holds(host) for host in hosts}
     assert [host for host, holds in held.items() if holds] == ["owners-0@a", "owners-1@c"]
 
 
@@ -83,6 +84,15 @@ async def test_a_machine_is_lost_that_is_silent_at_two_looks_and_found_again_whe
     rows.rows = [node("a"), node("b", beat="2")]
     assert not await machines.look()
     assert machines.holds("owners-0@b")
+
+
+async def test_a_machine_that_starts_anew_has_lost_what_it_had() -> None:
+    rows = Rows(node("a"), node("b"))
+    machines = await seen(rows)
+    rows.rows = [node("a"), node("b", STARTING)]
+    assert await machines.look()
+    assert not machines.holds("owners-0@b")
+    assert not await machines.look()
 
 
 async def test_after_a_pause_of_the_database_nobody_is_lost() -> None:

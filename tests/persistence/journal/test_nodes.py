@@ -56,6 +56,8 @@ async def test_a_machine_is_told_the_state_it_is_to_be_in(connection: asyncpg.Co
     assert await nodes.beat(connection, "a", "1") == SERVING
     assert await nodes.turn(connection, "a", DRAINING)
     assert await nodes.state_of(connection, "a") == DRAINING
+    assert not await nodes.turn(connection, "a", STARTING, SERVING)  # it is draining, and goes on being so
+    assert await nodes.state_of(connection, "a") == DRAINING
     assert not await nodes.turn(connection, "b", DRAINING)
     assert await nodes.state_of(connection, "b") is None
 

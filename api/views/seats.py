@@ -111,9 +111,15 @@ class SeatPages:
         body = msgspec.json.encode({**counts, "categories": categories})
         return self._counts.put(schedule_id, Page(etag, body, time.monotonic()))
 
-    async def layout(self, schedule_id: str) -> LayoutPage:
-        """Where the seats are and what they are called."""
-        return await self._layout((await self._offer(schedule_id)).plan)
+    async def layout(self, schedule_id: str, digest: str | None = None) -> LayoutPage:
+        """Where the seats are and what they are called; with a digest, as it was when that was the layout's."""
+        plan = (await self._offer(schedule_id)).plan
+        newest = page = await self.layout_of(plan)
+        for number in range(plan.number if digest is not None else 0)[::-1]:
+            if page.digest == digest:
+                break
+            page = await self.layout_of((await self._read_offer(schedule_id, number)).plan)
+        return page if page.digest == digest else newest
 
     async def states(self, schedule_id: str, known: str) -> Page | str:
         """How every place of the layout stands and on what terms it is sold, or the ETag."""
@@ -123,7 +129,7 @@ class SeatPages:
             return etag
         page = self._states.get(schedule_id)
         if page is None or page.etag != etag:
-            layout = await self._layout(offer.plan)
+            layout = await self.layout_of(offer.plan)
             page = Page(etag, packed_states(offer, layout.digest, view), time.monotonic())
             self._states.put(schedule_id, page)
         return page
@@ -203,7 +209,7 @@ class SeatPages:
 
     async def terms_frame(self, offer: Offer) -> bytes:
         """The offer as an event."""
-        layout = await self._layout(offer.plan)
+        layout = await self.layout_of(offer.plan)
         return b"event: terms\ndata: %s\n\n" % terms_changed(offer, layout.digest)
 
     async def sheet(self, offer: Offer) -> Sheet:
@@ -214,7 +220,8 @@ class SeatPages:
             task = self._sheets.put(offer.tag, asyncio.create_task(asyncio.to_thread(Sheet, offer)))
         return await shared(task)
 
-    async def _layout(self, plan: SeatingPlan) -> LayoutPage:
+    async def layout_of(self, plan: SeatingPlan) -> LayoutPage:
+        """The plan's layout, made once."""
         key = (plan.digest, plan.name, plan.colors)  # the digest is of what selling depends on, and of no colour
         task = self._layouts.get(key)
         if task is None:

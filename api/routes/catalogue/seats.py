@@ -332,11 +332,16 @@ async def get_layout(
     pages: Pages,
     known: Known = None,
     digest: Annotated[
-        str | None, Query(description="The digest that `/states` names: the answer may be kept for good.")
+        str | None,
+        Query(
+            max_length=100,
+            description="The digest that `/states` names: the answer may be kept for good. One from before the house's "
+            "plan was corrected is answered, too; any other by the layout there is.",
+        ),
     ] = None,
 ) -> Response:
     """Where every seat is and what it is called; the same for every date in that house. `/states` goes with it."""
-    page = await pages.layout(schedule_id)
+    page = await pages.layout(schedule_id, digest)
     return await _answer(
         request,
         page.etag if matches(",".join(known or ()), page.etag) else page,

@@ -19,10 +19,11 @@ from api.http.paging import json_answer
 from api.http.problems import responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.routes.catalogue.schedules import own_schedule
+from api.routes.catalogue.seats import Pages
 from api.views.booking import described
 from api.views.journal import FromVersion, entry
 from api.views.seat_forms import two_bits
-from engine.events import Record
+from engine.events import PlanChanged, Record
 from engine.state import ScheduleState, apply
 from persistence.journal import history
 from persistence.journal.journal import PostgresJournal
@@ -67,9 +68,14 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
-    """The house before `from_version`, and the steps from there on. `next_version` is where to go on."""
+    """The house before `from_version`, and the steps from there on. `next_version` is where to go on.
+
+    All of it numbers places by one layout, to be had by its digest. Where the house's plan was corrected a page ends,
+    and the next one, which begins there, has it behind it.
+    """
 
     schedule_id: str
+    layout: str
     newest: int
     before: Moment
     items: list[StepView]
@@ -78,6 +84,7 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
 
 EXAMPLE = {
     "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "layout": "d210d44b1fb828f67136e952701f937b",
     "newest": 57,
     "before": {"version": 41, "seats": "AAQ…", "areas": [[2000, 0, 0, 0]], "bookings": []},
     "items": [
@@ -105,6 +112,7 @@ async def get_house_history(
     schedule_id: ScheduleId,
     account: Organizer,
     office: OfficeOf,
+    pages: Pages,
     from_version: FromVersion = 1,
     limit: Annotated[int, Query(ge=1, le=STEPS_LIMIT, description="How many steps to answer at most.")] = 500,
 ) -> Response:
@@ -115,7 +123,10 @@ async def get_house_history(
     journal = PostgresJournal(office.pool)
     first = min(from_version, newest + 1)
     state = await history.state_at(journal, schedule_id, plan, first - 1)
+    while (corrected := await _read(journal, schedule_id, state, 1)) and isinstance(corrected[0].event, PlanChanged):
+        apply(state, corrected[0])
     state.dirty.clear()
+    first = state.seq + 1
     view = view_of(schedule_id, state)
     before = Moment(
         version=view.version,
@@ -129,17 +140,26 @@ async def get_house_history(
     items: list[StepView] = []
     last = min(newest, first - 1 + limit)
     while state.seq < last:
-        records = await journal.read(schedule_id, state.seq, min(history.CHUNK, last - state.seq))
-        await history.know_plans(journal, schedule_id, state, records)
-        for record in records:
+        for record in await _read(journal, schedule_id, state, min(history.CHUNK, last - state.seq)):
+            if isinstance(record.event, PlanChanged):
+                last = state.seq
+                break
             apply(state, record)
             items.append(_view(record, state))
             if len(items) % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)  # a sale goes on in this worker
     following = last + 1 if last < newest else None
-    return json_answer(
-        HistoryView(schedule_id=schedule_id, newest=newest, before=before, items=items, next_version=following)
+    layout = (await pages.layout_of(state.plan)).digest
+    told = HistoryView(
+        schedule_id=schedule_id, layout=layout, newest=newest, before=before, items=items, next_version=following
     )
+    return json_answer(told)
+
+
+async def _read(journal: PostgresJournal, schedule_id: str, state: ScheduleState, limit: int) -> list[Record]:
+    records = await journal.read(schedule_id, state.seq, limit)
+    await history.know_plans(journal, schedule_id, state, records)
+    return records
 
 
 def _view(record: Record, state: ScheduleState) -> StepView:

@@ -289,3 +289,24 @@ async def test_report_16_who_looks_on_is_told_a_new_layout_before_its_places(wor
     assert news.startswith(b"event: snapshot")
     assert packed or (b'"A-0"' in news and b'"B-4"' not in news)
     await frames.aclose()
+
+
+async def test_report_16_what_was_before_a_correction_is_looked_at_by_the_layout_of_then(worker: Worker) -> None:
+    sale = await open_sale(worker.http, plan=PLAN)
+    customer = await worker.sign_up()
+    await hold(worker.http, sale, customer, "A-1")
+    await applied(worker, sale, corrected(), Box=9)
+    await hold(worker.http, sale, customer, "A-0")
+    url, layout_url = f"/v1/organizer/schedules/{sale.schedule_id}/history", f"/v1/schedules/{sale.schedule_id}/layout"
+    first = await read(worker.http, url, sale.organizer, from_version=1)
+    assert ([each["version"] for each in first["items"]], first["next_version"]) == ([1, 2], 3)
+    then = await read(worker.http, layout_url, {}, digest=first["layout"])
+    assert then["digest"] == first["layout"]
+    assert [then["seats"]["id"][place] for place in first["items"][1]["places"]] == ["A-1"]
+    second = await read(worker.http, url, sale.organizer, from_version=first["next_version"])
+    assert (second["before"]["version"], [each["version"] for each in second["items"]]) == (3, [4])
+    now = await read(worker.http, layout_url, {}, digest=second["layout"])
+    assert [now["seats"]["id"][place] for place in second["before"]["bookings"][0]["places"]] == ["A-1"]
+    assert [now["seats"]["id"][place] for place in second["items"][0]["places"]] == ["A-0"]
+    unknown = await worker.http.get(layout_url, params={"digest": "0" * 32})
+    assert (unknown.json()["digest"], unknown.headers["cache-control"]) == (second["layout"], "no-cache")

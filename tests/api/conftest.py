@@ -9,13 +9,14 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import asyncpg
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from actors.gateway.gateway import Gateway
 from actors.owner.schedule import Schedule
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
-from api.office import office
+from api.office import office, passwords
 from api.server.app import create_app
 from persistence.database.dsn import asyncpg_dsn
 from persistence.database.roles import API, OWNER, with_role
@@ -26,6 +27,7 @@ from tests.support.services.databases import Databases, execute
 
 NUMBERS = itertools.count(1)
 PASSWORD = "correct horse battery"
+STRONG_HASHER, QUICK_HASHER = passwords.HASHER, PasswordHasher(memory_cost=8, time_cost=1, parallelism=1)
 
 
 @asynccontextmanager
@@ -89,6 +91,12 @@ class Worker:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
+@pytest.fixture
+def strong_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed as everywhere else."""
+    monkeypatch.setattr(passwords, "HASHER", STRONG_HASHER)
+
+
 @asynccontextmanager
 async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
     """A worker that runs until the block ends."""
@@ -106,9 +114,11 @@ OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Worker]]
 
 @pytest.fixture(scope="session")
 def open_local() -> Iterator[OpenLocal]:
-    """Opens workers without Ray on a database of the caller's."""
+    """Opens workers without Ray on a database of the caller's. They hash passwords in no time: most tests make accounts
+    and have nothing to say of how hard theirs are to guess (`strong_hashes`)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(office, "open_gateway", open_local_gateway)
+        patch.setattr(passwords, "HASHER", QUICK_HASHER)
         yield open_worker
 
 

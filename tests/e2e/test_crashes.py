@@ -131,12 +131,18 @@ async def own_stack(make_stack: MakeStack) -> AsyncIterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="module")
+async def buyers(own_stack: Stack) -> list[dict[str, str]]:
+    """The accounts of a crowd."""
+    async with own_stack.client(60) as http:
+        return list(await asyncio.gather(*(sign_up(http) for _ in range(BUYERS))))
+
+
 @pytest.fixture
-async def crowd(own_stack: Stack) -> AsyncIterator[Crowd]:
+async def crowd(own_stack: Stack, buyers: list[dict[str, str]]) -> AsyncIterator[Crowd]:
     async with own_stack.client(60) as http:
         sale = await open_sale(http, plan=small_plan(rows=20, seats_per_row=30), max_seats_per_customer=1000)
-        buyers = await asyncio.gather(*(sign_up(http) for _ in range(BUYERS)))
-    crowd = Crowd(own_stack, sale, list(buyers))
+    crowd = Crowd(own_stack, sale, buyers)
     crowd.start()
     yield crowd
     await crowd.goes_home()
@@ -213,13 +219,12 @@ async def test_a_killed_service_comes_back_and_nothing_acknowledged_is_lost(
 
 
 async def test_after_everything_was_killed_all_acknowledged_bookings_are_there_and_holds_expire(
-    own_stack: Stack,
+    own_stack: Stack, buyers: list[dict[str, str]]
 ) -> None:
     async with own_stack.client(60) as http:
         plan = small_plan(rows=20, seats_per_row=30)
         sale = await open_sale(http, plan=plan, max_seats_per_customer=1000, hold_seconds=30)
-        buyers = await asyncio.gather(*(sign_up(http) for _ in range(BUYERS)))
-    crowd = Crowd(own_stack, sale, list(buyers))
+    crowd = Crowd(own_stack, sale, buyers)
     crowd.start()
     await crowd.grown(by=60)
     await own_stack.kill_all()

@@ -143,7 +143,7 @@ async def test_nobody_makes_themselves_an_admin(worker: Worker, role: str) -> No
     assert (await worker.http.get("/v1/accounts/me", headers=headers)).json()["role"] == "customer"
 
 
-async def test_a_password_is_kept_as_an_argon2id_hash(worker: Worker) -> None:
+async def test_a_password_is_kept_as_an_argon2id_hash(worker: Worker, strong_hashes: None) -> None:
     email = fresh_email()
     await worker.http.post("/v1/accounts", json={"email": email, "password": PASSWORD})
     async with worker.office.database.connect() as connection:

@@ -27,7 +27,7 @@ from persistence.accounts.links import LIFETIMES, arm
 from persistence.notifications import outbox
 from persistence.notifications.outbox import Outgoing, Recipient
 
-LANES = 4  # connections at once
+LANES = 5  # connections at once, one of them for mails about accounts
 POLL_SECONDS = 1.0
 MAILS_PER_CONNECTION = 50  # many servers close a connection after a hundred
 AGAIN_SECONDS = (60.0, 300.0, 1_800.0, 7_200.0, 21_600.0)  # after the first refusal, the second, …; then it has failed
@@ -113,7 +113,7 @@ class Mailer:
             return await self._settle(row, "skipped", "the account was deleted")
         digest = self._postmark.digest(recipient.email)
         if await self._has_enough(row, recipient, digest):
-            await outbox.put_off(self._pool, row.id, ENOUGH_SECONDS, "the address has had enough mails", tried=False)
+            await outbox.put_off_all(self._pool, row, ENOUGH_SECONDS, "the address has had enough mails")
             MAILS.labels(row.kind, "put_off").inc()
             return None
         compose = await self._prepared(row, recipient)

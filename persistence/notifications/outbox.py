@@ -205,13 +205,19 @@ async def terms_before(connection: Connection, schedule_id: str, version: int) -
 
 
 # --- the mailer -------------------------------------------------------------------------------------------------------
-# A customer's mails are all in one lane, so that they leave in the order of what happened.
-_DUE = "status = 'pending' AND due_at <= now() AND (hashtext(customer_id::text) & 2147483647) % $2 = $1"
+# Mails about an account, whose links somebody waits for, have the first lane to themselves. A customer's mails about
+# bookings are all in one lane, so that they leave in the order of what happened.
+_DUE = (
+    "status = 'pending' AND due_at <= now() AND $1 ="
+    " CASE WHEN schedule_id IS NULL THEN 0 ELSE 1 + (hashtext(customer_id::text) & 2147483647) % ($2 - 1) END"
+)
 
 _IS_DUE = f"SELECT EXISTS (SELECT 1 FROM notifications WHERE {_DUE})"  # noqa: S608  # a constant
 _TAKE = f"""
 UPDATE notifications SET status = 'sending', due_at = now(), attempts = attempts + 1, error = NULL
-WHERE id = (SELECT id FROM notifications WHERE {_DUE} ORDER BY due_at, version LIMIT 1 FOR UPDATE SKIP LOCKED)
+WHERE id = (
+    SELECT id FROM notifications WHERE {_DUE} ORDER BY due_at, created_at, version LIMIT 1 FOR UPDATE SKIP LOCKED
+)
 RETURNING id::text, schedule_id::text, version, customer_id::text, booking_id::text, kind, facts::text, attempts
 """  # noqa: S608  # constants
 
@@ -262,17 +268,30 @@ async def settle(
     )
 
 
-async def put_off(
-    connection: Connection, notification_id: str, seconds: float, error: str, *, tried: bool = True
-) -> None:
-    """Gives a row that was clearly refused, or not `tried` at all, back, not to be tried for so long."""
+async def put_off(connection: Connection, notification_id: str, seconds: float, error: str) -> None:
+    """Gives a row that was clearly refused back, not to be tried for so long."""
     await connection.execute(
-        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $2), error = $3,"
-        " attempts = attempts - $4 WHERE id = $1 AND status = 'sending'",
+        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $2), error = $3"
+        " WHERE id = $1 AND status = 'sending'",
         notification_id,
         seconds,
         error,
-        0 if tried else 1,
+    )
+
+
+async def put_off_all(connection: Connection, taken: Outgoing, seconds: float, error: str) -> None:
+    """Gives a row that was not tried back, and with it all of the same customer's that are due: others wait for none of
+    them.
+    """
+    await connection.execute(
+        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $3), error = $4,"
+        " attempts = attempts - (status = 'sending')::int"
+        " WHERE customer_id = $1 AND schedule_id IS NOT NULL"
+        " AND (id = $2 AND status = 'sending' OR status = 'pending' AND due_at <= now())",
+        taken.customer_id,
+        taken.id,
+        seconds,
+        error,
     )
 
 

@@ -397,6 +397,34 @@ async def test_who_has_had_enough_mails_gets_the_rest_later(desk: Desk, server: 
     assert len(server.mails) == len(ids)
 
 
+async def test_whoever_makes_mails_without_end_costs_the_others_one_look(desk: Desk, server: MailServer) -> None:
+    """What is beyond enough is put off together, not one by one, before others' turn; and their order stays."""
+    ids = [await desk.put("cancelled") for _ in range(MAILS_PER_HOUR_UNCONFIRMED + 50)]
+    assert await desk.send(server.transport()) == MAILS_PER_HOUR_UNCONFIRMED + 1
+    rows = [await desk.row(each) for each in ids[MAILS_PER_HOUR_UNCONFIRMED:]]
+    assert {row["status"] for row in rows} == {"pending"}
+    assert len({row["due_at"] for row in rows}) == 1
+    await desk.pool.execute("UPDATE notifications SET sent_at = sent_at - interval '1 hour'")
+    await desk.hurry()
+    await desk.send(server.transport())
+    sent = [await desk.status(each) for each in ids]
+    assert sent == ["sent"] * 2 * MAILS_PER_HOUR_UNCONFIRMED + ["pending"] * (50 - MAILS_PER_HOUR_UNCONFIRMED)
+
+
+async def test_links_that_somebody_waits_for_wait_for_no_mail_about_bookings(desk: Desk) -> None:
+    for _ in range(5):
+        await desk.put("cancelled")
+    await desk.pool.execute(
+        "INSERT INTO notifications (id, version, customer_id, kind, facts, status)"
+        " VALUES (gen_random_uuid(), 0, $1, 'password_reset', '{}', 'pending')",
+        CUSTOMER,
+    )
+    first = await outbox.take(desk.pool, 0, LANES)
+    assert first is not None
+    assert first.kind == "password_reset"
+    assert await outbox.take(desk.pool, 0, LANES) is None
+
+
 async def test_a_confirmed_address_takes_more(desk: Desk, server: MailServer) -> None:
     await desk.pool.execute("UPDATE accounts SET email_confirmed_at = now()")
     for _ in range(MAILS_PER_HOUR_UNCONFIRMED + 3):

@@ -29,6 +29,7 @@ from persistence.events.options import (
 )
 
 NODE_NAME = re.compile(r"[a-z0-9-]{1,40}")  # part of the names of its processes
+HOST = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
 MEMORY_PER_HOST_MB = 512  # that a machine has to have for each process of owners
 
 
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = ""  # BOXOFFICE_PUBLIC_URL, where people reach the pages: https://tickets.example.com
     trusted_proxies: str = ""  # BOXOFFICE_TRUSTED_PROXIES, 10.0.0.0/8,…: whose X-Forwarded-For is believed
     cors_origins: str = ""  # BOXOFFICE_CORS_ORIGINS, https://a.example,…: whose pages may use the API; none if unset
+    picture_hosts: str = ""  # BOXOFFICE_PICTURE_HOSTS, cdn.example.com,…: from where pages show performances' pictures
     docs: bool = True  # BOXOFFICE_DOCS=off serves neither /docs nor /openapi.json
     metrics: bool = True  # BOXOFFICE_METRICS=off serves no /metrics
     connections: Annotated[int, Meta(ge=1)] = 4_000  # BOXOFFICE_CONNECTIONS, open at a time at each worker
@@ -149,6 +151,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return [ip_network(each.strip()) for each in self.trusted_proxies.split(",") if each.strip()]
 
     @property
+    def pictures(self) -> list[str]:
+        """The hosts of `picture_hosts`."""
+        return [each.strip().lower() for each in self.picture_hosts.split(",") if each.strip()]
+
+    @property
     def hosts(self) -> int:
         """How many processes owners share here at most. More than there are cores would wait for one another."""
         return self.owner_processes or max(1, min(machine.cores(), machine.memory_mb() // MEMORY_PER_HOST_MB))
@@ -194,6 +201,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         made._check_log_in()
         made._check_public_url()
         made._check_proxies()
+        made._check_pictures()
         made._check_provider()
         made._check_node()
         if made.kafka_ssl_cafile:  # an owner's process has another working directory than whoever set this
@@ -221,6 +229,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             _ = self.proxies
         except ValueError as error:
             raise SettingsError(f"BOXOFFICE_TRUSTED_PROXIES={self.trusted_proxies!r}: {error}") from error
+
+    def _check_pictures(self) -> None:
+        for host in self.pictures:  # they go into a header
+            if HOST.fullmatch(host) is None:
+                raise SettingsError(f"BOXOFFICE_PICTURE_HOSTS: {host!r} must look like cdn.example.com")
 
     def _check_provider(self) -> None:
         if self.provider == "sandbox" and self.sandbox == "refused":

@@ -123,10 +123,13 @@ class Application(FastAPI):
     directory = Directory(())
     proxies: Networks = ()
     https = False  # whether people reach it so
+    pictures: Sequence[str] = ()  # hosts from which pages show them
     origins: Sequence[str] = ()  # of pages elsewhere that may use the API
 
     def build_middleware_stack(self) -> ASGIApp:
-        inner: ASGIApp = Pages(Compressing(Express(super().build_middleware_stack(), self.own_routes)))
+        inner: ASGIApp = Pages(
+            Compressing(Express(super().build_middleware_stack(), self.own_routes)), pictures=self.pictures
+        )
         if self.origins:
             inner = CORSMiddleware(
                 inner,
@@ -172,6 +175,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_problem)
     app.own_routes = [each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
     app.proxies = settings.proxies
+    app.pictures = settings.pictures
     app.origins = [each.strip().rstrip("/") for each in settings.cors_origins.split(",") if each.strip()]
     app.https = settings.public_url.startswith("https:")
     app.directory = Directory(app.own_routes)

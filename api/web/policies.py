@@ -1,7 +1,8 @@
 """What the pages may load and run, as content security policies.
 
-No script, style or connection but our own; pictures from wherever an organizer keeps them, over https. The policy for
-markup is Svelte's, which makes its templates from the compiler's constants; `boxoffice` names the service worker.
+No script, style or connection but our own; pictures of performances from the hosts that the operator has named. The
+policy for markup is Svelte's, which makes its templates from the compiler's constants; `boxoffice` names the service
+worker.
 
 Where people pay with a provider's own form, its scripts run, on that page and no other. They know nothing of Trusted
 Types, so that page does without.
@@ -9,7 +10,7 @@ Types, so that page does without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 Directives = Mapping[str, str]
 
@@ -17,7 +18,7 @@ PAGE: Directives = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
-    "img-src": "'self' data: blob: https:",
+    "img-src": "'self' data: blob:",
     "connect-src": "'self'",
     "font-src": "'self'",
     "worker-src": "'self'",
@@ -50,6 +51,11 @@ PROVIDERS: Mapping[str, Directives] = {
 def written(directives: Directives) -> str:
     """As the header's value."""
     return "; ".join(f"{name} {value}" for name, value in directives.items())
+
+
+def with_pictures(hosts: Sequence[str]) -> Directives:
+    """The policy of pages that show pictures from these hosts, too."""
+    return {**PAGE, "img-src": " ".join((PAGE["img-src"], *(f"https://{host}" for host in hosts)))}
 
 
 def paying_with(provider: str) -> Directives:

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,13 +126,16 @@ def made(body: bytes, kind: str, caching: str, forms: Mapping[str, bytes], extra
 class Shell:
     """The page without its content: what differs from address to address is its head."""
 
-    def __init__(self, built: Path) -> None:
+    def __init__(self, built: Path, pictures: Sequence[str] = ()) -> None:
         self.version = (built / DIGEST).read_text()[:16]
         self._manifest = json.loads((built / ".vite" / "manifest.json").read_text())
         html = (built / "index.html").read_text()
         self._before, title, after = re.split(r"(<title>.*?</title>)", html)
         self._title = title
-        self._after = f'<meta name="version" content="{self.version}">{after}'
+        # From where pages show pictures: what the policy would keep out is not asked for.
+        told = f'<meta name="pictures-from" content="{" ".join(pictures)}">' if pictures else ""
+        self._after = f'<meta name="version" content="{self.version}">{told}{after}'
+        self._security = {**SECURITY, "content-security-policy": policies.written(policies.with_pictures(pictures))}
 
     def page(self, component: str, head: str | None = None) -> Answer:
         """The shell for the page of a component, whose files the browser is told to fetch at once."""
@@ -142,7 +145,7 @@ class Shell:
             "br": bytes(cramjam.brotli.compress(body, level=BROTLI_LEVEL_AT_ONCE)),
             "gzip": gzip.compress(body, 6, mtime=0),
         }
-        return made(body, HTML, ASK_FIRST, forms, SECURITY)
+        return made(body, HTML, ASK_FIRST, forms, self._security)
 
     def paying_with(self, provider: str) -> Answer:
         """The shell of the page where people pay: it says whose scripts may run there, for the page to see to."""
@@ -206,12 +209,12 @@ def coding_of(accept_encoding: bytes) -> tuple[str, ...]:
 class Pages:
     """Answers for the pages' addresses and files, and hands on everything else."""
 
-    def __init__(self, app: ASGIApp, built: Path = BUILT) -> None:
+    def __init__(self, app: ASGIApp, built: Path = BUILT, pictures: Sequence[str] = ()) -> None:
         self._app = app
         self._sharing: Sharing[Answer] = Sharing()
         self._addresses = [(re.compile(pattern, re.ASCII), component) for pattern, component in PAGES]
         if (built / DIGEST).exists():
-            self._shell: Shell | None = Shell(built)
+            self._shell: Shell | None = Shell(built, pictures)
             self._files = read_files(built)
             self._files[VERSION_PATH] = made(self._shell.version.encode(), KINDS[".txt"], ASK_FIRST, {})
             self._shells = {component: self._shell.page(component) for _, component in PAGES}

@@ -91,6 +91,18 @@ async def test_the_shell_is_asked_about_each_time_and_not_sent_twice(pages: Any)
     assert first.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_pictures_come_from_hosts_that_the_operator_has_named_and_from_nowhere_else(built: Path) -> None:
+    for hosts, expected in (
+        ((), "img-src 'self' data: blob:;"),
+        (("a.example", "b.example:8443"), "blob: https://a.example"),
+    ):
+        transport = httpx.ASGITransport(app=Pages(route, built, hosts))
+        async with httpx.AsyncClient(transport=transport, base_url="http://boxoffice.test") as client:
+            page = await client.get("/")
+        assert expected in page.headers["content-security-policy"]
+        assert ('<meta name="pictures-from" content="a.example b.example:8443">' in page.text) == bool(hosts)
+
+
 async def test_the_shell_names_what_its_page_needs_so_that_the_browser_need_not_find_out(pages: Any) -> None:
     html = (await pages.get("/")).text
     for name in ("assets/Home-1.js", "assets/card-1.js"):

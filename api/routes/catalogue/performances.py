@@ -66,7 +66,10 @@ EXAMPLE: dict[str, str | int] = {
 
 
 ENGLISH = Field(description="The same for those who read English; null where there is none.")
-PICTURE = Field(description="Where a picture is, over https. Without one, pages draw a tile.")
+PICTURE = Field(
+    description="Where a picture is, over https. Pages show it if the operator has named its host "
+    "(`BOXOFFICE_PICTURE_HOSTS`), and draw a tile otherwise."
+)
 
 
 def _https(text: str) -> str:

@@ -4,7 +4,7 @@ import test from 'node:test';
 import { clientName } from '../../../api/web/src/customer/account/client-name.ts';
 import { compared, moved, monthOf, weeksOf } from '../../../api/web/src/customer/finding/month.ts';
 import { stateOf } from '../../../api/web/src/customer/booking/state.ts';
-import { posterOf } from '../../../api/web/src/look/poster.ts';
+import { mayShow, posterOf } from '../../../api/web/src/look/poster.ts';
 import { en } from '../../../api/web/src/words/en.ts';
 import { ko } from '../../../api/web/src/words/ko.ts';
 import { clockFace, dateOf, dayAndTime } from '../../../api/web/src/words/moments.ts';
@@ -50,6 +50,17 @@ test('a payment under way is a state of its own', () => {
   assert.equal(stateOf({ status: 'held', payment: { status: 'pending' } }), 'pending');
   assert.equal(stateOf({ status: 'held', payment: { status: 'declined' } }), 'held');
   assert.equal(stateOf({ status: 'confirmed', payment: { status: 'approved' } }), 'confirmed');
+});
+
+test('a picture is shown from hosts that the operator has named, over https, and from nowhere else', () => {
+  const hosts = 'cdn.example.com pictures.example:8443';
+  for (const shown of ['https://cdn.example.com/a.jpg', 'https://pictures.example:8443/b']) assert.ok(mayShow(shown, hosts), shown);
+  const strange = [
+    'http://cdn.example.com/a.jpg', 'https://cdn.example.com.evil.example/a', 'https://cdn.example.com@evil.example/a',
+    'https://pictures.example/b', 'javascript:alert(1)', 'a.jpg', '',
+  ];
+  for (const url of strange) assert.ok(!mayShow(url, hosts), url);
+  assert.ok(!mayShow('https://cdn.example.com/a.jpg', ''));
 });
 
 test('a performance has always the same poster, and its neighbour another one', () => {

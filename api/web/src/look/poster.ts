@@ -15,6 +15,13 @@ export interface Poster {
   readonly shapes: readonly Shape[];
 }
 
+/** Whether a picture is on one of the hosts, parted by spaces, from which the operator lets pages show pictures. */
+export function mayShow(picture: string, hosts: string): boolean {
+  if (!URL.canParse(picture)) return false;
+  const url = new URL(picture);
+  return url.protocol === 'https:' && hosts.split(' ').includes(url.host);
+}
+
 /** FNV-1a: spreads ids that differ in one character over all hues. */
 export function seedOf(text: string): number {
   let hash = 0x811c9dc5;

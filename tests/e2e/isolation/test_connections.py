@@ -70,7 +70,7 @@ async def test_heads_without_end_cost_nobody_anything(besieged: Stack, address: 
 
     answers = set()
     async with honest_sale.goes_on() as beside:
-        while not beside.enough:
+        while beside.needs_more():
             pieces = (b"X: " + b"x" * MIB + b"\r\n", b"y" * MIB)
             answers |= {answer[:12] for answer in await asyncio.gather(*map(pour, pieces * 2))}
     assert answers <= {b"HTTP/1.1 431", b"HTTP/1.1 414", b""}  # nothing: reset while it was still pouring
@@ -90,7 +90,7 @@ async def test_large_bodies_of_strangers_are_not_even_read(
             return 0  # reset while it was still sending
 
     async with honest_sale.goes_on() as beside:
-        while not beside.enough:
+        while beside.needs_more():
             assert {*await asyncio.gather(*map(sent, ({}, {}, customer, customer)))} <= {0, 401, 403, 429}
 
 
@@ -106,7 +106,7 @@ async def test_large_bodies_that_never_come_keep_nobody_s_place(
     async with contextlib.AsyncExitStack() as stack, honest_sale.goes_on() as beside:
         for _ in range(20):
             await stack.enter_async_context(announced(besieged, address, announcement))
-        while not beside.enough:
+        while beside.needs_more():
             answer = await attacker.post("/v1/venues", content=body, headers=other | json)
             assert answer.status_code in (422, 429)
             small = await attacker.post("/v1/performances", json={}, headers=mine)

@@ -19,7 +19,7 @@ async def test_guessing_at_many_accounts_is_refused_and_costs_the_sale_nothing(
 ) -> None:
     statuses: Counter[int] = Counter()
     async with honest_sale.goes_on() as beside:
-        while not beside.enough or not statuses[429]:
+        while beside.needs_more() or not statuses[429]:
             tries = [
                 attacker.post("/v1/sessions", json={"email": f"{uuid4().hex}@example.com", "password": "password1"})
                 for _ in range(20)

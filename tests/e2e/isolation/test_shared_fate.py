@@ -21,7 +21,7 @@ async def test_requests_that_cannot_be_encoded_spoil_nobody_s_booking(
     bodies = (b'{"seats": ["\\ud800"]}', b'{"quantity": 1, "zone": "\\udfff"}', b'{"quantity": 1, "\\ud800": 1}')
     async with honest_sale.goes_on() as beside:
         tried = 0
-        while not beside.enough:
+        while beside.needs_more():
             body = bodies[tried % len(bodies)]
             answers = await asyncio.gather(
                 *(attacker.post(honest_sale.sale.bookings_url, content=body, headers=headers) for _ in range(4))

@@ -6,8 +6,9 @@ import { dayAfter, instantOf, localOf, timeZones } from '../../../api/web/src/or
 import { type Choice, daysOf, firstOf, ruleOf, spoken, timesOf } from '../../../api/web/src/organizer/schedule/recurrence.ts';
 import { POLICIES, minorOf, policyName, pricesOf, soldOut, typed } from '../../../api/web/src/organizer/terms/terms.ts';
 import { type Terms, newTerms, policyOf, pricesFor, sellingOf, windowOf } from '../../../api/web/src/organizer/terms/values.ts';
+import { distinct } from '../../../api/web/src/seats/house/colours.ts';
 import { placeOf } from '../../../api/web/src/organizer/venue/faults.ts';
-import { type Part, count, isComplete, placesOf, planOf } from '../../../api/web/src/organizer/venue/generator.ts';
+import { COLOURS, type Part, count, isComplete, placesOf, planOf } from '../../../api/web/src/organizer/venue/generator.ts';
 
 // --- a plan without a file ----------------------------------------------------------------------------------------------
 const part = (different: Partial<Part>): Part => ({ key: 1, kind: 'rows', name: 'Stalls', category: 'R', rows: '3', seats: '4', aisle: false, places: '', ...different });
@@ -62,6 +63,10 @@ test('what cannot be counted is no place, and no plan is made of it', () => {
     assert.equal(isComplete([part({}), part(wrong)]), false, JSON.stringify(wrong));
   }
   assert.equal(isComplete([part({})]), true);
+});
+
+test('categories have colours that the map need not change for anybody', () => {
+  assert.deepEqual(distinct(COLOURS, '#ffffff'), COLOURS);
 });
 
 test('a fault is placed by the names of the plan', () => {

@@ -16,6 +16,7 @@ from tests.web.conftest import MakeReader, Reader
 
 pytestmark = pytest.mark.stack
 
+NARROW = {"width": 320, "height": 640}
 DAYS_AHEAD = 40
 
 
@@ -128,7 +129,7 @@ async def scanned(page: Page, code: str, verdict: str) -> None:
 async def test_from_nothing_to_a_ticket_sold_and_let_in_and_one_given_back_and_refused_by_pages_alone(
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
-    organizer = await make_reader("en", "phone")
+    organizer = await make_reader("en", viewport=NARROW)
     links = await put_on_sale(organizer)
     customer, door = await make_reader("en", "desktop"), await make_reader("en", "phone")
     await customer.sign_up()
@@ -149,10 +150,17 @@ async def test_from_nothing_to_a_ticket_sold_and_let_in_and_one_given_back_and_r
 
 
 # --- plans and dates --------------------------------------------------------------------------------------------------
-def broken_plan() -> bytes:
+DROPPED = """text => {
+  const files = new DataTransfer();
+  files.items.add(new File([text], 'plan.json', { type: 'application/json' }));
+  return files;
+}"""
+
+
+def broken_plan() -> dict[str, Any]:
     plan = small_plan()
     plan["zones"][0]["rows"][1]["seats"][4]["category"] = "Box"
-    return json.dumps(plan).encode()
+    return plan
 
 
 async def test_every_fault_of_a_plan_is_shown_where_it_is_and_a_good_one_is_drawn(
@@ -164,18 +172,19 @@ async def test_every_fault_of_a_plan_is_shown_where_it_is_and_a_good_one_is_draw
     await reader.go("/o/venues/new")
     await page.get_by_label("공연장 이름").fill("달빛 소극장")
     await page.get_by_role("button", name="파일 올리기").click()
-    choose = page.get_by_label("좌석 배치도 파일")
-    await choose.set_input_files({"name": "plan.json", "mimeType": "application/json", "buffer": broken_plan()})
+    dropped = await page.evaluate_handle(DROPPED, json.dumps(broken_plan()))
+    await page.get_by_text("파일을 여기에 놓거나 선택하세요").dispatch_event("drop", {"dataTransfer": dropped})
     await page.get_by_text("배치도에 고칠 곳이 1군데 있습니다").wait_for()
     await page.get_by_text("Stalls 구역 B열 자리 5:").wait_for()
     await page.get_by_text("등급 “Box”이(가) 등급 목록에 없습니다").wait_for()
     await looks_right(reader)
     assert await page.get_by_role("button", name="공연장을 저장하고 계속").is_disabled()
     await page.get_by_role("button", name="붙여 넣기").click()
-    text = page.get_by_label("좌석 배치도 텍스트")
-    await text.fill('{"name": ')
+    await page.get_by_label("좌석 배치도 텍스트").fill('{"name": ')
     await reader.reads("JSON 문서가 아닙니다.")
-    await text.fill(json.dumps(small_plan(standing=5)))
+    await page.get_by_role("button", name="파일 올리기").click()
+    good = {"name": "plan.json", "mimeType": "application/json", "buffer": json.dumps(small_plan(standing=5)).encode()}
+    await page.get_by_label("좌석 배치도 파일").set_input_files([good])  # type: ignore[list-item]  # as it wants them
     await page.get_by_role("row", name="합계 45").wait_for()
     await (await enabled(page.get_by_role("button", name="공연장을 저장하고 계속"))).click()
     await page.get_by_role("heading", name="새 공연", exact=True).wait_for()
@@ -186,6 +195,10 @@ async def test_every_fault_of_a_plan_is_shown_where_it_is_and_a_good_one_is_draw
     await page.get_by_label("주소").fill("세종대로 175")
     await (await enabled(page.get_by_role("button", name="저장", exact=True))).click()
     await reader.reads("저장했습니다.")
+    await page.get_by_label("주최자의 이메일").fill("jiwoo@hall.example")
+    await page.get_by_role("button", name="허락하기").click()
+    await page.get_by_role("button", name="jiwoo@hall.example 허락 취소").click()
+    await page.get_by_text("jiwoo@hall.example").wait_for(state="detached")
     await looks_right(reader)
 
 
@@ -215,6 +228,8 @@ async def test_dates_in_the_way_are_named_and_left_out_and_prices_and_times_chan
     schedule = await own_sale(http, headers)
     page, performance = reader.page, f"/o/performances/{schedule['performance_id']}"
     await reader.go(f"{performance}/schedules/new")
+    await page.get_by_label("Price of VIP").wait_for()
+    assert await page.get_by_text("Not saved yet.").count() == 0, "nobody has typed anything"
     await page.get_by_label("First date").fill(on_day(DAYS_AHEAD - 1))
     await page.get_by_label("How often").select_option("daily")
     await page.get_by_label("Last day").fill(on_day(DAYS_AHEAD + 1)[:10])

@@ -28,6 +28,13 @@ export class Draft<T extends object> {
     return JSON.stringify(this.values) !== this.#saved;
   }
 
+  /** Makes a change that nobody typed: alone it is nothing to be saved. */
+  adopt(change: () => void): void {
+    const typed = this.changed;
+    change();
+    if (!typed) this.#saved = JSON.stringify(this.values);
+  }
+
   /** Keeps what is not saved, as long as there is something. */
   keep(): void {
     if (this.changed) keep(sessionStorage, this.#key, this.values);

@@ -60,6 +60,21 @@ export async function changeVenue(venue_id: string, body: VenueValues): Promise<
   await answer(api.PATCH('/v1/venues/{venue_id}', { params: { path: { venue_id } }, body }));
 }
 
+type Grant = Answer<'/v1/venues/{venue_id}/grants'>['items'][number];
+
+/** Whom the venue's organizer lets play there. */
+export async function listGrants(venue_id: string): Promise<readonly Grant[]> {
+  return (await answer(api.GET('/v1/venues/{venue_id}/grants', { params: { path: { venue_id } } }))).items;
+}
+
+export async function giveGrant(venue_id: string, email: string): Promise<void> {
+  await answer(api.POST('/v1/venues/{venue_id}/grants', { params: { path: { venue_id } }, body: { email } }));
+}
+
+export async function takeGrantBack(venue_id: string, grant_id: string): Promise<void> {
+  await answer(api.DELETE('/v1/venues/{venue_id}/grants/{grant_id}', { params: { path: { venue_id, grant_id } } }));
+}
+
 /** Whether the performance is the reader's own: everybody may read it, nobody else change it. */
 export function isMine(performance: Performance): boolean {
   return session.account?.role === 'admin' || session.account?.id === performance.organizer_id;

@@ -71,7 +71,7 @@ export const en = {
     address: 'Address',
     timeZone: 'Time zone',
     timeZoneHint: 'Times of its dates are what clocks there show.',
-    shared: 'Other organizers may play here, too',
+    shared: 'All other organizers may play here, too',
     sharedHint: 'They see the plan and make dates of their own; nobody sees another’s bookings.',
     isShared: 'shared',
     places,
@@ -85,6 +85,15 @@ export const en = {
     others: 'This venue is another organizer’s, who lets you play here.',
     unknownTitle: 'There is no such venue',
     unknownDetail: 'The address may be mistyped.',
+  },
+
+  grants: {
+    title: 'Who else may play here',
+    lead: 'Single organizers, by the e-mail address that they have confirmed. They see the plan and make dates of their own.',
+    email: 'E-mail of an organizer',
+    give: 'Let them play here',
+    takeBack: 'Take back',
+    takeBackFrom: (name: string) => `Take it back from ${name}`,
   },
 
   plan: {

@@ -73,7 +73,7 @@ export const ko: OrganizerWords = {
     address: '주소',
     timeZone: '시간대',
     timeZoneHint: '일정의 시각은 공연장 현지 시각입니다.',
-    shared: '다른 주최자도 이곳에서 공연할 수 있습니다',
+    shared: '모든 주최자가 이곳에서 공연할 수 있습니다',
     sharedHint: '배치도를 보고 자기 일정을 만들 수 있습니다. 서로의 예매는 볼 수 없습니다.',
     isShared: '공유 중',
     places,
@@ -87,6 +87,15 @@ export const ko: OrganizerWords = {
     others: '다른 주최자의 공연장이며, 이곳에서 공연할 수 있습니다.',
     unknownTitle: '없는 공연장입니다',
     unknownDetail: '주소를 다시 확인해 주세요.',
+  },
+
+  grants: {
+    title: '이곳에서 공연할 수 있는 주최자',
+    lead: '이메일을 확인한 주최자에게 한 명씩 허락할 수 있습니다. 배치도를 보고 자기 일정을 만들 수 있습니다.',
+    email: '주최자의 이메일',
+    give: '허락하기',
+    takeBack: '취소',
+    takeBackFrom: (name: string) => `${name} 허락 취소`,
   },
 
   plan: {

@@ -30,7 +30,8 @@ const AISLE = 2; // seats' distances: what a reader of plans takes for a way thr
 const BETWEEN = 2; // rows' distances between two blocks
 const STAGE = { width: 10 * SEAT, height: 2 * ROW };
 const FLOOR = 8; // rows' distances before the stage, where people stand
-const COLOURS = ['#7b3fa0', '#c0392b', '#2471a3', '#1e8449', '#b9770e', '#117a65', '#a04000', '#5d6d7e'];
+/** Apart to eyes of any kind, and from the ground. */
+export const COLOURS = ['#c92a2a', '#1c7ed6', '#b8860b', '#4a148c', '#0b7285', '#880e4f', '#868e96'];
 
 /** A whole number from 1 to `most`; 0 where the text is none. */
 export function count(text: string, most: number): number {

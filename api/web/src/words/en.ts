@@ -43,6 +43,18 @@ export const en = {
     dialogLogInWhy: 'Nothing you chose is lost.',
   },
 
+  /** The frame of the organizers' pages; each of them brings its own words. */
+  organizer: {
+    navigation: 'For organizers',
+    venues: 'Venues',
+    becoming: {
+      title: 'Sell your own tickets',
+      bySigningUp: 'This account buys tickets. To sell, sign up once more with another e-mail address, as an organizer: you go from nothing to a sale in ten minutes.',
+      byAdmin: 'Or ask whoever runs this box office to make this very account an organizer.',
+      signUp: 'Log out and sign up to sell',
+    },
+  },
+
   days: (days: number) => (days === 1 ? '1 day' : `${days} days`),
   seatCount: places,
   minutes: (minutes: number) => `${minutes} min`,

@@ -45,6 +45,17 @@ export const ko: Words = {
     dialogLogInWhy: '고르신 것은 그대로 남아 있습니다.',
   },
 
+  organizer: {
+    navigation: '주최자 메뉴',
+    venues: '공연장',
+    becoming: {
+      title: '직접 티켓을 팔아 보세요',
+      bySigningUp: '이 계정은 예매용입니다. 티켓을 팔려면 다른 이메일로 주최자 계정을 만들어 주세요. 10분이면 판매를 시작할 수 있습니다.',
+      byAdmin: '이 계정을 그대로 쓰고 싶다면 운영자에게 주최자로 바꿔 달라고 요청하세요.',
+      signUp: '로그아웃하고 주최자로 가입',
+    },
+  },
+
   days: (days: number) => `${days}일`,
   seatCount: places,
   minutes: (minutes: number) => `${minutes}분`,

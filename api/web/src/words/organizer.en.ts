@@ -7,7 +7,6 @@ const bookings = (count: number) => (count === 1 ? '1 booking' : `${count.toLoca
 export const en = {
   shows: 'Your shows',
   venues: 'Venues',
-  navigation: 'For organizers',
   more: 'Show more',
   save: 'Save',
   saved: 'Saved.',
@@ -16,13 +15,6 @@ export const en = {
     unsaved: 'Not saved yet. What you typed stays in this tab.',
     restored: 'What you typed before is here again. It is not saved yet.',
     discard: 'Discard it',
-  },
-
-  becoming: {
-    title: 'Sell your own tickets',
-    bySigningUp: 'This account buys tickets. To sell, sign up once more with another e-mail address, as an organizer: you go from nothing to a sale in ten minutes.',
-    byAdmin: 'Or ask whoever runs this box office to make this very account an organizer.',
-    signUp: 'Log out and sign up to sell',
   },
 
   steps: {

@@ -9,7 +9,6 @@ const bookings = (count: number) => `예매 ${count.toLocaleString('ko')}건`;
 export const ko: OrganizerWords = {
   shows: '내 공연',
   venues: '공연장',
-  navigation: '주최자 메뉴',
   more: '더 보기',
   save: '저장',
   saved: '저장했습니다.',
@@ -18,13 +17,6 @@ export const ko: OrganizerWords = {
     unsaved: '아직 저장하지 않았습니다. 입력한 내용은 이 탭에 남아 있습니다.',
     restored: '전에 입력하던 내용을 불러왔습니다. 아직 저장하지 않은 내용입니다.',
     discard: '버리기',
-  },
-
-  becoming: {
-    title: '직접 티켓을 팔아 보세요',
-    bySigningUp: '이 계정은 예매용입니다. 티켓을 팔려면 다른 이메일로 주최자 계정을 만들어 주세요. 10분이면 판매를 시작할 수 있습니다.',
-    byAdmin: '이 계정을 그대로 쓰고 싶다면 운영자에게 주최자로 바꿔 달라고 요청하세요.',
-    signUp: '로그아웃하고 주최자로 가입',
   },
 
   steps: {

@@ -5,6 +5,7 @@ The rows ride in the owner's own transaction, so they show exactly what was ackn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from persistence.bookings.searching import EVER_SOLD, Search
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import LIVE, accounts, bookings, payments, schedules
 
+ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 STATUSES = {status.name.lower(): status for status in Status}
 
 
@@ -131,7 +133,8 @@ async def list_bookings(
     """Newest first, starting after `before_id`; only those put away, or only the others.
 
     A hold whose time is up counts as expired, swept or not. By its `number` alone only what was ever sold is found; a
-    schedule's own bookings all are. `search` is a number, a seat, or a part of the customer's name or e-mail.
+    schedule's own bookings all are. `search` is an id, a number, a seat, or a part of the
+    customer's name or e-mail.
     """
     query = _BOOKINGS.order_by(bookings.c.id.desc()).limit(limit)
     if customer_id is not None:
@@ -152,6 +155,8 @@ async def list_bookings(
         written = accounts.c.email.icontains(wanted, autoescape=True)
         known = (accounts.c.id == bookings.c.customer_id, accounts.c.deleted_at.is_(None))
         matches = [sa.exists().where(*known, named | written), sa.literal(wanted) == sa.any_(bookings.c.seats)]
+        if ID.fullmatch(wanted):
+            matches.append(bookings.c.id == wanted)
         if (tails := numbers.tails_of(wanted)) is not None:
             matches.append(numbers.TAIL.in_(tails))
         query = query.where(sa.or_(*matches))

@@ -21,6 +21,7 @@ PICKER_GZIP_BYTES = 40 * 1024  # what choosing seats adds to the entry
 ARENA_BYTES = 160 * 1024  # all that a phone loads to choose among 15,000 seats
 PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included
 LIVE_SALE_GZIP_BYTES = 45 * 1024  # what watching a sale adds to the entry; and, with its plot, to the seat map
+RUNNING_GZIP_BYTES = 45 * 1024  # what a page for those who run the house adds
 STYLE_GZIP_BYTES = 6 * 1024
 ORGANIZER_GZIP_BYTES = 45 * 1024  # what a page of an organizer's adds, its map of a house and its charts included
 
@@ -61,6 +62,15 @@ def compressed(files: set[str]) -> int:
 
 def test_the_entry_is_small(manifest: dict[str, Any]) -> None:
     assert compressed(files_of(manifest, "index.html")) <= ENTRY_GZIP_BYTES
+
+
+def test_pages_of_those_who_run_the_house_cost_the_entry_nothing_and_are_small(manifest: dict[str, Any]) -> None:
+    entry = files_of(manifest, "index.html")
+    pages = [name for name in manifest if name.startswith("src/admin/") and manifest[name].get("isDynamicEntry")]
+    assert len(pages) == 2, "all of it, and the journal, which draws a house"
+    sizes = {name: compressed(files_of(manifest, name) - entry) for name in pages}
+    assert not {manifest[name]["file"] for name in pages} & entry
+    assert {name: size for name, size in sizes.items() if size > RUNNING_GZIP_BYTES} == {}
 
 
 def test_every_page_of_the_customer_adds_little_to_the_entry(manifest: dict[str, Any]) -> None:

@@ -64,7 +64,9 @@ COLUMNS = ("number", "status", "name", "email", "seats", "places", "amount", "cu
 CSV_PAGE = 500
 Search = Annotated[
     RawText | None,
-    Query(max_length=200, description="A booking's number, a seat's id, or a part of the customer's name or e-mail."),
+    Query(
+        max_length=200, description="A booking's id or number, a seat's id, or a part of the customer's name or e-mail."
+    ),
 ]
 
 

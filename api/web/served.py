@@ -61,7 +61,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/admin", "src/admin/Admin.svelte"),
     (r"/admin/[^/]+", "src/admin/Admin.svelte"),
     (r"/admin/journal/[^/]+", "src/admin/journal/AdminJournal.svelte"),
-    (r"/o/s/[^/]+/journal", "src/organizer/Journal.svelte"),
+    (r"/o/s/[^/]+/journal", "src/organizer/live/JournalPage.svelte"),
     (r"/o", "src/organizer/overview/Overview.svelte"),
     (r"/o/venues", "src/organizer/venue/Venues.svelte"),
     (r"/o/venues/new", "src/organizer/venue/NewVenue.svelte"),

@@ -42,7 +42,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/o/performances/{performanceId}/schedules/new', own: true, load: () => import('./organizer/schedule/NewSchedule.svelte') },
   { pattern: '/o/s/{scheduleId}/edit', own: true, load: () => import('./organizer/schedule/Schedule.svelte') },
   { pattern: '/admin/journal/{scheduleId}', own: true, load: () => import('./admin/journal/AdminJournal.svelte') },
-  { pattern: '/o/s/{scheduleId}/journal', own: true, load: () => import('./organizer/Journal.svelte') },
+  { pattern: '/o/s/{scheduleId}/journal', own: true, load: () => import('./organizer/live/JournalPage.svelte') },
   { pattern: '/door/{scheduleId}', load: () => import('./door/DoorPage.svelte') },
 ];
 

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.gateway.gateway import Gateway
 from actors.owner.schedule import Schedule
-from actors.process.clock import SystemClock
 from actors.reconciliation import event_check
 from actors.reconciliation.checks import Check, Report
 from actors.reconciliation.provider_books import with_books
@@ -49,6 +48,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.seats.cache import MemorySeatCache
+from tests.support.clocks import MovableClock
 from tests.support.local_owners import LocalOwners, OneHost, publishing_at_once
 from tests.support.sale import small_plan
 from tests.support.waiting import until
@@ -56,15 +56,6 @@ from tests.support.waiting import until
 HOLD_MS = 600_000
 PRICES = {"VIP": 150_000, "Standard": 55_000, "Standing": 33_000}
 TABLES = ("schedules", "schedule_heads", "journal", "snapshots", "bookings", "payments", "cancellations", "refunds")
-
-
-class MovableClock(SystemClock):
-    """The machine's clock, set forward at will."""
-
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
 
 
 class ProviderWithBooks:

@@ -16,7 +16,6 @@ from actors.gateway.gateway import Gateway, Unavailable
 from actors.money.refunding import Refunding
 from actors.money.settlement import OVERDUE_AFTER_MS, Sends, Settlement
 from actors.owner.schedule import Schedule
-from actors.process.clock import SystemClock
 from engine.booking import Booking, Status
 from engine.commands import AnyCommand, ApprovePayment, DeclinePayment, HoldSeats, Refund, RequestPayment
 from engine.events import Opened, Terms
@@ -46,6 +45,7 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.seats.cache import MemorySeatCache
+from tests.support.clocks import MovableClock
 from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
 from tests.support.sale import small_plan
 
@@ -56,15 +56,6 @@ FEE = VIP // 5
 
 # In a script of refunds: the provider gives the money back, and nobody hears of it.
 LOST = Unknown("the answer is lost")
-
-
-class MovableClock(SystemClock):
-    """The machine's clock, set forward at will."""
-
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
 
 
 class ScriptedProvider:

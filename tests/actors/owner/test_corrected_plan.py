@@ -25,8 +25,9 @@ from persistence.journal.memory import MemoryJournal
 from persistence.reconciliation.sales_mirror import SalesMirror
 from persistence.reconciliation.table_mirror import Mirror
 from persistence.seats.cache import MemorySeatCache
-from tests.actors.owner.test_schedule import SCHEDULE, ManualClock
+from tests.actors.owner.test_schedule import SCHEDULE
 from tests.engine.plans.houses import ANN, BOB, NOW, corrected, plan_document, succession, terms
+from tests.support.clocks import ManualClock
 from tests.support.waiting import until
 
 DOCUMENT = plan_document()

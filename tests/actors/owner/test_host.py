@@ -18,8 +18,9 @@ from engine.turn import Request
 from persistence.journal.committer import Committer
 from persistence.journal.journal import Claim
 from persistence.seats.cache import MemorySeatCache
-from tests.actors.owner.test_schedule import ManualClock, SlowJournal
+from tests.actors.owner.test_schedule import SlowJournal
 from tests.engine.plans.houses import ANN, NOW, plan_document, terms
+from tests.support.clocks import ManualClock
 from tests.support.waiting import until
 
 PLAN = read_plan(plan_document())

@@ -24,23 +24,11 @@ from persistence.journal.journal import Batch, Claim, JournalUnavailable
 from persistence.journal.memory import MemoryJournal
 from persistence.seats.cache import MemorySeatCache
 from tests.engine.plans.houses import ANN, BOB, NOW, plan_document, terms
+from tests.support.clocks import ManualClock
 from tests.support.waiting import until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 PLAN = read_plan(plan_document())
-
-
-class ManualClock:
-    """Time that only moves when told."""
-
-    def __init__(self) -> None:
-        self.ms = NOW
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def new_id(self) -> str:
-        raise AssertionError("an owner makes no ids")
 
 
 class SlowJournal(MemoryJournal):

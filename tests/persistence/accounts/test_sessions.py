@@ -20,6 +20,7 @@ from persistence.accounts.sessions import GRACE, LIFETIME, UNUSED
 from persistence.database.connection import create_engine
 from persistence.embedded.process import running
 from persistence.embedded.redis import redis
+from tests.support.waiting import until
 
 new_id = SystemClock().new_id
 
@@ -91,12 +92,6 @@ async def rotate(
             at=at or datetime.now(UTC),
         )
     return session is not None
-
-
-async def until(condition: object) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.01)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

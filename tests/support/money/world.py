@@ -30,6 +30,7 @@ from persistence.journal.memory import MemoryJournal
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Declined
 from persistence.seats.cache import SeatDelta, SeatView
 from tests.engine.plans.houses import ANN, BOB, EVE, NOW, terms
+from tests.support.clocks import ManualClock
 from tests.support.money.ledger import PLAN, STARTS, Charge, Ledger, Outcome, Provider
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
@@ -73,19 +74,6 @@ class AtOnce(ThreadPoolExecutor):
         done: Future[Any] = Future()
         done.set_result(fn(*args, **kwargs))
         return done
-
-
-class ManualClock:
-    """Time that only moves when told."""
-
-    def __init__(self) -> None:
-        self.ms = NOW
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def new_id(self) -> str:
-        raise AssertionError("an owner makes no ids")
 
 
 class NoReaders:

@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from actors.background.retention import Retention
-from actors.process.clock import SystemClock
 from engine.commands import ApprovePayment, RequestPayment
 from persistence.accounts import erasure
 from persistence.database import tables
@@ -18,6 +17,7 @@ from persistence.notifications import outbox
 from persistence.notifications.outbox import Facts, NewNotification
 from tests.api.conftest import PASSWORD, Worker
 from tests.api.routes.door.test_check_ins import Door, one
+from tests.support.clocks import MovableClock
 from tests.support.mail.mailbox import Mailbox
 from tests.support.sale import hold, open_sale, problem
 
@@ -109,18 +109,8 @@ async def test_a_key_used_before_the_account_was_deleted_signs_up_anew(worker: W
 
 
 # --- by time ----------------------------------------------------------------------------------------------------------
-class LaterClock(SystemClock):
-    """The machine's clock, set forward."""
-
-    def __init__(self, ahead: timedelta) -> None:
-        self.ahead_ms = int(ahead.total_seconds() * 1000)
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
-
-
 async def purged(worker: Worker, after: timedelta) -> dict[str, int]:
-    return dict(await Retention(worker.office.database, LaterClock(after)).purge())
+    return dict(await Retention(worker.office.database, MovableClock(int(after.total_seconds() * 1000))).purge())
 
 
 async def test_what_nobody_will_ask_for_is_dropped_in_its_time_and_not_before(fresh_worker: Worker) -> None:

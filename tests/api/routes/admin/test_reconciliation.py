@@ -16,7 +16,8 @@ from persistence.reconciliation import findings
 from persistence.seats.cache import SeatView
 from persistence.seats.redis_cache import KEY, RedisSeatCache
 from tests.api.conftest import PASSWORD, Worker
-from tests.support.examined import MovableClock, ProviderWithBooks
+from tests.support.clocks import MovableClock
+from tests.support.examined import ProviderWithBooks
 from tests.support.sale import Sale, hold, open_sale, problem
 from tests.support.waiting import until
 

@@ -15,7 +15,7 @@ from actors.background.endings import Endings
 from actors.money.refunding import Refunding
 from api.sandbox.server import create_sandbox
 from tests.api.conftest import OpenLocal, Worker, local_settings
-from tests.support.house import MovableClock
+from tests.support.clocks import MovableClock
 from tests.support.sale import (
     Sale,
     hold,

@@ -53,14 +53,13 @@ LEASE_COMMAND_SECONDS = 2.0  # then it is too late to go on as if the lease were
 
 async def run(settings: Settings) -> None:
     """Works until SIGINT or SIGTERM. A task that fails takes the process with it; the supervisor starts another."""
-    assert settings.database_url is not None
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as closing:
-        pool = await closing.enter_async_context(open_pool(settings.database_url, 3))
+        pool = await closing.enter_async_context(open_pool(settings.database, 3))
         gateway = await closing.enter_async_context(open_gateway(settings))
-        database = create_engine(settings.database_url, pool_size=2)
+        database = create_engine(settings.database, pool_size=2)
         closing.push_async_callback(database.dispose)
         held.watch(database)
         once = partial(do_once, settings, pool, database, gateway)
@@ -72,7 +71,7 @@ async def run(settings: Settings) -> None:
                 work.create_task(once(stop))
             else:
                 seconds = LEASE_COMMAND_SECONDS
-                own = await closing.enter_async_context(open_pool(settings.database_url, 1, command_timeout=seconds))
+                own = await closing.enter_async_context(open_pool(settings.database, 1, command_timeout=seconds))
                 lease = DatabaseLease(own, settings.node, lambda: gateway.draining)
                 work.create_task(Keeping(RayOwners(settings), names(settings.hosts, settings.node)).run(stop))
                 work.create_task(in_turn(lease, stop, once))
@@ -87,10 +86,9 @@ async def do_once(
     stop: asyncio.Event,
 ) -> None:
     """What is done on one machine, however many there are, until `stop` is set."""
-    assert settings.redis_url is not None
     clock = SystemClock()
     async with AsyncExitStack() as closing, asyncio.TaskGroup() as work:
-        publishing = settings.publish and settings.kafka_bootstrap_servers is not None
+        publishing = settings.publishing is not None
         work.create_task(Sweeper(pool, gateway, clock, publishing=publishing).run(stop))
         providers = open_providers(settings, clock.now_ms)
         for provider in providers.values():
@@ -99,7 +97,7 @@ async def do_once(
             work.create_task(Refunding(database, gateway, provider, clock).run(stop))
         work.create_task(Endings(database, gateway, clock).run(stop))
         work.create_task(Retention(database, clock).run(stop))
-        cache = RedisSeatCache(settings.redis_url)
+        cache = RedisSeatCache(settings.redis)
         closing.push_async_callback(cache.close)
         work.create_task(Telling(pool, gateway, cache).run(stop))
         journal = PostgresJournal(pool)

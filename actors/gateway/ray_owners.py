@@ -44,12 +44,11 @@ START_SECONDS = 30.0  # a new process on a busy machine; measured 1.2–2 s on a
 
 
 def connect(settings: Settings) -> None:
-    """Joins the Ray cluster at `settings.ray_address`. Raises `ConnectionError` when there is none."""
-    assert settings.ray_address is not None, "the supervisor or the environment names the Ray head"
-    host = settings.ray_address.rpartition(":")[0]
+    """Joins the Ray cluster at `settings.ray`. Raises `ConnectionError` when there is none."""
+    host = settings.ray.rpartition(":")[0]
     own_address = {"_node_ip_address": host} if host.startswith("127.") else {}
     ray.init(
-        address=settings.ray_address,
+        address=settings.ray,
         namespace=NAMESPACE,
         log_to_driver=False,
         logging_level="ERROR",
@@ -186,12 +185,9 @@ def trust_of(settings: Settings) -> Trust:
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[AnyOwner]]:
     """The way to every schedule, for an API worker or a background process."""
-    assert settings.database_url is not None
     await asyncio.to_thread(connect, settings)
     async with AsyncExitStack() as closing:
-        pool = await closing.enter_async_context(
-            open_pool(settings.database_url, PLACING, command_timeout=PLACING_SECONDS)
-        )
+        pool = await closing.enter_async_context(open_pool(settings.database, PLACING, command_timeout=PLACING_SECONDS))
         local = RayOwners(settings)
         machines = Machines(partial(nodes.look, pool), settings.node) if settings.node else None
         gateway: Gateway[AnyOwner] = Gateway(

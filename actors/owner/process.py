@@ -79,9 +79,7 @@ class RedisLater:
 def _board(settings: Settings) -> VitalsBoard:
     from persistence.operations.board import VitalsBoard
 
-    assert settings.redis_url is not None
-    assert settings.database_url is not None
-    return VitalsBoard.at(settings.redis_url, settings.database_url)
+    return VitalsBoard.at(settings.redis, settings.database)
 
 
 class Places:
@@ -121,23 +119,21 @@ class OwnerProcess:
 
     async def _begin(self) -> Path:
         settings = self._settings
-        assert settings.database_url is not None
-        assert settings.redis_url is not None
         directory = run_directory(settings.data_path) / "owners"
         directory.mkdir(mode=0o700, exist_ok=True)  # for nobody else, even where others may pass through its parent
         # A name that occurs nowhere else: on another machine it finds nobody rather than somebody else.
         socket = directory / secrets.token_hex(8)
         self._server = await channel.serve(socket, self.submit)  # nobody knows of it yet
         session = {"lock_timeout": f"{LOCK_SECONDS * 1000:.0f}"}
-        commits = open_pool(settings.database_url, COMMITTING, command_timeout=COMMAND_SECONDS, session=session)
-        pool = open_pool(settings.database_url, BESIDE, command_timeout=COMMAND_SECONDS, session=session)
+        commits = open_pool(settings.database, COMMITTING, command_timeout=COMMAND_SECONDS, session=session)
+        pool = open_pool(settings.database, BESIDE, command_timeout=COMMAND_SECONDS, session=session)
         plans = SharedPlans()
         journal = Committer(
             PostgresJournal(pool, host=self._name, plans=plans),
             PostgresJournal(commits, host=self._name, plans=plans),
         )
-        readers, clock = SharedReaders(RedisLater(settings.redis_url)), SystemClock()
-        log = KafkaEventLog(settings.kafka) if settings.publish and settings.kafka else None
+        readers, clock = SharedReaders(RedisLater(settings.redis)), SystemClock()
+        log = KafkaEventLog(broker) if (broker := settings.publishing) is not None else None
 
         def start(schedule_id: str) -> Schedule:
             return Schedule(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,6 +27,8 @@ from persistence.events.options import (
     SaslMechanism,
     SecurityProtocol,
 )
+
+T = TypeVar("T")
 
 NODE_NAME = re.compile(r"[a-z0-9-]{1,40}")  # part of the names of its processes
 HOST = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
@@ -183,6 +185,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ssl_cafile=self.kafka_ssl_cafile,
         )
 
+    # Once everything is placed these have a value; each raises `SettingsError`, which names the variable, where not.
+    @property
+    def database(self) -> str:
+        """Where PostgreSQL is, as a URL."""
+        return _placed(self.database_url, "DATABASE_URL")
+
+    @property
+    def redis(self) -> str:
+        """Where Redis is, as a URL."""
+        return _placed(self.redis_url, "REDIS_URL")
+
+    @property
+    def ray(self) -> str:
+        """Where the Ray head is, as host:port."""
+        return _placed(self.ray_address, "RAY_ADDRESS")
+
+    @property
+    def broker(self) -> KafkaOptions:
+        """`kafka`, where somebody has said which broker."""
+        return _placed(self.kafka, "KAFKA_BOOTSTRAP_SERVERS")
+
+    @property
+    def publishing(self) -> KafkaOptions | None:
+        """Where events are published; None where they stay in the journal."""
+        return self.kafka if self.publish else None
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Reads the variables above; a value of the wrong type raises `SettingsError` naming the variable."""
@@ -283,7 +311,13 @@ def local_url(host: str, port: int) -> str:
 
 
 class SettingsError(ValueError):
-    """An environment variable has a value that cannot be used."""
+    """An environment variable has a value that cannot be used, or none where one is needed."""
+
+
+def _placed(value: T | None, variable: str) -> T:
+    if value is None:
+        raise SettingsError(f"{variable} is not set")
+    return value
 
 
 VARIABLES = {

@@ -198,15 +198,13 @@ def _new(event: EventEnvelope, kind: str, customer_id: str, booking_id: str | No
 
 async def run(settings: Settings) -> None:
     """Works until SIGINT or SIGTERM."""
-    assert settings.database_url is not None
-    assert settings.kafka is not None
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
     transport = open_transport(settings)
-    async with open_pool(settings.database_url, LANES + 3) as pool:
-        receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.kafka, NAME))
+    async with open_pool(settings.database, LANES + 3) as pool:
+        receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.broker, NAME))
         postmark = Postmark(transport.sender, signing_key(settings.keys_for(TICKETS)[0]), clock, settings.origin)
         logger.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
         garbage.spare_what_is_here()

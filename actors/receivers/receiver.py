@@ -86,13 +86,11 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 async def run_service(service: Service, settings: Settings) -> None:
     """A receiving service's process: works until SIGINT or SIGTERM."""
-    assert settings.database_url is not None
-    assert settings.kafka is not None
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_pool(settings.database_url, 3) as pool:
-        feed = KafkaEventFeed(settings.kafka, service.name)
+    async with open_pool(settings.database, 3) as pool:
+        feed = KafkaEventFeed(settings.broker, service.name)
         logger.info("%s follows %s", service.name, settings.topic)
         garbage.spare_what_is_here()
         await Receiver(Taker(service, pool, PostgresJournal(pool)), feed).run(stop)

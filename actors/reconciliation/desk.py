@@ -106,8 +106,8 @@ class Desk:
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[EventLog | None]:
     """Where events are published; None if they are not. It connects when it is first read."""
-    options = settings.kafka
-    if options is None or not settings.publish:
+    options = settings.publishing
+    if options is None:
         yield None
         return
     log = KafkaEventLog(options)
@@ -120,14 +120,12 @@ async def open_log(settings: Settings) -> AsyncIterator[EventLog | None]:
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     """Opens everything, and closes it in reverse order."""
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        database = create_engine(settings.database_url, pool_size=2)
+        database = create_engine(settings.database, pool_size=2)
         stack.push_async_callback(database.dispose)
-        pool = await stack.enter_async_context(open_pool(settings.database_url, 3))
-        cache = RedisSeatCache(settings.redis_url)
+        pool = await stack.enter_async_context(open_pool(settings.database, 3))
+        cache = RedisSeatCache(settings.redis)
         stack.push_async_callback(cache.close)
         gateway = await stack.enter_async_context(open_gateway(settings))
         providers = open_providers(settings, clock.now_ms)

@@ -270,7 +270,7 @@ class Supervisor:
             secret=self.settings.secret or kept_secret(self.data_dir / "secret"),
         )
         if self.settings.node and not self.settings.node_address:
-            found = outside.own_address(str(self.settings.database_url))
+            found = outside.own_address(self.settings.database)
             self.settings = msgspec.structs.replace(self.settings, node_address=found)
         return list(programs.values())
 
@@ -327,13 +327,12 @@ class Supervisor:
         await together(*(self._begin(keeper) for keeper in self._keepers if keeper.name == "postgres"))
         from persistence.database.connection import migrate
 
-        assert self.settings.database_url is not None
-        await migrate(self.settings.database_url)
-        self._has_roles = await establish(self.settings.database_url)
+        await migrate(self.settings.database)
+        self._has_roles = await establish(self.settings.database)
         if self._prepare is not None:
             await self._prepare(self.settings)
         if self.settings.node:
-            await self._join(self.settings.database_url)
+            await self._join(self.settings.database)
 
     async def _join(self, database_url: str) -> None:
         """Takes this machine's place in its cluster; it is given schedules once it serves."""
@@ -366,11 +365,11 @@ class Supervisor:
 
     async def _open_topic(self) -> None:
         """Makes the topic and says where events go, so that nobody has to wait for the first one to be published."""
-        if not self.settings.publish or self.settings.kafka is None:
+        if (broker := self.settings.publishing) is None:
             return
         from persistence.events.log import KafkaEventLog, LogUnavailable
 
-        events = KafkaEventLog(self.settings.kafka)
+        events = KafkaEventLog(broker)
         try:
             await events.start()
         except LogUnavailable as error:

@@ -25,13 +25,12 @@ class NewAdministrator(BaseModel):
 
 async def create(settings: Settings, email: str, password: str) -> None:
     """Creates an administrator. Raises `AdministratorError`, or `accounts.EmailTaken`."""
-    assert settings.database_url is not None, "the caller has found the database"
     try:
         valid = NewAdministrator(email=email, password=password)
     except ValidationError as error:
         complaints = (f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False))
         raise AdministratorError("; ".join(complaints)) from None
-    engine = create_engine(settings.database_url, pool_size=1)
+    engine = create_engine(settings.database, pool_size=1)
     try:
         async with engine.begin() as connection:
             await accounts.create(
@@ -63,8 +62,7 @@ async def ensure_configured(settings: Settings) -> bool:
 
 
 async def _check(settings: Settings, email: str) -> None:
-    assert settings.database_url is not None
-    engine = create_engine(settings.database_url, pool_size=1)
+    engine = create_engine(settings.database, pool_size=1)
     try:
         async with engine.connect() as connection:
             row = await accounts.by_email(connection, email)

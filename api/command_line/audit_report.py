@@ -60,11 +60,10 @@ async def export(settings: Settings, output: Path | None) -> int:
 
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    assert settings.database_url is not None, "the caller has found the database"
     try:
-        if await current_revision(settings.database_url) != head_revision():
+        if await current_revision(settings.database) != head_revision():
             raise AuditReportError("the database is not of this version: run `boxoffice migrate` first")
-        database = create_engine(settings.database_url, pool_size=1)
+        database = create_engine(settings.database, pool_size=1)
         try:
             yield database
         finally:

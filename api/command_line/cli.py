@@ -105,9 +105,8 @@ def migrate(data_dir: DataDir = None) -> None:
     from persistence.database import connection
 
     settings = connected(data_dir)
-    assert settings.database_url is not None
     try:
-        asyncio.run(connection.migrate(settings.database_url))
+        asyncio.run(connection.migrate(settings.database))
     except connection.DatabaseUnavailable as error:
         fail(str(error))
     console().print("The database is up to date.")

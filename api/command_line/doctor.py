@@ -153,8 +153,7 @@ async def kafka(settings: Settings, run: RunNote | None) -> list[Finding]:
         return [Finding("Kafka", State.NOTE, "publishing is switched off", "unset BOXOFFICE_PUBLISH to publish events")]
     if settings.kafka_bootstrap_servers is None:
         return [await startable("Kafka", broker(settings.data_path), "KAFKA_BOOTSTRAP_SERVERS")]
-    assert settings.kafka is not None
-    events = KafkaEventLog(settings.kafka)
+    events = KafkaEventLog(settings.broker)
     try:
         await outside.reach_kafka(settings.kafka_bootstrap_servers)
         topic, idempotent = await events.describe()
@@ -166,7 +165,7 @@ async def kafka(settings: Settings, run: RunNote | None) -> list[Finding]:
         await events.close()
     has = "idempotent producers" if idempotent else "no idempotent producers, so retries can repeat events"
     seen = f"{settings.kafka_bootstrap_servers}, {settings.kafka_security_protocol}, {has}"
-    return [Finding("Kafka", State.FINE, seen), *topic_findings(settings.kafka, topic, running=run is not None)]
+    return [Finding("Kafka", State.FINE, seen), *topic_findings(settings.broker, topic, running=run is not None)]
 
 
 def topic_findings(wanted: KafkaOptions, topic: TopicFacts | None, *, running: bool) -> list[Finding]:

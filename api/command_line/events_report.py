@@ -135,9 +135,8 @@ async def _heads(pool: asyncpg.Pool[Any], schedule_id: str | None) -> dict[str, 
 
 @asynccontextmanager
 async def _pool(settings: Settings) -> AsyncIterator[asyncpg.Pool[Any]]:
-    assert settings.database_url is not None
     try:
-        async with open_pool(settings.database_url, 2) as pool:
+        async with open_pool(settings.database, 2) as pool:
             yield pool
     except asyncpg.DataError as error:
         raise EventsError("that is no id of a schedule") from error

@@ -76,8 +76,7 @@ async def _turn(connection: asyncpg.Connection[asyncpg.Record], name: str, state
 
 
 async def _connected(settings: Settings) -> asyncpg.Connection[asyncpg.Record]:
-    assert settings.database_url is not None
     try:
-        return await asyncpg.connect(asyncpg_dsn(settings.database_url), timeout=5)
+        return await asyncpg.connect(asyncpg_dsn(settings.database), timeout=5)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MachinesError(f"PostgreSQL does not let us in: {error}") from error

@@ -291,8 +291,7 @@ async def _create_admin(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    assert settings.database_url is not None, "the system runs, so its database has an address"
-    engine = create_engine(settings.database_url, pool_size=1)
+    engine = create_engine(settings.database, pool_size=1)
     try:
         yield engine
     finally:

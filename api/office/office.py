@@ -313,7 +313,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
                 gateway,
                 cache,
                 clock,
-                publishing=settings.publish and settings.kafka_bootstrap_servers is not None,
+                publishing=settings.publishing is not None,
                 mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
             ),
             catalogue_pages=Together(),

@@ -121,7 +121,7 @@ class Prober:
             "disk": self._look_at_the_disk,
             "owners": self._look_at_owners,
         }
-        if office.settings.publish and office.settings.kafka_bootstrap_servers is not None:
+        if office.settings.publishing is not None:
             wanted["kafka"] = self._look_at_publishing
         states = await asyncio.gather(*(_state(ask) for ask in (*needed.values(), *wanted.values())))
         named = dict(zip((*needed, *wanted), states, strict=True))

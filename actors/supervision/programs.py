@@ -53,6 +53,12 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+def refuse(listener: socket.socket) -> None:
+    """Has connections refused from now on, whoever else holds the socket: with nobody to accept them they would hang."""
+    with contextlib.suppress(OSError):  # where the system knows no such thing, they hang until all have closed it
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def explain(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use by {user_of(port)}: stop that, or choose another with --port"

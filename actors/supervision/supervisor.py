@@ -41,6 +41,7 @@ from actors.supervision.programs import (
     background,
     listening,
     receiver,
+    refuse,
     sandbox,
     worker,
 )
@@ -81,8 +82,8 @@ SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaita
     "ray_address": ("ray", ray_head.ray_head, outside.reach_ray),
 }
 RECEIVERS = ("sales", "notifications")  # services that live on what is published
+BESIDE_WORKERS = ("background", "sandbox", *RECEIVERS)  # what is stopped first, with them
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
-    ("worker", "background", "sandbox", *RECEIVERS),
     ("ray",),
     ("kafka", "redis"),
 )
@@ -162,8 +163,7 @@ class Supervisor:
                     if self._broken is not None:
                         raise StartError(f"a part can no longer be kept running: {self._broken}") from self._broken
                 finally:
-                    listener.close()
-                    await self._stop_all()
+                    await self._stop_all(listener)
         except (AlreadyRunningError, AddressError, ProcessError, outside.UnreachableError, PermissionError) as error:
             raise StartError(str(error)) from error
 
@@ -426,11 +426,12 @@ class Supervisor:
             start_new_session=True,
         )
 
-    async def _stop_all(self) -> None:
+    async def _stop_all(self, listener: socket.socket) -> None:
         """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left."""
         logger.info("stopping")
         if self._membership is not None:
             await self._membership.leave()
+        await together(self._stop_serving(listener), *(keeper.end() for keeper in self._named(BESIDE_WORKERS)))
         for kinds in (*STOP_ORDER, ("postgres",)):
             await together(*(keeper.end() for keeper in self._named(kinds)))
         if self._forking is not None:
@@ -444,6 +445,10 @@ class Supervisor:
         self._keep_ray_log()
         remove_run_directory(self.data_dir)
         logger.info("stopped")
+
+    async def _stop_serving(self, listener: socket.socket) -> None:
+        await together(*(keeper.end() for keeper in self._named(("worker",))))
+        refuse(listener)
 
     def _keep_ray_log(self) -> None:
         """The log of the last Ray goes to the data directory: the run directory is about to be removed."""

@@ -54,7 +54,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def refuse(listener: socket.socket) -> None:
-    """Has connections refused from now on, whoever else holds the socket: with nobody to accept them they would hang."""
+    """Has connections refused, whoever else holds the socket: with nobody to accept them they would hang."""
     with contextlib.suppress(OSError):  # where the system knows no such thing, they hang until all have closed it
         listener.shutdown(socket.SHUT_RDWR)
 

@@ -62,6 +62,7 @@ class Crowd:
     @contextlib.asynccontextmanager
     async def buying(self) -> AsyncIterator[None]:
         """Buys for the time of the block; afterwards nobody waits for an answer any more."""
+        self._over.clear()
         buyers = [asyncio.create_task(self._buy(number)) for number in range(len(self._tokens))]
         try:
             yield

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
-from persistence.embedded.instance import RunNote, end_marked, read_note, remove_run_directory
+from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.outside import reach_tcp
 from persistence.embedded.postgres import postgres
@@ -197,10 +198,18 @@ class Machine:
 class Cluster:
     """Machines by their names, and the services beside them."""
 
-    def __init__(self, network: Network, machines: Sequence[Machine], database_url: str) -> None:
+    def __init__(self, network: Network, machines: Sequence[Machine], database_url: str, hub: Sequence[Child]) -> None:
         self.network = network
         self.machines = {machine.name: machine for machine in machines}
         self.database_url = database_url
+        self._hub = hub
+
+    def processes(self) -> list[psutil.Process]:
+        """All that runs for it: on the machines, and the services beside them."""
+        found = [each for machine in self.machines.values() for each in marked(machine.data_dir)]
+        for child in self._hub:
+            found += [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+        return found
 
     @property
     def urls(self) -> list[str]:
@@ -283,7 +292,7 @@ async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterat
         for child in children:
             await child.until_ready()
         machines += [Machine(network, name, {**environment, **variables, **extra}, workers) for name in names]
-        cluster = Cluster(network, machines, variables["DATABASE_URL"])
+        cluster = Cluster(network, machines, variables["DATABASE_URL"], children)
         await asyncio.gather(*(machine.start() for machine in machines))
         yield cluster
     finally:

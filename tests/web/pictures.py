@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 from playwright.async_api import Browser, Page, async_playwright
 
+from api.demo.season import ORGANIZER
 from loadtest.stack import own_stack
 from tests.web import browser as own_browser
 
@@ -50,7 +51,23 @@ async def take(url: str) -> None:
         await page.get_by_role("img", name="Ticket").wait_for()
         await page.evaluate("scrollTo(0, 0)")
         await _keep(page, "page-ticket")
+        await _sell(await _reader(browser, url, "en-US", PHONE))
         await browser.close()
+
+
+async def _sell(page: Page) -> None:
+    """An organizer's first step: rows are counted, and the house is there."""
+    await page.goto("/login?next=/o/venues/new")
+    await page.get_by_role("textbox", name="E-mail").fill(ORGANIZER.email)
+    await page.get_by_role("textbox", name="Password").fill(ORGANIZER.password)
+    await page.get_by_role("button", name="Log in", exact=True).click()
+    await page.get_by_label("Name of the venue").fill("Moonlight Playhouse")
+    await page.get_by_role("button", name="Fill in an example").click()
+    await page.get_by_role("row", name="All 372").wait_for()
+    await page.get_by_role("button", name="Add rows").scroll_into_view_if_needed()
+    heading = page.get_by_role("heading", name="How it will look")
+    await heading.evaluate("node => scrollBy(0, node.getBoundingClientRect().top - 230)")
+    await _keep(page, "page-sell")
 
 
 async def _reader(browser: Browser, url: str, language: str, size: Mapping[str, int]) -> Page:

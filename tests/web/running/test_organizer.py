@@ -223,7 +223,7 @@ async def own_sale(http: httpx.AsyncClient, headers: dict[str, str]) -> dict[str
 async def test_dates_in_the_way_are_named_and_left_out_and_prices_and_times_change_later(
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
-    reader = await make_reader("en", "desktop")
+    reader = await make_reader("en", "desktop", color_scheme="dark")
     headers = await log_in(reader, http)
     schedule = await own_sale(http, headers)
     page, performance = reader.page, f"/o/performances/{schedule['performance_id']}"

@@ -45,7 +45,7 @@ class Places(Output):
     ids: Annotated[list[str], Field(description=f"At most {PLACES_NAMED} of them.", examples=[["1F-A-12"]])]
 
 
-class InTheWay(Output):
+class SeatsInTheWay(Output):
     """Seats that somebody would lose."""
 
     seats: list[str]
@@ -65,7 +65,7 @@ class DateView(Output):
     prices: Annotated[
         dict[str, int | None], Field(description="All categories from now on, in minor units; null: not for sale.")
     ]
-    in_the_way: list[InTheWay]
+    in_the_way: list[SeatsInTheWay]
 
 
 class PlanReplacementView(Output):
@@ -208,17 +208,17 @@ async def _dates(
 
 def _in_the_way(
     change: Difference, taken: Sequence[schedules.Owned], blocked: Mapping[str, int], *, named: bool
-) -> list[InTheWay]:
+) -> list[SeatsInTheWay]:
     """Whose seats would be lost, booking by booking; of standing room that gets too small, all who are there."""
     places = Counter(seat for owned in taken for seat in owned.seats)
     lost = set(in_the_way(change, (places + Counter(blocked)).elements()))
     found = [
-        InTheWay(seats=sorted(seats), booking_id=owned.booking_id if named else None)
+        SeatsInTheWay(seats=sorted(seats), booking_id=owned.booking_id if named else None)
         for owned in taken
         if (seats := lost.intersection(owned.seats))
     ]
     if kept := lost.intersection(blocked):
-        found.append(InTheWay(seats=sorted(kept), booking_id=None))
+        found.append(SeatsInTheWay(seats=sorted(kept), booking_id=None))
     return found
 
 

@@ -193,6 +193,38 @@ def drain(
     console().print(f"{name} is empty and takes nothing in: it may be stopped. `--undo` takes this back.")
 
 
+@app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, a line each.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show how the running system does, once a second, until Ctrl-C."""
+    from api.command_line import top as view
+
+    settings = connected(data_dir)
+    screen = console()
+
+    async def follow() -> None:
+        if not as_json:
+            await view.follow(settings, screen)
+        async for overview in view.overviews(settings):
+            typer.echo(msgspec.json.encode(overview))
+
+    try:
+        if once:
+            overview = asyncio.run(view.once(settings))
+            if as_json:
+                typer.echo(msgspec.json.encode(overview))
+            else:
+                screen.print(view.rendered(overview, rows=len(overview.owners)))
+        else:
+            with contextlib.suppress(KeyboardInterrupt):
+                asyncio.run(follow())
+    except view.TopError as error:
+        fail(str(error))
+
+
 @events.command("tail")
 def tail_events(
     schedule: Annotated[str | None, typer.Option(help="A schedule's id.", show_default="all")] = None,

@@ -29,6 +29,7 @@ SHOWN = 10
 SHARING = {
     "the stack, for routes": (
         "tests/api/command_line/test_cli.py",
+        "tests/api/command_line/test_top.py",
         "tests/api/http/test_problems.py",
         "tests/api/routes/accounts/test_accounts.py",
         "tests/api/routes/admin/test_admin.py",

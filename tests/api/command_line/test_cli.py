@@ -26,7 +26,7 @@ def test_help_names_every_command() -> None:
     started = subprocess.run([sys.executable, "-m", "api.command_line.cli", "--help"], capture_output=True, text=True)
     output = started.stdout
     assert started.returncode == 0
-    for command in ("up", "migrate", "demo", "admin", "doctor", "reconcile", "audit"):
+    for command in ("up", "migrate", "demo", "admin", "doctor", "top", "reconcile", "audit"):
         assert command in output
 
 
@@ -45,6 +45,8 @@ def test_a_command_waits_for_no_library_that_only_others_need() -> None:
         ("audit", "verify"),
         ("audit", "export"),
         ("reconcile",),
+        ("top",),
+        ("top", "--once", "--json"),
     ],
 )
 async def test_a_command_that_needs_a_running_system_says_so(command: tuple[str, ...], tmp_path: Path) -> None:

@@ -147,8 +147,9 @@ async def add_door_staff(
     async with office.database.begin() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
         ends_at = schedule.starts_at + timedelta(minutes=schedule.duration_minutes)
-        expires_at = named.expires_at or max(ends_at, now) + AFTER_END
-        if not now < expires_at < now + LONGEST:
+        usual = max(ends_at, now) + AFTER_END
+        expires_at = named.expires_at or usual
+        if not now < expires_at <= max(usual, now + LONGEST):  # however early the door is seen to
             raise invalid("expires_at", "must be in the future, within 400 days", "미래의 400일 이내여야 합니다")
         made = await staff.add(
             connection,

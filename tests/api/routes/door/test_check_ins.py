@@ -341,6 +341,20 @@ async def test_a_link_that_expired_or_was_taken_back_opens_nothing(door: Door, w
     problem(refused, 422, "validation_failed")
 
 
+async def test_a_door_is_seen_to_however_early_and_a_link_outlives_its_performance_by_hours(worker: Worker) -> None:
+    sale = await open_sale(worker.http)
+    starts_at = (datetime.now(UTC) + timedelta(days=700)).replace(microsecond=0)
+    moved = {"starts_at": starts_at.isoformat()}
+    url = f"/v1/schedules/{sale.schedule_id}"
+    assert (await worker.http.patch(url, json=moved, headers=sale.organizer)).status_code == 200
+    link = await worker.http.post(f"{url}/door-staff", json={"name": "Early"}, headers=sale.organizer)
+    assert link.status_code == 201, link.text
+    assert datetime.fromisoformat(link.json()["expires_at"]) > starts_at
+    endless = {"name": "Endless", "expires_at": (starts_at + timedelta(days=2)).isoformat()}
+    refused = await worker.http.post(f"{url}/door-staff", json=endless, headers=sale.organizer)
+    problem(refused, 422, "validation_failed")
+
+
 async def test_the_door_is_nobody_else_s_business(door: Door, worker: Worker) -> None:
     code = await door.sold(1)
     read = one(code)

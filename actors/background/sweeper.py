@@ -27,16 +27,21 @@ OPENS_WITHIN_SECONDS = 30  # a process of owners may take two seconds to start: 
 SWEEP_LIMIT = 50
 
 # What is written before a schedule has an owner (it is opened, and perhaps moved, cancelled or withdrawn): nobody needs
-# a process for that, its first owner tells of it.
+# a process for that, its first owner tells of it. Heads are small, and what is in them changes with every commit, so
+# they are looked through; the schedules, which are not, are found by an index.
 DUE = """
-SELECT h.schedule_id::text
-  FROM schedule_heads h
-  LEFT JOIN schedules s ON s.id = h.schedule_id
- WHERE h.next_deadline_ms < $1
-    OR ($2 AND h.published_seq < h.seq AND h.seq > 1 AND h.epoch > 0
-        AND h.updated_at < now() - make_interval(secs => $3))
-    OR (s.sale_opens_at BETWEEN now() AND now() + make_interval(secs => $4) AND s.deleted_at IS NULL)
- ORDER BY h.next_deadline_ms NULLS LAST
+SELECT schedule_id::text
+  FROM (SELECT schedule_id, next_deadline_ms
+          FROM schedule_heads
+         WHERE next_deadline_ms < $1
+            OR ($2 AND published_seq < seq AND seq > 1 AND epoch > 0
+                AND updated_at < now() - make_interval(secs => $3))
+        UNION ALL
+        SELECT id, NULL
+          FROM schedules
+         WHERE sale_opens_at BETWEEN now() AND now() + make_interval(secs => $4) AND deleted_at IS NULL) AS due
+ GROUP BY schedule_id
+ ORDER BY min(next_deadline_ms) NULLS LAST
  LIMIT $5
 """
 

@@ -182,6 +182,7 @@ schedules = Table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("deleted_at", TIME),
     Index("ix_schedules_venue_id_starts_at", "venue_id", "starts_at"),  # is the house free at that time?
+    Index("ix_schedules_sale_opens_at", "sale_opens_at", postgresql_where=text("sale_opens_at IS NOT NULL")),
 )
 
 # --- written by the schedule's actor, in one transaction per group commit ---------------------------------------------

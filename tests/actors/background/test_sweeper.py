@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from actors.background.sweeper import Sweeper
+from actors.background.sweeper import DUE, Sweeper
 from actors.gateway.gateway import Gateway
 from actors.process.clock import SystemClock
 from actors.wire.messages import decode_call, encode_answer
@@ -94,3 +94,24 @@ async def test_an_owner_is_there_shortly_before_its_sale_opens(pool: asyncpg.Poo
     assert await swept(pool) == [SCHEDULE]
     await pool.execute("UPDATE schedules SET sale_opens_at = now() + interval '10 minutes'")
     assert await swept(pool) == []
+
+
+async def test_a_schedule_that_is_due_for_two_reasons_is_woken_once(pool: asyncpg.Pool) -> None:
+    await pool.execute("UPDATE schedules SET sale_opens_at = now() + interval '10 seconds'")
+    await pool.execute("UPDATE schedule_heads SET next_deadline_ms = 1")
+    assert await swept(pool) == [SCHEDULE]
+
+
+async def test_a_sweep_looks_at_no_schedule_that_is_over(pool: asyncpg.Pool) -> None:
+    """The table of a house that has played for years is large, and a sweep is due every second."""
+    await pool.execute(
+        "INSERT INTO schedules (id, performance_id, venue_id, starts_at, sale_opens_at, currency, prices, hold_seconds)"
+        " SELECT gen_random_uuid(), performance_id, venue_id, now() - n * interval '1 hour',"
+        " now() - n * interval '1 hour' - interval '30 days', currency, prices, hold_seconds"
+        " FROM schedules, generate_series(1, 5000) AS n"
+    )
+    await pool.execute("ANALYZE schedules")
+    plan = await pool.fetch(f"EXPLAIN {DUE}", 0, True, 10, 30, 50)
+    lines = [row[0] for row in plan]
+    assert any("ix_schedules_sale_opens_at" in line for line in lines), lines
+    assert not any("Seq Scan on schedules" in line for line in lines), lines

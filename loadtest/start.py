@@ -1,8 +1,8 @@
 """How long a start takes, and what it costs: `python -m loadtest.start`.
 
-Each round starts the whole system on an empty data directory, once as `make run` does, until `/readyz` says yes and
-until the demo season is loaded; then stops it. CPU is that of the supervisor and all it has started, memory what is
-their own. `--python` measures an older checkout with its own interpreter, in turns with this one.
+Each round starts the whole system on an empty data directory, once as `make run` does, until the API answers and until
+the demo season is loaded and `/readyz` says yes; then stops it. CPU is that of the supervisor and all it has started,
+memory what is their own. `--python` measures an older checkout with its own interpreter, in turns with this one.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ STOP_SECONDS = 30.0
 class Start(Struct, frozen=True, kw_only=True):
     """One start. Times are from the first moment on, CPU until then, in seconds."""
 
+    serving: float
+    serving_cpu: float
     ready: float
     ready_cpu: float
-    loaded: float
-    loaded_cpu: float
     memory_mb: float
     stop: float
 
@@ -64,11 +64,11 @@ async def measure(python: str) -> Start:
         child = await Child.start(program, child_environment(inherited_environment()))
         try:
             processes = psutil.Process(child.pid)
-            await answered(f"http://127.0.0.1:{port}/readyz")
-            ready, ready_cpu = time.monotonic() - began, used(processes)
+            await answered(f"http://127.0.0.1:{port}/healthz")
+            serving, serving_cpu = time.monotonic() - began, used(processes)
             while (note := read_note(directory)) is None or not note.ready:
                 await asyncio.sleep(PROBE_SECONDS)
-            loaded, loaded_cpu = time.monotonic() - began, used(processes)
+            ready, ready_cpu = time.monotonic() - began, used(processes)
             memory_mb = megabytes(tree(processes))
             stopping = time.monotonic()
         finally:
@@ -77,7 +77,9 @@ async def measure(python: str) -> Start:
     finally:
         remove_run_directory(directory)
         shutil.rmtree(directory, ignore_errors=True)
-    return Start(ready=ready, ready_cpu=ready_cpu, loaded=loaded, loaded_cpu=loaded_cpu, memory_mb=memory_mb, stop=stop)
+    return Start(
+        serving=serving, serving_cpu=serving_cpu, ready=ready, ready_cpu=ready_cpu, memory_mb=memory_mb, stop=stop
+    )
 
 
 async def answered(url: str) -> None:

@@ -21,6 +21,7 @@ from loadtest.bench.results import Run
 from loadtest.bench.scenarios import OPENINGS, SCENARIOS
 from loadtest.bench.verification import Broken
 
+PAGES = "pages"
 EPILOG = """
 Exit code 0: all was measured; 1: something has no figure, and the report says why; 2: it could not be run at all, or an
 acknowledged booking was not there: then there are no figures.
@@ -79,7 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.list:
         for scenario in SCENARIOS.values():
             console.print(f"{scenario.name:12} {scenario.title}", markup=False)
+        console.print(f"{PAGES:12} how long pages take, and what they cost a sale (by itself)", markup=False)
         return 0
+    if asked.scenarios == [PAGES]:
+        from loadtest.bench import pages  # with a browser, and nothing to compare with
+
+        return 0 if asyncio.run(pages.measure(asked.rounds, asked.seconds, console)) else 1
     if unknown := [name for name in asked.scenarios if name not in SCENARIOS]:
         parser().error(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     if shutil.which("wrk") is None:

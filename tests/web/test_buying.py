@@ -125,12 +125,23 @@ async def test_more_time_is_given_in_one_tap_and_the_seats_can_be_given_back(
     await reader.reads("Cancelled")
 
 
-async def test_what_costs_nothing_is_booked_without_a_card(make_reader: MakeReader, http: httpx.AsyncClient) -> None:
+async def test_what_costs_nothing_is_booked_without_a_card_and_given_back_without_a_refund(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
     free = await open_sale(http, prices={"VIP": 0, "Standard": 0})
     reader = await held(make_reader, free)
     assert await reader.page.get_by_label(reader.words["card"]).count() == 0
     await reader.page.get_by_role("button", name="Book now, free of charge").click()
     await reader.reads(reader.words["confirmed"])
+    await reader.page.get_by_text("A code for each seat").click()
+    codes = reader.page.locator("details img")
+    await codes.nth(1).wait_for()
+    assert [await code.get_attribute("alt") for code in await codes.all()] == [
+        await seat.inner_text() for seat in await reader.page.locator("section[aria-label=Seats] .strong").all()
+    ]
+    await reader.page.get_by_role("button", name="Give the seats back").click()
+    await reader.page.get_by_role("button", name="Yes, give them back").click()
+    await reader.reads("Cancelled")
 
 
 async def test_expired_seats_can_be_tried_again(make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale) -> None:

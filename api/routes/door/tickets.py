@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import Response
 from msgspec import Struct
 
@@ -138,8 +138,14 @@ async def get_ticket(
     office: OfficeOf,
     accept: Annotated[str, Header(max_length=500, description="JSON unless a picture or an entry is preferred.")] = "",
     accept_language: Annotated[str, Header(max_length=500)] = "",
+    place: Annotated[
+        int | None, Query(ge=1, le=1_000, description="Of the picture: the code of this seat alone, by its order.")
+    ] = None,
 ) -> Response:
-    """The codes as JSON, the code for all places as a QR picture (`image/svg+xml`), or a calendar's entry."""
+    """The codes as JSON, the code for all places as a QR picture (`image/svg+xml`), or a calendar's entry.
+
+    A picture with `place` lets one in: for those who come apart.
+    """
     row = await find_booking(office.database, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
@@ -148,8 +154,11 @@ async def get_ticket(
     whole = Ticket(booking_id=row.id, schedule_id=row.schedule_id, places=len(row.seats))
     key, form = office.ticket_keys[0], _preferred(accept)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language"}
+    if place is not None and place > whole.places:
+        raise invalid("place", f"the booking has {whole.places}", f"이 예매에는 {whole.places}석이 있습니다")
     if form == "image/svg+xml":
-        return Response(qr.svg(ticket_code(key, whole)), media_type=form, headers=headers)
+        shown = whole if place is None else seat_tickets(whole, row.seats)[place - 1]
+        return Response(qr.svg(ticket_code(key, shown)), media_type=form, headers=headers)
     booking = await view_of_row(office, row)
     if form == "text/calendar":
         entry = _calendar_entry(booking, language_of(accept_language))

@@ -220,6 +220,7 @@ export const en = {
     scheduleCancelled: 'The performance is cancelled. You get everything back.',
     ticket: 'Ticket',
     ticketHint: 'Show this at the door. It opens without a connection, too.',
+    eachTicket: 'A code for each seat, if you come apart',
     toCalendar: 'Into my calendar',
     print: 'Print',
     exchange: 'Other seats',

@@ -221,6 +221,7 @@ export const ko: Words = {
     scheduleCancelled: '공연이 취소되었습니다. 전액 돌려드립니다.',
     ticket: '티켓',
     ticketHint: '입장할 때 보여 주세요. 연결이 끊겨도 열립니다.',
+    eachTicket: '따로 입장할 때: 좌석마다 하나씩',
     toCalendar: '캘린더에 넣기',
     print: '인쇄',
     exchange: '다른 자리로',

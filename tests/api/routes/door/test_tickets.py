@@ -12,6 +12,7 @@ import icalendar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from actors.mail import qr
 from actors.mail.tickets import BadTicket, Ticket, read_ticket, seat_tickets, ticket_code, ticket_key
 from engine.commands import ApprovePayment, CancelSchedule, Refund, RequestPayment
 from engine.refusals import Refusal
@@ -229,6 +230,17 @@ async def test_ticket_comes_in_the_form_that_is_preferred(door: Door, accept: st
         (event,) = icalendar.Calendar.from_ical(answer.text).walk("VEVENT")
         assert (event["UID"], event["DTSTART"].params["TZID"]) == (door.booking_id, "Asia/Seoul")
         assert event["DTSTART"].dt == door.sale.starts_at
+
+
+async def test_who_comes_apart_shows_a_picture_of_a_place_s_own_code(door: Door) -> None:
+    url = f"/v1/bookings/{door.booking_id}/ticket"
+    codes = [seat["code"] for seat in (await door.worker.http.get(url, headers=door.customer)).json()["seats"]]
+    picture = door.customer | {"Accept": "image/svg+xml"}
+    for place, code in enumerate(codes, 1):
+        answer = await door.worker.http.get(f"{url}?place={place}", headers=picture)
+        assert answer.content == qr.svg(code), place
+    for place in (0, len(codes) + 1, "x"):
+        problem(await door.worker.http.get(f"{url}?place={place}", headers=picture), 422, "validation_failed")
 
 
 async def test_only_a_paid_booking_of_one_s_own_has_a_ticket(door: Door) -> None:

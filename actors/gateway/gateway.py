@@ -100,7 +100,8 @@ class Gateway(Generic[OwnerT]):
         self._deadline = deadline_seconds
         self._queues: OrderedDict[str, Queue] = OrderedDict()
         self._lanes: dict[str, Lane[OwnerT]] = {}
-        self._former: list[Lane[OwnerT]] = []  # lost, some with calls that have not come back
+        self._former: list[Lane[OwnerT]] = []  # lost, with calls that have not come back
+        self._calls_of_former = 0  # of those that have none left
         self._turns: dict[str, Turns] = {}
         self._unreachable: dict[str, float] = {}  # processes, and since when, on the loop's clock
         self._finding: dict[str, asyncio.Task[Lane[OwnerT]]] = {}
@@ -111,7 +112,7 @@ class Gateway(Generic[OwnerT]):
     @property
     def calls(self) -> int:
         """Made so far to carry requests."""
-        return sum(lane.calls for lane in (*self._lanes.values(), *self._former))
+        return self._calls_of_former + sum(lane.calls for lane in (*self._lanes.values(), *self._former))
 
     @property
     def unanswered(self) -> int:
@@ -326,6 +327,12 @@ class Gateway(Generic[OwnerT]):
             finding.add_done_callback(lambda done: self._found(name, done))
         return await asyncio.shield(finding)
 
+    def _put_away(self, lane: Lane[OwnerT]) -> None:
+        """Keeps a lane that was lost until its calls have come back."""
+        former = [*self._former, lane]
+        self._former = [each for each in former if each.under_way]
+        self._calls_of_former += sum(each.calls for each in former if not each.under_way)
+
     async def _find(self, name: str) -> Lane[OwnerT]:
         try:
             owner = await self._owners.find(name)
@@ -334,7 +341,7 @@ class Gateway(Generic[OwnerT]):
             raise
         self._unreachable.pop(name, None)
         if name in self._lanes:
-            self._former.append(self._lanes[name])
+            self._put_away(self._lanes[name])
         lane = self._lanes[name] = Lane(
             name,
             owner,

@@ -117,6 +117,11 @@ class Lane(Generic[OwnerT]):
             self._arrange()
 
     # --- calls --------------------------------------------------------------------------------------------------------
+    @property
+    def under_way(self) -> int:
+        """Calls that have not come back."""
+        return len(self._under_way)
+
     def _arrange(self) -> None:
         if self._ready and self._timer is None and len(self._under_way) < CALLS_IN_FLIGHT and not self.lost:
             # At the earliest at the end of this turn of the loop: it gathers what arrived in the same instant.

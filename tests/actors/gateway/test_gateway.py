@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from actors.gateway.gateway import Gateway, Impossible, OwnerLost, Unavailable, Unencodable, UnknownSchedule
-from actors.gateway.lane import Unreachable
+from actors.gateway.lane import Lane, Unreachable
 from actors.wire.messages import Fault, Reply, Standing, decode_call, encode_answer
 from engine import commands
 from engine.refusals import Code, Refusal
@@ -496,3 +497,15 @@ async def test_a_schedule_whose_machine_is_out_of_reach_is_not_waited_for_until_
     gateway = open_gateway(CutOff(), deadline_seconds=60)
     with pytest.raises(Unavailable, match="cannot be reached"):
         await wish(gateway, 1)
+
+
+async def test_what_led_to_processes_that_died_is_not_kept_and_its_calls_stay_counted(open_gateway: Open) -> None:
+    line = [FakeOwner() for _ in range(20)]
+    gateway = open_gateway(FakeOwners(*line))
+    for number, owner in enumerate(line):
+        assert await wish(gateway, number) == Done(1)
+        owner.lost = number + 1 < len(line)
+    assert gateway.calls >= len(line)
+    gc.collect()
+    lanes = [each for each in gc.get_objects() if isinstance(each, Lane)]
+    assert len([each for each in lanes if each.owner in line]) <= 2  # the one there is, and the last of the others

@@ -131,6 +131,22 @@ async def ready(http: object) -> bool:
         return False
 
 
+async def test_a_database_that_pauses_makes_no_machine_lost(three: Cluster) -> None:
+    async with sold_at(three) as crowd:
+        before = await hosts(three)
+        paused = [each for each in three.processes() if each.name() == "postgres"]
+        for each in paused:
+            each.suspend()
+        try:
+            await asyncio.sleep(CUT_SECONDS / 2)
+        finally:
+            for each in paused:
+                each.resume()
+        await all_open(crowd)
+        after = await hosts(three)
+        assert {each: after.get(each) for each in before} == before
+
+
 async def test_a_machine_is_emptied_and_filled_under_load_without_an_error(three: Cluster) -> None:
     async with sold_at(three) as crowd:
         await spread(three, crowd, "b")

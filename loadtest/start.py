@@ -1,8 +1,9 @@
 """How long a start takes, and what it costs: `python -m loadtest.start`.
 
 Each round starts the whole system on an empty data directory, once as `make run` does, until the API answers and until
-the demo season is loaded and `/readyz` says yes; then stops it. CPU is that of the supervisor and all it has started,
-memory what is their own. `--python` measures an older checkout with its own interpreter, in turns with this one.
+the demo season is loaded and `/readyz` says yes; then holds a seat of each date on sale, whose owner sleeps, one after
+the other, and once more; then stops it. CPU is that of the supervisor and all it has started, memory what is their own.
+`--python` measures an older checkout with its own interpreter, in turns with this one.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ class Start(Struct, frozen=True, kw_only=True):
     ready: float
     ready_cpu: float
     memory_mb: float
+    first_hold: float  # of all, on a date nobody has asked for
+    cold_hold: float  # the median of the first holds on the other dates
+    warm_hold: float  # the median of a second hold on each
     stop: float
 
 
@@ -70,6 +74,7 @@ async def measure(python: str) -> Start:
                 await asyncio.sleep(PROBE_SECONDS)
             ready, ready_cpu = time.monotonic() - began, used(processes)
             memory_mb = megabytes(tree(processes))
+            first, cold, warm = await holds(f"http://127.0.0.1:{port}")
             stopping = time.monotonic()
         finally:
             await child.stop()
@@ -78,8 +83,40 @@ async def measure(python: str) -> Start:
         remove_run_directory(directory)
         shutil.rmtree(directory, ignore_errors=True)
     return Start(
-        serving=serving, serving_cpu=serving_cpu, ready=ready, ready_cpu=ready_cpu, memory_mb=memory_mb, stop=stop
+        serving=serving,
+        serving_cpu=serving_cpu,
+        ready=ready,
+        ready_cpu=ready_cpu,
+        memory_mb=memory_mb,
+        first_hold=first,
+        cold_hold=cold,
+        warm_hold=warm,
+        stop=stop,
     )
+
+
+async def holds(url: str) -> tuple[float, float, float]:
+    """Seconds that a customer waits for one: the first of all, the first of a date, and the next of it."""
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
+        account = {"email": "first@loadtest.example", "password": "correct horse battery"}
+        (await client.post("/v1/accounts", json={**account, "role": "customer"})).raise_for_status()
+        session = (await client.post("/v1/sessions", json=account)).json()
+        client.headers["Authorization"] = f"Bearer {session['access_token']}"
+        performances = (await client.get("/v1/performances", params={"limit": 100})).json()["items"]
+        dates: list[str] = []
+        for each in performances:
+            answer = await client.get(f"/v1/performances/{each['id']}/schedules", params={"available": True})
+            dates += [date["id"] for date in answer.json()["items"]]
+        seconds: list[list[float]] = [[], []]
+        for times in seconds:
+            for date in dates:
+                began = time.monotonic()
+                answer = await client.post(f"/v1/schedules/{date}/bookings", json={"quantity": 1})
+                took = time.monotonic() - began
+                if answer.status_code == httpx.codes.CREATED:  # not where one stands in line, or owns too many by now
+                    times.append(took)
+    (first, *cold), warm = seconds
+    return first, statistics.median(cold), statistics.median(warm)
 
 
 async def answered(url: str) -> None:
@@ -113,7 +150,7 @@ async def main() -> None:
         table.add_column(heading)
     for field in Start.__struct_fields__:
         found = {name: sorted(getattr(start, field) for start in each) for name, each in starts.items()}
-        table.add_row(field, *(f"{statistics.median(f):.2f} ({f[0]:.2f}–{f[-1]:.2f})" for f in found.values()))
+        table.add_row(field, *(f"{statistics.median(f):.3f} ({f[0]:.3f}–{f[-1]:.3f})" for f in found.values()))
     console.print(table)
 
 

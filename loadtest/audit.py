@@ -107,6 +107,7 @@ async def audit(sources: Sources, ledger: Ledger, *, sold_out: bool) -> list[Che
         Check("the owner's memory is at the journal's head", str(replay.state.seq), str(owner["version"])),
         Check("the owner's memory agrees with the replay", state_hash(replay.state), str(owner["state_hash"])),
         await check_seat_map(sources, replay),
+        await check_figures(sources, replay),
         await check_reconciliation(sources),
         *check_events(replay, await sources.log.read_all(sources.schedule_id)),
     ]
@@ -247,6 +248,43 @@ async def check_seat_map(sources: Sources, replay: Replay) -> Check:
         "the seat map agrees with the replay",
         f"version {state.seq}: {_tally(expected.values())}",
         f"version {shown['version']}: {_tally(actual.values())}",
+        _some(sorted(differing)),
+    )
+
+
+async def check_figures(sources: Sources, replay: Replay) -> Check:
+    """What its organizer is shown is what the journal says: places and their worth by category, and the money."""
+    url = f"/v1/organizer/schedules/{sources.schedule_id}"
+    sales: dict[str, Any] = {}
+
+    async def caught_up() -> bool:
+        sales.update(await _get(sources, f"{url}/sales?by=day"))
+        return bool(sales["up_to_version"] >= replay.state.seq)
+
+    await _wait(caught_up)
+    settled = await _get(sources, f"{url}/settlement")
+    return compared_figures(replay, sales, settled)
+
+
+def compared_figures(replay: Replay, sales: Mapping[str, Any], settled: Mapping[str, Any]) -> Check:
+    """The same by an organizer's figures and settlement, as the API answers them."""
+    places: Counter[str] = Counter()
+    worth: Counter[str] = Counter()
+    for booking in replay.bookings.values():
+        if booking.sold:
+            for index, price in zip(booking.seats, booking.prices, strict=True):
+                category = replay.plan.categories[replay.plan.category_of[index]]
+                places[category] += 1
+                worth[category] += price
+    kept = sum(refund.fee for booking in replay.bookings.values() for refund in booking.refunds)
+    expected = {name: (places[name], worth[name]) for name in replay.plan.categories if places[name]}
+    shown = {name: (each["sold"] - each["refunded"], each["revenue"]) for name, each in sales["by_category"].items()}
+    actual = {name: each for name, each in shown.items() if each != (0, 0)}
+    differing = [name for name in {*expected, *actual} if expected.get(name) != actual.get(name)]
+    return Check(
+        "the organizer's figures agree with the replay",
+        f"version {replay.state.seq}: {sum(places.values())} sold, {sum(worth.values()) + kept} left",
+        f"version {sales['up_to_version']}: {sum(sold for sold, _ in shown.values())} sold, {settled['net']} left",
         _some(sorted(differing)),
     )
 

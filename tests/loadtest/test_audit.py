@@ -304,3 +304,27 @@ async def test_a_snapshot_that_an_owner_would_do_without_is_found() -> None:
     found = await audit.check_recovery(journal, SCHEDULE, replay)
     assert not found.holds
     assert "cannot be read" in found.actual
+
+
+def test_figures_that_a_seat_or_a_won_is_missing_from_are_found(replay: Replay) -> None:
+    sold = [booking for booking in replay.bookings.values() if booking.sold]
+    category = PLAN.categories[PLAN.category_of[sold[0].seats[0]]]
+    places: dict[str, dict[str, int]] = {}
+    for each in sold:
+        for index, price in zip(each.seats, each.prices, strict=True):
+            figures = places.setdefault(
+                PLAN.categories[PLAN.category_of[index]], {"sold": 0, "refunded": 1, "revenue": 0}
+            )
+            figures["sold"] += 1
+            figures["revenue"] += price
+    for figures in places.values():
+        figures["sold"] += figures["refunded"]
+    fees = sum(refund.fee for each in replay.bookings.values() for refund in each.refunds)
+    sales = {"up_to_version": replay.state.seq, "by_category": places}
+    settled = {"net": sum(each.amount for each in sold) + fees}
+    assert audit.compared_figures(replay, sales, settled).holds
+    assert not audit.compared_figures(replay, sales, {"net": settled["net"] - 1}).holds
+    assert not audit.compared_figures(replay, sales | {"up_to_version": replay.state.seq - 1}, settled).holds
+    places[category]["sold"] -= 1
+    places["another"] = {"sold": 1, "refunded": 0, "revenue": 0}
+    assert set(audit.compared_figures(replay, sales, settled).offenders) == {"another", category}

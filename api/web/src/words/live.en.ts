@@ -55,7 +55,6 @@ export const en = {
     units: { minute: 'Minute', hour: 'Hour', day: 'Day' },
     span: { minute: 'The last six hours', hour: 'The last two weeks', day: 'All of the sale' },
     asTable: 'As a table',
-    asPlot: 'As a plot',
     caption: (unit: string) => `Sales over time by ${unit}, times of the venue`,
     picture: (sold: number, capacity: number) => `Places sold, and in all ${sold.toLocaleString('en')} of ${capacity.toLocaleString('en')}. The table has the same figures.`,
     at: 'When',
@@ -107,6 +106,7 @@ export const en = {
     section: 'Section',
     wholeSection: (zone: string) => `All of ${zone}`,
     row: (row: string, chosen: number, count: number) => `Row ${row}, ${chosen} of ${count} chosen`,
+    seats: 'Seats',
     showSeats: (row: string) => `Seats of row ${row}`,
     seat: (number: string, state: string) => `Seat ${number}, ${state}`,
     standing: (name: string) => `Places of ${name}`,
@@ -196,6 +196,7 @@ export const en = {
 
   settings: {
     title: 'The sale',
+    edit: 'Change the date and all terms',
     opens: 'Opens',
     closes: 'Closes',
     atOnce: 'at once',

@@ -57,7 +57,6 @@ export const ko: LiveWords = {
     units: { minute: '분', hour: '시간', day: '일' },
     span: { minute: '최근 6시간', hour: '최근 2주', day: '판매 기간 전체' },
     asTable: '표로 보기',
-    asPlot: '그래프로 보기',
     caption: (unit: string) => `${unit} 단위 판매, 공연장 시각 기준`,
     picture: (sold: number, capacity: number) => `판매 좌석과 누적 판매 ${number(sold)}석 / ${number(capacity)}석. 표에 같은 수치가 있습니다.`,
     at: '시각',
@@ -109,6 +108,7 @@ export const ko: LiveWords = {
     section: '구역',
     wholeSection: (zone: string) => `${zone} 전체`,
     row: (row: string, chosen: number, count: number) => `${row}열, ${number(count)}석 중 ${number(chosen)}석 선택`,
+    seats: '좌석',
     showSeats: (row: string) => `${row}열 좌석`,
     seat: (seat: string, state: string) => `${seat}번, ${state}`,
     standing: (name: string) => `${name} 인원`,
@@ -198,6 +198,7 @@ export const ko: LiveWords = {
 
   settings: {
     title: '판매',
+    edit: '일시와 조건 모두 변경',
     opens: '판매 시작',
     closes: '판매 마감',
     atOnce: '바로',

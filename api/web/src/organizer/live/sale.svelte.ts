@@ -77,7 +77,8 @@ export class LiveSale {
 
   /** Where the sale stands, by the server's clock. */
   get state() {
-    return saleOf({ ...this.schedule, seats_left: { all: this.tally.free } }, ticking.now);
+    const left = this.tallies.reduce((sum, { free }, category) => sum + (this.house.isForSale(category) ? free : 0), 0);
+    return saleOf({ ...this.schedule, seats_left: { all: left } }, ticking.now);
   }
 
   get heading(): string {

@@ -47,6 +47,7 @@ async def log_in(reader: Reader, http: httpx.AsyncClient, role: str = "organizer
     await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
     await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
     await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
+    await reader.page.wait_for_url("**/o")  # or its own move would come after the test's first one
     return await headers_of(reader, http)
 
 

@@ -129,3 +129,19 @@ class Membership:
             except JournalUnavailable as error:
                 logger.warning("machine %s cannot say that it lives: %r", self._name, error)
             await asyncio.sleep(max(0.0, nodes.BEAT_SECONDS - (time.monotonic() - began)))
+
+
+async def see_that_nobody_is_there(database_url: str) -> None:
+    """A machine by itself shares its database with no cluster: they would take schedules from each other for ever.
+
+    Raises `CannotJoin` where there is one.
+    """
+    async with open_pool(database_url, 1, command_timeout=BEAT_TIMEOUT_SECONDS) as pool:
+        try:
+            there = [each.name for each in await nodes.look(pool) if not each.silent]
+        except JournalUnavailable as error:
+            raise CannotJoin(f"the database is in trouble: {error}") from error
+    if there:
+        raise CannotJoin(
+            f"machines of a cluster ({', '.join(there)}) use this database: set BOXOFFICE_NODE to join them"
+        )

@@ -279,6 +279,9 @@ class Supervisor:
         found = {VARIABLES[name]: str(getattr(self.settings, name)) for name in SERVICES if name not in self._outside}
         if self._sandbox_is_ours:
             found["BOXOFFICE_SANDBOX_URL"] = str(self.settings.sandbox_url)
+        if self.settings.node:  # a command that took this machine for one by itself would draw schedules to it
+            found["BOXOFFICE_NODE"] = self.settings.node
+            found["BOXOFFICE_NODE_ADDRESS"] = self.settings.node_address
         if "ray_address" not in self._outside:
             found.update(ray_head.client_environment(self.data_dir))
         return found
@@ -331,16 +334,19 @@ class Supervisor:
         self._has_roles = await establish(self.settings.database)
         if self._prepare is not None:
             await self._prepare(self.settings)
-        if self.settings.node:
+        if self.settings.node or "database_url" in self._outside:
             await self._join(self.settings.database)
 
     async def _join(self, database_url: str) -> None:
-        """Takes this machine's place in its cluster; it is given schedules once it serves."""
-        from actors.supervision.membership import CannotJoin, Membership
+        """Takes this machine's place in its cluster, if it is in one; it is given schedules once it serves."""
+        from actors.supervision.membership import CannotJoin, Membership, see_that_nobody_is_there
 
-        place = (self.settings.node, self.settings.node_address, self.settings.hosts)
-        self._membership = Membership(database_url, *place, on_loss=self._give_up)
         try:
+            if not self.settings.node:
+                await see_that_nobody_is_there(database_url)
+                return
+            place = (self.settings.node, self.settings.node_address, self.settings.hosts)
+            self._membership = Membership(database_url, *place, on_loss=self._give_up)
             await self._membership.join()
         except CannotJoin as error:
             raise StartError(str(error)) from error

@@ -93,6 +93,7 @@ class OfflineTicket(msgspec.Struct, frozen=True, kw_only=True):
     booking_id: str
     places: int
     entered: int
+    single: list[str]  # of those, the places that came in by a code of their own, as the code names them
     seats: list[str]
     name: str | None
 
@@ -249,6 +250,7 @@ async def list_check_ins(
             booking_id=row.id,
             places=len(row.seats),
             entered=sum(each.places for each in inside.get(row.id, ())),
+            single=[each.seat for each in inside.get(row.id, ()) if each.seat is not None],
             seats=list(row.seats),
             name=row.customer_name,
         )

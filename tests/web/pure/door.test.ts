@@ -1,7 +1,7 @@
 // What a phone says of a code without a connection: by the list, nobody twice, and nothing it cannot know.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { genuine, judged, named, search, type Inside, type ListedTicket } from '../../../api/web/src/door/offline.ts';
+import { after, genuine, judged, named, search, type Inside, type ListedTicket } from '../../../api/web/src/door/offline.ts';
 
 const BOOKING = '01980000-0000-7000-8000-00000000000b';
 const SCHEDULE = '01980000-0000-7000-8000-00000000000a';
@@ -15,7 +15,7 @@ const seatCode = (seat: string, number = 1) =>
   Buffer.concat([Buffer.of(3), bytes(BOOKING), bytes(SCHEDULE), Buffer.of(0, number), Buffer.from(seat), Buffer.alloc(64, 7)]).toString('base64url');
 
 const listed = (entered = 0): ReadonlyMap<string, ListedTicket> =>
-  new Map([[BOOKING, { booking_id: BOOKING, places: 4, entered, seats: ['A-1', 'A-2', 'A-3', 'A-4'], name: '김민지' }]]);
+  new Map([[BOOKING, { booking_id: BOOKING, places: 4, entered, single: [], seats: ['A-1', 'A-2', 'A-3', 'A-4'], name: '김민지' }]]);
 const nobody: Inside = { places: new Map(), single: new Set() };
 const two: Inside = { places: new Map([[BOOKING, 2]]), single: new Set([`${BOOKING} A-1#1`, `${BOOKING} 석-2#1`]) };
 
@@ -44,6 +44,15 @@ for (const [what, text, wanted, list, inside, result, places] of CASES) {
     assert.deepEqual([verdict.result, verdict.places], [result, places]);
   });
 }
+
+test('what the server said since the list was made counts, and nobody is forgotten by an older list', () => {
+  const single = `A-1#1`;
+  const now = after(listed(), [{ bookingId: BOOKING, entered: 1, place: single }, { bookingId: OTHER, entered: 1, place: null }]);
+  assert.deepEqual([now.size, now.get(BOOKING)?.entered, now.get(BOOKING)?.single], [1, 1, [single]]);
+  assert.equal(judged(seatCode('A-1'), null, SCHEDULE, now, nobody).result, 'already_in');
+  assert.equal(judged(seatCode('A-3'), null, SCHEDULE, now, nobody).result, 'admitted');
+  assert.equal(after(listed(3), [{ bookingId: BOOKING, entered: 1, place: null }]).get(BOOKING)?.entered, 3);
+});
 
 test('a code names its booking and its schedule', () => {
   assert.deepEqual(named(code()), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null });

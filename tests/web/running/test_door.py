@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -122,3 +124,86 @@ async def test_a_link_that_was_taken_back_opens_nothing(
     reader = await make_reader()
     await reader.page.goto(link["link"])
     await reader.reads("This door is closed to you")
+
+
+# --- a crowd ----------------------------------------------------------------------------------------------------------
+CROWD = 300
+TWICE = 10  # of those who came in at one gate, how many try the other one, too: for each half of the admission
+
+
+async def crowd(http: httpx.AsyncClient) -> tuple[Sale, list[str]]:
+    """A house sold out to three customers, and the code of each of its places."""
+    sale = await open_sale(http, plan=small_plan(rows=15, seats_per_row=20))
+    codes: list[str] = []
+    for _ in range(3):
+        customer = await sign_up(http)
+        booking, _ = await paid_booking(http, sale, customer, *sale.fresh(CROWD // 3))
+        ticket = (await http.get(f"/v1/bookings/{booking['id']}/ticket", headers=customer)).json()
+        codes += [seat["code"] for seat in ticket["seats"]]
+    return sale, codes
+
+
+async def rush(page: Page, codes: list[str]) -> None:
+    """As a scanner that waits for nobody: it types into whatever has the focus, presses Enter, and reads the next."""
+    for code in codes:
+        await page.keyboard.insert_text(code)
+        await page.keyboard.press("Enter")
+
+
+async def everything_sent(page: Page) -> None:
+    await page.get_by_text("not sent yet").wait_for(state="detached")
+
+
+async def test_three_hundred_come_in_once_each_by_two_phones_one_of_them_offline_for_half_of_it(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    sale, codes = await crowd(http)
+    north, south = [await at_door(make_reader, http, sale) for _ in range(2)]
+    for phone, gate in ((north, "North"), (south, "South")):
+        await phone.page.get_by_label("Gate", exact=True).fill(gate)
+        await phone.page.get_by_role("textbox", name="Code").focus()
+    # A phone whose line is slow decides by itself after three seconds; the one that is never offline has all the time.
+    await south.page.clock.install()
+    await south.page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=5))
+    mine, theirs = codes[: CROWD // 2], codes[CROWD // 2 :]
+    early, late = mine[: CROWD // 4], mine[CROWD // 4 :]
+
+    await asyncio.gather(rush(north.page, early), rush(south.page, theirs[: CROWD // 4]))
+    await asyncio.gather(everything_sent(north.page), everything_sent(south.page))
+    await rush(south.page, early[:TWICE])  # the server knows of them
+    await verdict(south.page, "Already in")
+    await south.page.get_by_text(re.compile(r"Came in at .*, gate North")).wait_for()
+
+    await north.page.context.set_offline(True)
+    await rush(north.page, ["nonsense", late[0]])  # a valid one right after an invalid one
+    await verdict(north.page, "Come in")
+    await rush(north.page, [early[0]])  # this phone was told so before it lost the line
+    await verdict(north.page, "Already in")
+    await asyncio.gather(rush(north.page, late[1:]), rush(south.page, theirs[CROWD // 4 :]))
+    await rush(south.page, late[:TWICE])  # nobody can know of them
+    await everything_sent(south.page)
+    await north.reads(f"{len(late) + 2} scans not sent yet")
+
+    await north.page.context.set_offline(False)
+    await everything_sent(north.page)
+    await north.reads(f"{TWICE} tickets came in twice while offline")
+    named = await north.page.get_by_role("status").locator("li").all_inner_texts()
+    assert len(named) == TWICE
+    assert all(re.search(r"Already in\s· Came in at \d.*, gate South$", text) for text in named), named
+    for phone in (north, south):  # whoever works there need not touch anything between two tickets
+        assert await phone.page.get_by_role("textbox", name="Code").evaluate("it => it === document.activeElement")
+    await north.reads(f"{CROWD} of {CROWD} in")
+    await south.page.reload()  # rather than wait until it looks again by itself
+    await south.reads(f"{CROWD} of {CROWD} in")
+    north.forgive("ERR_INTERNET_DISCONNECTED")
+
+    counts = (await http.get(f"/v1/schedules/{sale.schedule_id}/check-ins", headers=sale.organizer)).json()
+    told = {(each["gate"], each["result"]): each["codes"] for each in counts["gates"]}
+    assert told == {
+        ("North", "admitted"): CROWD // 2 - TWICE,
+        ("South", "admitted"): CROWD // 2 + TWICE,
+        ("North", "already_in"): TWICE + 1,
+        ("South", "already_in"): TWICE,
+        ("North", "not_genuine"): 1,
+    }
+    assert counts["entered"] == CROWD

@@ -10,6 +10,8 @@ export interface ListedTicket {
   readonly booking_id: string;
   readonly places: number;
   readonly entered: number;
+  /** Places that came in by a code of their own. */
+  readonly single: readonly string[];
   readonly seats: readonly string[];
   readonly name: string | null;
 }
@@ -75,6 +77,25 @@ export async function genuine(code: string, key: JsonWebKey | null): Promise<boo
   }
 }
 
+/** What the server said of a booking since the list was made: how many are in, and which place just came in by its own code. */
+export interface News {
+  readonly bookingId: string;
+  readonly entered: number;
+  readonly place: string | null;
+}
+
+/** The list as it is after the news. */
+export function after(list: ReadonlyMap<string, ListedTicket>, news: readonly News[]): ReadonlyMap<string, ListedTicket> {
+  const now = new Map(list);
+  for (const { bookingId, entered, place } of news) {
+    const listed = now.get(bookingId);
+    if (listed === undefined) continue;
+    const single = place === null || listed.single.includes(place) ? listed.single : [...listed.single, place];
+    now.set(bookingId, { ...listed, entered: Math.max(listed.entered, entered), single });
+  }
+  return now;
+}
+
 /** Who came in here since the list was made: places by booking, and single places by their own codes. */
 export interface Inside {
   readonly places: ReadonlyMap<string, number>;
@@ -97,7 +118,7 @@ export function judged(
   if (listed === undefined) return { result: 'not_genuine', ...nobody };
   const entered = listed.entered + (inside.places.get(ticket.bookingId) ?? 0);
   const left = listed.places - entered;
-  const again = ticket.place !== null && inside.single.has(`${ticket.bookingId} ${ticket.place}`);
+  const again = ticket.place !== null && (listed.single.includes(ticket.place) || inside.single.has(`${ticket.bookingId} ${ticket.place}`));
   const places = again ? 0 : ticket.place !== null ? 1 : (wanted ?? left);
   const of = { of: listed.places, booking_id: listed.booking_id };
   if (places <= 0 || places > left) return { result: 'already_in', places: 0, entered, ...of };

@@ -12,7 +12,7 @@
 import { Problem, asProblem } from '../api/problem.ts';
 import { newKey } from '../api/keys.ts';
 import { serverClock } from '../api/clock.ts';
-import { genuine, judged, named, type Inside, type ListedTicket } from './offline.ts';
+import { after, genuine, judged, named, type Inside, type ListedTicket, type News } from './offline.ts';
 import type { Counts, DoorServer, Verdict } from './server.ts';
 
 export interface Scan {
@@ -60,6 +60,8 @@ export class Door {
   readonly #stored: string;
   #sending: Promise<void> | null = null;
   #answers = new Map<string, Verdict>();
+  /** What the server has said since the list was asked for: a phone that goes offline now must not forget it. */
+  #news: News[] = [];
   #key: JsonWebKey | null = null;
 
   constructor(scheduleId: string, server: DoorServer) {
@@ -103,8 +105,9 @@ export class Door {
     try {
       this.counts = await this.#server.counts();
       this.#key ??= await this.#server.key();
+      this.#news = [];
       const listed = await this.#server.list();
-      this.list = new Map(listed.map((ticket) => [ticket.booking_id, ticket]));
+      this.list = after(new Map(listed.map((ticket) => [ticket.booking_id, ticket])), this.#news);
       this.listedAt = serverClock.now();
       this.#connected();
     } catch (error) {
@@ -167,7 +170,9 @@ export class Door {
         const batch = this.waiting.slice(0, BATCH);
         const verdicts = await this.#server.send(batch);
         this.#connected();
-        verdicts.forEach((verdict, number) => this.#answered(batch[number], verdict));
+        const news = verdicts.flatMap((verdict, number) => this.#answered(batch[number], verdict));
+        this.#news.push(...news);
+        this.list = after(this.list, news);
         const ids = new Set(batch.map((scan) => scan.id));
         this.#keep(this.waiting.filter((scan) => !ids.has(scan.id)));
         sent = true;
@@ -178,9 +183,12 @@ export class Door {
     }
   }
 
-  #answered(scan: Scan | undefined, verdict: Verdict): void {
+  #answered(scan: Scan | undefined, verdict: Verdict): News[] {
     this.#answers.set(verdict.id, verdict);
     if (scan?.admitted && verdict.result !== 'admitted') this.conflicts = [...this.conflicts, verdict];
+    if (verdict.booking_id === null) return [];
+    const place = verdict.result === 'admitted' ? (named(scan?.code ?? '')?.place ?? null) : null;
+    return [{ bookingId: verdict.booking_id, entered: verdict.entered, place }];
   }
 
   #connected(): void {

@@ -31,6 +31,7 @@ export const en = {
   admitted: (count: number) => people(count),
   entered: (entered: number, of: number) => `${entered} of ${of} are in`,
   alreadyAt: (time: string, gate: string | null) => (gate === null ? `Came in at ${time}` : `Came in at ${time}, gate ${gate}`),
+  placeIn: 'Somebody has come in for this place.',
   leftOnly: (left: number) => `Only ${people(left)} may still come in on it`,
   refundedWhy: 'The seats were given back, or the booking was never paid.',
   cancelledWhy: 'This date is cancelled.',

@@ -33,6 +33,7 @@ export const ko: typeof en = {
   admitted: (count: number) => people(count),
   entered: (entered: number, of: number) => `${of}명 중 ${entered}명 입장`,
   alreadyAt: (time: string, gate: string | null) => (gate === null ? `${time}에 입장했습니다` : `${time}에 ${gate} 출입구로 입장했습니다`),
+  placeIn: '이 자리는 이미 입장했습니다.',
   leftOnly: (left: number) => `이 티켓으로는 ${people(left)}만 더 입장할 수 있습니다`,
   refundedWhy: '환불되었거나 결제되지 않은 예매입니다.',
   cancelledWhy: '취소된 회차입니다.',

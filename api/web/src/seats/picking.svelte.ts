@@ -48,7 +48,8 @@ export class Picking extends LiveHouse {
   quantity = $state(2);
 
   readonly #scheduleId: string;
-  readonly #tabs: BroadcastChannel | null;
+  /** Null once the page is left: an answer may still come. */
+  #tabs: BroadcastChannel | null;
   /** When a seat stopped being free, by our clock. */
   readonly #taken = new Map<number, number>();
   #verifying = false;
@@ -67,6 +68,7 @@ export class Picking extends LiveHouse {
     return () => {
       end();
       this.#tabs?.close();
+      this.#tabs = null;
     };
   }
 

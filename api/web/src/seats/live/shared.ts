@@ -18,7 +18,7 @@ export interface Keeper {
 export class Shared {
   readonly #name: string;
   readonly #keeper: Keeper;
-  readonly #channel: BroadcastChannel | null;
+  #channel: BroadcastChannel | null;
   #letGo: (() => void) | null = null;
   #waiting: AbortController | null = null;
   #missed = false; // this tab was hidden: things may have happened that no other tab told it
@@ -44,6 +44,7 @@ export class Shared {
       document.removeEventListener('visibilitychange', look);
       this.#stop();
       this.#channel?.close();
+      this.#channel = null;
     };
   }
 

@@ -489,9 +489,11 @@ PROBLEMS: Mapping[str, Kind] = {
     "not_refundable": _kind(
         409,
         "Not refundable",
-        "This payment cannot be refunded; where it was too late, at is the last moment when it could have been.",
+        "This payment cannot be refunded: it is too late (at is the last moment when it could have been), it was never"
+        " settled, or somebody has come in on the ticket already.",
         "환불 불가",
-        "환불할 수 없는 결제입니다. 환불 기한이 지난 경우 at에 그 기한이 표시됩니다.",
+        "환불할 수 없는 결제입니다. 환불 기한(at)이 지났거나, 완료되지 않은 결제이거나, 이미 이 티켓으로 입장한"
+        " 사람이 있습니다.",
     ),
     "already_refunded": _kind(
         409, "Already refunded", "This payment was refunded already.", "이미 환불됨", "이미 환불된 결제입니다."

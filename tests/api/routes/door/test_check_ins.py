@@ -379,3 +379,5 @@ async def test_those_who_come_apart_come_in_by_codes_of_their_own(worker: Worker
     assert [view["result"] for view in views] == ["admitted", "already_in", "admitted", "already_in"]
     assert [view["places"] for view in views] == [1, 0, 2, 0]
     assert views[0]["seats"] == [ticket["seats"][0]["id"]]
+    (listed,) = (await door.counts(query="?list=offline"))["items"]
+    assert (listed["entered"], listed["single"]) == (3, [f"{ticket['seats'][0]['id']}#1"])

@@ -85,6 +85,7 @@ export const en = {
 
   house: {
     title: 'The house now',
+    journal: 'At any moment, step by step',
     label: 'Every seat of the house and how it stands now. The table by category has the counts.',
     signs: 'What the signs mean',
   },

@@ -87,6 +87,7 @@ export const ko: LiveWords = {
 
   house: {
     title: '지금 객석',
+    journal: '지난 순간을 차례대로 보기',
     label: '모든 좌석의 현재 상태입니다. 등급별 표에 좌석 수가 있습니다.',
     signs: '표시의 뜻',
   },

@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from actors.gateway.gateway import Unavailable, Unencodable
 from api.http.problems import Problem
-from api.office.office import UnknownVenue
+from api.office.plans import UnknownVenue
 from api.views.readiness import OWNERS_SILENT
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule

@@ -33,7 +33,8 @@ from api.http.paging import (
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once, request_of
-from api.office.office import Office, UnknownVenue
+from api.office.office import Office
+from api.office.plans import UnknownVenue
 from api.office.tokens import Account
 from api.routes.catalogue.performances import DateFrom, DateTo, own_performance
 from api.selling.audit_trail import record

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from api.office.office import PlanCache, UnknownVenue, held_bytes
+from api.office.plans import PlanCache, UnknownVenue, held_bytes
 from engine.plan_document import read_plan
 from engine.stored_plan import pack, unpack
 from tests.api.conftest import Worker

@@ -150,7 +150,7 @@ async def scene(worker: Worker) -> Scene:
 # What everybody may see or do with these ids. A stranger's wish for seats is a customer's own.
 EVERYBODY_S = re.compile(
     r"get /v1/(schedules|performances|venues)/{\w+}(/(seats|layout|states|availability|schedules))?"
-    r"|post /v1/schedules/{schedule_id}/bookings|get /problems/{code}|post /v1/webhooks/{provider}"
+    r"|post /v1/schedules/{schedule_id}/bookings(:batch)?|get /problems/{code}|post /v1/webhooks/{provider}"
 )
 
 

@@ -56,6 +56,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_unconfigure() -> None:
+    """Leaves nothing where no test needed a service."""
+    shutil.rmtree(SERVICES, ignore_errors=True)
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pace.mark_plain(items)

@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from persistence.database.pools import open_pool
+from persistence.database.pools import Connection, open_pool
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable
 from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
@@ -25,6 +25,7 @@ BEAT_TIMEOUT_SECONDS = 1.0
 JOIN_SECONDS = 10.0  # how long somebody of our name may go on, such as our own former life
 DRAIN_SECONDS = 20.0  # then what has not left is left to be taken over
 LOOK_SECONDS = 0.2
+TOLD_SECONDS = 2 * nodes.BEAT_SECONDS  # for so long a machine may go by an older list of them
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +103,8 @@ class Membership:
         if not any(each.state == SERVING for each in others):
             return  # nobody is there to take over: whoever asks waits for the next start
         await nodes.turn(self._pool, self._name, DRAINING)
-        until = time.monotonic() + DRAIN_SECONDS
-        while left := (await nodes.schedules(self._pool)).get(self._name, 0):
-            if time.monotonic() > until:
-                logger.warning("%d schedules have not left in time", left)
-                return
-            await asyncio.sleep(LOOK_SECONDS)
+        if left := await emptied(self._pool, self._name, within_seconds=DRAIN_SECONDS):
+            logger.warning("%d schedules have not left in time", left)
 
     async def _turn(self, former: str, state: str) -> None:
         """Not where somebody has said otherwise meanwhile: a machine that is being drained goes on being so."""
@@ -129,6 +126,21 @@ class Membership:
             except JournalUnavailable as error:
                 logger.warning("machine %s cannot say that it lives: %r", self._name, error)
             await asyncio.sleep(max(0.0, nodes.BEAT_SECONDS - (time.monotonic() - began)))
+
+
+async def emptied(connection: Connection, name: str, *, within_seconds: float) -> int:
+    """Waits until a machine that is being drained has no schedule; returns how many are left there.
+
+    None must have been there for a while: others may still go by what they were told of machines a moment ago.
+    """
+    now = time.monotonic()
+    until, since = now + within_seconds, now
+    while True:
+        left, now = (await nodes.schedules(connection)).get(name, 0), time.monotonic()
+        since = now if left else since
+        if now - since > TOLD_SECONDS or now > until:
+            return left
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def see_that_nobody_is_there(database_url: str) -> None:

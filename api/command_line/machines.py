@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 
 import asyncpg
 from msgspec import Struct
 
 from actors.process.settings import Settings
+from actors.supervision.membership import emptied
 from persistence.database.dsn import asyncpg_dsn
 from persistence.journal import leases, nodes
 from persistence.journal.nodes import DRAINING, SERVING, Node
 
-LOOK_SECONDS = 0.2
 BACKGROUND = "background"  # the work that one of them does for all
 
 
@@ -53,10 +51,7 @@ async def drain(settings: Settings, name: str, *, within_seconds: float) -> int:
         if not any(each.state == SERVING and not each.silent for each in others):
             raise MachinesError("no other machine takes schedules in: start one first")
         await _turn(connection, name, DRAINING)
-        until = time.monotonic() + within_seconds
-        while (left := (await nodes.schedules(connection)).get(name, 0)) and time.monotonic() < until:
-            await asyncio.sleep(LOOK_SECONDS)
-        return left
+        return await emptied(connection, name, within_seconds=within_seconds)
     finally:
         await connection.close()
 

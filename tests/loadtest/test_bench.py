@@ -441,7 +441,7 @@ def test_the_report_in_the_repository_has_a_place_for_figures() -> None:
 # --- command ----------------------------------------------------------------------------------------------------------
 def test_the_scenarios_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(SCENARIOS)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*SCENARIOS, command.PAGES]
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["--rounds", "0"], ["--seconds", "many"]])

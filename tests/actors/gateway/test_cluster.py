@@ -111,10 +111,14 @@ async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway
     assert isinstance(await hold(gateway, 3, "A-3"), Booking)
 
 
-async def test_ray_s_register_dies_and_is_there_again_with_all_it_knew(gateway: Gateway[AnyOwner]) -> None:
+async def test_ray_s_register_dies_and_is_there_again_with_all_it_knew(
+    gateway: Gateway[AnyOwner], ray_address: str
+) -> None:
     await hold(gateway, 1, "A-1")
     pid = await owner_pid(gateway)
-    (register,) = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("gcs_server")]
+    port = ray_address.rpartition(":")[2]  # others' stacks have registers of their own
+    ours = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("gcs_server")]
+    (register,) = [each for each in ours if any(port in word for word in each.cmdline())]
     await until(lambda: time.time() - register.create_time() > ray_process.STABLE_SECONDS)
     register.kill()
     assert isinstance(await hold(gateway, 2, "A-2"), Booking)

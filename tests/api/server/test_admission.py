@@ -90,6 +90,7 @@ async def test_only_routes_for_a_role_take_large_bodies(worker: Worker) -> None:
     assert {entry.route.path for entry in large} == {
         "/v1/venues",
         "/v1/venues/preview",
+        "/v1/venues/{venue_id}/seating-plan",
         "/v1/schedules/{schedule_id}/bookings",
     }
     assert all(caller.roles for entry in large for caller in entry.callers)

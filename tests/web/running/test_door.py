@@ -172,7 +172,7 @@ async def test_three_hundred_come_in_once_each_by_two_phones_one_of_them_offline
     await asyncio.gather(everything_sent(north.page), everything_sent(south.page))
     await rush(south.page, early[:TWICE])  # the server knows of them
     await verdict(south.page, "Already in")
-    await south.page.get_by_text(re.compile(r"Came in at .*, gate North")).wait_for()
+    await south.page.get_by_text(re.compile(r"Came in at .*, gate North")).first.wait_for()
 
     await north.page.context.set_offline(True)
     await rush(north.page, ["nonsense", late[0]])  # a valid one right after an invalid one

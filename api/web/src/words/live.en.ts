@@ -9,7 +9,6 @@ export const en = {
   unknownTitle: 'There is no such sale of yours',
   unknownDetail: 'It may have been withdrawn, or it belongs to another organizer.',
   customersPage: 'Page for customers',
-  journal: 'The house at any moment',
   tabs: { title: 'Parts of the sale', sale: 'Sale', blocks: 'Seats', bookings: 'Bookings', door: 'Door', manage: 'Settings' },
 
   state: {

@@ -11,7 +11,6 @@ export const ko: LiveWords = {
   unknownTitle: '내 회차가 아니거나 없는 회차입니다',
   unknownDetail: '철회되었거나 다른 주최자의 회차일 수 있습니다.',
   customersPage: '고객 화면 보기',
-  journal: '모든 순간의 객석',
   tabs: { title: '판매 메뉴', sale: '판매 현황', blocks: '좌석', bookings: '예매 내역', door: '입장', manage: '설정' },
 
   state: {

@@ -25,6 +25,7 @@ class Status(IntEnum):
     EXPIRED = 3
     REFUNDED = 4
     PARTIALLY_REFUNDED = 5  # some of its seats were given back
+    TRANSFERRED = 6  # all of its seats are another customer's now
 
 
 STATUS_NAMES = tuple(status.name.lower() for status in Status)  # as everybody outside reads them, by number
@@ -34,7 +35,7 @@ LIVE = frozenset({Status.HELD, Status.CONFIRMED, Status.PARTIALLY_REFUNDED})
 class Ending(Struct, frozen=True, gc=False, array_like=True):
     """How a booking came to its end."""
 
-    id: str  # the cancellation's id, or that of the refund that took its last seats; empty for an expiry
+    id: str  # of the cancellation, of the refund or the booking that took its last seats; empty for an expiry
     at_ms: int
     reason: str = ""
     by: str = ""  # customer | organizer | admin | system
@@ -55,6 +56,8 @@ class Booking(Struct, frozen=True, gc=False, array_like=True, tag="booking"):
     payment: Payment | None = None  # the latest attempt
     ending: Ending | None = None
     refunds: tuple[Refund, ...] = ()  # oldest first
+    origin: str = ""  # the booking that was paid for, where its seats have come from another customer
+    payer: str = ""  # who paid, where they have; the money is theirs if seats are given back
 
     @property
     def plan_number(self) -> int:

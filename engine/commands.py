@@ -75,6 +75,16 @@ class Cancel(Command, frozen=True, tag="cancel"):
     by: str = "customer"
 
 
+class Transfer(Command, frozen=True, tag="transfer"):
+    """Make seats of a paid booking another customer's, as a booking of their own."""
+
+    booking_id: str
+    customer_id: str
+    to_booking_id: str
+    to_customer_id: str
+    seats: tuple[str, ...] = ()  # empty: all
+
+
 class Expire(Command, frozen=True, tag="expire"):
     """End every hold whose time is up."""
 
@@ -183,6 +193,7 @@ AnyCommand = (
     | ChangeBest
     | Confirm
     | Cancel
+    | Transfer
     | Expire
     | RequestPayment
     | ApprovePayment

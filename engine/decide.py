@@ -231,6 +231,8 @@ def _owned(state: ScheduleState, booking_id: str, customer_id: str, now_ms: int)
     booking = state.find(booking_id)
     if booking is None or customer_id not in ("", booking.customer_id):
         return Refusal(Code.BOOKING_NOT_FOUND)
+    if booking.status is Status.TRANSFERRED:
+        return Refusal(Code.BOOKING_TRANSFERRED)
     if booking.status in (Status.CANCELLED, Status.REFUNDED):
         return Refusal(Code.BOOKING_ALREADY_CANCELLED)
     if booking.status is Status.EXPIRED or (can_expire(booking) and booking.expires_ms <= now_ms):
@@ -341,6 +343,30 @@ def _cancel(state: ScheduleState, command: commands.Cancel, now_ms: int) -> Deci
     return (events.Cancelled(booking.id, command.cancellation_id, command.reason, command.by),)
 
 
+def _transfer(state: ScheduleState, command: commands.Transfer, now_ms: int) -> Decision:
+    booking = _owned(state, command.booking_id, command.customer_id, now_ms)
+    if isinstance(booking, Refusal):
+        return booking
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
+    known = state.find(command.to_booking_id) is not None
+    if not booking.sold or not state.on.transferable or command.to_customer_id == booking.customer_id or known:
+        return Refusal(Code.NOT_TRANSFERABLE)
+    places = _indexes(state, command.seats) if command.seats else booking.seats
+    if isinstance(places, Refusal):
+        return places
+    if extra := Counter(places) - Counter(booking.seats):
+        return Refusal(Code.NOT_TRANSFERABLE, seats=tuple(state.plan.ids[index] for index in extra))
+    if (refusal := _customer_limit(state, command.to_customer_id, len(places))) is not None:
+        return refusal
+    paid = _prices_paid(booking)
+    prices = tuple(paid[index].pop(0) for index in places)
+    return (
+        events.HandedOn(booking.id, command.to_booking_id, places),
+        events.TakenOver(command.to_booking_id, command.to_customer_id, booking.id, places, prices),
+    )
+
+
 def _expire(state: ScheduleState, command: commands.Expire, now_ms: int) -> Decision:
     due: dict[str, int] = {}
     heap, branches = state.deadlines, [0]
@@ -428,6 +454,8 @@ def _refund(state: ScheduleState, command: commands.Refund, now_ms: int) -> Deci
     # What cost nothing goes with the paid seats of its booking, then or later; where nothing was paid it is cancelled.
     if not booking.sold or payment is None or payment.id != command.payment_id or not payment.amount:
         return Refusal(Code.NOT_REFUNDABLE)
+    if command.customer_id and booking.payer not in ("", booking.customer_id):
+        return Refusal(Code.NOT_REFUNDABLE)  # the money is another's: who has paid, or an organizer, asks for it
     if command.refund_id in state.pending_refunds or any(each.id == command.refund_id for each in booking.refunds):
         return Refusal(Code.ALREADY_REFUNDED)  # a provider gives back once for one id
     places = _indexes(state, command.seats) if command.seats else booking.seats
@@ -551,6 +579,7 @@ _DECIDE: dict[type[commands.Command], Callable[[ScheduleState, Any, int], Decisi
     commands.ChangeBest: _change_best,
     commands.Confirm: _confirm,
     commands.Cancel: _cancel,
+    commands.Transfer: _transfer,
     commands.Expire: _expire,
     commands.RequestPayment: _request_payment,
     commands.ApprovePayment: _approve_payment,

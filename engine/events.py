@@ -26,6 +26,7 @@ class Terms(Struct, frozen=True, array_like=True):
     refund_policy: RefundPolicy = DEFAULT_POLICY  # of the bookings made from here on
     refund_when_moved: bool = True  # who booked before the start is moved may give seats up for nothing until it
     clocks: Clocks = ()  # what days are where it is played
+    transferable: bool = True  # customers may hand seats on to others
 
 
 class Event(Struct, frozen=True, gc=False, array_like=True):
@@ -82,6 +83,24 @@ class Cancelled(Event, frozen=True, tag="cancellation.completed"):
     cancellation_id: str
     reason: str
     by: str
+
+
+class HandedOn(Event, frozen=True, tag="reservation.handed_on"):
+    """Seats of a booking become another customer's, by the next event."""
+
+    booking_id: str
+    to_booking_id: str
+    seats: tuple[int, ...]
+
+
+class TakenOver(Event, frozen=True, tag="reservation.taken_over"):
+    """A customer has seats that were another's, by a booking of their own. Who paid for them has paid."""
+
+    booking_id: str
+    customer_id: str
+    from_booking_id: str
+    seats: tuple[int, ...]
+    prices: tuple[int, ...]
 
 
 class PaymentRequested(Event, frozen=True, tag="payment.requested"):
@@ -189,6 +208,8 @@ AnyEvent = (
     | Confirmed
     | Expired
     | Cancelled
+    | HandedOn
+    | TakenOver
     | PaymentRequested
     | PaymentApproved
     | PaymentDeclined

@@ -39,6 +39,8 @@ class Code(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     SCHEDULE_NOT_FOUND = "schedule_not_found"
     TERMS_CHANGED = "terms_changed"
+    NOT_TRANSFERABLE = "not_transferable"
+    BOOKING_TRANSFERRED = "booking_transferred"
 
 
 class Refusal(Struct, frozen=True, gc=False, array_like=True, tag="refusal"):

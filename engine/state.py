@@ -60,6 +60,7 @@ class ScheduleState:
         "deadlines",
         "dirty",
         "ended",
+        "families",
         "free",
         "moved_ms",
         "moving_promises",
@@ -97,6 +98,7 @@ class ScheduleState:
         self.free = FreeSeats(plan)  # and for sale
         self.withheld: frozenset[int] = frozenset()  # categories that are not for sale
         self.places_of: dict[str, int] = {}  # customer → places owned
+        self.families: dict[str, set[str]] = {}  # booking that was paid for → live ones whose seats have come from it
         self.deadlines: list[tuple[int, str]] = []  # a heap of (expires_ms, booking id), with outdated entries
         self.pending_payments: dict[str, int] = {}  # booking id → requested_ms, oldest first
         self.dirty: set[int] = set()  # places that changed since somebody showed them to readers and cleared this
@@ -176,6 +178,8 @@ class ScheduleState:
     def watch(self, booking: Booking) -> None:
         """Enters a live booking into what is derived from it; `deadlines` becomes a heap only when all are in."""
         self.places_of[booking.customer_id] = self.places_of.get(booking.customer_id, 0) + len(booking.seats)
+        if booking.origin:
+            self.families.setdefault(booking.origin, set()).add(booking.id)
         if can_expire(booking):
             self.deadlines.append((booking.expires_ms, booking.id))
         if booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED:
@@ -325,11 +329,55 @@ def _confirmed(state: ScheduleState, record: Record, event: events.Confirmed) ->
 
 def _end(state: ScheduleState, before: Booking, status: Status, ending: Ending, seq: int) -> Booking:
     del state.bookings[before.id]
+    if before.origin:
+        state.families[before.origin].discard(before.id)
     state.mark(before.seats, HELD if before.status is Status.HELD else SOLD, FREE)
     state._count(before.customer_id, -len(before.seats))
     booking = replace(before, status=status, ending=ending, version=seq)
     state.ended.remember(booking.id, booking, ENDED_REMEMBERED)
     return booking
+
+
+def _handed_on(state: ScheduleState, record: Record, event: events.HandedOn) -> Booking:
+    before = state.bookings[event.booking_id]
+    left = without(before, event.seats)
+    if not left:
+        ending = Ending(event.to_booking_id, record.at_ms, by="customer")
+        return _end(state, before, Status.TRANSFERRED, ending, record.seq)
+    state.mark(event.seats, SOLD, FREE)
+    state._count(before.customer_id, -len(event.seats))
+    seats, prices = zip(*left, strict=True)
+    return _keep(state, replace(before, seats=seats, prices=prices, version=record.seq))
+
+
+def _taken_over(state: ScheduleState, record: Record, event: events.TakenOver) -> Booking:
+    source = state.find(event.from_booking_id)
+    assert source is not None, "seats are handed on by the event before"
+    booking = Booking(
+        event.booking_id,
+        event.customer_id,
+        Status.CONFIRMED,
+        event.seats,
+        event.prices,
+        source.currency,
+        source.created_ms,
+        0,
+        record.seq,
+        payment=source.payment,
+        origin=source.origin or source.id,
+        payer=source.payer or source.customer_id,
+    )
+    state.mark(event.seats, FREE, SOLD)
+    state.bookings[booking.id] = booking
+    state.watch(booking)
+    return booking
+
+
+def _kin(state: ScheduleState, booking: Booking) -> list[Booking]:
+    """The other live bookings whose seats were paid for together with this one's."""
+    origin = booking.origin or booking.id
+    ids = {*state.families.get(origin, ()), origin} - {booking.id}
+    return [each for key in sorted(ids) if (each := state.bookings.get(key)) is not None and each.payment is not None]
 
 
 def _expired(state: ScheduleState, record: Record, event: events.Expired) -> Booking:
@@ -404,8 +452,12 @@ def _refund_requested(state: ScheduleState, record: Record, event: events.Refund
     )
     state.pending_refunds[refund.id] = before.id
     left = without(before, event.seats)
-    move = Move.REFUND_PART if left else Move.REFUND_WHOLE
-    before = replace(before, payment=_moved(before.payment, move), refunds=(*before.refunds, refund))
+    kin = _kin(state, before) if state.families else []
+    payment = _moved(before.payment, Move.REFUND_PART if left or kin else Move.REFUND_WHOLE)
+    for each in kin:
+        state.bookings[each.id] = replace(each, payment=payment)
+        state.touched.add(each.id)
+    before = replace(before, payment=payment, refunds=(*before.refunds, refund))
     if not left:
         ending = Ending(refund.id, record.at_ms, event.reason, event.by)
         return _end(state, before, Status.REFUNDED, ending, record.seq)
@@ -465,6 +517,8 @@ _APPLY: dict[type[events.Event], Callable[[ScheduleState, Record, Any], Booking 
     events.Confirmed: _confirmed,
     events.Expired: _expired,
     events.Cancelled: _cancelled,
+    events.HandedOn: _handed_on,
+    events.TakenOver: _taken_over,
     events.PaymentRequested: _payment_requested,
     events.PaymentApproved: _payment_approved,
     events.PaymentDeclined: _payment_declined,

@@ -28,9 +28,10 @@ from persistence.bookings.numbers import number_of
 from persistence.database.moments import moment
 from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient, Seat
 
-WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded")
+WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded", "taken_over", "partly_handed_on")
 IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
-OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled")
+OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled", "handed_on")
+HANDED_ON = ("handed_on", "partly_handed_on")
 WITH_REFUND = ("refunded", "partially_refunded", "payment_returned")
 QR_CID = "ticket-qr"
 QR_SHOWN = 260
@@ -81,6 +82,9 @@ class Postmark:
         """The mail of a row that was taken to be sent."""
         row, occasion = presentable(row, occasion)
         written = letter(row, recipient, occasion)
+        if row.kind == "transfer_offered":
+            see = chosen(texts.SEE_OFFER, recipient.language)
+            written = replace(written, action=(see, f"{self._origin}/bookings"))
         to = sendable(recipient.email)
         message = self._envelope(row, recipient, to, written.subject)
         code = None
@@ -242,10 +246,14 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
     else:
         rows.append(("starts_at", [time_of(occasion.starts_at)]))
     numbers = [number_of(booking.id) for booking in facts.bookings]
-    rows.append(("booking", numbers or ([number_of(row.booking_id)] if row.booking_id else [])))
+    if row.kind == "transfer_offered":  # there is no such booking yet
+        rows.append(("open_until", [time_of(datetime.fromisoformat(facts.starts_at))]))
+    else:
+        rows.append(("booking", numbers or ([number_of(row.booking_id)] if row.booking_id else [])))
     kept = [seat for booking in facts.bookings for seat in booking.seats]
     rows.append(("seats_left" if facts.given_back else "seats", seat_lines(kept, language)))
-    rows.append(("seats_given_back", seat_lines(facts.given_back, language)))
+    gone = "seats_handed_on" if row.kind in HANDED_ON else "seats_given_back"
+    rows.append((gone, seat_lines(facts.given_back, language)))
     if row.kind in ("confirmed", "seats_changed"):
         rows.append(("paid", [money_text(facts.amount, currency, language)]))
     elif row.kind in WITH_REFUND or facts.amount:

@@ -61,6 +61,56 @@ KINDS: Mapping[str, Kind] = {
             "예매하신 좌석이 아래와 같이 변경되었습니다. 입장하실 때 아래 QR 코드를 보여 주세요.",
         ),
     ),
+    "transfer_offered": Kind(
+        Words(
+            "Seats are offered to you: {title}",
+            "Somebody offers you seats",
+            "Accept them in the time given below and they are yours, with a ticket of your own. You pay nothing.",
+        ),
+        Words(
+            "[좌석 양도] {title}",
+            "좌석을 양도받을 수 있습니다",
+            "아래 기한까지 수락하시면 좌석이 회원님의 것이 되고 새 티켓이 발급됩니다. 결제하실 금액은 없습니다.",
+        ),
+    ),
+    "taken_over": Kind(
+        Words(
+            "Your ticket: {title}",
+            "The seats are yours",
+            "You have taken over the seats below. Please show the QR code below at the entrance. Should they be given"
+            " back, the money goes to who paid for them.",
+        ),
+        Words(
+            "[양도 완료] {title}",
+            "좌석을 양도받았습니다",
+            "아래 좌석을 양도받으셨습니다. 입장하실 때 아래 QR 코드를 보여 주세요."
+            " 환불되는 경우 금액은 결제하신 분께 돌아갑니다.",
+        ),
+    ),
+    "handed_on": Kind(
+        Words(
+            "Your seats are somebody else's now: {title}",
+            "Your seats have been taken over",
+            "Your ticket is no longer valid. Should the seats be given back, what you paid is returned to you.",
+        ),
+        Words(
+            "[양도 완료] {title}",
+            "좌석이 양도되었습니다",
+            "기존 티켓은 더 이상 사용하실 수 없습니다. 환불되는 경우 결제하신 금액은 회원님께 돌려드립니다.",
+        ),
+    ),
+    "partly_handed_on": Kind(
+        Words(
+            "Some of your seats are somebody else's now: {title}",
+            "Some of your seats have been taken over",
+            "The seats you keep are on the new ticket below. Tickets from earlier mails are no longer valid.",
+        ),
+        Words(
+            "[일부 양도 완료] {title}",
+            "일부 좌석이 양도되었습니다",
+            "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
+        ),
+    ),
     "cancelled": Kind(
         Words(
             "Your booking is cancelled: {title}",
@@ -147,12 +197,15 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "seats": ("Seats", "좌석"),
     "seats_left": ("Seats you keep", "남은 좌석"),
     "seats_given_back": ("Seats given back", "취소 좌석"),
+    "seats_handed_on": ("Seats handed on", "양도 좌석"),
+    "open_until": ("Accept until", "수락 기한"),
     "paid": ("Amount", "결제 금액"),
     "refund": ("Refund", "환불 금액"),
     "fee": ("Cancellation fee", "취소 수수료"),
     "reason": ("Reason", "사유"),
 }
 
+SEE_OFFER = ("See the offer", "양도 제안 보기")
 GREETING = ("Hello,", "안녕하세요.")
 GREETING_BY_NAME = ("Hello {name},", "안녕하세요, {name} 님.")
 REFUND_ON_ITS_WAY = (

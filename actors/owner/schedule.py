@@ -54,6 +54,7 @@ OWN_FACTS = frozenset(
         Code.BOOKING_ALREADY_PAID,
         Code.BOOKING_EXPIRED,
         Code.BOOKING_PAID,
+        Code.BOOKING_TRANSFERRED,
         Code.PAYMENT_ALREADY_SETTLED,
         Code.PAYMENT_NOT_FOUND,
         Code.REFUND_NOT_FOUND,

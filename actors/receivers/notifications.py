@@ -8,6 +8,8 @@ One mail per fact, at most: a row's id follows from the fact, and a row is hande
 | reservation.changed, of a sold booking | `seats_changed`, with the new ticket |
 | cancellation.completed | `cancelled` |
 | refund.requested | `refunded` or `partially_refunded` (with a new ticket): which seats, what comes back, the fee |
+| reservation.handed_on | `handed_on`, or `partly_handed_on` with a new ticket |
+| reservation.taken_over | `taken_over`, with the ticket |
 | payment.late | `payment_returned` |
 | schedule.terms_changed, if the start moved | `schedule_changed`, one per customer with a live booking |
 | either of the endings, once the schedule is cancelled | `schedule_cancelled`, with what comes back |
@@ -47,7 +49,14 @@ from engine.events import Opened, TermsChanged, decode_event
 from persistence.database.moments import moment, rfc3339
 from persistence.database.pools import Connection, open_pool
 from persistence.events import cloud_events
-from persistence.events.cloud_events import BookingData, CancellationData, EventEnvelope, RefundData, TermsData
+from persistence.events.cloud_events import (
+    BookingData,
+    CancellationData,
+    EventEnvelope,
+    RefundData,
+    TermsData,
+    TransferData,
+)
 from persistence.events.feed import KafkaEventFeed
 from persistence.journal.journal import PostgresJournal
 from persistence.notifications import outbox
@@ -57,7 +66,16 @@ NAME = "notifications"
 LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is still news
 SOLD = ("confirmed", "partially_refunded")
 ENDINGS = ("cancellation.completed", "refund.requested")
-TOLD = (*ENDINGS, "reservation.confirmed", "reservation.changed", "payment.late", "schedule.terms_changed")
+HANDED_ON, TAKEN_OVER = "reservation.handed_on", "reservation.taken_over"
+TOLD = (
+    *ENDINGS,
+    "reservation.confirmed",
+    "reservation.changed",
+    HANDED_ON,
+    TAKEN_OVER,
+    "payment.late",
+    "schedule.terms_changed",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +121,8 @@ class Notifications:
         if isinstance(data, TermsData):
             return await self._moved(connection, event, data)
         assert isinstance(data, BookingData), f"{event.type} concerns a booking"
+        if isinstance(data, TransferData):
+            return [_transferred(event, data)]
         if data.booking.status not in SOLD:
             return []  # a hold whose seats were exchanged
         kind = "confirmed" if event.type == "reservation.confirmed" else "seats_changed"
@@ -127,6 +147,14 @@ class Notifications:
             if not late:
                 facts = replace(facts, bookings=[_left(booking)])
             kind = "schedule_cancelled" if off else "partially_refunded" if booking.status in SOLD else "refunded"
+            if isinstance(booking.payer_id, str) and booking.payer_id != booking.customer_id and not late:
+                # Whose seats they were is told without the money, and whose the money is without the seats.
+                paid = replace(facts, bookings=[])
+                theirs = replace(facts, amount=0, fee=0)
+                return [
+                    _to_customer(event, kind, booking, theirs),
+                    _new(event, "refunded", booking.payer_id, booking.id, paid),
+                ]
             return [_to_customer(event, "payment_returned" if late else kind, booking, facts)]
         assert late, "whoever gives seats back has a booking"
         customer_id = await outbox.customer_of(connection, refund.booking_id)
@@ -156,6 +184,17 @@ class Notifications:
             )
             for customer_id, bookings in live.items()
         ]
+
+
+def _transferred(event: EventEnvelope, data: TransferData) -> NewNotification:
+    booking = data.booking
+    if event.type == TAKEN_OVER:
+        return _to_customer(event, "taken_over", booking, Facts(bookings=[_booking(booking)]))
+    gone = [
+        Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=0) for each in data.seats
+    ]
+    kind = "partly_handed_on" if booking.status in SOLD else "handed_on"
+    return _to_customer(event, kind, booking, Facts(bookings=[_left(booking)], given_back=gone))
 
 
 def _seats(places: Sequence[cloud_events.PricedPlace]) -> list[Seat]:

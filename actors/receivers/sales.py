@@ -29,6 +29,8 @@ COUNTED = (
     "reservation.confirmed",
     "reservation.expired",
     "cancellation.completed",
+    "reservation.handed_on",
+    "reservation.taken_over",
     "refund.requested",
 )
 MINUTE = len("2026-11-22T14:05")  # of an event's time, which is UTC
@@ -45,7 +47,9 @@ class Sales:
         if not counted:
             return
         about = {str(event.subject) for event in counted}
-        begun = {str(event.subject) for event in counted if event.type == "reservation.held"}
+        begun = {
+            str(event.subject) for event in counted if event.type in ("reservation.held", "reservation.taken_over")
+        }
         tally = Tally(await figures.live_bookings(connection, about - begun))
         for event in counted:
             tally.count(event)
@@ -96,6 +100,13 @@ class Tally:
                 self._add(before.places, minute, "held", -1)
                 self._add(places, minute, "held", 1)
             before.places = places
+        elif kind == "reservation.handed_on":  # its figures are whose seats it is of, and stay
+            if data.booking.status == "transferred":
+                self._end(booking_id)
+            else:
+                self.live[booking_id].places = places
+        elif kind == "reservation.taken_over":
+            self.live[booking_id] = LiveBooking(True, places)
         elif kind == "reservation.confirmed":
             self.live[booking_id].sold = True
             self._add(places, minute, "sold", 1, money=1)

@@ -70,7 +70,7 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
         " coalesce((extract(epoch from sale_opens_at) * 1000)::bigint, 0) AS sale_opens_at,"
         " (extract(epoch from coalesce(sale_closes_at, starts_at)) * 1000)::bigint AS sale_closes_at, hold_seconds,"
         " coalesce(max_seats_per_customer, 0) AS max_seats_per_customer, refund_policy::text, refund_when_moved,"
-        " plan_number, cancelled_at IS NOT NULL AS cancelled, deleted_at IS NOT NULL AS withdrawn"
+        " plan_number, transferable, cancelled_at IS NOT NULL AS cancelled, deleted_at IS NOT NULL AS withdrawn"
         " FROM schedules WHERE id = $1",
         schedule_id,
     )
@@ -85,6 +85,7 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
         "refund_policy": [msgspec.structs.asdict(step) for step in terms.refund_policy],
         "refund_when_moved": terms.refund_when_moved,
         "plan_number": mirror.state.plan.number,
+        "transferable": terms.transferable,
         "cancelled": mirror.state.cancelled is not None,
         "withdrawn": mirror.state.withdrawn is not None,
     }

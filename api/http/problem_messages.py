@@ -398,6 +398,35 @@ PROBLEMS: Mapping[str, Kind] = {
     "booking_already_cancelled": _kind(
         409, "Already cancelled", "This booking was cancelled already.", "이미 취소된 예매", "이미 취소된 예매입니다."
     ),
+    "booking_transferred": _kind(
+        409,
+        "Handed on",
+        "The seats of this booking are somebody else's now.",
+        "양도된 예매",
+        "이 예매의 좌석은 다른 고객에게 양도되었습니다.",
+    ),
+    "not_transferable": _kind(
+        409,
+        "Cannot be handed on",
+        "These seats cannot be handed on: the organizer does not allow it, it is too late, somebody has come in on"
+        " them, or they are being handed on or given back already.",
+        "양도할 수 없는 좌석",
+        "양도할 수 없는 좌석입니다. 주최자가 허용하지 않았거나, 이미 시작·입장·양도·환불된 좌석입니다.",
+    ),
+    "transfer_not_found": _kind(
+        404,
+        "No such offer",
+        "There is no such offer to you, or of yours.",
+        "없는 양도",
+        "해당 양도 제안을 찾을 수 없습니다.",
+    ),
+    "transfer_ended": _kind(
+        409,
+        "Offer is over",
+        "This offer was accepted, declined or taken back, or is too old; see transfer_status.",
+        "종료된 양도",
+        "이미 수락·거절·철회되었거나 기한이 지난 양도 제안입니다. transfer_status를 확인하세요.",
+    ),
     "booking_expired": _kind(
         409,
         "Booking expired",

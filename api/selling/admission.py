@@ -42,6 +42,8 @@ def judge(
         return Verdict(result="other_schedule", of=of)
     if booking.schedule_cancelled:
         return Verdict(result="refunded", reason="schedule_cancelled", entered=entered, of=of)
+    if booking.status == "transferred":  # whoever has taken the seats over has a code of their own
+        return Verdict(result="replaced", reason=booking.status, entered=entered, of=of)
     if booking.status not in PAID:
         return Verdict(result="refunded", reason=booking.status, entered=entered, of=of)
     if ticket.seat is not None:

@@ -25,6 +25,7 @@ CHANGEABLE = (
     "hold_seconds",
     "refund_policy",
     "refund_when_moved",
+    "transferable",
 )
 
 
@@ -52,6 +53,7 @@ RefundPolicy = Annotated[
     ),
     AfterValidator(_in_order),
 ]
+TRANSFERABLE = "Customers may hand seats that are paid for on to others, until the start."
 MOVED = "Giving seats up is free, until the start, for whoever books from now on and before that is moved."
 
 
@@ -110,6 +112,7 @@ class NewSchedule(DatesInput):
     waiting_room: NoWaitingRoom = False
     refund_policy: RefundPolicy = USUAL_POLICY
     refund_when_moved: Annotated[StrictBool, Field(description=MOVED)] = True
+    transferable: Annotated[StrictBool, Field(description=TRANSFERABLE)] = True
 
 
 class ScheduleChange(Input):
@@ -126,5 +129,6 @@ class ScheduleChange(Input):
     waiting_room: Annotated[NoWaitingRoom | None, not_null] = None
     refund_policy: Annotated[RefundPolicy | None, not_null] = None
     refund_when_moved: Annotated[StrictBool | None, not_null, Field(description=MOVED)] = None
+    transferable: Annotated[StrictBool | None, not_null, Field(description=TRANSFERABLE)] = None
     venue_id: UuidText | None = None
     currency: Currency | None = None

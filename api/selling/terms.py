@@ -34,6 +34,7 @@ def terms_of(row: schedules.ScheduleRow) -> Terms:
         hold_ms=row.hold_seconds * 1000,
         refund_policy=tuple(RefundStep(**step) for step in row.refund_policy),
         refund_when_moved=row.refund_when_moved,
+        transferable=row.transferable,
         clocks=clocks_of(row.time_zone, row.starts_at),
     )
 

@@ -35,7 +35,7 @@ from api.routes.admin import (
     parked_events,
     reconciliation,
 )
-from api.routes.bookings import batches, blocks, bookings, cancellations, payments, refunds, webhooks
+from api.routes.bookings import batches, blocks, bookings, cancellations, payments, refunds, transfers, webhooks
 from api.routes.catalogue import (
     cancelled_performances,
     cancelled_schedules,
@@ -83,6 +83,7 @@ ROUTERS = (
     schedules,
     seats,
     bookings,
+    transfers,
     batches,
     cancellations,
     payments,

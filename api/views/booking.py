@@ -101,7 +101,7 @@ class BookingView(Struct, frozen=True, kw_only=True):
     schedule_id: str
     performance_id: str
     schedule: BookedScheduleView | None
-    status: str  # held | confirmed | partially_refunded | refunded | cancelled | expired
+    status: str  # held | confirmed | partially_refunded | refunded | cancelled | expired | transferred
     seats: list[SeatView]
     amount: int
     currency: str
@@ -111,6 +111,7 @@ class BookingView(Struct, frozen=True, kw_only=True):
     payment: PaymentView | None  # the latest attempt
     refunds: list[RefundView]  # oldest first
     refund_terms: list[RefundTermView]
+    handed_on: bool = False  # to its customer by another, whose the payment is: none is shown, and none is given back
 
 
 class RefundedView(RefundView, frozen=True, kw_only=True):
@@ -159,7 +160,9 @@ def booking_view(
         SeatView(label.id, label.zone, label.row, label.number, label.category, price)
         for label, price in zip(labels, booking.prices, strict=True)
     ]
-    payment, status = booking.payment, status_of(booking, now_ms)
+    others = booking.payer not in ("", booking.customer_id)
+    payment, status = None if others else booking.payment, status_of(booking, now_ms)
+    refunds = () if others else booking.refunds
     unpaid = booking.expires_ms and booking.status in (Status.HELD, Status.EXPIRED)
     return BookingView(
         id=booking.id,
@@ -174,9 +177,10 @@ def booking_view(
         created_at=rfc3339(booking.created_ms),
         expires_at=rfc3339(booking.expires_ms) if unpaid else None,
         version=booking.version,
-        payment=None if payment is None else payment_view(payment, booking.id, booking.currency, booking.refunds),
-        refunds=[refund_view(refund, booking.id, booking.currency, plan) for refund in booking.refunds],
-        refund_terms=[] if schedule is None else refund_terms(schedule, booking.created_ms, now_ms),
+        payment=None if payment is None else payment_view(payment, booking.id, booking.currency, refunds),
+        refunds=[refund_view(refund, booking.id, booking.currency, plan) for refund in refunds],
+        refund_terms=[] if schedule is None or others else refund_terms(schedule, booking.created_ms, now_ms),
+        handed_on=others,
     )
 
 

@@ -24,7 +24,7 @@ FromVersion = Annotated[int, Query(ge=1, le=2**62, description="The first versio
 # Fields of an event that hold plan indexes.
 SEAT_FIELDS = ("seats",)
 # A customer knows whose booking it is, and which.
-OMITTED_FOR_CUSTOMERS = frozenset({"booking_id", "customer_id"})
+OMITTED_FOR_CUSTOMERS = frozenset({"booking_id", "customer_id", "from_booking_id", "to_booking_id"})
 
 STORY_EXAMPLE = {
     "items": [

@@ -63,6 +63,7 @@ class ScheduleView(Output):
     waiting_room: bool
     refund_policy: list[RefundStepView]
     refund_when_moved: bool
+    transferable: bool
     cancelled_at: Timestamp | None
     cancellation_reason: str | None
     created_at: Timestamp

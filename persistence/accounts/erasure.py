@@ -21,6 +21,7 @@ from persistence.database.tables import (
     notifications,
     notifications_start,
     sessions,
+    transfers,
     venue_grants,
 )
 from persistence.database.tables import accounts as accounts_table
@@ -38,6 +39,12 @@ async def forget(connection: AsyncConnection, account_id: str, at: datetime) -> 
     email = sa.select(sa.func.lower(accounts_table.c.email)).where(accounts_table.c.id == account_id)
     to_them = (venue_grants.c.organizer_id == account_id) | venue_grants.c.email.in_(email)
     await connection.execute(venue_grants.delete().where(to_them))
+    offers = transfers.update().where(transfers.c.status == "offered")
+    ended = {"status": "withdrawn", "ended_at": at}
+    await connection.execute(offers.where(transfers.c.from_customer_id == account_id).values(**ended))
+    await connection.execute(offers.where(transfers.c.to_email.in_(email)).values(**ended))
+    known = transfers.c.to_email.in_(email) | (transfers.c.from_customer_id == account_id)
+    await connection.execute(transfers.update().where(known).values(to_email=None))
     await accounts.forget(connection, account_id, at)
     await links.void(connection, account_id)
     await first_answers.forget_account(connection, account_id)

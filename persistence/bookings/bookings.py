@@ -51,6 +51,8 @@ class BookingRow(Struct, frozen=True, kw_only=True):
     expires_ms: int
     version: int
     payment: Payment | None
+    origin_id: str | None = None  # the booking that was paid for, where the seats have come from another customer
+    payer_id: str | None = None  # whose the payment is
     archived_ms: int  # when an admin put it away; 0: not at all
     refunds: tuple[RefundRow, ...] = ()  # oldest first
 
@@ -73,6 +75,8 @@ class BookingRow(Struct, frozen=True, kw_only=True):
             version=self.version,
             payment=self.payment,
             refunds=tuple(row.refund(plan) for row in self.refunds),
+            origin=self.origin_id or "",
+            payer=(self.payer_id or "") if self.origin_id else "",
         )
 
 
@@ -89,6 +93,8 @@ _BOOKINGS = sa.select(
     bookings.c.expires_at,
     bookings.c.version,
     bookings.c.archived_at,
+    bookings.c.origin_id,
+    payments.c.customer_id.label("payer_id"),
     *PAYMENT_COLUMNS,
 ).select_from(
     bookings.join(schedules, schedules.c.id == bookings.c.schedule_id).outerjoin(
@@ -209,6 +215,26 @@ async def _booking_rows(connection: AsyncConnection, query: sa.Select[*tuple[Any
     return [_booking_row(row, tuple(refunds.get(row.id, ()))) for row in rows]
 
 
+async def sold_by(
+    database: AsyncEngine, origin_id: str, payment_id: str, customer_id: str | None, seats: tuple[str, ...]
+) -> str | None:
+    """The booking that a payment of `origin_id` has paid for and that has these seats; the first if several have.
+
+    With a customer only theirs: seats that were handed on are none of them.
+    """
+    query = sa.select(bookings.c.id).where(
+        sa.or_(bookings.c.id == origin_id, bookings.c.origin_id == origin_id),
+        bookings.c.payment_id == payment_id,
+        bookings.c.status.in_([Status.CONFIRMED.name.lower(), Status.PARTIALLY_REFUNDED.name.lower()]),
+        bookings.c.seats.contains(list(seats)),
+    )
+    if customer_id is not None:
+        query = query.where(bookings.c.customer_id == customer_id)
+    async with database.connect() as connection:
+        found: str | None = (await connection.execute(query.order_by(bookings.c.id).limit(1))).scalar_one_or_none()
+    return found
+
+
 def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) -> BookingRow:
     return BookingRow(
         id=row.id,
@@ -223,6 +249,8 @@ def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) 
         expires_ms=milliseconds(row.expires_at),
         version=row.version,
         payment=None if row.payment_id is None else payment_of(row),
+        origin_id=row.origin_id,
+        payer_id=row.payer_id,
         archived_ms=milliseconds(row.archived_at),
         refunds=refunds,
     )

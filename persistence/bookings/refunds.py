@@ -16,7 +16,7 @@ from engine.payment import Refund, RefundStatus
 from engine.seating_plan import SeatingPlan
 from persistence.bookings.searching import Search, ordered
 from persistence.database.moments import milliseconds, moment
-from persistence.database.tables import TIME, UUID, journal, payments, refunds
+from persistence.database.tables import TIME, UUID, bookings, journal, payments, refunds
 from persistence.providers.provider import PaymentRef
 
 STATUSES = {status.name.lower(): status for status in RefundStatus}
@@ -142,13 +142,22 @@ _TERMS = tuple(
 )
 
 
+def _family(booking_id: str) -> sa.CompoundSelect[str]:
+    """The booking, and all that its seats have come from or gone to."""
+    mine = sa.select(sa.func.coalesce(bookings.c.origin_id, bookings.c.id)).where(bookings.c.id == booking_id)
+    origin = mine.scalar_subquery()
+    return sa.select(sa.literal(booking_id, UUID)).union(
+        sa.select(bookings.c.id).where(sa.or_(bookings.c.id == origin, bookings.c.origin_id == origin))
+    )
+
+
 async def story(database: AsyncEngine, schedule_id: str, booking_id: str) -> list[Record]:
     """What the journal says of a booking and of the terms its schedule was sold on, in order."""
     query = (
         sa.select(journal.c.seq, journal.c.at_ms, journal.c.payload)
         .where(
             journal.c.schedule_id == schedule_id,
-            sa.or_(journal.c.booking_id == booking_id, journal.c.type.in_(_TERMS)),
+            sa.or_(journal.c.booking_id.in_(_family(booking_id)), journal.c.type.in_(_TERMS)),
         )
         .order_by(journal.c.seq)
     )

@@ -43,6 +43,7 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     waiting_room: bool
     refund_policy: list[dict[str, int]]  # as in the column
     refund_when_moved: bool
+    transferable: bool
     cancelled_at: datetime | None
     cancellation_reason: str | None
     created_at: datetime

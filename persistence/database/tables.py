@@ -176,6 +176,7 @@ schedules = Table(
     # [{days_before, fee_percent}], see engine/refund_policy.py; the default was in force before it could be set.
     Column("refund_policy", JSONB, nullable=False, server_default=text(DEFAULT_REFUND_POLICY)),
     Column("refund_when_moved", Boolean, nullable=False, server_default=sa.true()),
+    Column("transferable", Boolean, nullable=False, server_default=sa.true()),
     Column("cancelled_at", TIME),  # the performance will not take place
     Column("cancellation_reason", Text),
     Column("created_at", TIME, nullable=False, server_default=NOW),
@@ -250,15 +251,34 @@ bookings = Table(
     Column("created_at", TIME, nullable=False),
     Column("expires_at", TIME),
     Column("payment_id", UUID),  # the latest attempt
+    Column("origin_id", UUID),  # the booking that was paid for, where the seats have come from another customer
     Column("archived_at", TIME),  # put away by an admin: out of the lists, still there
     Index("ix_bookings_customer_id_id", "customer_id", "id"),
     Index("ix_bookings_schedule_id_status", "schedule_id", "status"),
+    Index("ix_bookings_origin_id", "origin_id", postgresql_where=text("origin_id IS NOT NULL")),
     # See persistence/bookings/numbers.py. Holds come and go by the thousand, and nobody reads out their numbers.
     Index(
         "ix_bookings_number",
         text('"right"(id::text, 9)'),
         postgresql_where=text("status IN ('confirmed', 'partially_refunded', 'refunded')"),
     ),
+)
+transfers = Table(
+    "transfers",
+    metadata,
+    # Seats that somebody offers to another customer; only what was accepted stands in the journal.
+    Column("id", UUID, primary_key=True),
+    Column("booking_id", UUID, nullable=False, index=True),
+    Column("schedule_id", UUID, nullable=False),
+    Column("from_customer_id", UUID, nullable=False, index=True),
+    Column("to_email", Text, index=True),  # in small letters; NULL once it need not be known any more
+    Column("to_customer_id", UUID),  # who has accepted
+    Column("to_booking_id", UUID, nullable=False),  # theirs, if they accept
+    Column("seats", ARRAY(Text), nullable=False),
+    Column("status", Text, nullable=False),  # offered | accepting | accepted | declined | withdrawn
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME, nullable=False),
+    Column("ended_at", TIME),
 )
 booking_blocks = sa.Sequence("booking_blocks", metadata=metadata)  # of booking numbers: one for each process and block
 

@@ -68,6 +68,7 @@ class BookingFacts(Struct, frozen=True, kw_only=True):
     currency: str
     created_at: Moment
     expires_at: Moment | None  # when an unpaid hold ends; null once confirmed
+    payer_id: str | UnsetType = UNSET  # who paid, where the seats have come from another customer
 
 
 class PaymentFacts(Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class TermsFacts(Struct, frozen=True, kw_only=True):
     max_seats_per_customer: int | None  # null: no limit
     hold_seconds: float
     refund_policy: list[RefundStepFacts] | UnsetType = UNSET  # events from before there were refunds lack it
+    transferable: bool | UnsetType = UNSET  # customers may hand seats on to others
     refund_when_moved: bool | UnsetType = UNSET  # giving seats up is free if the start moves after the booking
 
 
@@ -170,6 +172,13 @@ class SeatsData(Data, frozen=True, kw_only=True):
 
 class TermsData(Data, frozen=True, kw_only=True):
     terms: TermsFacts
+
+
+class TransferData(BookingData, frozen=True, kw_only=True):
+    """Seats become another customer's: `booking` is the giver's as it was after that, then the taker's own."""
+
+    other_booking_id: str
+    seats: list[Place]
 
 
 class PlanData(TermsData, frozen=True, kw_only=True):
@@ -308,6 +317,7 @@ class _Facts(Struct, frozen=True):
             currency=booking.currency,
             created_at=rfc3339(booking.created_ms),
             expires_at=rfc3339(booking.expires_ms) if booking.expires_ms else None,
+            payer_id=booking.payer or UNSET,
         )
 
     def payment(self) -> PaymentFacts:
@@ -327,6 +337,12 @@ class _Facts(Struct, frozen=True):
 
 def _booking_data(facts: _Facts, event: events.Event) -> Data:
     return BookingData(**facts.common(), booking=facts.booking())
+
+
+def _transfer_data(facts: _Facts, event: events.HandedOn | events.TakenOver) -> Data:
+    other = event.to_booking_id if isinstance(event, events.HandedOn) else event.from_booking_id
+    seats = [facts.place(index) for index in event.seats]
+    return TransferData(**facts.common(), booking=facts.booking(), other_booking_id=other, seats=seats)
 
 
 def _payment_data(facts: _Facts, event: events.Event) -> Data:
@@ -406,6 +422,7 @@ def _terms(terms: events.Terms) -> TermsFacts:
             RefundStepFacts(days_before=step.days_before, fee_percent=step.fee_percent) for step in terms.refund_policy
         ],
         refund_when_moved=terms.refund_when_moved,
+        transferable=terms.transferable,
     )
 
 
@@ -432,6 +449,8 @@ _KINDS: dict[type[events.Event], _Kind] = {
     events.Cancelled: _Kind(
         CancellationData, _cancellation_data, "The booking was cancelled: its seats are free again."
     ),
+    events.HandedOn: _Kind(TransferData, _transfer_data, "Seats of the booking become another customer's."),
+    events.TakenOver: _Kind(TransferData, _transfer_data, "A customer has seats that were another's."),
     events.PaymentRequested: _Kind(PaymentData, _payment_data, "Money is about to be asked for."),
     events.PaymentApproved: _Kind(PaymentData, _payment_data, "The provider has the money."),
     events.PaymentDeclined: _Kind(PaymentData, _payment_data, "The provider did not take the money."),

@@ -68,12 +68,13 @@ PARTS = {
           FROM {rows}""",
     ),
     "new_bookings": Part(
-        "id uuid, customer_id uuid, currency text, created_at timestamptz, status text, seats text, prices text,"
+        "id uuid, customer_id uuid, currency text, created_at timestamptz, origin_id uuid, status text, seats text,"
+        " prices text,"
         " amount bigint, version bigint, expires_at timestamptz, payment_id uuid",
         """
-        INSERT INTO bookings (schedule_id, id, customer_id, currency, created_at,
+        INSERT INTO bookings (schedule_id, id, customer_id, currency, created_at, origin_id,
                               status, seats, prices, amount, version, expires_at, payment_id)
-        SELECT moved.schedule_id, n.id, n.customer_id, n.currency, n.created_at, n.status,
+        SELECT moved.schedule_id, n.id, n.customer_id, n.currency, n.created_at, n.origin_id, n.status,
                string_to_array(n.seats, E'\\x1f'), string_to_array(n.prices, ',')::bigint[], n.amount, n.version,
                n.expires_at, n.payment_id
           FROM {rows}""",

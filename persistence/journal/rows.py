@@ -23,7 +23,7 @@ UPDATE_TERMS = """
 UPDATE schedules
    SET currency = $2, prices = $3::jsonb, starts_at = $4, sale_opens_at = $5, sale_closes_at = $6,
        max_seats_per_customer = $7, hold_seconds = $8, updated_at = $9, refund_policy = $10::jsonb,
-       refund_when_moved = $11
+       refund_when_moved = $11, transferable = $12
  WHERE id = $1
 """
 CANCEL_SCHEDULE = """
@@ -75,7 +75,7 @@ class Rows(Struct):
             )
             if booking is not None:
                 latest[booking.id] = booking
-            if isinstance(event, events.Held):
+            if isinstance(event, events.Held | events.TakenOver):
                 new.add(event.booking_id)
             elif isinstance(event, events.PaymentRequested | events.PaymentApproved | events.PaymentDeclined):
                 paying[event.payment_id] = _payment_row(booking)
@@ -85,7 +85,7 @@ class Rows(Struct):
             elif isinstance(event, events.Cancelled):
                 rows.cancellations.append(_cancellation_row(booking))
             elif isinstance(event, events.RefundRequested):
-                paying[event.payment_id] = _payment_row(booking)
+                paying[event.payment_id] = settled(paying.get(event.payment_id), _payment_row(booking))
                 refunding[event.refund_id] = _refund_row(event, booking, plan, at)
                 if booking is not None and booking.status is Status.REFUNDED:
                     rows.cancellations.append(_cancellation_row(booking))
@@ -99,7 +99,8 @@ class Rows(Struct):
         for booking in latest.values():
             standing = _standing(plan, booking)
             if booking.id in new:
-                made = (booking.id, booking.customer_id, booking.currency, moment(booking.created_ms))
+                created = moment(booking.created_ms)
+                made = (booking.id, booking.customer_id, booking.currency, created, booking.origin or None)
                 rows.new_bookings.append((*made, *standing))
             else:
                 rows.changed_bookings.append((booking.id, *standing))
@@ -174,7 +175,7 @@ def _refund_row(event: events.RefundRequested, booking: Booking | None, plan: Se
         event.refund_id,
         event.payment_id,
         event.booking_id,
-        booking.customer_id,
+        booking.payer or booking.customer_id,
         event.amount,
         event.fee,
         event.currency,
@@ -218,4 +219,5 @@ def _terms_row(terms: events.Terms, at_ms: int) -> Row:
         moment(at_ms),
         msgspec.json.encode([msgspec.structs.asdict(step) for step in terms.refund_policy]).decode(),
         terms.refund_when_moved,
+        terms.transferable,
     )

@@ -1,18 +1,38 @@
-"""Mails about an account: put into the same outbox as those about bookings, in the transaction that asks for them."""
+"""Mails about an account, or an offer to it: put into the same outbox as those about bookings, in the transaction that
+asks for them."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.accounts import links
 from persistence.accounts.links import Purpose
 from persistence.database.tables import notifications
+from persistence.notifications.outbox import Facts
 
 # Whoever asks more often has the links of the last hour in their mailbox.
 PER_HOUR = 5
+
+
+async def tell(
+    connection: AsyncConnection, *, mail_id: str, schedule_id: str, customer_id: str, kind: str, facts: Facts
+) -> None:
+    """Has a customer told of something that stands in no journal."""
+    await connection.execute(
+        notifications.insert().values(
+            id=mail_id,
+            schedule_id=schedule_id,
+            version=0,
+            customer_id=customer_id,
+            kind=kind,
+            facts=msgspec.to_builtins(facts),
+            status="pending",
+        )
+    )
 
 
 async def ask(connection: AsyncConnection, *, mail_id: str, account_id: str, purpose: Purpose, at: datetime) -> bool:

@@ -34,15 +34,17 @@ class OwnPayment(Struct, frozen=True):
     reference: str  # the provider's own id; empty while it is not known
 
 
+# By the booking that was paid for: what was handed on from it was paid for with it.
 BALANCE = """
 WITH sold AS (
-    SELECT id AS booking_id, amount FROM bookings
-     WHERE schedule_id = $1 AND status IN ('confirmed', 'partially_refunded')
+    SELECT coalesce(origin_id, id) AS booking_id, sum(amount)::bigint AS amount FROM bookings
+     WHERE schedule_id = $1 AND status IN ('confirmed', 'partially_refunded') GROUP BY 1
 ), paid AS (
     SELECT booking_id, sum(amount) AS amount FROM payments
      WHERE schedule_id = $1 AND status IN ('approved', 'partially_refunded', 'refunded') GROUP BY booking_id
 ), back AS (
-    SELECT booking_id, sum(amount) AS amount, sum(fee) AS fee FROM refunds WHERE schedule_id = $1 GROUP BY booking_id
+    SELECT coalesce(b.origin_id, r.booking_id) AS booking_id, sum(r.amount) AS amount, sum(r.fee) AS fee
+      FROM refunds r LEFT JOIN bookings b ON b.id = r.booking_id WHERE r.schedule_id = $1 GROUP BY 1
 )
 SELECT booking_id::text, coalesce(paid.amount, 0)::bigint AS taken, coalesce(back.amount, 0)::bigint AS refunded,
        coalesce(back.fee, 0)::bigint AS fees, coalesce(sold.amount, 0)::bigint AS value

@@ -63,6 +63,10 @@ class SalesMirror:
                     self._count(booking.places, minute, _REFUNDED, price=-1)
                 else:
                     self._count(booking.places, minute, _CANCELLED)
+            elif isinstance(event, events.HandedOn):
+                self._hand_on(event)
+            elif isinstance(event, events.TakenOver):
+                self._keep(event.booking_id, LiveBooking(True, self._places(event.seats, event.prices)))
             elif isinstance(event, events.RefundRequested):
                 self._give_back(event, minute)
             elif isinstance(event, events.PlanChanged):
@@ -103,6 +107,18 @@ class SalesMirror:
         self._count(before.places, minute, which, -1, price=-price)
         self._count(places, minute, which, price=price)
         self._keep(event.booking_id, LiveBooking(before.sold, places))
+
+    def _hand_on(self, event: events.HandedOn) -> None:
+        ids, left = [self._plan.ids[seat] for seat in event.seats], []
+        for place in self.live[event.booking_id].places:
+            if place[0] in ids:
+                ids.remove(place[0])
+            else:
+                left.append(place)
+        if left:
+            self._keep(event.booking_id, LiveBooking(True, left))
+        else:
+            self._end(event.booking_id)
 
     def _give_back(self, event: events.RefundRequested, minute: int) -> None:
         left = [*self.live[event.booking_id].places]

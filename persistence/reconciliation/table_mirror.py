@@ -54,14 +54,14 @@ class Table(Struct, frozen=True):
 
 
 TYPES = {
-    **dict.fromkeys(("id", "booking_id", "payment_id", "customer_id"), "uuid"),
+    **dict.fromkeys(("id", "booking_id", "payment_id", "customer_id", "origin_id"), "uuid"),
     **dict.fromkeys(("amount", "fee", "version"), "bigint"),
 }
 LISTS = {"seats": r"array_to_string(seats, E'\x1f')", "prices": "array_to_string(prices, ',')"}
 BOOKINGS = Table(
     "bookings",
     (
-        *("id", "customer_id", "currency", "created_at"),
+        *("id", "customer_id", "currency", "created_at", "origin_id"),
         *("status", "seats", "prices", "amount", "version", "expires_at", "payment_id"),
     ),
     ("created_at", "expires_at"),
@@ -144,7 +144,7 @@ class Mirror:
         for row in rows.new_bookings:
             bookings.put(row)
         for row in rows.changed_bookings:
-            bookings.put((*bookings.rows[str(row[0])][:4], *row[1:]))
+            bookings.put((*bookings.rows[str(row[0])][:5], *row[1:]))
         for row in rows.payments:
             payments.put(settled(payments.rows.get(str(row[0])), row))
         for row in rows.cancellations:

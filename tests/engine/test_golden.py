@@ -79,6 +79,8 @@ def of_booking(booking: Booking) -> dict[str, object]:
     if booking.refunds:
         names = "id payment_id amount fee seats status requested_ms reason by settled_ms reference"
         told_["refunds"] = [told(refund, names) for refund in booking.refunds]
+    if booking.origin:
+        told_ |= told(booking, "origin payer")
     return told_
 
 
@@ -143,6 +145,24 @@ def test_the_first_correction_on_record_tells_the_story_it_told() -> None:
     assert ended == {"b2": ["C-6", "C-4"], "b3": ["C-0", "pit"]}  # C-0 is gone again
     assert (state.plan.number, state.areas, bytes(state.seats).count(BLOCKED)) == (2, [[7, 1, 0, 1]], 2)
     assert {name: price for name, price in state.on.prices.items() if name != "R"} == {"VIP": 150_000}
+
+
+def test_the_first_seats_handed_on_on_record_tell_the_story_they_told() -> None:
+    state, _ = replay(DIRECTORY / "2026-11-handed-on.jsonl")
+    (left,) = state.bookings.values()  # the organizer has got as far as this
+    assert (left.id, left.customer_id, left.origin, left.payer) == ("b4", EVE, "b1", ANN)
+    assert left.payment is not None
+    assert left.payment.status is PaymentStatus.PARTIALLY_REFUNDED
+    ended = {
+        key: (booking.status.name, booking.payer, [refund.amount for refund in booking.refunds])
+        for key, booking in state.ended.items()
+    }
+    assert ended == {
+        "b1": ("TRANSFERRED", "", [90_000]),
+        "b2": ("REFUNDED", ANN, [150_000]),
+        "b3": ("REFUNDED", ANN, [90_000]),
+    }
+    assert not state.on.transferable
 
 
 def test_every_kind_of_event_occurs_in_a_golden_journal() -> None:
@@ -249,7 +269,19 @@ CORRECTED: Story = [
     (110, c.HoldSeats("b4", BOB, ("B-1", "C-6"))),
     (120, c.HoldSeats("b5", EVE, ("pit",))),
 ]
-STORIES = {"sale": SALE, "money": MONEY, "withdrawn": WITHDRAWN, "corrected": CORRECTED}
+HANDED_ON: Story = [
+    (0, c.HoldSeats("b1", ANN, ("A-1", "A-2", "pit", "pit"))),
+    (10, c.RequestPayment("b1", ANN, "p1", "sandbox")),
+    (20, c.ApprovePayment("b1", "p1", "ref-1")),
+    (30, c.Transfer("b1", ANN, "b2", BOB, ("A-2", "pit"))),
+    (40, c.Refund("b1", ANN, "f1", "p1", ("pit",), "alone")),
+    (50, c.Transfer("b2", BOB, "b3", EVE, ("pit",))),
+    (60, c.Transfer("b1", ANN, "b4", EVE)),
+    (70, c.ChangeTerms(terms(transferable=False))),
+    (80, c.CancelSchedule("폭설", "organizer")),
+    (90, c.EndBookings(("e1", "e2"))),
+]
+STORIES = {"sale": SALE, "money": MONEY, "withdrawn": WITHDRAWN, "corrected": CORRECTED, "handed-on": HANDED_ON}
 
 
 def record(story: Story) -> list[Record]:

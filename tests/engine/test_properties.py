@@ -76,6 +76,9 @@ COMMANDS: st.SearchStrategy[c.AnyCommand] = st.one_of(
         lambda who, quantity, seats: c.HoldBest(NEW, who, quantity, exclude=seats), CUSTOMERS, st.integers(1, 5), SEATS
     ),
     st.builds(c.Extend, BOOKINGS, OWNERS),
+    st.builds(
+        c.Transfer, BOOKINGS, OWNERS, st.just(NEW), CUSTOMERS, st.one_of(st.just(()), st.just((ITS_OWN,)), SEATS)
+    ),
     st.builds(c.Confirm, BOOKINGS, OWNERS),
     st.builds(c.RequestPayment, BOOKINGS, OWNERS, st.just(NEW), st.just("sandbox")),
     st.builds(c.ApprovePayment, BOOKINGS, st.sampled_from([ITS_OWN, "other"]), st.just("ref")),
@@ -109,6 +112,7 @@ PAY = c.RequestPayment(NEWEST, "", NEW, "sandbox")
 APPROVE = c.ApprovePayment(NEWEST, ITS_OWN, "ref")
 DECLINE = c.DeclinePayment(NEWEST, ITS_OWN, "not_charged")
 LATE = c.ReturnPayment(NEWEST, ANN, ITS_OWN, 90_000, "KRW", "sandbox", "ref", NEW)
+HAND_ON = c.Transfer(NEWEST, "", NEW, EVE, (ITS_OWN,))
 CHAPTERS = st.builds(
     lambda hold, plot: [hold, *plot],
     st.builds(c.HoldBest, st.just(NEW), CUSTOMERS, st.integers(1, 4)),
@@ -116,6 +120,9 @@ CHAPTERS = st.builds(
         [
             [PAY, APPROVE],
             [PAY, APPROVE, c.Refund(NEWEST, "", NEW, ITS_OWN, (ITS_OWN,))],
+            [PAY, APPROVE, HAND_ON],
+            [PAY, APPROVE, HAND_ON, c.Refund(NEWEST, "", NEW, ITS_OWN)],
+            [PAY, APPROVE, c.Transfer(NEWEST, "", NEW, BOB), HAND_ON],
             [PAY, DECLINE, PAY, APPROVE],
             [PAY, DECLINE, LATE],
             [PAY],
@@ -232,7 +239,9 @@ class Sale:
             facts["payment_id"] = found.payment.id if found is not None and found.payment is not None else "none"
         if isinstance(command, c.Refund | c.ReturnPayment):
             facts["refund_id"] = f"f{self._sent}"
-        if isinstance(command, c.Refund) and command.seats == (ITS_OWN,):
+        if isinstance(command, c.Transfer):
+            facts["to_booking_id"] = f"t{self._sent}"
+        if isinstance(command, c.Refund | c.Transfer) and command.seats == (ITS_OWN,):
             facts["seats"] = () if found is None else (self.state.plan.ids[found.seats[-1]],)
         return replace(command, **facts)
 
@@ -306,6 +315,18 @@ class Books:
         for booking in (*state.bookings.values(), *state.ended.values()):
             for refund in booking.refunds:
                 assert (refund.status is RefundStatus.REQUESTED) == (refund.id in self.owed)
+        self._audit_families(state)
+
+    def _audit_families(self, state: ScheduleState) -> None:
+        """Seats that were paid for together agree on their payment, and it lasts as long as the last of them."""
+        payments: dict[str, set[PaymentStatus]] = {}
+        for booking in state.bookings.values():
+            assert (booking.origin == "") == (booking.payer == "")
+            if booking.sold and booking.payment is not None:
+                payments.setdefault(booking.payment.id, set()).add(booking.payment.status)
+        for statuses in payments.values():
+            assert len(statuses) == 1
+            assert statuses <= {PaymentStatus.APPROVED, PaymentStatus.PARTIALLY_REFUNDED}
 
 
 def audit(state: ScheduleState) -> None:

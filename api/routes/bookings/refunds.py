@@ -8,10 +8,12 @@ refund is `pending` and the background process goes on with it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
+from msgspec.structs import replace
 from pydantic import Field
 
 from api.http.models import Input, PaymentId, RefundId
@@ -111,7 +113,7 @@ async def refund_payment(
 
     An admin may refund any payment, at any time, for any fee, and says why.
     """
-    row = await _payment(office, payment_id, account)
+    row = await _for_seats(office, await _payment(office, payment_id, account), account, (wish or RefundWish()).seats)
     if account.role != "admin":
         await _refuse_who_is_in(office, row, wish or RefundWish())
     command = _command(wish or RefundWish(), row, account, office.clock.new_id())
@@ -165,6 +167,13 @@ async def _payment(office: Office, payment_id: str, account: Account) -> Payment
     return row
 
 
+async def _for_seats(office: Office, row: PaymentRow, account: Account, seats: Sequence[str] | None) -> PaymentRow:
+    """The payment as that of the booking that has these seats now: they may have been handed on, and handed back."""
+    paid = (row.booking_id, row.payment.id, commands.owner_of(account))
+    found = await rows_of.sold_by(office.database, *paid, tuple(seats or ()))
+    return row if found is None else replace(row, booking_id=found)
+
+
 async def _refused(office: Office, row: PaymentRow, refusal: Refusal) -> Problem:
     """The refusal as a problem; it is about the payment, whose booking the owner may have forgotten."""
     if refusal.code in (Code.BOOKING_NOT_FOUND, Code.NOT_REFUNDABLE) and not refusal.seats:
@@ -198,7 +207,7 @@ async def quote_refund(
     ] = None,
 ) -> Response:
     """Changes nothing; refused where the refund would be. An admin is told what the customer would get."""
-    row = await _payment(office, payment_id, account)
+    row = await _for_seats(office, await _payment(office, payment_id, account), account, seats)
     story = await refunds.story(office.database, row.schedule_id, row.booking_id)
     plan = await office.plans.opened_with(row.schedule_id)
     what = (row.booking_id, payment_id, tuple(seats or ()), office.clock.now_ms())

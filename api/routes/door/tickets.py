@@ -37,7 +37,7 @@ class TicketView(Struct, frozen=True, kw_only=True):
     """What a ticket is worth now. Whether somebody came in with it already is not recorded."""
 
     valid: bool
-    reason: WhyNot | None  # why it is not valid; replaced: some seats were given back, there is a newer ticket
+    reason: WhyNot | None  # why it is not valid; replaced: seats were given back or handed on, there is a newer ticket
     places: int  # on the ticket
     schedule_id: str
     performance_title: str
@@ -276,6 +276,8 @@ def why_not(ticket: Ticket, booking: BookingRow, schedule: schedules.ScheduleRow
         return "schedule_cancelled"
     if booking.status is Status.REFUNDED:
         return "refunded"
+    if booking.status is Status.TRANSFERRED:
+        return "replaced"
     if booking.status not in SOLD:
         return "cancelled"
     if ticket.seat is not None:

@@ -31,6 +31,8 @@ CUSTOMER = "01980000-0000-7000-8000-00000000000c"
 REFUND = "0199f3a1-52c4-7d10-8a6e-2f6f6d1c9b77"
 PAYMENT = "01980000-0000-7000-8000-00000000000d"
 CANCELLATION = "01980000-0000-7000-8000-00000000000e"
+OTHER = "01980000-0000-7000-8000-000000000010"  # a booking
+PAYER = "01980000-0000-7000-8000-000000000011"
 AT_MS = 1_795_356_000_123  # 2026-11-22T14:00:00.123Z
 
 PLAN = read_plan(
@@ -105,6 +107,14 @@ CASES: list[tuple[AnyEvent, Booking | None]] = [
     (
         events.PaymentLate(BOOKING, CUSTOMER, PAYMENT, 249_000, "KRW", "sandbox", "ref-1", REFUND),
         booking(Status.EXPIRED, DECLINED),
+    ),
+    (
+        events.HandedOn(BOOKING, OTHER, (SEAT_1,)),
+        booking(Status.CONFIRMED, PAID),
+    ),
+    (
+        events.TakenOver(BOOKING, CUSTOMER, OTHER, (SEAT_2, PIT), (150_000, 99_000)),
+        msgspec.structs.replace(booking(Status.CONFIRMED, PAID), origin=OTHER, payer=PAYER),
     ),
     (events.ScheduleCancelled("태풍", "organizer"), None),
     (events.Withdrawn("organizer"), None),

@@ -80,6 +80,7 @@ def test_a_code_for_one_place_lets_one_in_once(read: Ticket, entered: list[Entry
         (ticket(), booked(0, "refunded"), (), None, "refunded", 0),
         (ticket(), booked(status="cancelled"), (), None, "refunded", 0),
         (ticket(), booked(status="expired"), (), None, "refunded", 0),
+        (ticket(), booked(status="transferred"), (), None, "replaced", 0),
         (ticket(), booked(status="held"), (), None, "refunded", 0),
         (ticket(), booked(schedule_cancelled=True), (), None, "refunded", 0),
         (ticket(schedule_id=OTHER), booked(schedule_id=OTHER), (), None, "other_schedule", 0),

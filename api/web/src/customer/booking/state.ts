@@ -1,6 +1,6 @@
 /** The state a reader is in with a booking: the API's, and `pending` while nobody knows whether its payment went through. */
 
-export type BookingState = 'held' | 'pending' | 'confirmed' | 'partially_refunded' | 'refunded' | 'cancelled' | 'expired';
+export type BookingState = 'held' | 'pending' | 'confirmed' | 'partially_refunded' | 'refunded' | 'cancelled' | 'expired' | 'transferred';
 
 interface Standing {
   readonly status: string;

@@ -65,6 +65,8 @@ export const en = {
     'reservation.extended': 'Held for longer',
     'reservation.changed': 'Seats exchanged',
     'reservation.confirmed': 'Booking complete',
+    'reservation.handed_on': 'Seats handed on',
+    'reservation.taken_over': 'Seats taken over',
     'reservation.expired': 'The time ran out',
     'cancellation.completed': 'Booking cancelled',
     'payment.requested': 'Payment begun',

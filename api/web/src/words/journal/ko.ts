@@ -60,6 +60,8 @@ export const ko: JournalWords = {
     'reservation.extended': '선점 연장',
     'reservation.changed': '좌석 변경',
     'reservation.confirmed': '예매 완료',
+    'reservation.handed_on': '좌석 양도',
+    'reservation.taken_over': '좌석 양수',
     'reservation.expired': '시간 만료',
     'cancellation.completed': '예매 취소',
     'payment.requested': '결제 시작',

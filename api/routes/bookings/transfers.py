@@ -1,0 +1,377 @@
+"""Transfers: a customer offers seats to somebody else by e-mail, who accepts them and has a booking of their own.
+
+Whoever offers learns nothing about accounts: the answer is the same whether or not somebody has the address. Whoever
+has confirmed it finds the offer, also if they sign up only then. What was paid stays who paid it: money for seats that
+are given back is theirs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid5
+
+import msgspec
+from fastapi import APIRouter, Body, Query
+from fastapi.responses import Response
+from msgspec.structs import replace
+from pydantic import AfterValidator, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.http.models import UUID_SCHEMA, BookingId, Email, Input, found_by, rfc3339
+from api.http.paging import json_answer
+from api.http.problems import Problem, invalid, problem_of, responses
+from api.office.dependencies import Customer, OfficeOf
+from api.office.office import Office
+from api.office.tokens import Account
+from api.office.under_way import finished
+from api.routes.bookings.bookings import SeatId
+from api.selling import booking_commands as commands
+from api.views.booking import CONFIRMED_EXAMPLE, BookingView, SeatView, described, schedule_view
+from engine import commands as engine_commands
+from engine.booking import Status
+from engine.decide import MAX_PLACES_PER_BOOKING
+from engine.refusals import Code, Refusal
+from persistence.accounts import accounts
+from persistence.audit import chain
+from persistence.bookings import bookings as rows_of
+from persistence.bookings import transfers
+from persistence.bookings.transfers import Transfer
+from persistence.catalogue import schedules
+from persistence.check_ins import log
+from persistence.notifications import account_mails
+from persistence.notifications.outbox import BookingFacts, Facts, Seat
+
+router = APIRouter(prefix="/v1", tags=["transfers"])
+
+OFFERED_FOR = timedelta(days=3)  # or until the start
+OPEN_PER_BOOKING = 20
+LISTED = 100
+SOLD = (Status.CONFIRMED, Status.PARTIALLY_REFUNDED)
+TransferId = Annotated[str, AfterValidator(found_by("transfer_not_found")), UUID_SCHEMA]
+
+
+class NewTransfer(Input):
+    """Who is to have the seats, and which of them; without `seats` all that the booking has."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "haneul@example.com", "seats": ["1F-A-12"]}]})
+
+    email: Email
+    seats: Annotated[list[SeatId] | None, Field(min_length=1, max_length=MAX_PLACES_PER_BOOKING)] = None
+
+
+class TransferView(msgspec.Struct, frozen=True, kw_only=True):
+    """Seats on their way to somebody else. `email` is for whoever offers them, `booking_id` theirs; who takes them
+    over has `to_booking_id`, once it is accepted."""
+
+    id: str
+    direction: Literal["outgoing", "incoming"]
+    status: Literal["offered", "accepting", "accepted", "declined", "withdrawn", "expired"]
+    schedule_id: str
+    schedule: Any
+    seats: list[SeatView]
+    email: str | None
+    booking_id: str | None
+    to_booking_id: str | None
+    created_at: str
+    expires_at: str
+
+
+class TransferList(msgspec.Struct, frozen=True, kw_only=True):
+    """What a customer offers, or is offered."""
+
+    items: list[TransferView]
+
+
+EXAMPLE = {
+    "id": "01980000-0000-7000-8000-0000000000f1",
+    "direction": "outgoing",
+    "status": "offered",
+    "schedule_id": CONFIRMED_EXAMPLE["schedule_id"],
+    "schedule": CONFIRMED_EXAMPLE["schedule"],
+    "seats": CONFIRMED_EXAMPLE["seats"],
+    "email": "haneul@example.com",
+    "booking_id": CONFIRMED_EXAMPLE["id"],
+    "to_booking_id": None,
+    "created_at": "2026-11-22T14:05:00.000+00:00",
+    "expires_at": "2026-11-25T14:05:00.000+00:00",
+}
+
+
+@router.post(
+    "/bookings/{booking_id}/transfers",
+    status_code=201,
+    summary="Offer seats to somebody else",
+    responses=described(201, TransferView, EXAMPLE, "They are offered, and yours until they are accepted.")
+    | responses("unauthenticated", "booking_not_found", "not_transferable", "rate_limited"),
+)
+async def offer_transfer(
+    booking_id: BookingId,
+    wish: Annotated[NewTransfer, Body()],
+    account: Customer,
+    office: OfficeOf,
+) -> Response:
+    """The seats stay yours until they are accepted, and your ticket is worth nothing from then on.
+
+    Nobody can take over what somebody has come in on, what is being given back, or anything after the start.
+    """
+    booking = await _own(office, booking_id, account)
+    seats = tuple(wish.seats) if wish.seats is not None else booking.seats
+    email = wish.email.lower()
+    view = await commands.view_of_row(office, booking)
+    to_booking_id, now = await office.booking_ids.new(office.clock.new_id()), office.now()
+    async with office.database.begin() as connection:
+        await transfers.lock_booking(connection, booking_id)
+        schedule = await schedules.schedule(connection, booking.schedule_id)
+        if schedule is None or not schedule.transferable or schedule.cancelled_at or schedule.starts_at <= now:
+            raise Problem("not_transferable")
+        if email == await _email_of(connection, account.id):
+            raise invalid("email", "is your own", "본인의 이메일입니다")
+        under_way = await transfers.open_of(connection, booking_id, now)
+        inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
+        promised = Counter(seat for each in under_way for seat in each.seats) + Counter(seats)
+        if promised - Counter(booking.seats) or inside or len(under_way) >= OPEN_PER_BOOKING:
+            raise Problem("not_transferable")
+        made = Transfer(
+            id=office.clock.new_id(),
+            booking_id=booking_id,
+            schedule_id=booking.schedule_id,
+            from_customer_id=account.id,
+            to_email=email,
+            to_customer_id=None,
+            to_booking_id=to_booking_id,
+            seats=seats,
+            status="offered",
+            created_at=now,
+            expires_at=min(now + OFFERED_FOR, schedule.starts_at),
+            ended_at=None,
+        )
+        await transfers.offer(connection, made)
+        await _tell(connection, made, view)
+        await _audit(connection, office, account.id, "transfer.offered", made)
+    return json_answer(await _view(office, made, account), 201)
+
+
+@router.get(
+    "/transfers",
+    summary="What you offer to others, or are offered",
+    responses=described(200, TransferList, {"items": [EXAMPLE]}, f"Newest first, {LISTED} at most.")
+    | responses("unauthenticated"),
+)
+async def list_transfers(
+    account: Customer,
+    office: OfficeOf,
+    direction: Annotated[
+        Literal["incoming", "outgoing"],
+        Query(description="Incoming: open offers to the e-mail that you have confirmed."),
+    ] = "incoming",
+) -> Response:
+    now = office.now()
+    async with office.database.begin() as connection:
+        if direction == "outgoing":
+            found = await transfers.given_by(connection, account.id, LISTED)
+        else:
+            found = await transfers.offered_to(connection, account.id, now, LISTED)
+        found = [await _settled(connection, office, each) for each in found]
+    items = [await _view(office, each, account) for each in found]
+    return json_answer(TransferList(items=items))
+
+
+@router.delete(
+    "/transfers/{transfer_id}",
+    status_code=204,
+    summary="Take an offer back",
+    responses=responses("unauthenticated", "transfer_not_found", "transfer_ended", "rate_limited"),
+)
+async def withdraw_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+    """The seats stay yours. Once they are accepted it is too late."""
+    found = await transfers.of_id(office.database, transfer_id)
+    if found is not None and found.from_customer_id == account.id and found.status == "accepting":
+        await finished(_hand_over(office, found))  # somebody has accepted, and died of it
+    async with office.database.begin() as connection:
+        found = await transfers.find(connection, transfer_id, lock=True)
+        if found is None or found.from_customer_id != account.id:
+            raise Problem("transfer_not_found")
+        await _end(connection, office, account, found, "withdrawn")
+    return Response(status_code=204)
+
+
+@router.post(
+    "/transfers/{transfer_id}/refusal",
+    status_code=204,
+    summary="Decline seats that you are offered",
+    responses=responses("unauthenticated", "transfer_not_found", "transfer_ended", "rate_limited"),
+)
+async def decline_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+    """They stay whose they are."""
+    async with office.database.begin() as connection:
+        found = await _offered_to(connection, transfer_id, account)
+        await _end(connection, office, account, found, "declined")
+    return Response(status_code=204)
+
+
+@router.post(
+    "/transfers/{transfer_id}/acceptance",
+    summary="Take over seats that you are offered",
+    responses=described(200, BookingView, CONFIRMED_EXAMPLE, "They are yours, as a booking of your own.")
+    | responses(
+        "unauthenticated",
+        "transfer_not_found",
+        "transfer_ended",
+        "not_transferable",
+        "customer_limit_reached",
+        "overloaded",
+        "rate_limited",
+    ),
+)
+async def accept_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+    """The giver's ticket is worth nothing for these seats from then on. Asked again it is answered again.
+
+    Money for them, should they be given back by the organizer, goes to who paid.
+    """
+    return await finished(_accept(office, transfer_id, account))
+
+
+async def _accept(office: Office, transfer_id: str, account: Account) -> Response:
+    """May break off anywhere: whoever accepts again goes on, by the same request of the schedule's owner."""
+    async with office.database.begin() as connection:
+        found = await _offered_to(connection, transfer_id, account)
+        status = found.status_at(office.now())
+        if status != "offered" and (status not in ("accepting", "accepted") or found.to_customer_id != account.id):
+            raise Problem("transfer_ended", transfer_status=status)
+        if status == "offered":
+            if (await log.entries(connection, [found.booking_id])).get(found.booking_id):
+                raise Problem("not_transferable")
+            await transfers.change(connection, found.id, status="accepting", to_customer_id=account.id)
+            found = replace(found, status="accepting", to_customer_id=account.id)
+    if status != "accepted":
+        result = await _hand_over(office, found)
+        if isinstance(result, Refusal):
+            raise problem_of(result) if result.code is Code.CUSTOMER_LIMIT_REACHED else Problem("not_transferable")
+    row = await rows_of.find_booking(office.database, found.to_booking_id, None)
+    assert row is not None, "what was answered is in the tables"
+    return json_answer(await commands.view_of_row(office, row))
+
+
+async def _hand_over(office: Office, transfer: Transfer) -> object:
+    """Carries an offer out that was accepted. What the owner refuses is over; where only the taker has too many
+    seats, it waits for them."""
+    assert transfer.to_customer_id is not None, "somebody has accepted"
+    command = engine_commands.Transfer(
+        transfer.booking_id, transfer.from_customer_id, transfer.to_booking_id, transfer.to_customer_id, transfer.seats
+    )
+    request_id = str(uuid5(UUID(transfer.id), "acceptance"))
+    result = await office.gateway.send(transfer.schedule_id, command, request_id=request_id, fingerprint=transfer.id)
+    refused = isinstance(result, Refusal)
+    waits = isinstance(result, Refusal) and result.code is Code.CUSTOMER_LIMIT_REACHED
+    async with office.database.begin() as connection:
+        now = await transfers.find(connection, transfer.id, lock=True)
+        if now is None or now.status != "accepting":
+            return result  # somebody else has got here first, by the same request
+        status = "offered" if waits else "withdrawn" if refused else "accepted"
+        await transfers.change(connection, transfer.id, status=status, ended_at=None if waits else office.now())
+        if not refused:
+            await _audit(connection, office, transfer.to_customer_id, "transfer.accepted", transfer)
+    return result
+
+
+async def _own(office: Office, booking_id: str, account: Account) -> rows_of.BookingRow:
+    row = await rows_of.find_booking(office.database, booking_id, account.id)
+    if row is None:
+        raise Problem("booking_not_found")
+    if row.status not in SOLD:
+        raise Problem("not_transferable")
+    return row
+
+
+async def _email_of(connection: AsyncConnection, account_id: str) -> str | None:
+    row = await accounts.by_id(connection, account_id)
+    return None if row is None else row.email.lower()
+
+
+async def _offered_to(connection: AsyncConnection, transfer_id: str, account: Account) -> Transfer:
+    """The offer, locked, if it is for this customer. Raises `Problem("transfer_not_found")`."""
+    found = await transfers.find(connection, transfer_id, lock=True)
+    if found is None or found.from_customer_id == account.id:
+        raise Problem("transfer_not_found")
+    if found.to_customer_id != account.id and not await transfers.is_for(connection, found, account.id):
+        raise Problem("transfer_not_found")
+    return found
+
+
+async def _end(connection: AsyncConnection, office: Office, account: Account, transfer: Transfer, status: str) -> None:
+    """Ends an offer that nobody has accepted; once is enough."""
+    stands = transfer.status_at(office.now())
+    if stands == status:
+        return
+    if stands != "offered":
+        raise Problem("transfer_ended", transfer_status=stands)
+    await transfers.change(connection, transfer.id, status=status, ended_at=office.now())
+    await _audit(connection, office, account.id, f"transfer.{status}", transfer)
+
+
+async def _settled(connection: AsyncConnection, office: Office, transfer: Transfer) -> Transfer:
+    """What somebody who died has left between the journal and the offer."""
+    if transfer.status != "accepting" or not await transfers.taken_over(connection, transfer):
+        return transfer
+    await transfers.change(connection, transfer.id, status="accepted", ended_at=office.now())
+    return replace(transfer, status="accepted")
+
+
+async def _view(office: Office, transfer: Transfer, account: Account) -> TransferView:
+    """The offer as one of the two reads it; neither learns the other's address or booking from it."""
+    mine = transfer.from_customer_id == account.id
+    booked = (await office.booked.read([transfer.schedule_id])).get(transfer.schedule_id)
+    plan = await office.plans.of_schedule(transfer.schedule_id, transfer.seats)
+    labels = [plan.describe(plan.place(seat)) for seat in transfer.seats]
+    return TransferView(
+        id=transfer.id,
+        direction="outgoing" if mine else "incoming",
+        status=transfer.status_at(office.now()),  # type: ignore[arg-type]  # one of them
+        schedule_id=transfer.schedule_id,
+        schedule=None if booked is None else schedule_view(booked),
+        seats=[SeatView(each.id, each.zone, each.row, each.number, each.category, 0) for each in labels],
+        email=transfer.to_email if mine else None,
+        booking_id=transfer.booking_id if mine else None,
+        to_booking_id=transfer.to_booking_id if transfer.status == "accepted" and not mine else None,
+        created_at=rfc3339(transfer.created_at),
+        expires_at=rfc3339(transfer.expires_at),
+    )
+
+
+async def _tell(connection: AsyncConnection, transfer: Transfer, booking: BookingView) -> None:
+    """A mail to whoever has confirmed the address; where nobody has, the giver tells them to sign up with it."""
+    assert transfer.to_email is not None, "it was given just now"
+    customer_id = await transfers.customer_of(connection, transfer.to_email)
+    if customer_id is None:
+        return
+    wanted, seats = Counter(transfer.seats), []
+    for each in booking.seats:
+        if wanted[each.id]:
+            wanted[each.id] -= 1
+            seats.append(Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=0))
+    facts = Facts(
+        bookings=[BookingFacts(id=transfer.to_booking_id, seats=seats, sold=False)],
+        starts_at=rfc3339(transfer.expires_at),
+    )
+    await account_mails.tell(
+        connection,
+        mail_id=transfer.id,
+        schedule_id=transfer.schedule_id,
+        customer_id=customer_id,
+        kind="transfer_offered",
+        facts=facts,
+    )
+
+
+async def _audit(connection: AsyncConnection, office: Office, account_id: str, action: str, transfer: Transfer) -> None:
+    """By the offer's id: whom it is for may have to be forgotten one day."""
+    await chain.write(
+        connection,
+        entry_id=office.clock.new_id(),
+        account_id=account_id,
+        action=action,
+        subject=f"booking:{transfer.booking_id}",
+        after={"transfer_id": transfer.id, "seats": transfer.seats, "to_booking_id": transfer.to_booking_id},
+    )

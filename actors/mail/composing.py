@@ -32,7 +32,7 @@ WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded", "taken_over",
 IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
 OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled", "handed_on")
 HANDED_ON = ("handed_on", "partly_handed_on")
-WITH_REFUND = ("refunded", "partially_refunded", "payment_returned")
+WITH_REFUND = ("refunded", "partially_refunded", "payer_refunded", "payment_returned")
 QR_CID = "ticket-qr"
 QR_SHOWN = 260
 DIGEST_BYTES = 16
@@ -256,7 +256,7 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
     rows.append((gone, seat_lines(facts.given_back, language)))
     if row.kind in ("confirmed", "seats_changed"):
         rows.append(("paid", [money_text(facts.amount, currency, language)]))
-    elif row.kind in WITH_REFUND or facts.amount:
+    elif not facts.paid_by_another and (row.kind in WITH_REFUND or facts.amount):
         rows.append(("refund", [money_text(facts.amount, currency, language)]))
         if facts.fee:
             rows.append(("fee", [money_text(facts.fee, currency, language)]))
@@ -266,6 +266,8 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
 
 
 def _notes(row: Outgoing, language: str) -> list[str]:
+    if row.facts.paid_by_another:
+        return [chosen(texts.REFUND_TO_PAYER, language)]
     if row.kind in WITH_REFUND:
         return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else texts.NO_REFUND, language)]
     if row.kind == "schedule_cancelled":

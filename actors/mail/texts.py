@@ -147,6 +147,18 @@ KINDS: Mapping[str, Kind] = {
             "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
         ),
     ),
+    "payer_refunded": Kind(
+        Words(
+            "Money is coming back to you: {title}",
+            "Seats that you paid for have been given back",
+            "You had handed the seats below on to somebody else. What comes back for them is yours.",
+        ),
+        Words(
+            "[양도 좌석 환불] {title}",
+            "결제하신 좌석이 취소되었습니다",
+            "다른 분께 양도하신 아래 좌석이 취소되었습니다. 환불 금액은 결제하신 회원님께 돌려드립니다.",
+        ),
+    ),
     "payment_returned": Kind(
         Words(
             "Your payment is being returned: {title}",
@@ -212,6 +224,10 @@ REFUND_ON_ITS_WAY = (
     "The refund goes back to your original payment method. Depending on the card company it may take 3 to 7 business"
     " days to arrive.",
     "환불 금액은 결제하신 수단으로 돌려드리며, 카드사에 따라 영업일 기준 3~7일이 걸릴 수 있습니다.",
+)
+REFUND_TO_PAYER = (
+    "The seats had been handed on to you: what comes back for them goes to who paid.",
+    "양도받으신 좌석이므로 환불 금액은 결제하신 분께 돌아갑니다.",
 )
 NO_REFUND = (
     "According to the refund policy no amount is left to be refunded.",

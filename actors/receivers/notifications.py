@@ -8,6 +8,7 @@ One mail per fact, at most: a row's id follows from the fact, and a row is hande
 | reservation.changed, of a sold booking | `seats_changed`, with the new ticket |
 | cancellation.completed | `cancelled` |
 | refund.requested | `refunded` or `partially_refunded` (with a new ticket): which seats, what comes back, the fee |
+| the same, of seats that were handed on | that without the money, and `payer_refunded` to who paid |
 | reservation.handed_on | `handed_on`, or `partly_handed_on` with a new ticket |
 | reservation.taken_over | `taken_over`, with the ticket |
 | payment.late | `payment_returned` |
@@ -149,11 +150,10 @@ class Notifications:
             kind = "schedule_cancelled" if off else "partially_refunded" if booking.status in SOLD else "refunded"
             if isinstance(booking.payer_id, str) and booking.payer_id != booking.customer_id and not late:
                 # Whose seats they were is told without the money, and whose the money is without the seats.
-                paid = replace(facts, bookings=[])
-                theirs = replace(facts, amount=0, fee=0)
+                theirs = replace(facts, amount=0, fee=0, paid_by_another=True)
                 return [
                     _to_customer(event, kind, booking, theirs),
-                    _new(event, "refunded", booking.payer_id, booking.id, paid),
+                    _new(event, "payer_refunded", booking.payer_id, None, replace(facts, bookings=[])),
                 ]
             return [_to_customer(event, "payment_returned" if late else kind, booking, facts)]
         assert late, "whoever gives seats back has a booking"

@@ -170,7 +170,7 @@ SessionId = Annotated[str, AfterValidator(found_by("session_not_found")), UUID_S
 
 
 # --- states -----------------------------------------------------------------------------------------------------------
-BookingState = Literal["held", "confirmed", "partially_refunded", "refunded", "cancelled", "expired"]
+BookingState = Literal["held", "confirmed", "partially_refunded", "refunded", "cancelled", "expired", "transferred"]
 PaymentState = Literal["pending", "approved", "declined", "partially_refunded", "refunded"]
 RefundState = Literal["pending", "completed"]
 

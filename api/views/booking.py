@@ -160,7 +160,7 @@ def booking_view(
         SeatView(label.id, label.zone, label.row, label.number, label.category, price)
         for label, price in zip(labels, booking.prices, strict=True)
     ]
-    others = booking.payer not in ("", booking.customer_id)
+    others = booking.payment is not None and booking.payer not in ("", booking.customer_id)
     payment, status = None if others else booking.payment, status_of(booking, now_ms)
     refunds = () if others else booking.refunds
     unpaid = booking.expires_ms and booking.status in (Status.HELD, Status.EXPIRED)
@@ -364,6 +364,7 @@ HELD_EXAMPLE: dict[str, Any] = {
         {"until": "2026-12-17T10:30:00.000+00:00", "fee_percent": 10},
         {"until": "2026-12-24T10:30:00.000+00:00", "fee_percent": 30},
     ],
+    "handed_on": False,
 }
 CONFIRMED_EXAMPLE = HELD_EXAMPLE | {
     "status": "confirmed",

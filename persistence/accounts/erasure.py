@@ -43,16 +43,17 @@ async def forget(connection: AsyncConnection, account_id: str, at: datetime) -> 
     ended = {"status": "withdrawn", "ended_at": at}
     await connection.execute(offers.where(transfers.c.from_customer_id == account_id).values(**ended))
     await connection.execute(offers.where(transfers.c.to_email.in_(email)).values(**ended))
-    known = transfers.c.to_email.in_(email) | (transfers.c.from_customer_id == account_id)
-    await connection.execute(transfers.update().where(known).values(to_email=None))
+    # Who has accepted may have had another address then.
+    theirs = (transfers.c.from_customer_id == account_id) | (transfers.c.to_customer_id == account_id)
+    await connection.execute(transfers.update().where(transfers.c.to_email.in_(email) | theirs).values(to_email=None))
     await accounts.forget(connection, account_id, at)
     await links.void(connection, account_id)
     await first_answers.forget_account(connection, account_id)
     await connection.execute(sessions.update().where(sessions.c.account_id == account_id).values(client=None))
-    theirs = sa.select(bookings.c.id).where(bookings.c.customer_id == account_id)
+    booked = sa.select(bookings.c.id).where(bookings.c.customer_id == account_id)
     await connection.execute(
         check_ins.update()
-        .where(check_ins.c.booking_id.in_(theirs))
+        .where(check_ins.c.booking_id.in_(booked))
         .values(answer=sa.func.jsonb_set(check_ins.c.answer, sa.text("'{name}'"), sa.text("'null'"), False))
     )
 
@@ -77,4 +78,7 @@ async def purge(connection: AsyncConnection, at: datetime) -> dict[str, int]:
     }
     mailed = notifications.c.address_digest.is_not(None) & (notifications.c.sent_at < at - MAILED_ADDRESSES)
     await connection.execute(notifications.update().where(mailed).values(address_digest=None))
+    # Whom seats were offered to may never have had to do with us.
+    offered = transfers.c.to_email.is_not(None) & (transfers.c.expires_at < horizon)
+    await connection.execute(transfers.update().where(offered).values(to_email=None))
     return dropped

@@ -6,6 +6,7 @@ The rows ride in the owner's own transaction, so they show exactly what was ackn
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -222,7 +223,7 @@ async def sold_by(
 
     With a customer only theirs: seats that were handed on are none of them.
     """
-    query = sa.select(bookings.c.id).where(
+    query = sa.select(bookings.c.id, bookings.c.seats).where(
         sa.or_(bookings.c.id == origin_id, bookings.c.origin_id == origin_id),
         bookings.c.payment_id == payment_id,
         bookings.c.status.in_([Status.CONFIRMED.name.lower(), Status.PARTIALLY_REFUNDED.name.lower()]),
@@ -231,8 +232,9 @@ async def sold_by(
     if customer_id is not None:
         query = query.where(bookings.c.customer_id == customer_id)
     async with database.connect() as connection:
-        found: str | None = (await connection.execute(query.order_by(bookings.c.id).limit(1))).scalar_one_or_none()
-    return found
+        rows = (await connection.execute(query.order_by(bookings.c.id))).all()
+    wanted = Counter(seats)  # of standing room as many places
+    return next((row.id for row in rows if not wanted - Counter(row.seats)), None)
 
 
 def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) -> BookingRow:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from persistence.bookings import numbers
 from persistence.database.tables import TIME, UUID, accounts, bookings
 
-EVER_SOLD = ("confirmed", "partially_refunded", "refunded")
+EVER_SOLD = ("confirmed", "partially_refunded", "refunded", "transferred")
 
 
 class Search(Struct, frozen=True, kw_only=True):

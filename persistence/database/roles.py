@@ -28,7 +28,7 @@ LOCK = 0x626F786F726F6C65  # "boxorole" in ASCII: grants are given one after ano
 EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 WRITE = "INSERT, UPDATE, DELETE"
 OF_OWNERS = ("schedule_heads", "snapshots", "bookings", "payments", "refunds", "cancellations")
-PERSONAL = ("sessions", "idempotency_keys", "door_staff", "venue_grants")
+PERSONAL = ("sessions", "idempotency_keys", "door_staff", "venue_grants", "transfers")
 MACHINES = {"nodes": WRITE, "owner_processes": WRITE, "leases": WRITE}  # the supervisor works as the tables' owner
 
 # What a role may not, by table.

@@ -242,7 +242,8 @@ bookings = Table(
     Column("id", UUID, primary_key=True),
     Column("schedule_id", UUID, nullable=False),
     Column("customer_id", UUID, nullable=False),
-    Column("status", Text, nullable=False),  # held | confirmed | cancelled | expired | refunded | partially_refunded
+    # held | confirmed | cancelled | expired | refunded | partially_refunded | transferred
+    Column("status", Text, nullable=False),
     Column("seats", ARRAY(Text), nullable=False),  # seat ids, in the booking's order
     Column("prices", ARRAY(BigInteger), nullable=False),  # parallel to seats
     Column("amount", BigInteger, nullable=False),
@@ -260,7 +261,7 @@ bookings = Table(
     Index(
         "ix_bookings_number",
         text('"right"(id::text, 9)'),
-        postgresql_where=text("status IN ('confirmed', 'partially_refunded', 'refunded')"),
+        postgresql_where=text("status IN ('confirmed', 'partially_refunded', 'refunded', 'transferred')"),
     ),
 )
 transfers = Table(

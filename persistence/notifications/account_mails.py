@@ -19,9 +19,19 @@ PER_HOUR = 5
 
 
 async def tell(
-    connection: AsyncConnection, *, mail_id: str, schedule_id: str, customer_id: str, kind: str, facts: Facts
+    connection: AsyncConnection,
+    *,
+    mail_id: str,
+    schedule_id: str,
+    customer_id: str,
+    kind: str,
+    facts: Facts,
+    at: datetime,
 ) -> None:
-    """Has a customer told of something that stands in no journal."""
+    """Has a customer told of something that stands in no journal. Not if they were told enough of it within the hour:
+    others decide how often there is something to tell."""
+    if await _lately(connection, customer_id, kind, at) >= PER_HOUR:
+        return
     await connection.execute(
         notifications.insert().values(
             id=mail_id,
@@ -37,12 +47,7 @@ async def tell(
 
 async def ask(connection: AsyncConnection, *, mail_id: str, account_id: str, purpose: Purpose, at: datetime) -> bool:
     """Has a link mailed to the account's owner; False if enough of them were asked for within the hour."""
-    recent = sa.select(sa.func.count()).where(
-        notifications.c.customer_id == account_id,
-        notifications.c.kind == purpose,
-        notifications.c.created_at > at - timedelta(hours=1),
-    )
-    if (await connection.execute(recent)).scalar_one() >= PER_HOUR:
+    if await _lately(connection, account_id, purpose, at) >= PER_HOUR:
         return False
     await links.add(connection, link_id=mail_id, account_id=account_id, purpose=purpose, at=at)
     await connection.execute(
@@ -51,3 +56,13 @@ async def ask(connection: AsyncConnection, *, mail_id: str, account_id: str, pur
         )
     )
     return True
+
+
+async def _lately(connection: AsyncConnection, customer_id: str, kind: str, at: datetime) -> int:
+    """How many mails of a kind they were to get within the hour."""
+    recent = sa.select(sa.func.count()).where(
+        notifications.c.customer_id == customer_id,
+        notifications.c.kind == kind,
+        notifications.c.created_at > at - timedelta(hours=1),
+    )
+    return (await connection.execute(recent)).scalar_one()

@@ -55,6 +55,7 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     starts_at: str = ""  # RFC 3339; where the start was moved, the new one
     former_starts_at: str = ""
+    paid_by_another: bool = False  # who gets the money, and is told so
 
 
 class NewNotification(Struct, frozen=True, kw_only=True):

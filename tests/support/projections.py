@@ -86,7 +86,7 @@ async def notifications_made_again(pool: asyncpg.Pool[Any]) -> tuple[list[tuple[
     async def look(connection: Connection) -> list[tuple[Any, ...]]:
         rows = await connection.fetch(
             "SELECT id, schedule_id, version, customer_id, booking_id, kind, facts::text FROM notifications"
-            " WHERE schedule_id IS NOT NULL ORDER BY id"  # others are about accounts, and follow from no event
+            " WHERE version > 0 ORDER BY id"  # others are about accounts and offers, and follow from no event
         )
         return [tuple(row) for row in rows]
 

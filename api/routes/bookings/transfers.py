@@ -7,6 +7,7 @@ are given back is theirs.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from actors.gateway.requests import Unavailable
 from api.http.models import UUID_SCHEMA, BookingId, Email, Input, found_by, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
@@ -48,6 +50,7 @@ router = APIRouter(prefix="/v1", tags=["transfers"])
 OFFERED_FOR = timedelta(days=3)  # or until the start
 OPEN_PER_BOOKING = 20
 LISTED = 100
+ASKED_TIMES, ASKED_AGAIN_SECONDS = 20, 0.05
 SOLD = (Status.CONFIRMED, Status.PARTIALLY_REFUNDED)
 TransferId = Annotated[str, AfterValidator(found_by("transfer_not_found")), UUID_SCHEMA]
 
@@ -246,34 +249,52 @@ async def _accept(office: Office, transfer_id: str, account: Account) -> Respons
             await transfers.change(connection, found.id, status="accepting", to_customer_id=account.id)
             found = replace(found, status="accepting", to_customer_id=account.id)
     if status != "accepted":
-        result = await _hand_over(office, found)
-        if isinstance(result, Refusal):
-            raise problem_of(result) if result.code is Code.CUSTOMER_LIMIT_REACHED else Problem("not_transferable")
+        refusal = await _hand_over(office, found)
+        if refusal is not None:
+            raise problem_of(refusal) if refusal.code is Code.CUSTOMER_LIMIT_REACHED else Problem("not_transferable")
     row = await rows_of.find_booking(office.database, found.to_booking_id, None)
     assert row is not None, "what was answered is in the tables"
     return json_answer(await commands.view_of_row(office, row))
 
 
-async def _hand_over(office: Office, transfer: Transfer) -> object:
+async def _hand_over(office: Office, transfer: Transfer) -> Refusal | None:
     """Carries an offer out that was accepted. What the owner refuses is over; where only the taker has too many
-    seats, it waits for them."""
+    seats, it waits for them. The journal is right: what it has is accepted, whatever was said of the offer meanwhile.
+    """
+    refusal = await _asked(office, transfer)
+    async with office.database.begin() as connection:
+        now = await transfers.find(connection, transfer.id, lock=True)
+        if refusal is not None and await transfers.taken_over(connection, transfer):
+            refusal = None  # it was answered so long ago that the owner has forgotten it
+        if refusal is None:
+            if now is not None and now.status != "accepted":
+                await transfers.change(connection, transfer.id, status="accepted", ended_at=office.now())
+                assert transfer.to_customer_id is not None, "somebody has accepted"
+                await _audit(connection, office, transfer.to_customer_id, "transfer.accepted", transfer)
+        elif now is not None and now.status == "accepting":
+            waits = refusal.code is Code.CUSTOMER_LIMIT_REACHED
+            status, ended_at = ("offered", None) if waits else ("withdrawn", office.now())
+            await transfers.change(connection, transfer.id, status=status, ended_at=ended_at)
+    return refusal
+
+
+async def _asked(office: Office, transfer: Transfer) -> Refusal | None:
+    """Has the schedule's owner hand the seats on, once however often it is asked. Raises what the gateway raises."""
     assert transfer.to_customer_id is not None, "somebody has accepted"
     command = engine_commands.Transfer(
         transfer.booking_id, transfer.from_customer_id, transfer.to_booking_id, transfer.to_customer_id, transfer.seats
     )
     request_id = str(uuid5(UUID(transfer.id), "acceptance"))
-    result = await office.gateway.send(transfer.schedule_id, command, request_id=request_id, fingerprint=transfer.id)
-    refused = isinstance(result, Refusal)
-    waits = isinstance(result, Refusal) and result.code is Code.CUSTOMER_LIMIT_REACHED
-    async with office.database.begin() as connection:
-        now = await transfers.find(connection, transfer.id, lock=True)
-        if now is None or now.status != "accepting":
-            return result  # somebody else has got here first, by the same request
-        status = "offered" if waits else "withdrawn" if refused else "accepted"
-        await transfers.change(connection, transfer.id, status=status, ended_at=None if waits else office.now())
-        if not refused:
-            await _audit(connection, office, transfer.to_customer_id, "transfer.accepted", transfer)
-    return result
+    for _ in range(ASKED_TIMES):
+        result = await office.gateway.send(
+            transfer.schedule_id, command, request_id=request_id, fingerprint=transfer.id
+        )
+        if not isinstance(result, Refusal):
+            return None
+        if result.code is not Code.IDEMPOTENCY_IN_PROGRESS:
+            return result
+        await asyncio.sleep(ASKED_AGAIN_SECONDS)  # the same acceptance is being recorded: no refusal of it
+    raise Unavailable("the same acceptance is being recorded")
 
 
 async def _own(office: Office, booking_id: str, account: Account) -> rows_of.BookingRow:
@@ -357,6 +378,7 @@ async def _tell(connection: AsyncConnection, transfer: Transfer, booking: Bookin
     )
     await account_mails.tell(
         connection,
+        at=transfer.created_at,
         mail_id=transfer.id,
         schedule_id=transfer.schedule_id,
         customer_id=customer_id,

@@ -542,6 +542,22 @@ async def test_refund_says_which_seats_what_comes_back_and_the_fee_in_the_accoun
     assert "no amount is left" in second
 
 
+async def test_refund_of_seats_handed_on_speaks_of_money_only_to_who_paid(desk: Desk, server: MailServer) -> None:
+    english = str(uuid5(UUID(CUSTOMER), "english"))
+    await desk.account(english, "jo@example.com")
+    ended = [BookingFacts(id=BOOKING, seats=[])]
+    for kind in ("refunded", "schedule_cancelled"):
+        await desk.put(kind, english, bookings=ended, given_back=SEATS, amount=0, paid_by_another=True)
+    await desk.put("payer_refunded", english, bookings=[], given_back=SEATS, amount=120_000, fee=30_000)
+    await desk.send(server.transport())
+    *theirs, payer_s = (part(mail, "plain") for mail in server.mails)
+    for text in theirs:
+        assert "goes to who paid" in text
+        assert not any(words in text for words in ("₩", "nothing to refund", "no amount is left"))
+    assert all(words in payer_s for words in ("Refund: ₩120,000", "Cancellation fee: ₩30,000", "business days"))
+    assert list(server.mails[2].iter_attachments()) == [], "their own seats stay in the calendar"
+
+
 @pytest.mark.parametrize("language", ["ko", "en"])
 async def test_every_kind_of_mail_can_be_written(desk: Desk, server: MailServer, language: str) -> None:
     await desk.pool.execute("UPDATE accounts SET email_confirmed_at = now()")

@@ -15,10 +15,19 @@ UUID = sa.UUID(as_uuid=False)
 TIME = postgresql.TIMESTAMP(timezone=True)
 
 
+def _number_bookings(*statuses: str) -> None:
+    """The index of the numbers of bookings that were ever sold."""
+    op.drop_index('ix_bookings_number', table_name='bookings')
+    known = ', '.join(f"'{status}'" for status in statuses)
+    where = sa.text(f'status IN ({known})')
+    op.create_index('ix_bookings_number', 'bookings', [sa.text('"right"(id::text, 9)')], postgresql_where=where)
+
+
 def upgrade() -> None:
     op.add_column('bookings', sa.Column('origin_id', UUID, nullable=True))
     given = sa.text('origin_id IS NOT NULL')
     op.create_index('ix_bookings_origin_id', 'bookings', ['origin_id'], unique=False, postgresql_where=given)
+    _number_bookings('confirmed', 'partially_refunded', 'refunded', 'transferred')
     op.add_column('schedules', sa.Column('transferable', sa.Boolean(), server_default=sa.true(), nullable=False))
     op.create_table(
         'transfers',
@@ -43,5 +52,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table('transfers')
     op.drop_column('schedules', 'transferable')
+    _number_bookings('confirmed', 'partially_refunded', 'refunded')
     op.drop_index('ix_bookings_origin_id', table_name='bookings')
     op.drop_column('bookings', 'origin_id')

@@ -1,0 +1,123 @@
+"""What could go wrong when seats are handed on, by whoever tries: twice at once, too often, with a new address."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from actors.background.retention import Retention
+from engine.refusals import Code, Refusal
+from persistence.bookings.numbers import number_of
+from persistence.database.tables import notifications, transfers
+from persistence.notifications.account_mails import PER_HOUR
+from tests.api.conftest import PASSWORD
+from tests.api.reports.test_transfers import Scene, scene
+from tests.support.clocks import MovableClock
+from tests.support.sale import problem, read, refund, seat_ids
+
+__all__ = ["scene"]  # the fixture
+
+
+async def test_an_acceptance_that_is_being_recorded_is_no_refusal(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    offer = await scene.offered(ann, await scene.paid(ann, "A-1", "A-2"), bob, "A-1")
+    send, left = scene.worker.office.gateway.send, iter(range(25))
+
+    async def stutters(*what: Any, **named: Any) -> Any:
+        return await send(*what, **named) if next(left, None) is None else Refusal(Code.IDEMPOTENCY_IN_PROGRESS)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("api.routes.bookings.transfers.ASKED_AGAIN_SECONDS", 0)
+        patch.setattr(scene.worker.office.gateway, "send", stutters)
+        assert (await scene.accept(bob, offer)).status_code == 503
+        assert [each["status"] for each in await scene.listed(bob)] == ["accepting"]
+        assert seat_ids(await scene.accepted(bob, offer)) == ["A-1"]
+    await scene.examined()
+
+
+async def test_what_the_journal_has_is_accepted_although_its_owner_has_forgotten_the_request(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1")
+    offer = await scene.offered(ann, booking, bob)
+    await scene.accepted(bob, offer)
+    # The answer was lost, and so long ago that the same request is a new one today.
+    undone = f"UPDATE transfers SET status = 'accepting', ended_at = NULL WHERE id = '{offer['id']}'"
+    await scene.worker.as_superuser(undone)
+
+    async def forgetful(*_: Any, **__: Any) -> Refusal:
+        return Refusal(Code.BOOKING_TRANSFERRED)
+
+    monkeypatch.setattr(scene.worker.office.gateway, "send", forgetful)
+    assert seat_ids(await scene.accepted(bob, offer)) == ["A-1"]
+    await scene.worker.as_superuser(undone)
+    problem(await scene.http.delete(f"/v1/transfers/{offer['id']}", headers=ann.headers), 409, "transfer_ended")
+    assert [each["status"] for each in await scene.listed(ann, "outgoing")] == ["accepted"]
+
+
+async def test_nobody_is_written_to_without_end(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1")
+    for _ in range(PER_HOUR + 2):
+        offer = await scene.offered(ann, booking, bob)
+        assert (await scene.http.delete(f"/v1/transfers/{offer['id']}", headers=ann.headers)).status_code == 204
+    async with scene.worker.office.database.connect() as connection:
+        query = sa.select(sa.func.count()).where(
+            notifications.c.kind == "transfer_offered", notifications.c.customer_id == bob.id
+        )
+        assert (await connection.execute(query)).scalar_one() == PER_HOUR
+
+
+async def test_addresses_are_forgotten_with_whoever_had_them_and_in_time(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1", "A-2")
+    offer = await scene.offered(ann, booking, bob, "A-1")
+    theirs = await scene.accepted(bob, offer)
+    await scene.handed_on(bob, theirs, ann)
+    nobody = await scene.offer(ann, booking, f"{uuid4().hex}@example.com", "A-2")
+
+    async def known(transfer_id: str) -> str | None:
+        async with scene.worker.office.database.connect() as connection:
+            query = sa.select(transfers.c.to_email).where(transfers.c.id == transfer_id)
+            email: str | None = (await connection.execute(query)).scalar_one()
+            return email
+
+    await scene.worker.as_superuser(f"UPDATE accounts SET email = '{uuid4().hex}@example.com' WHERE id = '{bob.id}'")
+    gone = await scene.http.request("DELETE", "/v1/accounts/me", json={"password": PASSWORD}, headers=bob.headers)
+    assert gone.is_success, gone.text
+    assert await known(offer["id"]) is None
+    for days, there in ((80, True), (100, False)):
+        clock = MovableClock(int(timedelta(days=days).total_seconds() * 1000))
+        await Retention(scene.worker.office.database, clock).purge()
+        assert (await known(nobody.json()["id"]) is not None) is there
+
+
+async def test_a_booking_whose_seats_are_another_s_is_found_by_its_state_and_number(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1")
+    await scene.handed_on(ann, booking, bob)
+    mine = await read(scene.http, "/v1/bookings", ann.headers, status="transferred")
+    assert [each["id"] for each in mine["items"]] == [booking["id"]]
+    staff = await scene.person()
+    await scene.worker.as_superuser(f"UPDATE accounts SET role = 'admin' WHERE id = '{staff.id}'")
+    admin = await scene.worker.log_in(staff.email)
+    found = await read(scene.http, "/v1/admin/bookings", admin, number=number_of(booking["id"]))
+    assert [(each["id"], each["status"]) for each in found["items"]] == [(booking["id"], "transferred")]
+
+
+async def test_standing_places_handed_back_are_given_back_by_as_many_as_a_booking_has(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, *("floor",) * 3)
+    theirs = await scene.handed_on(ann, booking, bob, "floor", "floor")
+    await scene.handed_on(bob, theirs, ann)  # one place in the first booking, two in another
+    answer = await refund(scene.http, booking["payment"], ann.headers, "floor", "floor")
+    assert answer.status_code == 201, answer.text
+    assert (await scene.booking(ann, booking["id"]))["status"] == "confirmed"
+    await scene.examined()

@@ -1,14 +1,16 @@
-"""A customer buys on the pages, in both languages, on a phone and on a desk: find, hold, pay, ticket, refund."""
+"""A customer buys on the pages, in both languages, on a phone and on a desk: find, hold, pay, give back, hand on."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 
+import asyncpg
 import httpx
 import pytest
 from playwright.async_api import Request, Route
 
+from tests.conftest import Stack
 from tests.support.sale import PASSWORD, Sale, open_sale, small_plan
 from tests.web.conftest import MakeReader, Reader
 
@@ -163,3 +165,76 @@ async def test_expired_seats_can_be_tried_again(make_reader: MakeReader, http: h
     await reader.page.get_by_role("button", name=reader.words["try_same"]).click()
     await reader.page.wait_for_url(lambda url: "/b/" in url and not url.endswith(first))
     await reader.page.get_by_role("button", name=reader.words["pay_now"]).wait_for()
+
+
+# --- handing on -------------------------------------------------------------------------------------------------------
+async def confirm_email(reader: Reader, stack: Stack) -> None:
+    connection = await asyncpg.connect(stack.database_url)
+    await connection.execute("UPDATE accounts SET email_confirmed_at = now() WHERE email = $1", reader.email)
+    await connection.close()
+
+
+async def offered(giver: Reader, to: Reader) -> None:
+    """Offers the seats that are chosen."""
+    await giver.page.get_by_role("textbox", name="E-mail of who gets them").fill(to.email)
+    await giver.page.get_by_role("button", name="Offer the seats").click()
+    await giver.reads(f"To {to.email}")
+
+
+async def test_seats_are_handed_on_and_whoever_takes_them_has_the_ticket(
+    make_reader: MakeReader, stack: Stack, sale: Sale
+) -> None:
+    giver, taker = await held(make_reader, sale), await make_reader()
+    await taker.sign_up()
+    await confirm_email(taker, stack)
+    await giver.pay("tok_approve")
+    await giver.reads(giver.words["confirmed"])
+
+    await giver.page.get_by_role("button", name="Hand on", exact=True).click()
+    await giver.page.get_by_role("checkbox").first.uncheck()
+    assert await giver.faults() == []
+    await offered(giver, taker)
+    await giver.page.get_by_role("button", name="Take back").click()
+    await giver.reads("The offer is taken back. The seats stay yours.")
+
+    await giver.page.get_by_role("button", name="Hand on", exact=True).click()
+    await offered(giver, taker)
+    assert await giver.faults() == []
+    assert await giver.page.get_by_role("button", name="Hand on", exact=True).count() == 0, "nothing is left to offer"
+
+    await taker.go("/bookings")
+    offer = taker.page.get_by_role("region", name="Seats for you").get_by_role("article")
+    await offer.wait_for()
+    assert await taker.faults() == []
+    await offer.get_by_role("button", name="Accept").click()
+    await taker.page.wait_for_url("**/b/*")
+    await taker.page.get_by_role("img", name=taker.words["ticket"]).wait_for()
+    await taker.page.get_by_text("These seats were handed on to you.", exact=False).wait_for()
+    assert await taker.page.get_by_role("button", name=taker.words["refund"], exact=True).count() == 0
+    assert await taker.faults() == []
+
+    await giver.page.get_by_role("button", name="Take back").click()
+    await giver.reads("Handed on")
+    await giver.page.get_by_text("Your ticket opens no door any more.", exact=False).wait_for()
+    assert await giver.page.get_by_role("img", name=giver.words["ticket"]).count() == 0
+    assert await giver.faults() == []
+
+
+async def test_an_offer_that_cannot_be_accepted_says_why(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack
+) -> None:
+    small = await open_sale(http, max_seats_per_customer=2)
+    giver, taker = await held(make_reader, small), await held(make_reader, small)
+    await confirm_email(taker, stack)
+    await giver.pay("tok_approve")
+    await giver.page.get_by_role("button", name="Hand on", exact=True).click()
+    await offered(giver, taker)
+    await taker.go("/bookings")
+    await taker.page.get_by_role("button", name="Accept").click()
+    await taker.page.get_by_text("You have as many seats of this date as one customer may.", exact=False).wait_for()
+    assert await taker.faults() == []
+
+    await giver.page.get_by_role("button", name="Take back").click()
+    await giver.reads("The offer is taken back. The seats stay yours.")
+    await taker.page.get_by_role("button", name="Accept").click()
+    await taker.reads("This offer was taken back.")

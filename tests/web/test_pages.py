@@ -73,6 +73,12 @@ async def confirmed(reader: Reader, sale: Sale, headers: dict[str, str], http: h
     await reader.reads(reader.words["get_back"])
 
 
+async def handing_on(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+    booking, _ = await paid_booking(http, sale, headers, *last_seats(sale, 2))
+    await reader.go(f"/b/{booking['id']}")
+    await reader.page.get_by_role("button", name="Hand on", exact=True).click()
+
+
 async def bookings(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
     await paid_booking(http, sale, headers, *last_seats(sale, 1))
     await reader.go("/bookings")
@@ -87,6 +93,7 @@ VISITS: dict[str, Visit] = {
     "held": held,
     "declined": declined,
     "confirmed, giving back": confirmed,
+    "confirmed, handing on": handing_on,
     "no such booking": at(f"/b/{NOBODY}"),
     "bookings": bookings,
     "no bookings": at("/bookings"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
 import msgspec
@@ -30,7 +30,7 @@ from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
-from api.views.booking import CONFIRMED_EXAMPLE, BookingView, SeatView, described, schedule_view
+from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookingView, SeatView, described, schedule_view
 from engine import commands as engine_commands
 from engine.booking import Status
 from engine.decide import MAX_PLACES_PER_BOOKING
@@ -72,7 +72,7 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     direction: Literal["outgoing", "incoming"]
     status: Literal["offered", "accepting", "accepted", "declined", "withdrawn", "expired"]
     schedule_id: str
-    schedule: Any
+    schedule: BookedScheduleView | None
     seats: list[SeatView]
     email: str | None
     booking_id: str | None

@@ -16,3 +16,4 @@ export type Seat = Booking['seats'][number];
 export type Payment = NonNullable<Booking['payment']>;
 export type Quote = Answer<'/v1/payments/{payment_id}/refund_quote'>;
 export type Counts = Answer<'/v1/schedules/{schedule_id}/availability'>;
+export type Transfer = Answer<'/v1/transfers'>['items'][number];

@@ -148,6 +148,7 @@ export const en = {
       refunded: 'Given back',
       cancelled: 'Cancelled',
       expired: 'Time was up',
+      transferred: 'Handed on',
     },
     all: 'All',
     none: 'There are no bookings.',

@@ -150,6 +150,7 @@ export const ko: LiveWords = {
       refunded: '환불',
       cancelled: '취소',
       expired: '시간 만료',
+      transferred: '양도',
     },
     all: '전체',
     none: '예매 내역이 없습니다.',

@@ -1,6 +1,6 @@
-/** 입장 화면의 문구. `door.en.ts`와 키가 같습니다. */
+/** 입장 화면의 문구. `en.ts`와 키가 같습니다. */
 
-import type { en } from './door.en.ts';
+import type { en } from './en.ts';
 
 const people = (count: number) => `${count.toLocaleString('ko')}명`;
 

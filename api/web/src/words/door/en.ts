@@ -1,4 +1,4 @@
-/** The words of the door, in English. `door.ko.ts` has the same keys. */
+/** The words of the door, in English. `ko.ts` has the same keys. */
 
 const people = (count: number) => (count === 1 ? '1 person' : `${count.toLocaleString('en')} people`);
 

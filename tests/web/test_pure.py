@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from actors.mail.links import MAILS
+from actors.mail.texts import KINDS
 from api.demo.venues import arena
 from api.views.layout import Layout
 from api.web import building
 from api.web.served import PAGES
+from engine.booking import STATUS_NAMES
 from engine.plan_document import read_plan
 
 PURE = Path(__file__).parent / "pure"
@@ -30,6 +33,15 @@ def test_the_modules_that_need_no_browser() -> None:
     tests = sorted(str(path) for path in PURE.glob("*.test.ts"))
     assert tests, f"there are no tests in {PURE}"
     building.run_node("--test", "--test-reporter=spec", *tests)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(language: str) -> None:
+    words = (building.ROOT / "src" / "words" / f"admin.{language}.ts").read_text()
+    states = words[words.index("bookingStates") : words.index("paymentStates")]
+    mails = words[words.index("mailKinds") :]
+    assert [name for name in STATUS_NAMES if f"{name}:" not in states] == []
+    assert [name for name in (*KINDS, *MAILS) if f"{name}:" not in mails] == []
 
 
 @pytest.fixture(scope="module")

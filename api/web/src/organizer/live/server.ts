@@ -51,7 +51,7 @@ export async function unblock(id: string, seats: readonly string[]): Promise<voi
 }
 
 // --- bookings -----------------------------------------------------------------------------------------------------------
-export type BookingState = 'held' | 'confirmed' | 'partially_refunded' | 'refunded' | 'cancelled' | 'expired';
+export type BookingState = 'held' | 'confirmed' | 'partially_refunded' | 'refunded' | 'cancelled' | 'expired' | 'transferred';
 
 export interface Wanted {
   readonly q: string;

@@ -23,7 +23,7 @@ from persistence.events.log import MemoryEventLog
 from persistence.journal import history
 from persistence.journal.memory import MemoryJournal
 from persistence.reconciliation.sales_mirror import SalesMirror
-from persistence.reconciliation.table_mirror import Mirror
+from persistence.reconciliation.table_mirror import BOOKINGS, Mirror
 from persistence.seats.cache import MemorySeatCache
 from tests.actors.owner.test_schedule import SCHEDULE
 from tests.engine.plans.houses import ANN, BOB, NOW, corrected, plan_document, succession, terms
@@ -151,7 +151,8 @@ async def test_replay_snapshot_and_mirrors_come_to_the_same_house(house: House) 
     mirror.follow(records)
     sales.follow(records)
     assert mirror.fingerprint.hexdigest() == state_hash(replayed)
-    assert {row[0]: row[5] for row in mirror.sheets["bookings"].rows.values()}["b2"] == "C-6\x1fC-4"
+    seats = BOOKINGS.columns.index("seats")
+    assert {row[0]: row[seats] for row in mirror.sheets["bookings"].rows.values()}["b2"] == "C-6\x1fC-4"
     assert sales.live["b4"].places == [("C-6", "R", 90_000), ("B-1", "VIP", 150_000)]
 
 

@@ -322,7 +322,8 @@ class Books:
         payments: dict[str, set[PaymentStatus]] = {}
         for booking in state.bookings.values():
             assert (booking.origin == "") == (booking.payer == "")
-            if booking.sold and booking.payment is not None:
+            # What costs nothing is confirmed without a payment, whatever has become of one that was tried.
+            if booking.sold and booking.payment is not None and booking.payment.amount:
                 payments.setdefault(booking.payment.id, set()).add(booking.payment.status)
         for statuses in payments.values():
             assert len(statuses) == 1

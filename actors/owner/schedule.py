@@ -423,7 +423,7 @@ class Schedule:
             logger.info("schedule %s saves no snapshot: %s", self.id, type(error).__name__)
         except JournalUnavailable as error:
             logger.warning("schedule %s could not save a snapshot: %s", self.id, error)
-        except Exception:
+        except Exception:  # whatever it is: the journal has everything, and no sale ends for want of a snapshot
             logger.exception("schedule %s cannot save a snapshot", self.id)
 
     async def _snapshot(self) -> None:

@@ -41,4 +41,4 @@ def verify(acknowledged: Iterable[str], stored: Mapping[str, Stored], *, seats_e
 
 def _repeated(ids: Iterable[str]) -> list[str]:
     seen: set[str] = set()
-    return [each for each in ids if each in seen or seen.add(each)]  # type: ignore[func-returns-value]
+    return [each for each in ids if each in seen or seen.add(each)]  # type: ignore[func-returns-value]  # None is meant

@@ -71,7 +71,7 @@ class Visitor(FastHttpUser):
 
     def errand(self) -> None:
         """One thing somebody comes for."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of visitor has its own
 
     def think(self, shortest: float, longest: float) -> None:
         """Takes some time, but not when the doors are closing."""

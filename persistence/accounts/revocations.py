@@ -151,7 +151,7 @@ class Revocations:
                     await self._receive(pubsub)
                 finally:
                     self.live = False
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis has no types here
             except (RedisError, OSError) as error:
                 logger.warning("revocations are read from Postgres until Redis is back: %s", error)
             except Exception as error:

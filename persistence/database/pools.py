@@ -52,7 +52,7 @@ class _Held(_Context):
         self._task = held.taken()
         try:
             return await super().__aenter__()
-        except BaseException:
+        except BaseException:  # raised again: also of a wait that is called off no connection is held
             held.given_back(self._task)
             raise
 

@@ -154,7 +154,7 @@ class RedisSeatCache:
                 raise CacheUnavailable(f"cannot subscribe: {confirmation!r}")
             yield _received(pubsub)
         finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis has no types here
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -68,7 +68,7 @@ def test_a_mail_has_one_recipient_whatever_the_name_is(name: str) -> None:
         modern = message_from_bytes(content, policy=policy.default)
         assert [each.addr_spec for each in modern["To"].addresses] == ["minji@example.com"], content
         for reader in (policy.compat32, policy.default):
-            read = message_from_bytes(content, policy=reader)  # type: ignore[arg-type]
+            read = message_from_bytes(content, policy=reader)  # type: ignore[arg-type]  # one of two kinds
             assert [address for _, address in getaddresses([str(read["To"])])] == ["minji@example.com"], content
             assert set(read.keys()) <= {"To", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"}
 

@@ -49,7 +49,7 @@ class House:
     async def send(self, command: c.AnyCommand) -> object:
         if self.owner is None:
             parts = {"journal": self.journal, "cache": self.cache, "log": self.log, "clock": self.clock}
-            self.owner = Schedule(SCHEDULE, **parts)  # type: ignore[arg-type]
+            self.owner = Schedule(SCHEDULE, **parts)  # type: ignore[arg-type]  # parts of several types
             await self.owner.activate()
         self._sent += 1
         (reply,) = await self.owner.submit([Request(f"r{self._sent}", command, "f")])

@@ -253,7 +253,7 @@ async def test_a_turn_that_breaks_off_costs_its_own_request_only(world: World, m
         if request.id == "r2":
             state.seq += 1  # type: ignore[attr-defined]  # memory is damaged on the way
             raise ValueError("a bug")
-        return sound(state, request, now_ms)  # type: ignore[arg-type]
+        return sound(state, request, now_ms)  # type: ignore[arg-type]  # stands in for it
 
     monkeypatch.setattr(module, "execute", broken)
     name, neighbour, *_ = NAMES

@@ -87,7 +87,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def at_work(history: History, log: MemoryEventLog, published_seq: int = 0) -> AsyncIterator[Publisher]:
     claim = Claim(SCHEDULE, 1, len(history.records), published_seq, 0)
-    made = Publisher(claim, PLAN, history, log)  # type: ignore[arg-type]
+    made = Publisher(claim, PLAN, history, log)  # type: ignore[arg-type]  # a log of this test
     task = asyncio.create_task(made.run())
     try:
         yield made

@@ -293,7 +293,7 @@ async def test_an_error_nobody_foresaw_ends_the_owner_and_is_told_at_once_and_no
         house.journal.appends += 1
         raise LookupError("no such column")
 
-    house.journal.append = broken  # type: ignore[method-assign]
+    house.journal.append = broken  # type: ignore[method-assign]  # breaks on purpose
     (reply,) = await owner.submit([hold(1, "A-1")])
     assert isinstance(reply, Fault)
     assert (reply.ours, "no such column" in reply.reason) == (True, True)

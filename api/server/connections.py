@@ -28,6 +28,7 @@ from api.server.proxies import Networks, address_in
 
 HEAD_BYTES = 32 * 1024  # request line and headers; a token has a few hundred
 URL_BYTES = 8 * 1024
+PIECE_BYTES = 8 * 1024  # what is taken at once of what came: bounds are kept to within one piece
 HEAD_SECONDS = 10.0  # from its first byte, or the connection's beginning, to its end
 BODY_SECONDS = 30.0  # from a request's first byte to its last: 8 MiB at 2 Mbit/s
 KEEP_ALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balancers drop an idle connection themselves
@@ -130,6 +131,7 @@ class Connection(HttpToolsProtocol):
         self._stuck_since = NEVER
         self._receiving = False  # a request has begun and not ended
         self._in_head = False
+        self._begins = False  # a request, in the piece at hand
         self._refused = False
         self._closing = False
         self._head_bytes = self._piece_bytes = self._beside_bytes = self._body_bytes = self._hosts = 0
@@ -165,15 +167,22 @@ class Connection(HttpToolsProtocol):
 
     # --- the requests on it -------------------------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            self._take(data[start : start + PIECE_BYTES] if len(data) > PIECE_BYTES else data)
+
+    def _take(self, data: bytes) -> None:
+        """Reads on. A piece in which a message begins is not counted: most of it may be the message's before it."""
         if self._refused:
             return
-        self._piece_bytes = len(data)
+        self._piece_bytes, self._begins = len(data), False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             return  # nothing here can be upgraded: it was answered as what it is without
         except httptools.HttpParserError:
             self._refuse(self._refusal or Problem("bad_request"))
+            return
+        if self._begins:
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -186,7 +195,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._receiving = self._in_head = True
+        self._receiving = self._in_head = self._begins = True
         self._head_bytes = self._hosts = 0
         self.due = self.loop.time() + HEAD_SECONDS
 
@@ -268,7 +277,8 @@ class Connection(HttpToolsProtocol):
         """What is wrong with a request by its head."""
         if len(self.url) > URL_BYTES:
             return Problem("uri_too_long")
-        if self._head_bytes + self._piece_bytes > HEAD_BYTES:  # the last piece may hold more than the rest of the head
+        # The first piece is not counted, and the last may hold more than the rest of the head.
+        if self._head_bytes + self._piece_bytes > HEAD_BYTES - PIECE_BYTES:
             held = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if held > HEAD_BYTES:
                 return Problem("headers_too_large")

@@ -206,6 +206,27 @@ async def test_what_is_said_behind_a_body_is_bounded_and_no_header(server: Serve
     assert (await client.answer()).status == 200, "small chunks are taken"
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        HEAD.replace(b"/book", b"/unread") + b"Content-Length: 150000\r\n\r\n" + b"x" * 150_000,
+        HEAD + b"Content-Length: 150000\r\n\r\n" + b"x" * 150_000,
+        GET * 2_000,
+    ],
+    ids=["a body that was answered early", "a body", "many requests"],
+)
+@pytest.mark.parametrize("cut", [5, len(HEAD), -4], ids=["in the line", "in the head", "before the body"])
+async def test_what_came_before_a_request_is_not_counted_as_its_own(server: Server, before: bytes, cut: int) -> None:
+    client = await server.connect()
+    request = HEAD + b"Content-Length: 4\r\n\r\nlast"
+    await client.send(before[:-40_000], before[-40_000:] + request[:cut])
+    for _ in range(max(1, before.count(GET))):
+        assert (await client.answer()).status == 200
+    await client.send(request[cut:])
+    assert (await client.answer()).status == 200
+    assert server.seen.bodies[-1] == b"last"
+
+
 async def test_a_refusal_does_not_overtake_an_answer_that_is_due(server: Server) -> None:
     server.seen.may_answer.clear()
     client = await server.connect()

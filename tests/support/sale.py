@@ -208,6 +208,11 @@ async def free_seats(http: httpx.AsyncClient, sale: Sale) -> set[str]:
     return {seat["id"] for seat in answer.json()["seats"] if seat["state"] == "free"}
 
 
+def refused(answer: httpx.Response, status: int, code: str) -> None:
+    """Whether it is refused as expected, or because this client has been refused too often by now."""
+    problem(answer, *((status, code) if answer.status_code != 429 else (429, "rate_limited")))
+
+
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document, after checking that it is the one expected and is a whole one."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text

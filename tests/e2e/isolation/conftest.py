@@ -37,6 +37,6 @@ async def honest_sale(besieged: Stack) -> AsyncIterator[HonestSale]:
 @pytest.fixture
 async def attacker(besieged: Stack, address: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of somebody who means harm, at an address of its own."""
-    transport = httpx.AsyncHTTPTransport(verify=False, local_address=address, limits=httpx.Limits(max_connections=200))
+    transport = httpx.AsyncHTTPTransport(verify=False, local_address=address, limits=httpx.Limits())
     async with httpx.AsyncClient(base_url=besieged.base_url, transport=transport, timeout=30, trust_env=False) as http:
         yield http

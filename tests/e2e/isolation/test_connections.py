@@ -47,11 +47,15 @@ async def test_3_000_slow_connections_are_gone_within_half_a_minute(besieged: St
             writer.close()
         lasted.append(time.monotonic() - started)
 
-    async with honest_sale.goes_on(), asyncio.timeout(GONE_WITHIN_SECONDS):
-        await asyncio.gather(*(drip(number) for number in range(SLOW_CONNECTIONS)))
-    assert len(lasted) == SLOW_CONNECTIONS
-    assert max(lasted) > HEAD_SECONDS
-    assert refused + Bounds().per_address * 4 * 2 >= SLOW_CONNECTIONS
+    async with honest_sale.goes_on() as beside:
+        while beside.needs_more():
+            lasted.clear()
+            refused = 0
+            async with asyncio.timeout(GONE_WITHIN_SECONDS):
+                await asyncio.gather(*(drip(number) for number in range(SLOW_CONNECTIONS)))
+            assert len(lasted) == SLOW_CONNECTIONS
+            assert max(lasted) > HEAD_SECONDS
+            assert refused + Bounds().per_address * 4 * 2 >= SLOW_CONNECTIONS
 
 
 async def test_heads_without_end_cost_nobody_anything(besieged: Stack, address: str, honest_sale: HonestSale) -> None:

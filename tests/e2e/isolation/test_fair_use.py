@@ -30,27 +30,31 @@ async def log_in(http: httpx.AsyncClient, email: str, password: str = "a wrong p
 async def test_guesses_from_everywhere_do_not_shut_out_whose_account_it_is(
     besieged: Stack, honest_sale: HonestSale
 ) -> None:
-    email = f"{uuid4().hex}@example.com"
-    async with client_at(besieged, address_of(7_000)) as home, honest_sale.goes_on():
-        await home.post("/v1/accounts", json={"email": email, "password": PASSWORD})
-        assert await log_in(home, email, PASSWORD) == httpx.codes.CREATED
-        guesses: Counter[int] = Counter()
-        for place in PLACES:
-            async with client_at(besieged, place) as http:
-                guesses[await log_in(http, email)] += 1
-        assert guesses[401] == 20
-        assert guesses[429] == len(PLACES) - 20
-        assert await log_in(home, email, PASSWORD) == httpx.codes.CREATED
+    home = address_of(7_000)
+    async with honest_sale.goes_on() as beside:
+        while beside.needs_more():
+            email = f"{uuid4().hex}@example.com"
+            async with client_at(besieged, home) as http:
+                await http.post("/v1/accounts", json={"email": email, "password": PASSWORD})
+                assert await log_in(http, email, PASSWORD) == httpx.codes.CREATED
+            guesses: Counter[int] = Counter()
+            for place in PLACES:
+                async with client_at(besieged, place) as http:
+                    guesses[await log_in(http, email)] += 1
+            assert guesses[401] == 20
+            assert guesses[429] == len(PLACES) - 20
+            async with client_at(besieged, home) as http:
+                assert await log_in(http, email, PASSWORD) == httpx.codes.CREATED
 
 
 async def test_guesses_of_the_current_password_are_refused(
     attacker: httpx.AsyncClient, honest_sale: HonestSale
 ) -> None:
     headers = await sign_up_somewhere(attacker)
-    async with honest_sale.goes_on():
-        found: Counter[int] = Counter()
-        for number in range(100):
-            body = {"password": "a new long password", "current_password": f"guess {number}"}
+    found: Counter[int] = Counter()
+    async with honest_sale.goes_on() as beside:
+        while beside.needs_more() or found.total() < 100:
+            body = {"password": "a new long password", "current_password": f"guess {found.total()}"}
             found[(await attacker.patch("/v1/accounts/me", json=body, headers=headers)).status_code] += 1
     assert found[422] <= 20
     assert set(found) <= {422, 429}
@@ -64,9 +68,9 @@ async def test_a_customer_s_commands_are_counted_whatever_they_are(
     booking = await attacker.post(honest_sale.sale.bookings_url, json=seat, headers=headers)
     assert booking.status_code == httpx.codes.CREATED, booking.text
     url = f"/v1/bookings/{booking.json()['id']}/extension"
-    async with honest_sale.goes_on():
-        found: Counter[int] = Counter()
-        for _ in range(50):
+    found: Counter[int] = Counter()
+    async with honest_sale.goes_on() as beside:
+        while beside.needs_more():
             answers = await asyncio.gather(*(attacker.post(url, headers=headers) for _ in range(40)))
             found.update(answer.status_code for answer in answers)
     assert found[429] > found[200] + found[201] + found[409], found
@@ -77,22 +81,23 @@ async def test_one_client_cannot_have_all_the_streams(
 ) -> None:
     url = f"/v1/schedules/{honest_sale.sale.schedule_id}/stream"
     opened: list[httpx.Response] = []
-    refused = 0
+    refused, others = 0, set[int]()
     try:
-        async with honest_sale.goes_on():
-            for _ in range(150):
+        async with honest_sale.goes_on() as beside:
+            while beside.needs_more() or len(opened) + refused < 150:
                 answer = await attacker.send(attacker.build_request("GET", url), stream=True)
                 if answer.status_code == httpx.codes.OK:
                     opened.append(answer)
                 else:
                     refused += answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+                    others.add(answer.status_code)
                     await answer.aclose()
             async with client_at(besieged, address_of(7_001)) as http, http.stream("GET", url) as other:
                 assert other.status_code == httpx.codes.OK
     finally:
         await asyncio.gather(*(answer.aclose() for answer in opened))
     assert len(opened) <= 200, "a hundred on each worker"
-    assert len(opened) + refused == 150
+    assert others == {429}
 
 
 async def sign_up_somewhere(http: httpx.AsyncClient) -> dict[str, str]:

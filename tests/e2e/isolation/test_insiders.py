@@ -16,7 +16,7 @@ from persistence.database.roles import with_role
 from persistence.embedded.instance import kept_secret, run_directory
 from tests.conftest import Stack
 from tests.support.honest_sale import HonestSale
-from tests.support.sale import log_in_admin, problem
+from tests.support.sale import log_in_admin, refused
 
 pytestmark = pytest.mark.stack
 
@@ -66,9 +66,9 @@ async def test_nobody_becomes_an_administrator_and_the_last_one_stays(
             )
             assert crowned.status_code in (422, 429), crowned.text
             for change in ({"role": "customer"}, {"locked": True}):
-                problem(await attacker.patch(last, json=change, headers=admin), 409, "last_administrator")
+                refused(await attacker.patch(last, json=change, headers=admin), 409, "last_administrator")
             gone = {"current_password": besieged.admin_password}
-            problem(
+            refused(
                 await attacker.request("DELETE", "/v1/accounts/me", json=gone, headers=admin), 409, "last_administrator"
             )
     checks = (await attacker.get("/readyz")).json()["checks"]
@@ -105,11 +105,10 @@ async def test_no_process_s_role_rewrites_what_happened_or_leaves_its_place(
             await connection.close()
 
 
-async def test_the_secret_is_with_those_alone_who_sign_tokens(besieged: Stack, honest_sale: HonestSale) -> None:
+async def test_the_secret_is_with_those_alone_who_sign_tokens(besieged: Stack) -> None:
     secret = kept_secret(besieged.data_dir / "secret")
-    async with honest_sale.goes_on():
-        running = {name: psutil.Process(pid) for name, pid in besieged.run.processes.items()}
-        having = {name for name, process in running.items() if secret in repr(process.environ())}
-        shown = [words for process in running.values() for words in process.cmdline()]
+    running = {name: psutil.Process(pid) for name, pid in besieged.run.processes.items()}
+    having = {name for name, process in running.items() if secret in repr(process.environ())}
+    shown = [words for process in running.values() for words in process.cmdline()]
     assert {name for name in having if not name.startswith(SIGNING)} == set()
     assert not any(secret in words for words in shown)

@@ -36,6 +36,10 @@ class NoRoom(Exception):
     """The process has as many schedules in memory as it may, and needs all of them."""
 
 
+class Gone(Exception):
+    """The schedule was closed before it was open."""
+
+
 class Places(Protocol):
     """The head rows that say which schedules live here."""
 
@@ -150,11 +154,12 @@ class Host:
         if found is None:
             found = self._open[schedule_id] = _Open(self._start(schedule_id))
             found.life = asyncio.create_task(self._live(schedule_id, found))
+            found.life.add_done_callback(lambda _: self._forget(schedule_id, found))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await asyncio.shield(found.opened)
                 await found.schedule.until_ready()
-        except TimeoutError:
+        except (TimeoutError, Gone):
             return Standing.CLOSED
         except Elsewhere:
             return Standing.ELSEWHERE
@@ -178,12 +183,18 @@ class Host:
             logger.exception("schedule %s cannot be opened", schedule_id)
             entry.opened.set_exception(error)
         finally:
-            if not entry.opened.done():
-                entry.opened.cancel()
-            self._open.pop(schedule_id, None)
+            self._forget(schedule_id, entry)
             await schedule.stop()
         if schedule.epoch:
             await self._vacate({schedule_id: schedule.epoch})
+
+    def _forget(self, schedule_id: str, entry: _Open) -> None:
+        """It is not open here any more. Done when it leaves, and when its task ends: one that is cancelled before its
+        first step does nothing at all."""
+        if not entry.opened.done():
+            entry.opened.set_exception(Gone(schedule_id))
+        if self._open.get(schedule_id) is entry:
+            del self._open[schedule_id]
 
     async def _bring_up(self, schedule: Schedule) -> None:
         async with self._opening:

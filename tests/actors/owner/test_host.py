@@ -197,6 +197,19 @@ async def test_a_retired_schedule_is_closed_at_once_and_keeps_its_place(world: W
     assert (len(world.host), world.places.vacated) == (1, {})
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_one_that_is_retired_while_it_is_being_opened_is_opened_anew(world: World, turns: int) -> None:
+    (name, *_) = NAMES
+    opening = asyncio.create_task(world.call((name, [])))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await world.host.retire(name)
+    await world.host.retire(name)
+    assert await opening in ([[]], [Standing.CLOSED])
+    await world.open(name)
+    assert len(world.host) == 1
+
+
 async def test_a_schedule_that_leaves_memory_gives_up_its_place_and_the_process_stays(world: World) -> None:
     world.idle_seconds = 0
     leaves, *_ = NAMES

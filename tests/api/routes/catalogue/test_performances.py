@@ -294,8 +294,7 @@ async def test_deleting_against_a_crowd_loses_nobody(worker: Worker) -> None:
         won = [answer for answer in booked if answer.status_code == 201]
         if deleted.status_code == 204:
             assert not won
-            # On a busy machine it may not have been opened in time: that is told, too, and nothing has happened.
-            assert {answer.json()["code"] for answer in booked} <= {"schedule_not_found", "overloaded"}
+            assert {answer.json()["code"] for answer in booked} == {"schedule_not_found"}
         else:
             problem(deleted, 409, "performance_has_bookings")
             assert won

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
 import asyncpg
 import msgspec
+from cachetools import LRUCache
 from msgspec import Struct
 
 from actors.gateway.gateway import Gateway, Unavailable
@@ -31,6 +31,7 @@ from engine.events import PlanChanged, Record, decode_event
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import Snapshot, SnapshotError, decode, state_hash
 from engine.state import Remembered, apply
+from persistence.database.asked_once import latest_within
 from persistence.database.moments import moment
 from persistence.database.pools import Connection
 from persistence.journal.journal import Journal, UnknownSchedule, decompressed, read_plans
@@ -110,7 +111,7 @@ class Reconciler:
         self._publishing = publishing
         self._mirrors_kept = mirrors_kept
         self._share = share
-        self._followed: OrderedDict[str, _Followed] = OrderedDict()
+        self._followed: LRUCache[str, _Followed] = latest_within(mirrors_kept)
 
     async def examine(self, schedule_id: str) -> Report:
         """Every check of the schedule. Raises `UnknownSchedule`, and what a database that is away raises."""
@@ -123,8 +124,8 @@ class Reconciler:
         if Name.MEMORY_EQUALS_JOURNAL in report.failing:
             # A turn whose commit failed is undone, and the version it had is another one's then. Damage stays.
             report = await self._look(schedule_id, followed)
-        if Name.JOURNAL_IS_WHOLE not in report.failing:
-            self._keep(schedule_id, followed)
+        if self._mirrors_kept and Name.JOURNAL_IS_WHOLE not in report.failing:
+            self._followed[schedule_id] = followed
         return report
 
     def now_ms(self) -> int:
@@ -150,11 +151,6 @@ class Reconciler:
     async def _start(self, schedule_id: str) -> _Followed:
         plan = await self.journal.plan(schedule_id)
         return _Followed(await asyncio.to_thread(Mirror, plan), self.now_ms())
-
-    def _keep(self, schedule_id: str, followed: _Followed) -> None:
-        self._followed[schedule_id] = followed
-        while len(self._followed) > self._mirrors_kept:
-            self._followed.popitem(last=False)
 
     async def _approach(self, schedule_id: str, followed: _Followed) -> bool:
         """Replays up to a little before where the database is compared, and looks at the newest snapshot on the way;

@@ -11,8 +11,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from cachetools import LRUCache
+
 from actors.seats.seat_views import Availability
 from persistence.catalogue.overview import COUNTED, OnSale, Overview
+from persistence.database.asked_once import latest_within
 from persistence.database.held import holds_none
 
 PATIENCE_SECONDS = 5.0
@@ -31,7 +34,8 @@ class SeatsLeft:
     ) -> None:
         self._availability = availability
         self._now = now
-        self._known: dict[str, tuple[float, int | None]] = {}  # when it was counted, and what
+        # When it was counted, and what.
+        self._known: LRUCache[str, tuple[float, int | None]] = latest_within(KEPT)
 
     async def of(self, overviews: Mapping[str, Overview]) -> dict[str, int | None]:
         """The sum by performance: 0 where nothing is on sale, None where not all of it could be counted."""
@@ -56,8 +60,6 @@ class SeatsLeft:
                 count = sum(each.free for name, each in found.items() if name not in schedule.not_for_sale)
             except Exception as error:  # noqa: BLE001  # a list is worth more than a count
                 logger.info("the seats of schedule %s are not counted: %r", schedule.id, error)
-        if len(self._known) >= KEPT:
-            self._known.clear()
         self._known[schedule.id] = (self._now(), count)
 
     def _sum(self, overview: Overview) -> int | None:

@@ -6,16 +6,15 @@ It never fails for want of a title: what cannot be read is left out.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.office.under_way import shared
 from persistence.bookings.booked_schedules import BookedSchedule, booked_schedules
+from persistence.database.asked_once import AskedOnce
 from persistence.database.connection import is_unavailable
 
 KEPT_SECONDS = 5.0
@@ -29,9 +28,7 @@ class BookedSchedules:
 
     def __init__(self, database: AsyncEngine, *, now: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._now = now
-        self._known: OrderedDict[str, tuple[float, BookedSchedule | None]] = OrderedDict()
-        self._reading: dict[str, asyncio.Task[BookedSchedule | None]] = {}
+        self._known: AskedOnce[BookedSchedule | None] = AskedOnce(KEPT, now=now)
 
     async def read(self, ids: Collection[str]) -> dict[str, BookedSchedule]:
         """These schedules as they are now."""
@@ -40,26 +37,13 @@ class BookedSchedules:
 
     async def known(self, schedule_id: str) -> BookedSchedule | None:
         """The schedule as it was some seconds ago at most; None where it cannot be read."""
-        known = self._known.get(schedule_id)
-        if known is not None and self._now() - known[0] < KEPT_SECONDS:
-            return known[1]
-        task = self._reading.get(schedule_id)
-        if task is None:
-            task = self._reading[schedule_id] = asyncio.create_task(self._renew(schedule_id))
-        return await shared(task)
+        return await self._known.ask(schedule_id, partial(self._renew, schedule_id), within_seconds=KEPT_SECONDS)
 
     async def _renew(self, schedule_id: str) -> BookedSchedule | None:
-        schedule: BookedSchedule | None = None
         try:
-            schedule = (await self.read([schedule_id])).get(schedule_id)
+            return (await self.read([schedule_id])).get(schedule_id)
         except Exception as error:
             if not is_unavailable(error):
                 raise
             logger.warning("what schedule %s is cannot be read: %r", schedule_id, error)
-        finally:
-            del self._reading[schedule_id]
-        self._known[schedule_id] = (self._now(), schedule)
-        self._known.move_to_end(schedule_id)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return schedule
+            return None

@@ -36,12 +36,13 @@ from api.office.limits import Limits
 from api.office.openings import Openings
 from api.office.passwords import Passwords
 from api.office.plans import PlanCache
-from api.office.together import Kept, Together
+from api.office.together import Together
 from api.office.tokens import ACCESS_SECONDS, Tokens
 from api.office.writing import CONNECTIONS, Writing
 from persistence.accounts.revocations import Revocations
 from persistence.bookings.numbers import BookingIds
 from persistence.database import held
+from persistence.database.asked_once import AskedOnce
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
 from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
@@ -53,7 +54,6 @@ from persistence.seats.cache import SeatView
 from persistence.seats.from_journal import load_view
 from persistence.seats.redis_cache import RedisSeatCache
 
-FACETS_SECONDS = 10.0  # they are counted over the whole catalogue: 90 ms for 10,000 performances
 MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
 REDIS_TIMEOUT_SECONDS = 1.0
 LOCK_TIMEOUT_SECONDS = 4.0  # whoever holds a lock for longer is in trouble: better one 503 than a pool that waits
@@ -93,7 +93,7 @@ class Office:
     pool: asyncpg.Pool[Any]
     reconciler: Reconciler
     catalogue_pages: Together[Response]
-    facets: Kept[Response]
+    facets: AskedOnce[Response]
 
     def now(self) -> datetime:
         """The clock's time, to the millisecond."""
@@ -179,7 +179,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
                 mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
             ),
             catalogue_pages=Together(),
-            facets=Kept(FACETS_SECONDS),
+            facets=AskedOnce(1),
         )
 
 

@@ -14,14 +14,15 @@ import hashlib
 import hmac
 import secrets as random
 import uuid
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jwt
+from cachetools import LRUCache
 
 from actors.process.clock import Clock
 from actors.process.keys import derived
+from persistence.database.asked_once import latest_within
 
 ACCESS_SECONDS = 15 * 60
 ALGORITHM = "HS256"
@@ -49,7 +50,7 @@ class Tokens:
         self._access_keys = [derived(secret, "access tokens") for secret in secrets]
         self._refresh_keys = [hmac.digest(secret.encode(), b"refresh token", "sha256") for secret in secrets]
         self._clock = clock
-        self._known: OrderedDict[str, tuple[Account, int]] = OrderedDict()
+        self._known: LRUCache[str, tuple[Account, int]] = latest_within(REMEMBERED)
 
     def access_token(self, account: Account, seconds: int = ACCESS_SECONDS) -> str:
         """A signed token that lives for so long."""
@@ -72,8 +73,6 @@ class Tokens:
             if known is None:
                 return None
             self._known[token] = known
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
         account, expires_ms = known
         if self._clock.now_ms() >= expires_ms:
             self._known.pop(token, None)

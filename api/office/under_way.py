@@ -28,14 +28,6 @@ async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     return await asyncio.shield(task)
 
 
-async def shared(task: asyncio.Task[ResultT]) -> ResultT:
-    """What a task comes to that several wait for: one who stops waiting does not take the others' answer along."""
-    if task.done():
-        return task.result()
-    holds_none("the end of another task")
-    return await asyncio.shield(task)
-
-
 def _done(task: asyncio.Task[Any]) -> None:
     _tasks.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Problem):

@@ -6,10 +6,10 @@ else's booking is not found.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 
+from cachetools import LRUCache
 from starlette.requests import Request
 
 from api.http.problems import Problem, problem_of
@@ -25,12 +25,13 @@ from persistence.bookings import refunds
 from persistence.bookings.bookings import BookingRow, Whereabouts, find_booking, whereabouts
 from persistence.bookings.cancellations import CancellationRow
 from persistence.bookings.refunds import RefundRow
+from persistence.database.asked_once import latest_within
 
 KEPT = 50_000  # bookings whose schedule this process remembers: about 9 MB, and minutes of the hottest sale
 
 # Module state, and safe as such: keyed by ids that are unique everywhere, and what it says of them never changes
 # (`free` only chooses which question is asked first).
-_known: OrderedDict[str, Whereabouts] = OrderedDict()
+_known: LRUCache[str, Whereabouts] = latest_within(KEPT)
 _at = lru_cache(Whereabouts)  # one for all bookings of a schedule
 
 REFUSED_BY_END = {
@@ -49,8 +50,6 @@ def owner_of(account: Account) -> str | None:
 def remember(booking: Booking, schedule_id: str) -> None:
     """Saves the next question about the booking a query."""
     _known[booking.id] = _at(schedule_id, booking.amount == 0)
-    if len(_known) > KEPT:
-        _known.popitem(last=False)
 
 
 async def find(office: Office, booking_id: str) -> Whereabouts:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections import OrderedDict
-from typing import Generic, TypeVar
+from functools import partial
 
 from api.http.codings import BROTLI, GZIP, quickly, thoroughly
-from api.office.under_way import shared
+from persistence.database.asked_once import AskedOnce
 
-V = TypeVar("V")
 QUICK = (GZIP,)
 THOROUGH = (BROTLI, GZIP)
 
@@ -25,14 +22,12 @@ class Page:
         self.etag = etag
         self.body = body
         self.not_before = 0.0  # when the next version may be written out
-        self._compressing: dict[str, asyncio.Task[bytes]] = {}
+        self._compressed: AskedOnce[bytes] = AskedOnce(len(self.codings))
         self._took(started)
 
     async def compressed(self, coding: str = GZIP) -> bytes:
         """The body in that coding, made once."""
-        if coding not in self._compressing:
-            self._compressing[coding] = asyncio.create_task(self._compress(coding))
-        return await shared(self._compressing[coding])
+        return await self._compressed.ask(coding, partial(self._compress, coding))
 
     async def _compress(self, coding: str) -> bytes:
         started = time.monotonic()
@@ -55,30 +50,6 @@ class LastingPage(Page):
 
     async def _coded(self, coding: str) -> bytes:
         return await thoroughly(self.body, coding)
-
-
-class Kept(Generic[V]):
-    """What was used most recently, up to a size in all."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._things: OrderedDict[object, tuple[V, int]] = OrderedDict()
-
-    def get(self, key: object) -> V | None:
-        if (found := self._things.get(key)) is None:
-            return None
-        self._things.move_to_end(key)
-        return found[0]
-
-    def put(self, key: object, thing: V, size: int = 1) -> V:
-        if (old := self._things.pop(key, None)) is not None:
-            self._size -= old[1]
-        self._things[key] = (thing, size)
-        self._size += size
-        while self._size > self._limit and len(self._things) > 1:
-            self._size -= self._things.popitem(last=False)[1][1]
-        return thing
 
 
 def matches(known: str, etag: str) -> bool:

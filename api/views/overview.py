@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 
 import msgspec
+from cachetools import LRUCache
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import Clock
-from api.office.together import Kept
 from persistence.catalogue.titles import Title, titles
+from persistence.database.asked_once import AskedOnce, latest_within
 from persistence.database.connection import is_unavailable
 from persistence.database.moments import milliseconds, rfc3339
 from persistence.operations.board import VitalsBoard
@@ -125,7 +126,7 @@ class Titles:
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
-        self._known: dict[str, tuple[Title, float]] = {}
+        self._known: LRUCache[str, tuple[Title, float]] = latest_within(TITLES_KEPT)
 
     async def of(self, schedule_ids: Collection[str]) -> dict[str, Title]:
         """By id. Those it does not know while the database is away are left out."""
@@ -137,9 +138,7 @@ class Titles:
                 if not is_unavailable(error):
                     raise
                 found = {}
-            if len(self._known) > TITLES_KEPT:
-                self._known.clear()
-            self._known |= {each: (title, time.monotonic()) for each, title in found.items()}
+            self._known.update({each: (title, time.monotonic()) for each, title in found.items()})
         return {each: self._known[each][0] for each in schedule_ids if each in self._known}
 
 
@@ -150,14 +149,14 @@ class Overviews:
         self._database = database
         self._board = board
         self._clock = clock
-        self._kept: Kept[OverviewView] = Kept(FRESH_SECONDS)
+        self._made: AskedOnce[OverviewView] = AskedOnce(1)
         self.titles = Titles(database)
         self.stopping = False
         self.watched = 0  # streams
 
     async def now(self) -> OverviewView:
         """The newest one."""
-        return await self._kept.ask(self._make)
+        return await self._made.ask("now", self._make, within_seconds=FRESH_SECONDS)
 
     async def awake(self) -> dict[str, OwnerVitals]:
         """How the schedules do whose owners are awake, by id: those used last."""

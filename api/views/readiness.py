@@ -20,6 +20,7 @@ from actors.process.settings import Settings
 from api.http.models import normal_email
 from api.office.office import Office
 from persistence.accounts import accounts
+from persistence.database.asked_once import AskedOnce
 from persistence.embedded.instance import run_directory
 from persistence.embedded.outside import reach_tcp
 
@@ -93,16 +94,11 @@ class Prober:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._asking: asyncio.Task[Condition] | None = None
-        self._asked = 0.0
+        self._found: AskedOnce[Condition] = AskedOnce(1)
 
     async def readiness(self) -> Condition:
         """How the service does, as of a second ago at most."""
-        now = time.monotonic()
-        if self._asking is None or (self._asking.done() and now - self._asked >= ASKED_AGAIN_SECONDS):
-            self._asked = now
-            self._asking = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._asking)
+        return await self._found.ask("ready?", self._ask, within_seconds=ASKED_AGAIN_SECONDS)
 
     async def _ask(self) -> Condition:
         office = self._office

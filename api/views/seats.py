@@ -10,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable
+from functools import partial
+from typing import Any
 
 import msgspec
+from cachetools import LRUCache
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.types import Message, Receive, Scope, Send
 
 from actors.seats.seat_views import Changes, SeatViews
 from api.http.problems import Problem
-from api.office.under_way import shared
-from api.views.kept import Kept, LastingPage, Page, matches
+from api.views.kept import LastingPage, Page, matches
 from api.views.layout import Layout
 from api.views.seat_forms import PACKED, Offer, Packed, Sheet, packed_states, terms_changed
 from engine.seating_plan import SeatingPlan
+from persistence.database.asked_once import AskedOnce, latest_within
 from persistence.database.connection import is_unavailable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import SeatDelta, SeatView
@@ -64,20 +67,24 @@ class SeatPages:
     """
 
     def __init__(
-        self, views: SeatViews, read_offer: Callable[[str, int | None], Awaitable[Offer]], *, fair: bool = True
+        self,
+        views: SeatViews,
+        read_offer: Callable[[str, int | None], Coroutine[Any, Any, Offer]],
+        *,
+        fair: bool = True,
     ) -> None:
         self.views = views
         self.streams: set[Stream] = set()
         self.stopping = False
         self._read_offer = read_offer
         self._fair = fair
-        self._offers: Kept[tuple[asyncio.Task[Offer], float]] = Kept(SCHEDULES_KEPT)
-        self._sheets: Kept[asyncio.Task[Sheet]] = Kept(SHEETS_KEPT)
-        self._pages: Kept[Page] = Kept(PAGES_BYTES)
-        self._counts: Kept[Page] = Kept(SCHEDULES_KEPT)
-        self._states: Kept[Page] = Kept(SCHEDULES_KEPT)
-        self._layouts: Kept[asyncio.Task[LayoutPage]] = Kept(LAYOUTS_KEPT)
-        self._frames: Kept[bytes] = Kept(FRAMES_BYTES)
+        self._offers: AskedOnce[Offer] = AskedOnce(SCHEDULES_KEPT)
+        self._sheets: AskedOnce[Sheet] = AskedOnce(SHEETS_KEPT)
+        self._pages: LRUCache[str, Page] = latest_within(PAGES_BYTES, lambda page: len(page.body))
+        self._counts: LRUCache[str, Page] = latest_within(SCHEDULES_KEPT)
+        self._states: LRUCache[str, Page] = latest_within(SCHEDULES_KEPT)
+        self._layouts: AskedOnce[LayoutPage] = AskedOnce(LAYOUTS_KEPT)
+        self._frames: LRUCache[Hashable, bytes] = latest_within(FRAMES_BYTES, len)
 
     async def seats(self, schedule_id: str, known: str) -> Page | str:
         """The whole house, or its ETag for a client that has it already."""
@@ -89,8 +96,7 @@ class SeatPages:
         if page is None or (page.etag != etag and (time.monotonic() >= page.not_before or not _same(page, offer))):
             sheet = await self.sheet(offer)
             started = time.monotonic()
-            page = Page(etag, sheet.page(view), started)
-            self._pages.put(schedule_id, page, size=len(page.body))
+            page = self._pages[schedule_id] = Page(etag, sheet.page(view), started)
         return page.etag if known and matches(known, page.etag) else page
 
     async def availability(self, schedule_id: str, known: str) -> Page | str:
@@ -109,7 +115,8 @@ class SeatPages:
         ]
         counts = {"schedule_id": schedule_id, "version": availability.version, "currency": offer.currency}
         body = msgspec.json.encode({**counts, "categories": categories})
-        return self._counts.put(schedule_id, Page(etag, body, time.monotonic()))
+        page = self._counts[schedule_id] = Page(etag, body, time.monotonic())
+        return page
 
     async def layout(self, schedule_id: str, digest: str | None = None) -> LayoutPage:
         """Where the seats are and what they are called; with a digest, as it was when that was the layout's."""
@@ -130,8 +137,8 @@ class SeatPages:
         page = self._states.get(schedule_id)
         if page is None or page.etag != etag:
             layout = await self.layout_of(offer.plan)
-            page = Page(etag, packed_states(offer, layout.digest, view), time.monotonic())
-            self._states.put(schedule_id, page)
+            body = packed_states(offer, layout.digest, view)
+            page = self._states[schedule_id] = Page(etag, body, time.monotonic())
         return page
 
     async def stream(
@@ -165,12 +172,12 @@ class SeatPages:
             else:
                 event, data = b"seats", form.delta(change)
             frame = b"event: %s\nid: %d\ndata: %s\n\n" % (event, change.version, data)
-            self._frames.put(key, frame, size=len(frame))
+            self._frames[key] = frame
         return frame
 
     async def offer(self, schedule_id: str) -> Offer:
         """What the schedule sells, for a stream: read again every few seconds."""
-        return await self._offer(schedule_id, patience=TERMS_PATIENCE_SECONDS)
+        return await self._offer(schedule_id, TERMS_PATIENCE_SECONDS)
 
     async def offer_for(self, view: SeatView) -> Offer:
         """What the schedule sells, by the plan that numbers the view's places."""
@@ -181,7 +188,7 @@ class SeatPages:
         """Offer and seats, which are told at different times, by one plan of the house."""
         view, offer = await self.views.view(schedule_id), await self._offer(schedule_id)
         if offer.plan.number < view.plan_number:
-            offer = await self._offer(schedule_id, patience=0.0)
+            offer = await self._offer(schedule_id, 0.0)
         if offer.plan.number > view.plan_number:
             view = await self.views.newer_than(view)
         return offer if offer.plan.number == view.plan_number else await self._by_plan(view), view
@@ -189,23 +196,20 @@ class SeatPages:
     async def _by_plan(self, view: SeatView) -> Offer:
         return await self._read_offer(view.schedule_id, view.plan_number)
 
-    async def _offer(self, schedule_id: str, patience: float | None = None) -> Offer:
-        now = time.monotonic()
-        kept = self._offers.get(schedule_id)
-        if kept is None or now >= kept[1] + (TERMS_SECONDS if patience is None else patience):
-            task = asyncio.create_task(self._renewed(schedule_id, None if kept is None else kept[0]))
-            task.add_done_callback(_seen)
-            kept = self._offers.put(schedule_id, (task, now))
-        return await shared(kept[0])
+    async def _offer(self, schedule_id: str, within_seconds: float | None = None) -> Offer:
+        within_seconds = TERMS_SECONDS if within_seconds is None else within_seconds
+        renew = partial(self._renewed, schedule_id)
+        return await self._offers.ask(schedule_id, renew, within_seconds=within_seconds)
 
-    async def _renewed(self, schedule_id: str, before: asyncio.Task[Offer] | None) -> Offer:
+    async def _renewed(self, schedule_id: str) -> Offer:
         try:
             return await self._read_offer(schedule_id, None)
         except Exception as error:
-            if not is_unavailable(error) or before is None or not before.done() or before.exception() is not None:
+            before = self._offers.last(schedule_id)
+            if not is_unavailable(error) or before is None:
                 raise
             # The seats may still be known while the database is away, and prices hardly ever change.
-            return before.result()
+            return before
 
     async def terms_frame(self, offer: Offer) -> bytes:
         """The offer as an event."""
@@ -214,19 +218,13 @@ class SeatPages:
 
     async def sheet(self, offer: Offer) -> Sheet:
         """The offer, ready for the states."""
-        task = self._sheets.get(offer.tag)
-        if task is None:
-            # In a thread: 50,000 seats take a tenth of a second.
-            task = self._sheets.put(offer.tag, asyncio.create_task(asyncio.to_thread(Sheet, offer)))
-        return await shared(task)
+        # In a thread: 50,000 seats take a tenth of a second.
+        return await self._sheets.ask(offer.tag, partial(asyncio.to_thread, Sheet, offer))
 
     async def layout_of(self, plan: SeatingPlan) -> LayoutPage:
         """The plan's layout, made once."""
         key = (plan.digest, plan.name, plan.colors)  # the digest is of what selling depends on, and of no colour
-        task = self._layouts.get(key)
-        if task is None:
-            task = self._layouts.put(key, asyncio.create_task(asyncio.to_thread(LayoutPage, plan)))
-        return await shared(task)
+        return await self._layouts.ask(key, partial(asyncio.to_thread, LayoutPage, plan))
 
 
 class Stream(StreamingResponse):
@@ -320,12 +318,6 @@ class Stream(StreamingResponse):
             return None  # they are told with the places, which come by other numbers
         self._terms = offer.tag
         return await self._pages.terms_frame(offer)
-
-
-def _seen(task: asyncio.Task[Offer]) -> None:
-    """Whoever asked may have gone by the time it failed."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _same(page: Page, offer: Offer) -> bool:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import html
 import json
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
-from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.office.office import Office
@@ -21,6 +19,7 @@ from persistence.catalogue import performances, schedules, venues
 from persistence.catalogue.performances import PerformanceRow
 from persistence.catalogue.schedules import ScheduleRow
 from persistence.catalogue.venues import VenueRow
+from persistence.database.asked_once import AskedOnce
 from persistence.database.connection import is_unavailable
 
 KEPT = 500  # shells of 3 kB
@@ -31,38 +30,31 @@ DESCRIPTION_CHARACTERS = 200  # what previews show of one
 ShellT = TypeVar("ShellT")
 
 
-class Kept(Struct, Generic[ShellT], frozen=True):
-    """A shell that was made, and until when it counts."""
-
-    shell: ShellT
-    status: int
-    until: float
-
-
 class Sharing(Generic[ShellT]):
     """The shells of shared addresses, the latest ones kept."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], Kept[ShellT]] = OrderedDict()
+        self._kept: AskedOnce[tuple[ShellT, int]] = AskedOnce(KEPT)
 
     async def page(
         self, office: Office, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
     ) -> tuple[ShellT, int] | None:
         """The shell of one performance or schedule, 404 where there is none; None while the catalogue is away."""
-        kept = self._kept.get((kind, its_id))
-        if kept is None or kept.until < time.monotonic():
-            try:
-                async with office.database.connect() as connection:
-                    head = await head_of(connection, kind, its_id)
-            except Exception as error:
-                if not is_unavailable(error):
-                    raise
-                return None
-            kept = Kept(shell(head), 200 if head is not None else 404, time.monotonic() + KEPT_SECONDS)
-            self._kept[kind, its_id] = kept
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return kept.shell, kept.status
+        make = partial(self._make, office, kind, its_id, shell)
+        try:
+            return await self._kept.ask((kind, its_id), make, within_seconds=KEPT_SECONDS)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            return None
+
+    @staticmethod
+    async def _make(
+        office: Office, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
+    ) -> tuple[ShellT, int]:
+        async with office.database.connect() as connection:
+            head = await head_of(connection, kind, its_id)
+        return shell(head), 200 if head is not None else 404
 
 
 async def head_of(connection: AsyncConnection, kind: str, its_id: str) -> str | None:

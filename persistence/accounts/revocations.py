@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
@@ -26,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from persistence.database.asked_once import latest_within
 from persistence.database.connection import is_unavailable
 from persistence.database.ending_tasks import end
 from persistence.database.held import holds_none
@@ -74,7 +76,8 @@ class Revocations:
             socket_connect_timeout=CONNECT_SECONDS,
         )
         self._revoked: OrderedDict[str, int] = OrderedDict()  # session id → when its last token has expired
-        self._rows: OrderedDict[str, tuple[bool, int]] = OrderedDict()  # session id → (revoked, when it was read)
+        # Session id → (revoked, when it was read).
+        self._rows: LRUCache[str, tuple[bool, int]] = latest_within(ROWS_REMEMBERED)
         self._awaited: dict[str, _Acknowledgements] = {}
         self._task: asyncio.Task[None] | None = None
         self._first_attempt = asyncio.Event()
@@ -102,9 +105,6 @@ class Revocations:
         if known is None or now_ms - known[1] >= ROW_TRUST_SECONDS * 1000:
             known = (await self._row_is_revoked(session_id), now_ms)
             self._rows[session_id] = known
-            self._rows.move_to_end(session_id)
-            if len(self._rows) > ROWS_REMEMBERED:
-                self._rows.popitem(last=False)
         return known[0]
 
     async def announce(self, session_ids: Iterable[str]) -> None:

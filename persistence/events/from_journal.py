@@ -5,10 +5,12 @@ Whoever reads on where it stopped finds the schedule's state still here, and pay
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Container
 
+from cachetools import LRUCache
+
 from engine.state import ScheduleState
+from persistence.database.asked_once import latest_within
 from persistence.events.cloud_events import EventEnvelope, event_of, unrendered
 from persistence.journal import history
 from persistence.journal.journal import Journal
@@ -22,7 +24,7 @@ class JournalFeed:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._states: OrderedDict[str, ScheduleState] = OrderedDict()  # by schedule, the one used last at the end
+        self._states: LRUCache[str, ScheduleState] = latest_within(PLACES_KEPT, lambda state: state.plan.size)
 
     async def events(
         self, schedule_id: str, after: int, until: int, wanted: Container[str] | None = None
@@ -43,11 +45,4 @@ class JournalFeed:
                 for step in steps
             ]
         state.dirty.clear()  # nobody shows it
-        self._keep(schedule_id, state)
-
-    def _keep(self, schedule_id: str, state: ScheduleState) -> None:
         self._states[schedule_id] = state
-        places = sum(each.plan.size for each in self._states.values())
-        while places > PLACES_KEPT:
-            _, dropped = self._states.popitem(last=False)
-            places -= dropped.plan.size

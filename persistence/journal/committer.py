@@ -62,7 +62,7 @@ class Committer:
     async def append(self, claim: Claim, plan: SeatingPlan, batch: Batch) -> None:
         waiting = _Waiting(Commit(claim, plan, batch))
         self._queue.append(waiting)
-        if self._work is None:
+        if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._commit())
         await waiting.done
 
@@ -71,21 +71,18 @@ class Committer:
 
     async def _commit(self) -> None:
         """Takes what waits until nothing does."""
-        try:
-            while self._queue:
-                batch = self._take()
-                try:
-                    if len(batch) == 1:
-                        if not await self._one(self._commits, batch[0]):
-                            self._set_apart(batch[0])
-                    else:
-                        await self._many(batch)
-                except BaseException:  # raised again: whatever ends the work, nobody is left waiting for it
-                    for waiting in batch:
-                        waiting.end(JournalUnavailable("the commit was broken off"))
-                    raise
-        finally:
-            self._work = None
+        while self._queue:
+            batch = self._take()
+            try:
+                if len(batch) == 1:
+                    if not await self._one(self._commits, batch[0]):
+                        self._set_apart(batch[0])
+                else:
+                    await self._many(batch)
+            except BaseException:  # raised again: whatever ends the work, nobody is left waiting for it
+                for waiting in batch:
+                    waiting.end(JournalUnavailable("the commit was broken off"))
+                raise
 
     def _take(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]

@@ -95,7 +95,7 @@ class Placement:
         if answer is None:
             answer = self._asked[key] = asyncio.get_running_loop().create_future()
             answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # its caller may have gone
-        if self._looking is None:
+        if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return await asyncio.shield(answer)
 
@@ -109,27 +109,24 @@ class Placement:
         return emptiest(await self._loads())
 
     async def _look(self) -> None:
-        try:
-            while self._asked:
-                await asyncio.sleep(0)  # the turn of the loop in which others ask, too
-                asked = {key: self._asked.pop(key) for key in list(self._asked)[:AT_ONCE]}
-                try:
-                    found = await self._places(list(asked))
-                except Exception as error:  # noqa: BLE001  # an outage, or whatever it is: each who waits hears it
-                    for answer in asked.values():
-                        answer.set_exception(error)
-                    continue
-                except BaseException:  # raised again: nobody is left waiting for it
-                    for answer in asked.values():
-                        answer.cancel()
-                    raise
-                for key, answer in asked.items():
-                    if key in found:
-                        answer.set_result(found[key])
-                    else:
-                        answer.set_exception(UnknownSchedule(key))
-        finally:
-            self._looking = None
+        while self._asked:
+            await asyncio.sleep(0)  # the turn of the loop in which others ask, too
+            asked = {key: self._asked.pop(key) for key in list(self._asked)[:AT_ONCE]}
+            try:
+                found = await self._places(list(asked))
+            except Exception as error:  # noqa: BLE001  # an outage, or whatever it is: each who waits hears it
+                for answer in asked.values():
+                    answer.set_exception(error)
+                continue
+            except BaseException:  # raised again: nobody is left waiting for it
+                for answer in asked.values():
+                    answer.cancel()
+                raise
+            for key, answer in asked.items():
+                if key in found:
+                    answer.set_result(found[key])
+                else:
+                    answer.set_exception(UnknownSchedule(key))
 
     async def _places(self, schedule_ids: Sequence[str]) -> dict[str, str]:
         while True:

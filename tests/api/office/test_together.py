@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.office.together import Kept, Together
+from api.office.together import Together
 from tests.support.waiting import until
 
 
@@ -95,20 +95,15 @@ async def test_everybody_may_hang_up(askers: int) -> None:
     assert await together.ask("q", database.query) == 0
 
 
-async def test_what_costs_much_is_asked_for_once_in_a_while_and_again_after_a_failure() -> None:
-    clock, answers = [100.0], iter([ConnectionError("away"), 1, 2])
-    kept = Kept[int](10, now=lambda: clock[0])
-
-    async def query() -> int:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    with pytest.raises(ConnectionError):
-        await kept.ask(query)
-    assert await asyncio.gather(kept.ask(query), kept.ask(query)) == [1, 1]
-    clock[0] += 9
-    assert await kept.ask(query) == 1
-    clock[0] += 1
-    assert await kept.ask(query) == 2
+async def test_a_query_cancelled_before_its_first_step_leaves_nothing_behind() -> None:
+    together, database = Together[int](), Database()
+    asking = asyncio.create_task(together.ask("q", database.query))
+    await asyncio.sleep(0)  # the question is put, and its task has not had a turn
+    (task,) = together._gathering.values()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    database.let_go.set()
+    assert await together.ask("q", database.query) == 0
+    assert not together._gathering
+    assert not together._running

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from actors.owner.pulse import Pulse
+from persistence.database.asked_once import AskedOnce
 from persistence.operations.board import VitalsBoard
 from persistence.operations.standing import read_standing, standing
 from tests.api.conftest import Worker
@@ -32,7 +33,7 @@ async def sale(worker: Worker) -> Sale:
 async def overview(worker: Worker, admin: dict[str, str]) -> dict[str, Any]:
     """One made just now, not one of this second."""
     await beat(worker)
-    worker.app.state.overviews._kept._task = None
+    worker.app.state.overviews._made = AskedOnce(1)
     await worker.office.redis.delete(f"{worker.office.board._key}:turn")
     answer = await worker.http.get(URL, headers=admin)
     assert answer.status_code == 200, answer.text

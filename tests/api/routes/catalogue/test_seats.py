@@ -362,17 +362,6 @@ async def test_terms_are_read_once_for_many_who_ask_together(world: World, monke
     assert world.terms_read == 1
 
 
-def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first() -> None:
-    things: kept.Kept[str] = kept.Kept(10)
-    things.put("a", "A", size=4)
-    things.put("b", "B", size=4)
-    assert things.get("a") == "A"
-    things.put("c", "C", size=4)
-    assert (things.get("a"), things.get("b"), things.get("c")) == ("A", None, "C")
-    things.put("c", "CC", size=40)
-    assert (things.get("a"), things.get("c")) == (None, "CC")
-
-
 # --- availability -----------------------------------------------------------------------------------------------------
 async def test_availability_counts_per_category(world: World, client: httpx.AsyncClient) -> None:
     await world.publish(("0-0", HELD), ("1-0", SOLD), area=AreaCounts(90, 6, 3, 1))

@@ -21,8 +21,8 @@ from actors.wire.remote import RemoteProcess
 from actors.wire.secured import Refused, SecuredChannel, Trust
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable
-from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
-from persistence.journal.placement import names, node_of
+from persistence.journal.nodes import DRAINING, STARTING, Node
+from persistence.journal.placement import names, node_of, serving
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,8 @@ class Machines:
         return own is not None and own.state == DRAINING
 
     def candidates(self) -> Sequence[str]:
-        """The processes schedules may be given to: of all machines the first, then of all the second, …"""
-        each = [names(node.processes, node.name) for node in self._nodes.values() if node.state == SERVING]
-        return sorted((host for hosts in each for host in hosts), key=lambda host: int(host.split("@")[0][7:]))
+        """The processes schedules may be given to."""
+        return serving(self._nodes.values())
 
     def holds(self, host: str) -> bool:
         node = self._nodes.get(node_of(host))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from actors.owner.schedule import ANSWER_SECONDS, Schedule
@@ -234,18 +234,22 @@ class Host:
     async def drain(self) -> None:
         """Has every schedule leave, and takes none in until `resume`. May be done again and again."""
         self._draining = True
+        await self.hand_over(list(self._open))
+        await self._give_up_the_rest()
+
+    def resume(self) -> None:
+        """Takes schedules in again."""
+        self._draining = False
+
+    async def hand_over(self, schedule_ids: Collection[str]) -> None:
+        """Has these leave for other processes, as far as they are open here."""
         at_once = asyncio.Semaphore(HANDED_OVER_AT_ONCE)
 
         async def hand_over(entry: _Open) -> None:
             async with at_once:
                 await self._hand_over(entry)
 
-        await asyncio.gather(*(hand_over(each) for each in self._open.values()))
-        await self._give_up_the_rest()
-
-    def resume(self) -> None:
-        """Takes schedules in again."""
-        self._draining = False
+        await asyncio.gather(*(hand_over(self._open[key]) for key in schedule_ids if key in self._open))
 
     async def _hand_over(self, entry: _Open) -> None:
         """Lets a schedule answer what it was asked, and go. What it is asked meanwhile waits at the gateway."""

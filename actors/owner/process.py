@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ import asyncpg
 import msgspec
 
 from actors.owner.host import Host
+from actors.owner.own_process import OwnProcess
 from actors.owner.pulse import Pulse
 from actors.owner.readers import SharedReaders, TakesNews
 from actors.owner.schedule import Schedule
@@ -35,7 +36,7 @@ from actors.wire.secured import Listener, Trust, decode_trust
 from persistence.database.pools import open_pool
 from persistence.embedded.instance import run_directory
 from persistence.events.log import KafkaEventLog
-from persistence.journal import nodes, placement
+from persistence.journal import nodes, own_process, placement
 from persistence.journal.committer import Committer
 from persistence.journal.journal import JournalUnavailable, PostgresJournal
 from persistence.journal.plans import SharedPlans
@@ -94,6 +95,29 @@ class Places:
 
     async def vacate(self, epochs: dict[str, int]) -> None:
         await placement.vacate(self._pool, self._host, epochs)
+
+
+class Neighbours:
+    """The processes beside this one, and who is where."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], host: str, settings: Settings) -> None:
+        self._pool = pool
+        self._host = host
+        self._settings = settings
+
+    async def hosts(self) -> Sequence[str]:
+        if not self._settings.node:
+            return placement.names(self._settings.hosts)
+        return placement.serving(each for each in await nodes.look(self._pool) if not each.silent)
+
+    async def counted(self) -> Mapping[str, int]:
+        return await placement.counted(self._pool)
+
+    async def marked(self) -> Sequence[own_process.Marked]:
+        return await own_process.marked(self._pool)
+
+    async def take_temperatures(self, hot: Mapping[str, bool]) -> None:
+        await own_process.take_temperatures(self._pool, self._host, hot)
 
 
 class OwnerProcess:
@@ -161,7 +185,13 @@ class OwnerProcess:
                 await asyncio.wait_for(host.first_opened.wait(), FIRST_SECONDS)
             await asyncio.to_thread(self._configure_logging)
             garbage.spare_what_is_here()
-            beside = [asyncio.create_task(host.tidy()), asyncio.create_task(self._tell(host))]
+            own = OwnProcess(
+                self._name,
+                host,
+                Neighbours(pools[0], self._name, self._settings),
+                hot_per_second=self._settings.hot_records_per_second,
+            )
+            beside = [asyncio.create_task(each) for each in (host.tidy(), self._tell(host), own.run())]
             if self._trust is not None:
                 beside.append(asyncio.create_task(self._follow(host, pools[0])))
             await self._until_unused(host)

@@ -147,6 +147,11 @@ class Schedule:
         return self._state.plan if self.ready else None
 
     @property
+    def version(self) -> int:
+        """How many records of it are durable, as far as it knows; 0 before it has read them."""
+        return self._durable_seq
+
+    @property
     def free(self) -> bool:
         """Whether it could leave memory without anybody waiting for it."""
         return self.ready and not self._asking and self._state.seq == self._durable_seq

@@ -95,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_authority: str = ""  # BOXOFFICE_NODE_AUTHORITY, PEM: who signs the machines' certificates
     owner_processes: Annotated[int, Meta(ge=0)] = 0  # BOXOFFICE_OWNER_PROCESSES, at most; 0: by cores and memory
     owner_memory_mb: Annotated[int, Meta(ge=0)] = 0  # BOXOFFICE_OWNER_MEMORY_MB, schedules of one; 0: by the machine's
+    # BOXOFFICE_HOT_RECORDS_PER_SECOND, more of one schedule and it has a process to itself; 0: that is up to admins. A
+    # thousand are a twentieth of what its process can do, and more than a house without a crowd before it has.
+    hot_records_per_second: Annotated[int, Meta(ge=0)] = 1_000
     actor_idle_seconds: float = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an owner unused for so long leaves memory
     call_timeout_seconds: float = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, an actor silent for so long is replaced
     deadline_seconds: float = 15.0  # BOXOFFICE_DEADLINE_SECONDS, a request not answered by then gets 503

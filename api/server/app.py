@@ -32,6 +32,7 @@ from api.routes.admin import (
     audit,
     notifications,
     overview,
+    own_process,
     parked_events,
     reconciliation,
 )
@@ -100,6 +101,7 @@ ROUTERS = (
     admin_bookings,
     admin_payments,
     admin_accounts,
+    own_process,
     audit,
     organizer,
     shows,

@@ -198,12 +198,21 @@ schedule_heads = Table(
     Column("next_deadline_ms", BigInteger),  # when the next hold expires; NULL: none
     Column("oldest_payment_ms", BigInteger),  # when the oldest payment without an outcome was requested; NULL: none
     Column("host", Text),  # the process that its owner lives in, see persistence/journal/placement.py; NULL: none yet
+    # Since when it is to have a process to itself, because an administrator says so, and because it is found to keep
+    # one busy: see persistence/journal/own_process.py.
+    Column("dedicated_at", TIME),
+    Column("hot_at", TIME),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     # Since when a record written past the owner is to be told to it and to readers; NULL: all are told.
     Column("overruled_at", TIME),
     Index("ix_schedule_heads_overruled_at", "overruled_at", postgresql_where=text("overruled_at IS NOT NULL")),
     # No index on the columns that every group commit changes: updates stay HOT, and there is one row per schedule.
     Index("ix_schedule_heads_host", "host", postgresql_where=text("host IS NOT NULL")),
+    Index(
+        "ix_schedule_heads_marked",
+        "schedule_id",
+        postgresql_where=text("dedicated_at IS NOT NULL OR hot_at IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -14,7 +14,8 @@ from persistence.database.tables import journal, schedule_heads
 
 class Head(Struct, frozen=True):
     """How far a schedule stands. `published_seq` < `seq`: events are on their way to Kafka. `host` is the process that
-    its owner lives in, if it has one."""
+    its owner lives in, if it has one; `dedicated` or `hot`: it is to have that to itself, because an administrator says
+    so, or because it is found to keep it busy."""
 
     schedule_id: str
     epoch: int  # how often the schedule has had a new owner
@@ -24,6 +25,12 @@ class Head(Struct, frozen=True):
     next_deadline_ms: int | None
     oldest_payment_ms: int | None
     host: str | None
+    dedicated: bool
+    hot: bool
+
+
+_MARKS = {name: schedule_heads.c[f"{name}_at"].is_not(None).label(name) for name in ("dedicated", "hot")}
+_COLUMNS = [_MARKS[name] if name in _MARKS else schedule_heads.c[name] for name in Head.__struct_fields__]
 
 
 class PlanChange(Struct, frozen=True):
@@ -46,12 +53,25 @@ async def plan_changes(connection: AsyncConnection, schedule_id: str) -> list[Pl
 
 async def list_heads(database: AsyncEngine, *, after_id: str | None, limit: int) -> list[Head]:
     """The heads in the order of their schedules' ids."""
-    columns = [schedule_heads.c[name] for name in Head.__struct_fields__]
-    query = sa.select(*columns).order_by(schedule_heads.c.schedule_id).limit(limit)
+    query = sa.select(*_COLUMNS).order_by(schedule_heads.c.schedule_id).limit(limit)
     if after_id is not None:
         query = query.where(schedule_heads.c.schedule_id > after_id)
     async with database.connect() as connection:
         return [Head(*row) for row in await connection.execute(query)]
+
+
+async def locked(connection: AsyncConnection, schedule_id: str) -> Head | None:
+    """The head, kept to this transaction until it ends; None if there is no such schedule."""
+    query = sa.select(*_COLUMNS).where(schedule_heads.c.schedule_id == schedule_id).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Head(*row)
+
+
+async def dedicate(connection: AsyncConnection, schedule_id: str, dedicated: bool) -> None:
+    """Has the schedule keep a process to itself, or share one like others."""
+    at = sa.func.clock_timestamp() if dedicated else None
+    statement = schedule_heads.update().where(schedule_heads.c.schedule_id == schedule_id)
+    await connection.execute(statement.values(dedicated_at=at))
 
 
 async def read_journal(

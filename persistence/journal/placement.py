@@ -11,13 +11,15 @@ happen all the same, the fence decides who writes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
 
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule, outages_told
+from persistence.journal.nodes import SERVING, Node
+from persistence.journal.own_process import marked, owned
 
 AT_ONCE = 1_000  # schedules looked for in one query
 
@@ -66,6 +68,12 @@ def names(processes: int, node: str = "") -> tuple[str, ...]:
     return tuple(f"owners-{number}@{node}" if node else f"owners-{number}" for number in range(processes))
 
 
+def serving(nodes: Iterable[Node]) -> Sequence[str]:
+    """The processes of machines that take schedules in: of all machines the first, then of all the second, …"""
+    each = [names(node.processes, node.name) for node in nodes if node.state == SERVING]
+    return sorted((host for hosts in each for host in hosts), key=lambda host: int(host.split("@")[0][7:]))
+
+
 def node_of(host: str) -> str:
     """The machine of a process."""
     return host.partition("@")[2]
@@ -88,7 +96,7 @@ class Placement:
     async def host_of(self, schedule_id: str) -> str:
         """The process the schedule belongs to, which may not be there. Raises `UnknownSchedule`, `JournalUnavailable`.
 
-        A schedule without a place is given one where the fewest are.
+        A schedule without a place is given one where the fewest are, but none that is another's own.
         """
         key = _canonical(schedule_id)
         answer = self._asked.get(key)
@@ -148,14 +156,21 @@ class Placement:
             # Somebody else was quicker with some of them: look again.
 
     async def _loads(self) -> dict[str, int]:
+        """How many schedules are in each process that another may be given to: not in one that is somebody's own."""
         loads = dict.fromkeys(self._hosts.candidates(), 0)
         if not loads:
             raise JournalUnavailable("no machine takes schedules in")
-        loads.update((host, count) for host, count in await self._fetch(LOADS) if host in loads)
-        return loads
+        loads.update((host, count) for host, count in (await counted(self._pool)).items() if host in loads)
+        own = owned(await marked(self._pool), loads)
+        return {host: count for host, count in loads.items() if host not in own}
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         return await _fetch(self._pool, query, *arguments)
+
+
+async def counted(pool: asyncpg.Pool[Any]) -> dict[str, int]:
+    """How many schedules are in each process that has any. Raises `JournalUnavailable`."""
+    return dict(map(tuple, await _fetch(pool, LOADS)))
 
 
 async def placed(pool: asyncpg.Pool[Any], host: str) -> dict[str, int]:

@@ -127,7 +127,7 @@ async def admin_headers(stack: Stack) -> dict[str, str]:
 @pytest.fixture(scope="module")
 async def own_stack(make_stack: MakeStack) -> AsyncIterator[Stack]:
     """Its processes are about to die: not the one that other tests share."""
-    async with make_stack(workers=2) as stack:
+    async with make_stack(workers=2, BOXOFFICE_OWNER_PROCESSES="2") as stack:
         yield stack
 
 
@@ -192,6 +192,51 @@ async def test_a_paused_actor_is_replaced_and_harmless_when_it_wakes(
     await crowd.goes_home()
     crowd.only_expected_answers()
     await crowd.audit()
+
+
+async def test_a_schedule_has_its_process_to_itself_when_that_is_asked_and_nobody_loses_a_request_by_it(
+    own_stack: Stack, crowd: Crowd, buyers: list[dict[str, str]], owner_pid: Callable[[], Awaitable[int]]
+) -> None:
+    admin = await admin_headers(own_stack)
+    async with own_stack.client(60) as http, contextlib.AsyncExitStack() as closing:
+        plan = small_plan(rows=20, seats_per_row=30)
+        beside = [await open_sale(http, plan=plan, max_seats_per_customer=1000) for _ in range(3)]
+        crowds = [crowd, *(Crowd(own_stack, sale, buyers[:4]) for sale in beside)]
+        for each in crowds[1:]:
+            each.start()
+            closing.push_async_callback(each.goes_home)
+
+        async def sell(by: int) -> None:
+            await asyncio.gather(*(each.grown(by) for each in crowds))
+
+        async def alone() -> bool:
+            heads = (await http.get("/v1/admin/actors", params={"limit": 200}, headers=admin)).json()["items"]
+            hosts = {head["schedule_id"]: head["host"] for head in heads if head["host"] is not None}
+            own = hosts.pop(crowd.sale.schedule_id, None)
+            return own is not None and own not in hosts.values()
+
+        async def dedicate(dedicated: bool) -> None:
+            url = f"/v1/admin/schedules/{crowd.sale.schedule_id}"
+            answer = await http.patch(url, json={"dedicated": dedicated}, headers=admin)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["dedicated"] is dedicated
+
+        await sell(by=10)
+        assert not await alone()  # there are two processes
+        await dedicate(True)
+        await until(alone, 60)
+        await sell(by=10)
+        for each in crowds:
+            assert set(each.statuses) <= {201, 409}, each.statuses
+        psutil.Process(await owner_pid()).kill()
+        await sell(by=10)
+        assert await alone()
+        await dedicate(False)
+        for each in crowds:
+            await each.goes_home()
+            each.only_expected_answers()
+            assert each.broken == 0
+            await each.audit()
 
 
 async def test_a_killed_api_worker_loses_no_acknowledged_booking(own_stack: Stack, crowd: Crowd) -> None:

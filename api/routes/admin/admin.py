@@ -35,6 +35,8 @@ HEAD_EXAMPLE = {
     "next_deadline_ms": 1_790_000_600_000,
     "oldest_payment_ms": None,
     "host": "owners-0",
+    "dedicated": False,
+    "hot": True,
     "title": "카르멘",
     "title_en": "Carmen",
     "starts_at": "2026-12-24T10:30:00.000+00:00",

@@ -98,6 +98,7 @@ def test_every_route_of_the_contract_is_described(schema: dict[str, Any]) -> Non
         "/v1/admin/refunds/{refund_id}/settlement": {"post"},
         "/v1/admin/audit": {"get"},
         "/v1/admin/actors": {"get"},
+        "/v1/admin/schedules/{schedule_id}": {"patch"},
         "/v1/admin/schedules/{schedule_id}/journal": {"get"},
         "/healthz": {"get"},
         "/readyz": {"get"},

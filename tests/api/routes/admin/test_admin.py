@@ -79,6 +79,35 @@ async def test_an_owner_s_memory_can_be_looked_into(http: httpx.AsyncClient, sal
     assert sale.schedule_id in listed
 
 
+async def test_a_schedule_is_given_a_process_to_itself_and_the_audit_log_says_by_whom(
+    http: httpx.AsyncClient, sale: Sale, admin: dict[str, str]
+) -> None:
+    await hold(http, sale, await sign_up(http), *sale.fresh(1))
+    url = f"/v1/admin/schedules/{sale.schedule_id}"
+    for dedicated in (True, True, False):  # said twice it is done once
+        answer = await http.patch(url, json={"dedicated": dedicated}, headers=admin)
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert (told["schedule_id"], told["dedicated"], told["hot"]) == (sale.schedule_id, dedicated, False)
+        assert told["host"].startswith("owners-")
+        heads = (await http.get("/v1/admin/actors", params={"limit": 200}, headers=admin)).json()["items"]
+        assert [head["dedicated"] for head in heads if head["schedule_id"] == sale.schedule_id] == [dedicated]
+    query = {"subject": f"schedule:{sale.schedule_id}"}
+    entries = (await http.get("/v1/admin/audit", params=query, headers=admin)).json()["items"]
+    assert [each["action"] for each in entries][:2] == ["schedule.shared", "schedule.dedicated"]
+    assert entries[1]["after"] == {"dedicated": True}
+
+
+async def test_whose_a_process_is_only_admins_say(http: httpx.AsyncClient, sale: Sale, admin: dict[str, str]) -> None:
+    url = f"/v1/admin/schedules/{sale.schedule_id}"
+    problem(await http.patch(url, json={"dedicated": True}), 401, "unauthenticated")
+    problem(await http.patch(url, json={"dedicated": True}, headers=sale.organizer), 403, "forbidden")
+    for wrong in ({}, {"dedicated": None}, {"dedicated": "yes"}):
+        problem(await http.patch(url, json=wrong, headers=admin), 422, "validation_failed")
+    unknown = "/v1/admin/schedules/00000000-0000-7000-8000-000000000404"
+    problem(await http.patch(unknown, json={"dedicated": True}, headers=admin), 404, "schedule_not_found")
+
+
 @pytest.mark.parametrize("path", ["actors", "actors/{id}", "schedules/{id}/journal"])
 async def test_all_of_it_is_for_admins_only(http: httpx.AsyncClient, sale: Sale, path: str) -> None:
     url = "/v1/admin/" + path.format(id=sale.schedule_id)

@@ -12,6 +12,7 @@ from playwright.async_api import Request, Route
 
 from tests.conftest import Stack
 from tests.support.sale import PASSWORD, Sale, open_sale, small_plan
+from tests.web.browser import ELSEWHERE
 from tests.web.conftest import MakeReader, Reader
 
 pytestmark = pytest.mark.stack
@@ -54,6 +55,19 @@ async def test_a_customer_finds_holds_pays_and_gives_back(
     await reader.reads(words["refunded"])
     await page.get_by_role("link", name=words["my_bookings"]).click()
     await page.get_by_role("link", name=re.compile(await title_of(http, sale))).wait_for()
+
+
+async def test_who_comes_by_plain_http_from_another_machine_buys_all_the_same(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    reader = await make_reader(base_url=f"http://{ELSEWHERE}:{http.base_url.port}")
+    await reader.sign_up()
+    await reader.hold(sale.schedule_id)
+    assert await reader.page.evaluate("isSecureContext") is False
+    await reader.pay("tok_approve")
+    await reader.page.get_by_role("img", name=reader.words["ticket"]).wait_for()
+    await reader.page.reload()
+    await reader.reads(reader.words["confirmed"])
 
 
 async def held(make_reader: MakeReader, sale: Sale) -> Reader:

@@ -92,7 +92,7 @@ export class Holds {
   #asked: readonly string[] | null = null; // the seats of the request under way
 
   /** `tell` is called whenever anything here has changed, with news where there are any. */
-  constructor(server: Server, tell: (news: News | null) => void, newKey: () => string = () => crypto.randomUUID()) {
+  constructor(server: Server, tell: (news: News | null) => void, newKey: () => string) {
     this.#server = server;
     this.#tell = tell;
     this.#newKey = newKey;

@@ -5,6 +5,7 @@
  * drawn or asked here. `version` rises with every change of the states, for whatever is derived from them.
  */
 
+import { newKey } from '../api/keys.ts';
 import { type Problem, asProblem } from '../api/problem.ts';
 import { notices } from '../frame/notices.svelte.ts';
 import { LiveHouse } from './house.svelte.ts';
@@ -57,7 +58,7 @@ export class Picking extends LiveHouse {
   constructor(scheduleId: string, layout: LayoutAnswer, states: StatesAnswer) {
     super(scheduleId, layout, states);
     this.#scheduleId = scheduleId;
-    this.holds = new Holds(serverOf(scheduleId), (news) => this.#heard(news));
+    this.holds = new Holds(serverOf(scheduleId), (news) => this.#heard(news), newKey);
     this.#tabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(`boxoffice.hold.${scheduleId}`);
     this.#tabs?.addEventListener('message', (event: MessageEvent<Held>) => this.holds.adopt(event.data));
   }

@@ -27,8 +27,8 @@ window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) =>
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
 """
-# Chromium's own line for an answer of 4xx or 5xx, which is part of what is tested; that for a policy that counts by https
-# only; and Playwright's for keeping service workers away, whose requests a test could not change.
+# Chromium's own line for an answer of 4xx or 5xx, which is part of what is tested; its line for a policy that is for
+# https only; and Playwright's for keeping service workers away, whose requests a test could not change.
 EXPECTED = (
     "Failed to load resource: the server responded with a status of",
     "The Cross-Origin-Opener-Policy header has been ignored, because the URL's origin was untrustworthy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -42,6 +43,41 @@ async def test_two_tabs_that_load_at_once_both_stay_logged_in_and_log_out_togeth
     for tab in tabs:
         await tab.page.get_by_role("link", name=reader.words["log_in"], exact=True).wait_for()
     await other.end()
+
+
+async def test_who_logs_in_as_somebody_else_is_somebody_else_in_every_tab(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader()
+    await reader.sign_up()
+    other = Reader(await reader.page.context.new_page(), "en")
+    await other.page.goto("/account")
+    await other.page.get_by_text(reader.email).wait_for()
+    account = {"email": f"second-{reader.email}", "password": PASSWORD}
+    assert (await http.post("/v1/accounts", json=account)).status_code == 201
+    await reader.page.goto("/login")
+    await is_logged_in(reader)
+    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(account["email"])
+    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    await reader.page.wait_for_url("**/")
+    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).click()
+    for tab in (reader, other):
+        await tab.page.get_by_text(account["email"]).wait_for()
+    await other.end()
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example", "/\\evil.example", "/%09/evil.example", "https://evil.example"]
+)
+async def test_logging_in_leads_nowhere_but_to_pages_of_ours(make_reader: MakeReader, elsewhere: str) -> None:
+    reader = await make_reader()
+    await reader.page.goto(f"/signup?next={quote(elsewhere, safe='%')}")
+    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    await reader.page.get_by_role("button", name=reader.words["sign_up"], exact=True).click()
+    await is_logged_in(reader)
+    assert await reader.page.evaluate("location.pathname") == "/"
 
 
 async def test_an_access_token_that_has_ended_is_renewed_without_a_word(make_reader: MakeReader) -> None:

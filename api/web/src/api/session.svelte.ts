@@ -56,7 +56,7 @@ class Session {
 
   async #heard(news: string): Promise<void> {
     if (news === 'out') this.#forget();
-    else if (this.account === null) await this.renew();
+    else await this.renew(); // as whoever has logged in there: the cookie is theirs now
   }
 
   /** The access token to send, renewed where its end is near; null while nobody is logged in. */
@@ -120,20 +120,31 @@ class Session {
     this.#token = tokens.access_token;
     this.#renewAt = Date.now() + tokens.expires_in * 1000 - RENEW_BEFORE_MS;
     localStorage.setItem(HINT, 'yes');
-    this.account ??= (await ask('GET', '/v1/accounts/me', undefined, this.#token)) as Account;
+    this.#know((await ask('GET', '/v1/accounts/me', undefined, this.#token)) as Account);
+  }
+
+  /** Takes in who the token is of: whoever it was, or somebody else who has logged in on a page of ours meanwhile. */
+  #know(account: Account): void {
+    if (this.account !== null && this.account.id !== account.id) this.#forgetTickets();
+    if (JSON.stringify(account) !== JSON.stringify(this.account)) this.account = account;
   }
 
   /** Reads the account anew, after it was changed. */
   async reread(): Promise<void> {
-    this.account = (await ask('GET', '/v1/accounts/me', undefined, await this.token())) as Account;
+    this.#know((await ask('GET', '/v1/accounts/me', undefined, await this.token())) as Account);
   }
 
   #forget(): void {
     this.unreachable = false;
-    void globalThis.caches?.delete(CACHE); // tickets that open offline are its owner's alone
+    this.#forgetTickets();
     this.#token = null;
     this.account = null;
     localStorage.removeItem(HINT);
+  }
+
+  /** Those that open without a connection are their owner's alone. */
+  #forgetTickets(): void {
+    void globalThis.caches?.delete(CACHE);
   }
 }
 

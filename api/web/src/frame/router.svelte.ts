@@ -36,7 +36,14 @@ export function refine(query: URLSearchParams): void {
 /** Where somebody wanted to go before they were asked to log in (`?next=`): one of our pages, or the first one. */
 export function next(): string {
   const wanted = place.query.get('next') ?? '/';
-  return /^\/(?![/\\])/.test(wanted) ? wanted : '/';
+  if (!wanted.startsWith('/')) return '/';
+  try {
+    // As browsers read it: they overlook tabs and take a backslash for a slash.
+    const { origin, pathname, search, hash } = new URL(wanted, location.origin);
+    return origin === location.origin ? `${pathname}${search}${hash}` : '/';
+  } catch {
+    return '/';
+  }
 }
 
 function follow(): void {
@@ -64,6 +71,15 @@ export function startRouting(): void {
   addEventListener('popstate', follow);
 }
 
+/** What an address says in percent signs; as it stands where it says nothing: then it names nothing either. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** The parts of `path` that `pattern` names (`/b/{id}`), or null where it is another path. */
 export function match(pattern: string, path: string): Record<string, string> | null {
   const names: string[] = [];
@@ -73,5 +89,5 @@ export function match(pattern: string, path: string): Record<string, string> | n
   });
   const found = new RegExp(`^${form}/?$`).exec(path);
   if (found === null) return null;
-  return Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(found[index + 1] ?? '')]));
+  return Object.fromEntries(names.map((name, index) => [name, decoded(found[index + 1] ?? '')]));
 }

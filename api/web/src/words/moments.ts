@@ -1,6 +1,11 @@
-/** Times as people read them, in the venue's time zone: that is where one has to be on time. */
+/**
+ * Times as people read them. What happens at a venue is told by its clocks: that is where one has to be on time. What happens
+ * nowhere (a payment, a session, an entry in a log) is told by the reader's own.
+ */
 
-export const SEOUL = 'Asia/Seoul';
+export const SEOUL = 'Asia/Seoul'; // where most venues are: what a form begins with
+/** The reader's own clocks. */
+export const HERE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 type Form = Intl.DateTimeFormatOptions;
 const DAY: Form = { year: 'numeric', month: 'short', day: 'numeric', weekday: 'short' };
@@ -19,28 +24,28 @@ function formatted(language: string, timeZone: string, form: Form, at: string | 
   return format.format(new Date(at));
 }
 
-export function day(at: string | number, language: string, timeZone: string = SEOUL): string {
+export function day(at: string | number, language: string, timeZone: string): string {
   return formatted(language, timeZone, DAY, at);
 }
 
-export function shortDay(at: string | number, language: string, timeZone: string = SEOUL): string {
+export function shortDay(at: string | number, language: string, timeZone: string): string {
   return formatted(language, timeZone, SHORT_DAY, at);
 }
 
-export function time(at: string | number, language: string, timeZone: string = SEOUL): string {
+export function time(at: string | number, language: string, timeZone: string): string {
   return formatted(language, timeZone, TIME, at);
 }
 
-export function dayAndTime(at: string | number, language: string, timeZone: string = SEOUL): string {
+export function dayAndTime(at: string | number, language: string, timeZone: string): string {
   return formatted(language, timeZone, { ...DAY, ...TIME }, at);
 }
 
-export function month(at: string | number, language: string, timeZone: string = SEOUL): string {
+export function month(at: string | number, language: string, timeZone: string): string {
   return formatted(language, timeZone, { year: 'numeric', month: 'long' }, at);
 }
 
 /** The calendar day there, as `2026-12-24`. */
-export function dateOf(at: string | number, timeZone: string = SEOUL): string {
+export function dateOf(at: string | number, timeZone: string): string {
   return formatted('sv', timeZone, { year: 'numeric', month: '2-digit', day: '2-digit' }, at);
 }
 

@@ -71,10 +71,14 @@ async def test_everybody_comes_in_once_and_a_valid_code_right_after_a_bad_one_is
     await scan(reader.page, code)
     await verdict(reader.page, "Already in")
     await reader.page.get_by_text(re.compile("Came in at .* gate North")).wait_for()
-    await scan(reader.page, "nonsense")
-    await verdict(reader.page, "Not a ticket")
+    for nonsense in ("nonsense", "a card from a wallet " * 200, "two \0 words"):
+        await scan(reader.page, nonsense)
+        await verdict(reader.page, "Not a ticket")
+    await reader.page.get_by_label("People coming in now").fill("1000000")  # which nobody is let in by
+    await scan(reader.page, code)
     await scan(reader.page, await sold(1))
     await verdict(reader.page, "Come in")
+    await everything_sent(reader.page)
     assert await reader.faults() == []
     await reader.page.get_by_role("button", name="Take back").click()
     await reader.reads("Taken back. The ticket is good again.")
@@ -124,6 +128,20 @@ async def test_a_link_that_was_taken_back_opens_nothing(
     reader = await make_reader()
     await reader.page.goto(link["link"])
     await reader.reads("This door is closed to you")
+
+
+async def test_a_link_that_is_taken_back_at_the_door_says_so_and_lets_nobody_in_any_more(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    code = await sold(1)
+    reader = await at_door(make_reader, http, sale)
+    await reader.page.get_by_text(re.compile("^List of")).wait_for()  # the phone knows the ticket
+    await http.delete(f"/v1/schedules/{sale.schedule_id}/door-staff", headers=sale.organizer)
+    await scan(reader.page, code)
+    await reader.reads("This door is closed to you")
+    assert await reader.page.get_by_role("alert", name="Come in").count() == 0
+    assert await reader.page.get_by_text("not sent yet").count() == 0
+    assert await reader.faults() == []
 
 
 # --- a crowd ----------------------------------------------------------------------------------------------------------

@@ -42,6 +42,8 @@ const BATCH = 200;
 const SEND_AGAIN_MS = 4_000;
 const PATIENCE_MS = 3_000;
 const REFRESH_MS = 20_000;
+const NOT_TAKEN = new Set([413, 422]); // too much at once, or nothing that could be a scan
+const CLOSED = new Set([401, 403, 404]);
 
 export class Door {
   shown = $state.raw<Shown | null>(null);
@@ -91,6 +93,7 @@ export class Door {
     if (this.online) await Promise.race([this.#send(), pause(PATIENCE_MS)]);
     const verdict = this.#answers.get(scan.id);
     if (verdict !== undefined) this.#show({ scan, ...verdict, verdict, offline: false });
+    else if (this.refused !== null) this.#leaveOut(scan);
     else this.#judge(scan, (await genuine(scan.code ?? '', this.#key)) === false && scan.code !== undefined);
   }
 
@@ -113,6 +116,12 @@ export class Door {
     } catch (error) {
       this.#failed(asProblem(error));
     }
+  }
+
+  /** Nobody comes in by a door that is closed, on whatever list their ticket stands. */
+  #leaveOut(scan: Scan): void {
+    this.shown = null;
+    this.#keep(this.waiting.filter((each) => each.id !== scan.id));
   }
 
   /** This phone's own verdict, while nobody else can be asked. */
@@ -165,11 +174,17 @@ export class Door {
 
   async #sendAll(): Promise<void> {
     let sent = false;
+    let most = BATCH;
     try {
       while (this.waiting.length > 0) {
-        const batch = this.waiting.slice(0, BATCH);
-        const verdicts = await this.#server.send(batch);
+        const batch = this.waiting.slice(0, most);
+        const verdicts = await this.#sent(batch);
         this.#connected();
+        if (verdicts === null) {
+          if (batch.length === 1) this.#keep(this.waiting.slice(1));
+          most = Math.max(1, Math.floor(batch.length / 2));
+          continue;
+        }
         const news = verdicts.flatMap((verdict, number) => this.#answered(batch[number], verdict));
         this.#news.push(...news);
         this.list = after(this.list, news);
@@ -180,6 +195,16 @@ export class Door {
       if (sent) this.counts = await this.#server.counts();
     } catch (error) {
       this.#failed(asProblem(error));
+    }
+  }
+
+  /** The server's verdicts; null where it does not take them so: one that is no scan must not hold up the others. */
+  async #sent(batch: readonly Scan[]): Promise<readonly Verdict[] | null> {
+    try {
+      return await this.#server.send(batch);
+    } catch (error) {
+      if (NOT_TAKEN.has(asProblem(error).status)) return null;
+      throw error;
     }
   }
 
@@ -197,8 +222,8 @@ export class Door {
   }
 
   #failed(problem: Problem): void {
-    if (problem.isUncertain || problem.retryAfterSeconds !== null) this.online = false;
-    else this.refused = problem;
+    if (CLOSED.has(problem.status)) this.refused = problem;
+    else this.online = false;
   }
 
   #keep(waiting: readonly Scan[]): void {

@@ -18,6 +18,7 @@ export type Verdict = Answer<'/v1/schedules/{schedule_id}/check-ins', 'post'>[nu
 export type Counts = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
 
 const DOOR_TOKEN = /^#(door_[\w-]+)$/;
+const LONGEST_CODE = 1_000; // of what the API takes: people hold all kinds of codes into a camera
 
 export class DoorServer {
   readonly #scheduleId: string;
@@ -42,7 +43,7 @@ export class DoorServer {
     const body = scans.map(({ id, code, bookingId, places, gate, at }) => ({
       id,
       at,
-      ...(code === undefined ? { booking_id: bookingId ?? '' } : { code }),
+      ...(code === undefined ? { booking_id: bookingId ?? '' } : { code: code.replaceAll('\0', ' ').slice(0, LONGEST_CODE) }),
       ...(places !== null && { places }),
       ...(gate !== null && { gate }),
     }));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from actors.mail.links import MAILS
 from actors.mail.texts import KINDS
 from api.demo.venues import arena
+from api.http.problem_messages import PROBLEMS
 from api.views.layout import Layout
 from api.web import building
 from api.web.served import PAGES
@@ -42,6 +44,24 @@ def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(la
     mails = words[words.index("mailKinds") :]
     assert [name for name in STATUS_NAMES if f"{name}:" not in states] == []
     assert [name for name in (*KINDS, *MAILS) if f"{name}:" not in mails] == []
+
+
+# What only a program reads on from: a member of the document, a header, an address, the body of a request.
+FOR_PROGRAMS = re.compile(r"see \w|[a-z]+_[a-z]+|Idempotency|Authorization|JSON|application/|`|\bsignature\b|\bbody\b")
+# Of requests that no page of ours sends.
+NEVER_OF_PAGES = {"malformed_json", "bad_signature"}
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_the_api_tells_programs_where_to_read_on_pages_tell_people_themselves(language: str) -> None:
+    words = (building.ROOT / "src" / "words" / "problems" / f"{language}.ts").read_text()
+    untold = [
+        code
+        for code, kind in PROBLEMS.items()
+        if FOR_PROGRAMS.search(kind.en.detail) and code not in NEVER_OF_PAGES and f" {code}: (" not in words
+    ]
+    assert untold == []
+    assert [code for code in re.findall(r"(?m)^    (\w+): \(", words) if code not in PROBLEMS] == []
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 // What the reader is told after each way a payment can end, and that one wish keeps one key until it has arrived.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { returnedWith } from '../../../api/web/src/customer/paying/cards.ts';
 import { PaymentWishes, outcomeOf } from '../../../api/web/src/customer/paying/paying.ts';
 
 const refused = (status: number, code: string, uncertain = false, reason: unknown = null) => ({ status, code, uncertain, reason });
@@ -47,3 +48,17 @@ test('bookings have wishes of their own', () => {
   const wishes = new PaymentWishes(() => `key-${(keys += 1)}`);
   assert.notEqual(wishes.start('a', 'tok_approve').key, wishes.start('b', 'tok_approve').key);
 });
+
+const ADDRESSES = [
+  ['?paymentKey=key&orderId=b&amount=1', { token: 'key', refusal: null }],
+  ['?paymentKey=key&orderId=another', { token: null, refusal: null }],
+  ['?code=PAY_PROCESS_CANCELED&message=Call+0900+…', { token: null, refusal: 'given_up' }],
+  ['?code=REJECT_CARD_COMPANY&message=Call+0900+…&orderId=b', { token: null, refusal: 'refused' }],
+  ['?message=Call+0900+…', { token: null, refusal: null }],
+  ['', { token: null, refusal: null }],
+] as const;
+
+for (const [address, returned] of ADDRESSES) {
+  test(`of ${address || 'an address of ours'} nothing is shown that somebody has written into it`, () =>
+    assert.deepEqual(returnedWith(new URLSearchParams(address), 'b'), returned));
+}

@@ -20,15 +20,21 @@ export async function cardForm(provider: Provider, place: HTMLElement): Promise<
   return provider.name === 'stripe' ? stripeForm(key, place) : tossForm(key, provider.return_url);
 }
 
-/** What the provider's page came back with, in the address: a token, or why there is none. */
+/** What the provider's page came back with, in the address: a token, or that there is none. */
 export interface Returned {
   readonly token: string | null;
-  readonly refusal: string | null;
+  /** `given_up`: the reader has turned back themselves. */
+  readonly refusal: 'given_up' | 'refused' | null;
 }
 
+const GIVEN_UP = 'PAY_PROCESS_CANCELED'; // by Toss, which names no order then
+
+/** Reads the address of the page. Anybody can write one: the words in it are not shown as if they were the provider's. */
 export function returnedWith(query: URLSearchParams, bookingId: string): Returned {
+  const code = query.get('code');
   const token = query.get('orderId') === bookingId ? query.get('paymentKey') : null;
-  return { token, refusal: token === null ? query.get('message') : null };
+  if (token !== null || code === null) return { token, refusal: null };
+  return { token, refusal: code === GIVEN_UP ? 'given_up' : 'refused' };
 }
 
 /** Whether this page was loaded with the policy under which the provider's script runs. */

@@ -1,0 +1,74 @@
+/**
+ * What the API tells programs where to read on (`see available`), said to people instead, with the facts themselves. Codes that
+ * are not here are told in the API's own words. `ko.ts` has the same keys.
+ */
+
+import type { ProblemDocument } from '../../api/problem.ts';
+
+const seats = (count: unknown) => (count === 1 ? '1 seat' : `${String(count)} seats`);
+
+export const en = {
+  details: {
+    unauthenticated: () => 'Nobody is logged in here any more. Log in, then try again.',
+    validation_failed: () => 'Something is missing, or cannot be so:',
+    invalid_seating_plan: () => 'The plan cannot be used as it is:',
+    unsupported_media_type: () => 'This is nothing that can be taken here.',
+    body_too_large: () => 'This is larger than what can be taken here.',
+    idempotency_key_reused: () => 'This was sent before, and has been changed since. Load the page anew, then try again.',
+    idempotency_in_progress: () => 'This was sent a moment ago and is still being done. Try again in a moment.',
+    not_ready: () => 'A part of the box office is not there at the moment.',
+    plan_in_use: () => 'Somebody holds or owns seats that the new plan takes away or calls otherwise.',
+    schedule_conflict: () => 'The house, or the performance itself, is taken at this time.',
+    schedule_limit_reached: ({ limit }) => `You may have ${String(limit)} dates to come, and no more.`,
+    venue_grant_limit_reached: ({ limit }) => `${String(limit)} may play here, and no more: take one back, or let all others play here.`,
+    schedule_cancelled: () => 'This date has been cancelled. What was paid is given back.',
+    seats_unavailable: () => 'Some of these seats are not free any more.',
+    not_enough_seats: ({ available }) => (available === 0 ? 'No such seat is free any more.' : `There are not so many free seats of that kind, as you want them: ${String(available)} in all.`),
+    invalid_quantity: ({ limit }) => (limit === undefined ? 'So many seats cannot be booked at once.' : `At most ${seats(limit)} can be booked at once.`),
+    sale_not_open: () => 'The sale of this date has not opened yet.',
+    sale_closed: () => 'The sale of this date has closed.',
+    customer_limit_reached: ({ limit }) => `You may have ${seats(limit)} of this date, and no more.`,
+    transfer_ended: () => 'This offer was accepted, declined or taken back, or is too old.',
+    booking_paid: () => 'It is paid for: give the seats back instead, and the money comes back with them.',
+    payment_declined: () => 'The card was declined. The seats stay yours until the time is up.',
+    not_refundable: () => 'These seats cannot be given back: it is too late, the payment is not settled yet, or somebody has come in on the ticket.',
+  } as Record<string, (facts: ProblemDocument) => string>,
+  /** What people know the API's fields as. */
+  fields: {
+    email: 'E-mail',
+    password: 'Password',
+    current_password: 'Current password',
+    name: 'Name',
+    title: 'Title',
+    title_en: 'Title in English',
+    description: 'Description',
+    description_en: 'Description in English',
+    category: 'Category',
+    duration_minutes: 'Minutes it takes',
+    picture_url: 'Address of a picture',
+    city: 'City',
+    address: 'Address',
+    starts_at: 'Start',
+    recurrence: 'How often',
+    prices: 'Prices',
+    currency: 'Currency',
+    sale_opens_at: 'The sale opens',
+    sale_closes_at: 'The sale closes',
+    max_seats_per_customer: 'Seats a customer may have',
+    hold_seconds: 'Time to pay',
+    refund_policy: 'What customers get back',
+    expires_at: 'Until when',
+    quantity: 'Quantity',
+    zone: 'Zone',
+    seats: 'Seats',
+    reason: 'Reason',
+    q: 'Search',
+    places: 'People',
+    gate: 'Gate',
+    code: 'Code',
+    fee_percent: 'Fee',
+    reference: 'Reference',
+  } as Record<string, string>,
+};
+
+export type ProblemWords = typeof en;

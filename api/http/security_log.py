@@ -83,4 +83,4 @@ def told_path(scope: Scope) -> str:
     """The path as it may stand in a log: without the token of a link that somebody was mailed."""
     template: str = getattr(scope.get("route"), "path", "")
     path: str = scope["path"]
-    return template if "{token}" in template else path
+    return template if "token" in template else path  # of a route, or of a page

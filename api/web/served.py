@@ -74,8 +74,8 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/login", "src/customer/account/LogIn.svelte"),
     (r"/signup", "src/customer/account/SignUp.svelte"),
     (r"/forgotten", "src/customer/account/Forgotten.svelte"),
-    (r"/password-resets/[^/]+", "src/customer/account/NewPassword.svelte"),
-    (r"/email-confirmations/[^/]+", "src/customer/account/ConfirmEmail.svelte"),
+    (r"/password-resets/(?P<token>[^/]+)", "src/customer/account/NewPassword.svelte"),
+    (r"/email-confirmations/(?P<token>[^/]+)", "src/customer/account/ConfirmEmail.svelte"),
     (r"/(?:p|s)/[^/]+", ""),  # an id that cannot be one: the page says so
 )
 PAYING = "src/customer/booking/Booking.svelte"

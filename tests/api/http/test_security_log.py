@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from actors.mail.links import MAILS, LinkMail
 from api.http import security_log
+from api.http.security_log import told_path
+from api.web.served import PAGES
 from tests.api.conftest import PASSWORD, Worker
 from tests.support.mail.mailbox import Mailbox
 from tests.support.sale import problem
@@ -129,3 +134,10 @@ async def test_a_link_s_token_is_in_no_line(worker: Worker, told: Told) -> None:
     assert told.of("password_reset")
     assert told.of("refused")[0]["path"] == "/v1/password-resets/{token}"
     assert token not in told.everything
+
+
+@pytest.mark.parametrize("mail", MAILS.values(), ids=MAILS)
+def test_where_the_link_of_a_mail_leads_to_is_told_without_its_token(mail: LinkMail) -> None:
+    path = f"{mail.path}secret"
+    (page,) = [pattern for pattern, _ in PAGES if re.fullmatch(pattern, path)]
+    assert "secret" not in told_path({"path": path, "route": SimpleNamespace(path=page)})

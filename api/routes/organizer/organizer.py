@@ -6,6 +6,7 @@ A schedule that is not the caller's is not found; admins may look into all of th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -17,7 +18,7 @@ from pydantic import Field
 from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, Text, uuid_or_none
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
 from api.http.problems import Problem, responses
-from api.http.spreadsheet import Cell, csv_answer
+from api.http.spreadsheet import Cell, clock, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY
 from api.office.office import Office
@@ -39,6 +40,7 @@ from api.views.booking import (
 )
 from persistence.bookings import bookings as rows_of
 from persistence.bookings.bookings import BookingRow
+from persistence.providers.minor_units import to_major
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -106,9 +108,10 @@ async def list_schedule_bookings(
 async def get_bookings_csv(
     schedule_id: ScheduleId, account: Organizer, office: OfficeOf, q: Search = None, status: BookingState | None = None
 ) -> Response:
-    """The same as CSV in UTF-8, all of it. No cell is a formula, whatever somebody is called."""
+    """The same as CSV in UTF-8, all of it. No cell is a formula, whatever somebody is called. Money is in whole
+    units of the currency, times are what clocks at the venue show."""
     async with office.database.connect() as connection:
-        await own_schedule(connection, schedule_id, account)
+        schedule = await own_schedule(connection, schedule_id, account)
 
     async def lines() -> AsyncIterator[Sequence[Cell]]:
         before: str | None = None
@@ -117,9 +120,10 @@ async def get_bookings_csv(
             known = await rows_of.buyers(office.database, {row.customer_id for row in rows})
             for row, view in zip(rows, await views_of_rows(office, rows), strict=True):
                 buyer = _buyer(known, row)
-                seats = " ".join(seat.id for seat in view.seats)
+                seats = "; ".join(seat.id for seat in view.seats)
+                booked_at = clock(datetime.fromisoformat(view.created_at), schedule.time_zone)
                 who = (view.number, view.status, buyer.name or "", buyer.email or "")
-                yield (*who, seats, len(view.seats), view.amount, view.currency, view.created_at)
+                yield (*who, seats, len(view.seats), to_major(view.amount, view.currency), view.currency, booked_at)
             if len(rows) < CSV_PAGE:
                 return
             before = rows[-1].id

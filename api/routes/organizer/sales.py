@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -15,17 +15,20 @@ from actors.receivers.sales import NAME
 from api.http.models import PerformanceId, ScheduleId, Time, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
-from api.http.spreadsheet import Cell, csv_answer
+from api.http.spreadsheet import Cell, clock, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.office.tokens import Account
 from api.routes.catalogue.schedules import own_schedule
 from api.views.booking import described
 from persistence.catalogue import performances
+from persistence.providers.minor_units import to_major
 from persistence.sales import figures
 from persistence.sales.figures import FIGURES, Figures, ScheduleSales
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
+
+MONEY = ("revenue", "fees")  # among the figures
 
 
 class FiguresView(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,22 +131,16 @@ async def get_sales(
     responses=CSV | responses("unauthenticated", "forbidden", "performance_not_found"),
 )
 async def get_sales_csv(performance_id: PerformanceId, account: Organizer, office: OfficeOf) -> Response:
-    """One line per schedule, minute and category, with the figures in the order of the document."""
+    """One line per schedule, minute and category, with the figures in the order of the document. Money is in whole
+    units of the currency, times are what clocks at the venue show."""
     await _own(office, account, performance_id)
     schedules = await figures.of_performance(office.pool, performance_id, NAME)
 
     async def lines() -> AsyncIterator[Sequence[Cell]]:
         for each in schedules:
             for row in each.rows:
-                numbers = [getattr(row.figures, name) for name in FIGURES]
-                yield (
-                    each.schedule_id,
-                    rfc3339(each.starts_at),
-                    rfc3339(row.minute),
-                    row.category,
-                    *numbers,
-                    each.currency,
-                )
+                times = [clock(at, each.time_zone) for at in (each.starts_at, row.minute)]
+                yield (each.schedule_id, *times, row.category, *_cells(row.figures, each.currency), each.currency)
 
     header = ("schedule_id", "starts_at", "minute", "category", *FIGURES, "currency")
     return csv_answer("sales.csv", header, lines())
@@ -230,7 +227,8 @@ async def get_schedule_sales(
 async def get_schedule_sales_csv(
     schedule_id: ScheduleId, account: Organizer, office: OfficeOf, by: By = "minute", since: Since = None
 ) -> Response:
-    """One line per minute (or hour, or day) and category, with the figures in the order of the document."""
+    """One line per minute (or hour, or day) and category, with the figures in the order of the document. Money is in
+    whole units of the currency, times are what clocks at the venue show."""
     async with office.database.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
     curve = await figures.of_schedule(
@@ -239,10 +237,17 @@ async def get_schedule_sales_csv(
 
     async def lines() -> AsyncIterator[Sequence[Cell]]:
         for row in curve.rows:
-            numbers = [getattr(row.figures, name) for name in FIGURES]
-            yield (rfc3339(row.minute), row.category, *numbers, schedule.currency)
+            at = clock(row.minute, schedule.time_zone)
+            yield (at, row.category, *_cells(row.figures, schedule.currency), schedule.currency)
 
     return csv_answer("sales.csv", (by, "category", *FIGURES, "currency"), lines())
+
+
+def _cells(counted: Figures, currency: str) -> Iterator[Cell]:
+    """The figures of a line, in the order of the document."""
+    for name in FIGURES:
+        number: int = getattr(counted, name)
+        yield to_major(number, currency) if name in MONEY else number
 
 
 def _view(counted: Figures) -> FiguresView:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from api.http.spreadsheet import clock
 from tests.api.conftest import PASSWORD, Worker
 from tests.support.sale import Sale, hold, open_sale, problem, read
 
@@ -64,11 +66,11 @@ async def test_report_13_the_list_goes_into_a_spreadsheet_as_no_formula(worker: 
         "status": "held",
         "name": f"'{FORMULA}",
         "email": email,
-        "seats": "A-1 A-2",
+        "seats": "A-1; A-2",
         "places": "2",
         "amount": "300000",
         "currency": "KRW",
-        "booked_at": booking["created_at"],
+        "booked_at": clock(datetime.fromisoformat(booking["created_at"]), "Asia/Seoul"),
     }
     assert answer.text.count("\r\n") == 2
     nothing = await worker.http.get(url, headers=sale.organizer, params={"q": "nobody"})

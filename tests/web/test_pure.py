@@ -39,7 +39,7 @@ def test_the_modules_that_need_no_browser() -> None:
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(language: str) -> None:
-    words = (building.ROOT / "src" / "words" / f"admin.{language}.ts").read_text()
+    words = (building.ROOT / "src" / "words" / "admin" / f"{language}.ts").read_text()
     states = words[words.index("bookingStates") : words.index("paymentStates")]
     mails = words[words.index("mailKinds") :]
     assert [name for name in STATUS_NAMES if f"{name}:" not in states] == []

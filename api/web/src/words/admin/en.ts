@@ -1,4 +1,4 @@
-/** The words of the pages for those who run the box office, in English. `admin.ko.ts` has the same keys. */
+/** The words of the pages for those who run the box office, in English. `ko.ts` has the same keys. */
 
 const many = (count: number, one: string, more: string) => (count === 1 ? `1 ${one}` : `${count.toLocaleString('en')} ${more}`);
 
@@ -196,7 +196,7 @@ export const en = {
       'It stands in the audit log with your account.',
     ],
     seats: 'Seats',
-    hint: "The seats' ids, with spaces between them: all that the booking shall have.",
+    hint: "The seats' ids, with commas between them: all that the booking shall have.",
     now: 'Exchange the seats',
     done: 'The seats are exchanged.',
   },

@@ -1,6 +1,6 @@
-/** 예매 시스템을 운영하는 사람의 화면에 나오는 말. `admin.en.ts`와 같은 키를 가진다. */
+/** 예매 시스템을 운영하는 사람의 화면에 나오는 말. `en.ts`와 같은 키를 가진다. */
 
-import type { AdminWords } from './admin.en.ts';
+import type { AdminWords } from './en.ts';
 
 const count = (value: number) => value.toLocaleString('ko');
 
@@ -185,7 +185,7 @@ export const ko: AdminWords = {
       '내 계정과 함께 감사 로그에 남습니다.',
     ],
     seats: '좌석',
-    hint: '예매가 가질 모든 좌석의 번호를 띄어쓰기로 구분해 적어 주세요.',
+    hint: '예매가 가질 모든 좌석의 번호를 쉼표로 구분해 적어 주세요.',
     now: '좌석 변경',
     done: '좌석을 변경했습니다.',
   },

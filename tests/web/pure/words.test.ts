@@ -7,7 +7,7 @@ import { stateOf } from '../../../api/web/src/customer/booking/state.ts';
 import { mayShow, posterOf } from '../../../api/web/src/look/poster.ts';
 import { en } from '../../../api/web/src/words/en.ts';
 import { ko } from '../../../api/web/src/words/ko.ts';
-import { clockFace, dateOf, dayAndTime } from '../../../api/web/src/words/moments.ts';
+import { clockFace, dateOf, dayAndTime, until } from '../../../api/web/src/words/moments.ts';
 import { money } from '../../../api/web/src/words/money.ts';
 
 test('amounts are whole minor units of their currency', () => {
@@ -20,6 +20,19 @@ test("times are the venue's", () => {
   assert.match(dayAndTime('2026-12-24T10:30:00Z', 'en', 'Asia/Seoul'), /Dec 24.*7:30/);
   assert.match(dayAndTime('2026-12-24T10:30:00Z', 'en', 'America/New_York'), /Dec 24.*5:30/);
   assert.equal(dateOf('2026-12-24T15:30:00Z', 'Asia/Seoul'), '2026-12-25');
+});
+
+test('until the end of a day is until that day, and not until the first moment of the next', () => {
+  assert.match(until('2026-12-23T15:00:00Z', 'en', 'Asia/Seoul'), /^Wed, Dec 23, 2026$/);
+  assert.match(until('2026-12-23T15:00:00Z', 'en', 'America/New_York'), /Dec 23, 2026, 10:00/);
+});
+
+test('a seat is named by section, row and number, a standing place by its area, and no unit stands twice', () => {
+  assert.equal(en.seats.placeIn('Stalls', 'C', '7'), 'Stalls, row C seat 7');
+  assert.equal(en.seats.placeIn('Ground', '', 'Pit'), 'Ground, Pit');
+  assert.equal(en.seats.placeIn('Floor', '', 'Floor'), 'Floor');
+  assert.equal(ko.seats.placeIn('1층', 'C열', '7'), '1층 C열 7번');
+  assert.equal(ko.seats.placeIn('1층', '', '스탠딩'), '1층 스탠딩');
 });
 
 test('a countdown never goes below nothing', () => {
@@ -75,7 +88,7 @@ test('a performance has always the same poster, and its neighbour another one', 
 function spelled(words: object, prefix = ''): [string, string][] {
   return Object.entries(words).flatMap(([key, value]: [string, unknown]): [string, string][] => {
     if (typeof value === 'string') return [[prefix + key, value]];
-    if (typeof value === 'function') return [[prefix + key, String((value as (...given: unknown[]) => string)('1', '2'))]];
+    if (typeof value === 'function') return [[prefix + key, String((value as (...given: unknown[]) => string)('1', '2', '3'))]];
     return spelled(value as object, `${prefix}${key}.`);
   });
 }

@@ -152,7 +152,11 @@ export const en = {
     released: 'The seats are free again.',
     held: (count: number) => `${places(count)} held for you.`,
     others: 'Other seats',
-    place: (row: string, number: string) => (row === '' && number === '' ? 'Standing' : `Row ${row} seat ${number}`),
+    /** Standing room has no rows: its `number` is the area's name. */
+    placeIn: (zone: string, row: string, number: string) => {
+      if (row !== '') return `${zone}, row ${row} seat ${number}`;
+      return zone === number ? zone : `${zone}, ${number}`;
+    },
     notForSale: 'not for sale',
     prices: 'Prices and seats left',
   },
@@ -182,7 +186,7 @@ export const en = {
     termsFinal: 'Paid seats are final: nothing is given back.',
     termsFree: (until: string) => `Until ${until} you get everything back.`,
     termsFee: (until: string, percent: number) => `Until ${until} you get all but ${percent} % back.`,
-    termsNone: (from: string) => `From ${from} on nothing is given back.`,
+    termsNone: 'After that nothing is given back.',
     payment: 'Payment',
     card: 'Card',
     cards: {

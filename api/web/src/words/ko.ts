@@ -2,6 +2,9 @@
 
 import type { Words } from './en.ts';
 
+/** 배치도의 열과 번호에는 단위가 이미 붙어 있기도 합니다(`A열`). */
+export const counted = (text: string, unit: string): string => (text.endsWith(unit) ? text : `${text}${unit}`);
+
 const places = (count: number) => `${count.toLocaleString('ko')}석`;
 
 export const ko: Words = {
@@ -153,7 +156,10 @@ export const ko: Words = {
     released: '좌석을 놓아주었습니다.',
     held: (count: number) => `${places(count)}을 잡아 두었습니다.`,
     others: '다른 자리',
-    place: (row: string, number: string) => (row === '' && number === '' ? '스탠딩' : `${row}열 ${number}번`),
+    placeIn: (zone: string, row: string, number: string) => {
+      if (row !== '') return `${zone} ${counted(row, '열')} ${counted(number, '번')}`;
+      return zone === number ? zone : `${zone} ${number}`;
+    },
     notForSale: '판매하지 않음',
     prices: '가격과 남은 좌석',
   },
@@ -183,7 +189,7 @@ export const ko: Words = {
     termsFinal: '결제한 좌석은 환불되지 않습니다.',
     termsFree: (until: string) => `${until}까지는 전액 환불됩니다.`,
     termsFee: (until: string, percent: number) => `${until}까지는 수수료 ${percent}%를 뺀 금액이 환불됩니다.`,
-    termsNone: (from: string) => `${from}부터는 환불되지 않습니다.`,
+    termsNone: '그 뒤에는 환불되지 않습니다.',
     payment: '결제',
     card: '카드',
     cards: {

@@ -40,6 +40,12 @@ export function dayAndTime(at: string | number, language: string, timeZone: stri
   return formatted(language, timeZone, { ...DAY, ...TIME }, at);
 }
 
+/** Until when: of a day that is to end, the day; people would read its last moment as the beginning of the next one. */
+export function until(at: string | number, language: string, timeZone: string): string {
+  const isMidnight = formatted('sv', timeZone, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }, at) === '00:00';
+  return isMidnight ? day(new Date(at).getTime() - 1, language, timeZone) : dayAndTime(at, language, timeZone);
+}
+
 export function month(at: string | number, language: string, timeZone: string): string {
   return formatted(language, timeZone, { year: 'numeric', month: 'long' }, at);
 }

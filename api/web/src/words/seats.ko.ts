@@ -1,12 +1,13 @@
 /** The words of `seats.en.ts`, in Korean. */
 
+import { counted } from './ko.ts';
 import type { SeatWords } from './seats.en.ts';
 
 const seats = (count: number) => `${count.toLocaleString('ko')}석`;
 
 export const ko: SeatWords = {
-  place: (row: string, number: string) => `${row}열 ${number}번`,
-  placeIn: (zone: string, row: string, number: string) => `${zone} ${row}열 ${number}번`,
+  place: (row: string, number: string) => `${counted(row, '열')} ${counted(number, '번')}`,
+  placeIn: (zone: string, row: string, number: string) => `${zone} ${counted(row, '열')} ${counted(number, '번')}`,
   seat: (place: string, category: string, price: string) => `${place}, ${category}, ${price}`,
   left: (count: number) => (count === 0 ? '남은 좌석 없음' : `${seats(count)} 남음`),
   from: (price: string) => `${price}부터`,
@@ -50,8 +51,8 @@ export const ko: SeatWords = {
     sections: '구역',
     none: '이 가격으로 그만큼 남은 구역이 없습니다.',
     rows: (zone: string) => `${zone} 열 목록`,
-    row: (label: string) => `${label}열`,
-    seats: (zone: string, row: string) => `${zone} ${row}열`,
+    row: (label: string) => counted(label, '열'),
+    seats: (zone: string, row: string) => `${zone} ${counted(row, '열')}`,
     back: '모든 구역',
     backToRows: (zone: string) => `${zone} 열 목록`,
     fewer: '한 자리 빼기',

@@ -14,5 +14,5 @@ export function unpromised(seats: readonly Seat[], open: readonly Transfer[]): r
 }
 
 export function nameOf({ zone, row, number }: Pick<Seat, 'zone' | 'row' | 'number'>): string {
-  return `${zone} ${language.words.seats.place(row, number)}`;
+  return language.words.seats.placeIn(zone, row, number);
 }

@@ -70,7 +70,7 @@ async def test_a_customer_s_commands_are_counted_whatever_they_are(
     url = f"/v1/bookings/{booking.json()['id']}/extension"
     found: Counter[int] = Counter()
     async with honest_sale.goes_on() as beside:
-        while beside.needs_more():
+        while beside.needs_more() or found.total() < 2_000:
             answers = await asyncio.gather(*(attacker.post(url, headers=headers) for _ in range(40)))
             found.update(answer.status_code for answer in answers)
     assert found[429] > found[200] + found[201] + found[409], found
@@ -97,7 +97,7 @@ async def test_one_client_cannot_have_all_the_streams(
     finally:
         await asyncio.gather(*(answer.aclose() for answer in opened))
     assert len(opened) <= 200, "a hundred on each worker"
-    assert others == {429}
+    assert others <= {429}
 
 
 async def sign_up_somewhere(http: httpx.AsyncClient) -> dict[str, str]:

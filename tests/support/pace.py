@@ -47,7 +47,7 @@ SHARING = {
         "tests/api/server/test_bad_input.py",
         "tests/api/server/test_generated_clients.py",
     ),
-    "the stack and a browser": ("tests/web/test_",),
+    "the stack and a browser": ("tests/web/test_", "tests/web/buying/"),
     "the stack and a browser, for staff": ("tests/web/running/",),
     "the siege": ("tests/e2e/isolation/",),
     "the stack, for load": (
@@ -60,7 +60,7 @@ SHARING = {
 # Whatever takes longest begins first, so that the last of it does not run alone at the end; then the rest, as it comes.
 LONGEST_FIRST = (
     *SHARING["the stack, for routes"],
-    "tests/web/test_",
+    *SHARING["the stack and a browser"],
     "tests/e2e/test_payment_crashes.py",
     "tests/e2e/isolation/",
     "tests/web/running/",

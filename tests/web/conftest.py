@@ -13,19 +13,27 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright
 
 from api.web import building
-from tests.support.sale import PASSWORD
+from tests.support.sale import PASSWORD, log_in, patient
 from tests.web import browser as own_browser
 from tests.web.words import WORDS
 
+NARROW = {"width": 320, "height": 640}
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 860}}
 AXE = own_browser.LIBRARIES / "axe-core" / "axe.min.js"
 WATCHING = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) =>
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+"""
+# What reaches beyond the right edge, as its tag, class and words.
+STICKING_OUT = """
+[...document.querySelectorAll('body *')]
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .slice(-3)
+  .map((each) => `${each.tagName}.${each.className}: ${(each.textContent ?? '').trim().slice(0, 60)}`)
 """
 # Chromium's own line for an answer of 4xx or 5xx, which is part of what is tested; its line for a policy that is for
 # https only; and Playwright's for keeping service workers away, whose requests a test could not change.
@@ -59,6 +67,22 @@ class Reader:
         await self.page.get_by_role("button", name=self.words["sign_up"], exact=True).click()
         await self.page.get_by_role("link", name=self.words["account"], exact=True).wait_for()
 
+    async def log_in(self, email: str, password: str = PASSWORD, then: str = "/") -> None:
+        """Logs in on the page with an account that is there already, and goes on from there."""
+        await self.page.goto(f"/login?next={then}")
+        await self.page.get_by_role("textbox", name=self.words["email"]).fill(email)
+        await self.page.get_by_role("textbox", name=self.words["password"]).fill(password)
+        await self.page.get_by_role("button", name=self.words["log_in"], exact=True).click()
+        await self.page.get_by_role("link", name=self.words["account"], exact=True).wait_for()
+        await self.page.wait_for_url(f"**{then}")  # or its own move would come after the test's first one
+
+    async def joins(self, http: httpx.AsyncClient, role: str = "customer", then: str = "/") -> dict[str, str]:
+        """Logs in with an account that the API has made; gives the headers of its requests."""
+        account = {"email": self.email, "password": PASSWORD}
+        await patient(http, "/v1/accounts", {**account, "role": role})
+        await self.log_in(self.email, then=then)
+        return await log_in(http, account)
+
     async def go(self, path: str) -> None:
         """Goes somewhere as a link would, without loading the page anew."""
         move = "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
@@ -81,15 +105,47 @@ class Reader:
         """Waits until the text is there to read."""
         await self.page.get_by_text(text, exact=True).first.wait_for()
 
-    async def faults(self) -> list[str]:
-        """What axe finds wrong with the page as it is, as `rule: element`."""
-        await self.page.evaluate(AXE.read_text())
-        result = await self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    async def faults(self, *rules: str) -> list[str]:
+        """What axe finds wrong with the page as it is, as `rule: element`; by these rules alone, if any."""
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE.read_text())
+        run = "rules => axe.run(document, { resultTypes: ['violations'], ...(rules.length && { runOnly: rules }) })"
+        result = await self.page.evaluate(run, list(rules))
         return [
             f"{found['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
             for found in result["violations"]
             for node in found["nodes"]
         ]
+
+    async def settled(self) -> None:
+        """Waits until there is a page and nothing of it is loading any more."""
+        await self.page.locator("h1").first.wait_for()
+        await self.page.locator("[aria-busy=true]:not([role=alert])").first.wait_for(state="detached")
+
+    async def flaws(self) -> dict[str, object]:
+        """What is wrong with the page as it is, light and dark, in either language: by axe, and what sticks out."""
+        found: dict[str, object] = {}
+        if faults := await self.faults():
+            found["light"] = faults
+        await self.page.emulate_media(color_scheme="dark")
+        if faults := await self.faults("color-contrast"):
+            found["dark"] = faults
+        await self.page.emulate_media(color_scheme="light")
+        for name in ("한국어", "English"):
+            await self.page.get_by_role("button", name=name, exact=True).click()
+            wide, room = await self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            if wide > room:
+                found[name] = f"{wide} px of {room}: {await self.page.evaluate(STICKING_OUT)}"
+        return found
+
+    async def altered(self, url: str, change: Callable[[Any], Any]) -> None:
+        """From now on the answer from there is read as `change` makes it of the real one."""
+
+        async def answer(route: Route) -> None:
+            response = await route.fetch()
+            await route.fulfill(response=response, json=change(await response.json()))
+
+        await self.page.route(url, answer)
 
     def forgive(self, text: str) -> None:
         """Takes what a test itself provoked out of the console."""

@@ -1,22 +1,18 @@
-"""Every page in every state: what it says, that anybody can use it (axe), that nothing sticks out on a small screen."""
+"""What pages tell of a sale, of the connection and of who is here, and that they go on by themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from playwright.async_api import Route
 
-from tests.support.sale import PASSWORD, Sale, open_sale, paid_booking, sign_up, small_plan
+from tests.support.sale import PASSWORD, Sale, open_sale, sign_up, small_plan
 from tests.support.waiting import until
-from tests.web.conftest import MakeReader, Reader
+from tests.web.conftest import MakeReader
 
 pytestmark = pytest.mark.stack
-
-NARROW = {"width": 320, "height": 640}
-NOBODY = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
 
 
 @pytest.fixture(scope="module")
@@ -30,103 +26,6 @@ def last_seats(sale: Sale, count: int) -> list[str]:
     seats = [seat for seat in reversed(sale.seats) if seat not in sale.taken][:count]
     sale.taken.update(seats)
     return seats
-
-
-async def log_in(reader: Reader, http: httpx.AsyncClient) -> dict[str, str]:
-    """An account made by the API, logged in on the page; gives the headers of its requests."""
-    account = {"email": reader.email, "password": PASSWORD}
-    assert (await http.post("/v1/accounts", json=account)).status_code == 201
-    session = (await http.post("/v1/sessions", json=account)).json()
-    await reader.page.goto("/login")
-    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
-    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
-    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
-    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
-    return {"Authorization": f"Bearer {session['access_token']}"}
-
-
-Visit = Callable[[Reader, Sale, dict[str, str], httpx.AsyncClient], Awaitable[None]]
-
-
-def at(path: str) -> Visit:
-    async def visit(reader: Reader, sale: Sale, _: dict[str, str], __: httpx.AsyncClient) -> None:
-        await reader.go(path.format(performance=sale.performance_id, schedule=sale.schedule_id))
-
-    return visit
-
-
-async def held(reader: Reader, sale: Sale, _: dict[str, str], __: httpx.AsyncClient) -> None:
-    await reader.hold(sale.schedule_id)
-    await reader.page.get_by_role("button", name=reader.words["pay_now"]).wait_for()
-
-
-async def declined(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
-    await held(reader, sale, headers, http)
-    await reader.pay("tok_decline_lost_card")
-    await reader.reads(reader.words["declined"])
-
-
-async def confirmed(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
-    booking, _ = await paid_booking(http, sale, headers, *last_seats(sale, 2))
-    await reader.go(f"/b/{booking['id']}")
-    await reader.page.get_by_role("button", name=reader.words["refund"], exact=True).click()
-    await reader.reads(reader.words["get_back"])
-
-
-async def handing_on(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
-    booking, _ = await paid_booking(http, sale, headers, *last_seats(sale, 2))
-    await reader.go(f"/b/{booking['id']}")
-    await reader.page.get_by_role("button", name="Hand on", exact=True).click()
-
-
-async def bookings(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
-    await paid_booking(http, sale, headers, *last_seats(sale, 1))
-    await reader.go("/bookings")
-
-
-VISITS: dict[str, Visit] = {
-    "home": at("/"),
-    "no match": at("/?q=nothing-is-called-so"),
-    "performance": at("/p/{performance}"),
-    "no such performance": at(f"/p/{NOBODY}"),
-    "seats": at("/s/{schedule}"),
-    "held": held,
-    "declined": declined,
-    "confirmed, giving back": confirmed,
-    "confirmed, handing on": handing_on,
-    "no such booking": at(f"/b/{NOBODY}"),
-    "bookings": bookings,
-    "no bookings": at("/bookings"),
-    "account": at("/account"),
-    "log in": at("/login"),
-    "sign up": at("/signup"),
-    "forgotten": at("/forgotten"),
-    "no such page": at("/nowhere"),
-}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_can_be_used_by_anybody_and_fits_a_narrow_screen(
-    scheme: str, make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
-) -> None:
-    faults: dict[str, object] = {}
-    reader = await make_reader(viewport=NARROW, color_scheme=scheme, reduced_motion="reduce")
-    headers = await log_in(reader, http)
-    for name, visit in VISITS.items():
-        await visit(reader, sale, headers, http)
-        await reader.page.locator("h1").first.wait_for()
-        await until(lambda: settled(reader))
-        if found := await reader.faults():
-            faults[name] = found
-        width = await reader.page.evaluate("document.documentElement.scrollWidth")
-        if width > NARROW["width"]:
-            faults[f"{name}, width"] = width
-    assert faults == {}
-
-
-async def settled(reader: Reader) -> bool:
-    """Whether nothing is loading any more."""
-    return await reader.page.locator("[aria-busy=true]").count() == 0
 
 
 # --- how a sale stands ------------------------------------------------------------------------------------------------
@@ -199,30 +98,6 @@ async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked(make_r
     await reader.page.get_by_role("button", name=reader.words["try_again"]).click()
     await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
     reader.forgive("net::ERR_INTERNET_DISCONNECTED")
-
-
-async def test_a_ticket_that_was_shown_opens_without_a_connection_until_its_owner_logs_out(
-    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
-) -> None:
-    reader = await make_reader(service_workers="allow")
-    headers = await log_in(reader, http)
-    booking, _ = await paid_booking(http, sale, headers, *last_seats(sale, 2))
-    await reader.page.goto(f"/b/{booking['id']}")
-    ticket = reader.page.get_by_role("img", name=reader.words["ticket"])
-    await ticket.wait_for()
-    url = f"/v1/bookings/{booking['id']}/ticket"
-    ready = f"caches.match('{url}').then((kept) => Boolean(kept && navigator.serviceWorker.controller))"
-    await until(lambda: reader.page.evaluate(ready))
-    await reader.page.context.set_offline(True)
-    await reader.page.reload()
-    await ticket.wait_for()
-    await reader.reads(reader.words["confirmed"])
-    await reader.page.context.set_offline(False)
-    reader.forgive("net::ERR_INTERNET_DISCONNECTED")
-    await reader.page.goto("/account")
-    await reader.page.get_by_role("button", name=reader.words["log_out"]).click()
-    await reader.page.get_by_role("link", name=reader.words["log_in"], exact=True).wait_for()
-    await until(lambda: reader.page.evaluate("caches.keys().then((names) => names.length === 0)"))
 
 
 async def test_an_overloaded_server_is_asked_again_by_itself_when_it_said(make_reader: MakeReader, sale: Sale) -> None:

@@ -38,11 +38,7 @@ async def sale(http: httpx.AsyncClient) -> Sale:
 async def at_admin(make_reader: MakeReader, stack: Stack, language: str = "en", **options: object) -> Reader:
     """An admin, logged in by the page."""
     reader = await make_reader(language, **options)
-    await reader.page.goto("/login")
-    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(stack.admin_email)
-    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(stack.admin_password)
-    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
-    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
+    await reader.log_in(stack.admin_email, stack.admin_password)
     return reader
 
 

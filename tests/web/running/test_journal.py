@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.conftest import Stack
-from tests.support.sale import PASSWORD, Sale, hold, open_sale, paid_booking, read, sign_up, small_plan
+from tests.support.sale import Sale, hold, open_sale, paid_booking, read, sign_up, small_plan
 from tests.support.waiting import until
 from tests.web.conftest import MakeReader, Reader
 from tests.web.running.test_admin import at_admin
@@ -116,9 +116,5 @@ async def logged_in_as(make_reader: MakeReader, http: httpx.AsyncClient, sale: S
     """The sale's organizer at a browser."""
     reader = await make_reader()
     me = await read(http, "/v1/accounts/me", sale.organizer)
-    await reader.page.goto("/login")
-    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(me["email"])
-    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
-    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
-    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
+    await reader.log_in(me["email"])
     return reader

@@ -59,10 +59,7 @@ async def watching(
 ) -> Reader:
     """The organizer, logged in, looking at the sale."""
     reader = await make_reader(language, size)
-    await reader.page.goto(f"/login?next=/o/s/{sale.schedule_id}")
-    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(organizer["email"])
-    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
-    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    await reader.log_in(organizer["email"], then=f"/o/s/{sale.schedule_id}")
     await reader.page.get_by_role("tab").first.wait_for()
     return reader
 

@@ -38,19 +38,6 @@ async def looks_right(reader: Reader) -> None:
     assert wide <= room
 
 
-async def log_in(reader: Reader, http: httpx.AsyncClient, role: str = "organizer") -> dict[str, str]:
-    """An account made by the API, logged in on the page; gives the headers of its requests."""
-    account = {"email": reader.email, "password": PASSWORD}
-    assert (await http.post("/v1/accounts", json={**account, "role": role})).status_code == 201
-    await reader.page.goto("/login?next=/o")
-    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
-    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
-    await reader.page.get_by_role("button", name=reader.words["log_in"], exact=True).click()
-    await reader.page.get_by_role("link", name=reader.words["account"], exact=True).wait_for()
-    await reader.page.wait_for_url("**/o")  # or its own move would come after the test's first one
-    return await headers_of(reader, http)
-
-
 async def headers_of(reader: Reader, http: httpx.AsyncClient) -> dict[str, str]:
     session = await http.post("/v1/sessions", json={"email": reader.email, "password": PASSWORD})
     return {"Authorization": f"Bearer {session.json()['access_token']}"}
@@ -168,7 +155,7 @@ async def test_every_fault_of_a_plan_is_shown_where_it_is_and_a_good_one_is_draw
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
     reader = await make_reader("ko", "desktop")
-    headers = await log_in(reader, http)
+    headers = await reader.joins(http, "organizer", "/o")
     page = reader.page
     await reader.go("/o/venues/new")
     await page.get_by_label("공연장 이름").fill("달빛 소극장")
@@ -233,7 +220,7 @@ async def test_dates_in_the_way_are_named_and_left_out_and_prices_and_times_chan
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
     reader = await make_reader("en", "desktop", color_scheme="dark")
-    headers = await log_in(reader, http)
+    headers = await reader.joins(http, "organizer", "/o")
     schedule = await own_sale(http, headers)
     page, performance = reader.page, f"/o/performances/{schedule['performance_id']}"
     await reader.go(f"{performance}/schedules/new")
@@ -284,7 +271,7 @@ async def test_what_was_typed_is_there_after_a_reload_until_it_is_discarded(
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
     reader = await make_reader("en", "phone")
-    await log_in(reader, http)
+    await reader.joins(http, "organizer", "/o")
     page = reader.page
     await reader.go("/o/performances/new")
     title = page.get_by_label("Title", exact=True)
@@ -308,7 +295,7 @@ async def test_nothing_of_another_s_is_changed_or_seen_and_customers_are_told_ho
     make_reader: MakeReader, http: httpx.AsyncClient, others: Sale
 ) -> None:
     reader = await make_reader("en", "phone")
-    await log_in(reader, http)
+    await reader.joins(http, "organizer", "/o")
     for path in (
         f"/o/performances/{others.performance_id}",
         f"/o/performances/{others.performance_id}/schedules/new",
@@ -321,7 +308,7 @@ async def test_nothing_of_another_s_is_changed_or_seen_and_customers_are_told_ho
     assert await reader.page.get_by_label("Name of the venue").count() == 0
 
     customer = await make_reader("ko", "phone")
-    await log_in(customer, http, "customer")
+    await customer.joins(http, then="/o")
     await customer.page.get_by_role("heading", name="직접 티켓을 팔아 보세요").wait_for()
     await looks_right(customer)
     assert await customer.page.get_by_role("link", name="내 공연").count() == 0

@@ -139,6 +139,7 @@ export const en = {
 
   seats: {
     title: 'Choose seats',
+    unknownTitle: 'There is no such date',
     quantity: 'Quantity',
     category: 'Category',
     anyCategory: 'Any, the best there is',
@@ -231,6 +232,7 @@ export const en = {
     ticket: 'Ticket',
     ticketHint: 'Show this at the door. It opens without a connection, too.',
     eachTicket: 'A code for each seat, if you come apart',
+    codeFor: (place: string) => `Code for ${place}`,
     toCalendar: 'Into my calendar',
     print: 'Print',
     exchange: 'Other seats',
@@ -283,6 +285,7 @@ export const en = {
     noneTitle: 'You have no bookings yet',
     noneDetail: 'What you book stands here, with its tickets.',
     open: (title: string) => `Open the booking for ${title}`,
+    kept: 'Tickets on this device',
     more: 'Show more',
   },
 

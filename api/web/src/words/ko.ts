@@ -142,6 +142,7 @@ export const ko: Words = {
   },
 
   seats: {
+    unknownTitle: '없는 회차입니다',
     title: '좌석 선택',
     quantity: '매수',
     category: '등급',
@@ -234,6 +235,7 @@ export const ko: Words = {
     ticket: '티켓',
     ticketHint: '입장할 때 보여 주세요. 연결이 끊겨도 열립니다.',
     eachTicket: '따로 입장할 때: 좌석마다 하나씩',
+    codeFor: (place: string) => `${place}의 입장 코드`,
     toCalendar: '캘린더에 넣기',
     print: '인쇄',
     exchange: '다른 자리로',
@@ -286,6 +288,7 @@ export const ko: Words = {
     noneTitle: '아직 예매가 없습니다',
     noneDetail: '예매하시면 티켓과 함께 여기에 나옵니다.',
     open: (title: string) => `${title} 예매 열기`,
+    kept: '이 기기에 저장된 티켓',
     more: '더 보기',
   },
 

@@ -153,7 +153,8 @@ async def test_what_costs_nothing_is_booked_without_a_card_and_given_back_withou
     codes = reader.page.locator("details img")
     await codes.nth(1).wait_for()
     assert [await code.get_attribute("alt") for code in await codes.all()] == [
-        await seat.inner_text() for seat in await reader.page.locator("section[aria-label=Seats] .strong").all()
+        f"Code for {await seat.inner_text()}"
+        for seat in await reader.page.locator("section[aria-label=Seats] .strong").all()
     ]
     await reader.page.get_by_role("button", name="Give the seats back").click()
     await reader.page.get_by_role("button", name="Yes, give them back").click()

@@ -30,6 +30,8 @@ interface Tokens {
 
 const BROWSER_SESSIONS = '/v1/sessions/browser';
 const HINT = 'boxoffice.session'; // says that a session may exist; holds nothing of it
+const MAY_EXIST = 'yes';
+const TO_BE_ENDED = 'leaving'; // whoever it was has logged out, and the server has not heard of it yet
 const RENEW_BEFORE_MS = 20_000; // a token this close to its end is renewed first
 
 class Session {
@@ -44,13 +46,16 @@ class Session {
   #token: string | null = null;
   #renewAt = 0;
   #renewing: Promise<boolean> | null = null;
+  #leaving: Promise<void> | null = null;
   #waiting: ((loggedIn: boolean) => void)[] = [];
   #others = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(HINT);
 
   /** Finds out whether the browser has a session. Ends when that is known. */
   async start(): Promise<void> {
     this.#others?.addEventListener('message', (event: MessageEvent<string>) => void this.#heard(event.data));
-    if (localStorage.getItem(HINT) !== null) await this.renew();
+    addEventListener('online', () => (this.#leaving = this.#leave()));
+    await (this.#leaving = this.#leave());
+    if (localStorage.getItem(HINT) === MAY_EXIST) await this.renew();
     this.known = true;
   }
 
@@ -66,6 +71,7 @@ class Session {
   }
 
   async logIn(email: string, password: string): Promise<void> {
+    await this.#leaving; // or its end would take the new cookie with it
     await this.#take(await ask('POST', BROWSER_SESSIONS, { email, password }));
     this.#others?.postMessage('in');
     this.answered(true);
@@ -80,7 +86,9 @@ class Session {
   async #renewed(): Promise<boolean> {
     const refresh = () => ask('POST', `${BROWSER_SESSIONS}/refresh`, {});
     try {
-      await this.#take(await ('locks' in navigator ? navigator.locks.request(HINT, refresh) : refresh()));
+      const tokens = await ('locks' in navigator ? navigator.locks.request(HINT, refresh) : refresh());
+      if (localStorage.getItem(HINT) === TO_BE_ENDED) return false; // they have logged out meanwhile
+      await this.#take(tokens);
       return true;
     } catch (error) {
       this.unreachable = asProblem(error).code === OFFLINE;
@@ -89,10 +97,23 @@ class Session {
     }
   }
 
-  async logOut(): Promise<void> {
-    await ask('DELETE', BROWSER_SESSIONS);
+  /** Forgets here and at once whoever it was, also without a connection; the server is told as soon as it can be reached. */
+  logOut(): void {
     this.#forget();
+    localStorage.setItem(HINT, TO_BE_ENDED);
     this.#others?.postMessage('out');
+    this.#leaving = this.#leave();
+  }
+
+  /** Tells the server of a log-out that it has not heard of, if there is one. */
+  async #leave(): Promise<void> {
+    if (localStorage.getItem(HINT) !== TO_BE_ENDED) return;
+    try {
+      await ask('DELETE', BROWSER_SESSIONS);
+    } catch {
+      return; // with the next page, or when there is a connection again
+    }
+    if (localStorage.getItem(HINT) === TO_BE_ENDED) localStorage.removeItem(HINT);
   }
 
   /** After the server has ended the session: a new password, a deleted account. */
@@ -103,7 +124,7 @@ class Session {
 
   /** Whether somebody is logged in; if nobody is, they are asked to, over the page. */
   async demand(): Promise<boolean> {
-    if (this.account !== null || (localStorage.getItem(HINT) !== null && (await this.renew()))) return true;
+    if (this.account !== null || (localStorage.getItem(HINT) === MAY_EXIST && (await this.renew()))) return true;
     this.asking = true;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -119,7 +140,7 @@ class Session {
     this.unreachable = false;
     this.#token = tokens.access_token;
     this.#renewAt = Date.now() + tokens.expires_in * 1000 - RENEW_BEFORE_MS;
-    localStorage.setItem(HINT, 'yes');
+    localStorage.setItem(HINT, MAY_EXIST);
     this.#know((await ask('GET', '/v1/accounts/me', undefined, this.#token)) as Account);
   }
 
@@ -139,7 +160,7 @@ class Session {
     this.#forgetTickets();
     this.#token = null;
     this.account = null;
-    localStorage.removeItem(HINT);
+    if (localStorage.getItem(HINT) === MAY_EXIST) localStorage.removeItem(HINT);
   }
 
   /** Those that open without a connection are their owner's alone. */
@@ -154,9 +175,10 @@ async function ask(method: string, path: string, body?: unknown, token?: string 
   if (body !== undefined) headers.set('Content-Type', 'application/json');
   if (token) headers.set('Authorization', `Bearer ${token}`);
   const sentMs = Date.now();
+  const keepalive = method === 'DELETE'; // a log-out arrives, though the tab be closed at once
   let response: Response;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+    response = await fetch(path, { keepalive, method, headers, body: body === undefined ? null : JSON.stringify(body) });
   } catch {
     throw offline();
   }

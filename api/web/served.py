@@ -55,6 +55,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (rf"/p/({ID})", "src/customer/finding/Performance.svelte"),
     (rf"/s/({ID})", "src/customer/finding/Seats.svelte"),
     (r"/b/[^/]+", "src/customer/booking/Booking.svelte"),
+    (r"/b/[^/]+/exchange", "src/customer/exchange/Exchange.svelte"),
     (r"/bookings", "src/customer/booking/Bookings.svelte"),
     (r"/account", "src/customer/account/Account.svelte"),
     (r"/door/[^/]+", "src/door/DoorPage.svelte"),

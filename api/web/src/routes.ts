@@ -23,6 +23,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/p/{performanceId}', load: () => import('./customer/finding/Performance.svelte') },
   { pattern: '/s/{scheduleId}', load: () => import('./customer/finding/Seats.svelte') },
   { pattern: '/b/{bookingId}', own: true, load: () => import('./customer/booking/Booking.svelte') },
+  { pattern: '/b/{bookingId}/exchange', own: true, load: () => import('./customer/exchange/Exchange.svelte') },
   { pattern: '/bookings', own: true, load: () => import('./customer/booking/Bookings.svelte') },
   { pattern: '/account', own: true, load: () => import('./customer/account/Account.svelte') },
   { pattern: '/login', load: () => import('./customer/account/LogIn.svelte') },

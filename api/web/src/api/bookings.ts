@@ -33,22 +33,15 @@ export async function loadHistory(id: string): Promise<readonly Fact[]> {
   return page.items;
 }
 
-export interface BestWish {
-  readonly quantity: number;
-  readonly category: string | null;
+export async function holdSeats(scheduleId: string, seats: readonly string[], key = newKey()): Promise<Booking> {
+  const params = { path: { schedule_id: scheduleId }, header: { 'Idempotency-Key': key } };
+  return (await answer(api.POST('/v1/schedules/{schedule_id}/bookings', { params, body: { seats: [...seats] } }))) as Booking;
 }
 
-export async function holdBest(scheduleId: string, { quantity, category }: BestWish): Promise<Booking> {
-  return hold(scheduleId, category === null ? { quantity } : { quantity, category });
-}
-
-export async function holdSeats(scheduleId: string, seats: readonly string[]): Promise<Booking> {
-  return hold(scheduleId, { seats: [...seats] });
-}
-
-async function hold(scheduleId: string, body: { seats: string[] } | { quantity: number; category?: string }): Promise<Booking> {
-  const params = { path: { schedule_id: scheduleId }, header: { 'Idempotency-Key': newKey() } };
-  return (await answer(api.POST('/v1/schedules/{schedule_id}/bookings', { params, body }))) as Booking;
+/** Other seats for those of a booking, all or none; a paid one takes none but such as cost the same. */
+export async function exchange(id: string, seats: readonly string[], key: string): Promise<Booking> {
+  const params = { ...of(id), header: { 'Idempotency-Key': key } };
+  return answer(api.PATCH('/v1/bookings/{booking_id}', { params, body: { seats: [...seats] } }));
 }
 
 export async function extend(id: string): Promise<Booking> {

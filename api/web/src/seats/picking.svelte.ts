@@ -8,7 +8,7 @@
 import { newKey } from '../api/keys.ts';
 import { type Problem, asProblem } from '../api/problem.ts';
 import { notices } from '../frame/notices.svelte.ts';
-import { LiveHouse } from './house.svelte.ts';
+import { Wishing } from './wishing.svelte.ts';
 import { nearest, withoutLoneSeat } from './house/nearest.ts';
 import { type Changed, FREE } from './house/states.ts';
 import { type Best, type Held, Holds, type News } from './holds.ts';
@@ -28,15 +28,11 @@ export async function openPicking(scheduleId: string): Promise<Picking> {
   return new Picking(scheduleId, await readLayout(scheduleId, states.layout), states);
 }
 
-export class Picking extends LiveHouse {
+export class Picking extends Wishing {
   readonly holds: Holds;
-  override readonly tellsBlocked = false;
-  override readonly pointsAtDots = false;
 
   /** The hold as the server has confirmed it. */
   booking = $state.raw<Held | null>(null);
-  wish = $state.raw<readonly string[]>([]);
-  mine = $state.raw<readonly string[]>([]);
   busy = $state(false);
   retryInSeconds = $state<number | null>(null);
   declined = $state(false);
@@ -45,8 +41,6 @@ export class Picking extends LiveHouse {
   gone = $state.raw<Gone | null>(null);
   /** How many other holds of this schedule the customer has. */
   others = $state(0);
-
-  quantity = $state(2);
 
   readonly #scheduleId: string;
   /** Null once the page is left: an answer may still come. */
@@ -87,45 +81,8 @@ export class Picking extends LiveHouse {
   }
 
   // --- what is shown --------------------------------------------------------------------------------------------------
-  override label(zone: number): readonly string[] {
-    const left = this.states.free((category) => this.isShown(category) && this.isForSale(category), zone);
-    const cheapest = this.cheapestIn(zone);
-    const name = this.layout.zones[zone]?.name ?? '';
-    return [name, this.words.left(left), ...(cheapest === null || left === 0 ? [] : [this.words.from(this.money(cheapest))])];
-  }
-
-  override areaLabel(area: number): readonly string[] {
-    const of = this.layout.areas[area];
-    return of === undefined ? [] : [of.name, this.words.left(this.states.freeInArea(area)), this.priceText(of.category)];
-  }
-
-  /** The lowest price of a free seat in a section, among the prices that are shown. */
-  cheapestIn(zone: number): number | null {
-    const prices = this.layout.categories.flatMap((_, category) => {
-      const price = this.priceOf(category);
-      const left = this.states.free((each) => each === category, zone);
-      return price !== null && left > 0 && this.isShown(category) ? [price] : [];
-    });
-    return prices.length === 0 ? null : Math.min(...prices);
-  }
-
-  override canPoint(seat: number): boolean {
-    return this.canChoose(seat);
-  }
-
-  override nameOf(seat: number): string {
-    const category = this.layout.categoryOf[seat] ?? 0;
-    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', this.priceText(category));
-  }
-
-  /** Whether the seat can be had: free and for sale, or wanted already. */
-  canChoose(seat: number): boolean {
-    if (this.wish.includes(this.layout.ids[seat] ?? '')) return true;
-    return this.states.isFree(seat) && this.priceOf(this.layout.categoryOf[seat] ?? 0) !== null;
-  }
-
-  get seatsMine(): readonly number[] {
-    return this.numbersOf(this.mine);
+  override get offered(): readonly number[] {
+    return this.gone?.offer ?? [];
   }
 
   /** Where to move to, so that nobody is left a lone seat. */

@@ -1,4 +1,4 @@
-/** The state a reader is in with a booking: the API's, and `pending` while nobody knows whether its payment went through. */
+/** How a reader stands with a booking: the API's state, and `pending` while nobody knows whether its payment went through. */
 
 export type BookingState = 'held' | 'pending' | 'confirmed' | 'partially_refunded' | 'refunded' | 'cancelled' | 'expired' | 'transferred';
 
@@ -10,4 +10,15 @@ interface Standing {
 export function stateOf({ status, payment }: Standing): BookingState {
   if (status === 'held' && payment?.status === 'pending') return 'pending';
   return status as BookingState;
+}
+
+interface Owned {
+  readonly status: string;
+  readonly schedule: { readonly starts_at: string; readonly cancelled_at: string | null } | null;
+}
+
+/** Whether other seats can be looked for: they are paid, and the date is to come. */
+export function mayExchange({ status, schedule }: Owned, now: number): boolean {
+  const isOwned = status === 'confirmed' || status === 'partially_refunded';
+  return isOwned && schedule !== null && schedule.cancelled_at === null && Date.parse(schedule.starts_at) > now;
 }

@@ -5,8 +5,8 @@
  * a third of a millisecond; when the gesture rests, it is drawn anew. A seat that changes is painted into it alone.
  */
 
-import { drawAreas, drawHouse, drawOver, drawSeat, type Marks, type Scene } from './map/draw.ts';
-import type { Camera, Size } from './house/camera.ts';
+import { drawAreas, drawHouse, drawOver, drawSeat, type Marks, type Scene } from './draw.ts';
+import type { Camera, Size } from '../house/camera.ts';
 
 const REST_MS = 120;
 const STRETCHED = 1.6; // how much larger or smaller than drawn the picture may be shown

@@ -1,6 +1,6 @@
-/** The words of `live.en.ts`, in Korean. */
+/** The words of `en.ts`, in Korean. */
 
-import type { LiveWords } from './live.en.ts';
+import type { LiveWords } from './en.ts';
 
 const number = (count: number) => count.toLocaleString('ko');
 const seats = (count: number) => `${number(count)}석`;

@@ -1,4 +1,4 @@
-/** The words of an organizer's live sale, in English. `live.ko.ts` has the same keys. */
+/** The words of an organizer's live sale, in English. `ko.ts` has the same keys. */
 
 const places = (count: number) => (count === 1 ? '1 place' : `${count.toLocaleString('en')} places`);
 const bookings = (count: number) => (count === 1 ? '1 booking' : `${count.toLocaleString('en')} bookings`);

@@ -1,0 +1,78 @@
+/**
+ * A house in which a customer chooses: what can be had at which price, and what of it they want. What a wish comes to is said by
+ * who carries it out: holding (`picking.svelte.ts`), or taking other seats for a paid booking (`customer/exchange/`).
+ */
+
+import { language } from '../words/language.svelte.ts';
+import { dayAndTime } from '../words/moments.ts';
+import { LiveHouse } from './house.svelte.ts';
+
+export abstract class Wishing extends LiveHouse {
+  override readonly tellsBlocked = false;
+  override readonly pointsAtDots = false;
+
+  /** Ids of what is wanted; a standing area's once per place. */
+  wish = $state.raw<readonly string[]>([]);
+  /** What of it is theirs. */
+  mine = $state.raw<readonly string[]>([]);
+  /** How many places a row must have side by side to be listed. */
+  quantity = $state(2);
+  /** Seats to take instead of others, as numbers. */
+  get offered(): readonly number[] {
+    return [];
+  }
+
+  /** Wants the seat, or does not want it any more. */
+  abstract toggle(seat: number): void;
+  /** Wants so many places of a standing area. */
+  abstract places(area: number, count: number): void;
+
+  override label(zone: number): readonly string[] {
+    const left = this.states.free((category) => this.isShown(category) && this.isForSale(category), zone);
+    const cheapest = this.cheapestIn(zone);
+    const name = this.layout.zones[zone]?.name ?? '';
+    return [name, this.words.left(left), ...(cheapest === null || left === 0 ? [] : [this.words.from(this.money(cheapest))])];
+  }
+
+  override areaLabel(area: number): readonly string[] {
+    const of = this.layout.areas[area];
+    return of === undefined ? [] : [of.name, this.words.left(this.states.freeInArea(area)), this.priceText(of.category)];
+  }
+
+  /** The lowest price of a free seat in a section, among the prices that are shown. */
+  cheapestIn(zone: number): number | null {
+    const prices = this.layout.categories.flatMap((_, category) => {
+      const price = this.priceOf(category);
+      const left = this.states.free((each) => each === category, zone);
+      return price !== null && left > 0 && this.isShown(category) ? [price] : [];
+    });
+    return prices.length === 0 ? null : Math.min(...prices);
+  }
+
+  override canPoint(seat: number): boolean {
+    return this.canChoose(seat);
+  }
+
+  override nameOf(seat: number): string {
+    const category = this.layout.categoryOf[seat] ?? 0;
+    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', this.priceText(category));
+  }
+
+  /** Whether the seat can be had: free and for sale, or wanted already. */
+  canChoose(seat: number): boolean {
+    if (this.wish.includes(this.layout.ids[seat] ?? '')) return true;
+    return this.states.isFree(seat) && this.priceOf(this.layout.categoryOf[seat] ?? 0) !== null;
+  }
+
+  /** Why nothing can be had at `now`, by the clocks of `zone`; null while the sale is open. */
+  closed(now: number, zone: string): string | null {
+    const { cancelled, sale_opens_at: opens, sale_closes_at: closes } = this.terms;
+    if (cancelled) return this.words.sale.cancelled;
+    if (opens !== null && now < Date.parse(opens)) return this.words.sale.opensAt(dayAndTime(opens, language.chosen, zone));
+    return closes !== null && now >= Date.parse(closes) ? this.words.sale.closed : null;
+  }
+
+  get seatsMine(): readonly number[] {
+    return this.numbersOf(this.mine);
+  }
+}

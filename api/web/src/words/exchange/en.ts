@@ -1,0 +1,43 @@
+/** The words of taking other seats for a paid booking, in English. `ko.ts` has the same keys. */
+
+const seats = (count: number) => (count === 1 ? '1 seat' : `${count.toLocaleString('en')} seats`);
+
+export const en = {
+  title: 'Other seats',
+  lead: 'Your seats stay yours until you have the others.',
+  back: 'Back to the booking',
+  notTitle: 'These seats cannot be exchanged',
+  not: 'Only paid seats of a date that is still to come can.',
+
+  choice: 'Your exchange',
+  hint: 'Press a free seat, on the map or in the list: it takes the place of one of yours.',
+  yours: 'Your seats',
+  fresh: 'New seats',
+  givenUp: 'given up',
+  keep: (name: string) => `Keep ${name}`,
+  kept: 'Keep',
+  takeOut: (name: string) => `Take out ${name}`,
+  missing: (count: number) => `Choose ${seats(count)} more.`,
+  gone: (places: string) => `${places}: just gone. Your own seats are still yours. Choose others.`,
+
+  same: 'They cost the same: nothing is to be paid.',
+  now: 'Exchange now',
+  done: 'Your seats are exchanged. Your ticket is good for the new ones.',
+
+  toPay: 'New seats, paid now',
+  comesBack: 'Comes back for the old ones',
+  afterFee: (fee: string, percent: number) => `after a fee of ${fee} (${percent} %)`,
+  dearer: 'In all you pay',
+  cheaper: 'In all you get back',
+  order: 'The new seats are held and paid for first. Then you give the old ones back, and the money for them comes back. Until then you have both.',
+  hold: 'Hold the new seats and pay',
+  sameOnly: 'These seats can be exchanged only for others that cost the same.',
+  limit: 'Until they are given back your present seats count, too. Seats that cost the same can be had all the same.',
+
+  replaces: (places: string, number: string) => `These are to take the place of ${places} of booking ${number}, which you keep until you give them back after paying.`,
+  giveBack: 'The new seats are yours. Now give the old ones back.',
+  stays: 'Nothing has changed with your seats of before: they are still yours.',
+  toOld: 'To the seats of before',
+};
+
+export type ExchangeWords = typeof en;

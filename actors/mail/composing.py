@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 from datetime import datetime
 from email.headerregistry import Address
-from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
 
@@ -17,7 +16,7 @@ from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.mail import calendars, links, qr, texts
+from actors.mail import calendars, links, mime, qr, texts
 from actors.mail.plain import person, plain
 from actors.mail.texts import chosen, label, money_text, seat_lines, time_text, words_of
 from actors.mail.tickets import Ticket, TicketKey, ticket_code
@@ -55,10 +54,11 @@ class Letter(Struct, frozen=True, kw_only=True):
 
 
 class Mail(Struct, frozen=True, kw_only=True):
-    """A mail, and the address it goes to."""
+    """A mail as it goes to a server, the address it goes to, and what it is about."""
 
-    message: EmailMessage
+    content: bytes
     to: str
+    subject: str
 
 
 class Postmark:
@@ -70,6 +70,7 @@ class Postmark:
         self._address_key = derived(key.private.private_bytes_raw().hex(), "mailed addresses")
         self._clock = clock
         self._origin = origin
+        self._from = mime.header("From", sender)
 
     def now(self) -> datetime:
         return moment(self._clock.now_ms())
@@ -85,25 +86,19 @@ class Postmark:
         if row.kind == "transfer_offered":
             see = chosen(texts.SEE_OFFER, recipient.language)
             written = replace(written, action=(see, f"{self._origin}/bookings"))
-        to = sendable(recipient.email)
-        message = self._envelope(row, recipient, to, written.subject)
         code = None
         if row.kind in WITH_TICKET:
             (booking,) = row.facts.bookings
             assert row.schedule_id is not None, "a ticket is for a schedule"
             ticket = Ticket(booking_id=booking.id, schedule_id=row.schedule_id, places=len(booking.seats))
             code = ticket_code(self._key, ticket)
-        message.set_content(plain_text(written, code))
-        message.add_alternative(html_text(written, code, recipient.language), subtype="html")
-        if code is not None:
-            picture = qr.png(code)
-            _html_part(message).add_related(
-                picture, maintype="image", subtype="png", cid=f"<{QR_CID}>", disposition="inline", filename="qr.png"
-            )
-            message.add_attachment(picture, maintype="image", subtype="png", filename="ticket.png")
-        self._add_calendar(message, row, recipient.language, occasion)
-        message["Content-Language"] = recipient.language  # last: whoever sets contents takes such headers along
-        return Mail(message=message, to=to)
+        picture = None if code is None else qr.png(code)
+        parts = [_readable(written, recipient.language, code, picture)]
+        if picture is not None:
+            parts.append(mime.leaf("image/png", picture, _named("attachment", "ticket.png")))
+        parts += self._calendars(row, recipient.language, occasion)
+        content = parts[0] if len(parts) == 1 else mime.multipart("mixed", parts)
+        return self._mail(row, recipient, written.subject, content)
 
     def compose_link(self, row: Outgoing, recipient: Recipient, purpose: Purpose, token: str) -> Mail:
         """The mail that carries a link with the token."""
@@ -119,37 +114,33 @@ class Postmark:
             on_behalf=chosen(links.ON_BEHALF, language),
             action=(words.action, f"{self._origin}{links.MAILS[purpose].path}{token}"),
         )
-        to = sendable(recipient.email)
-        message = self._envelope(row, recipient, to, written.subject)
-        message.set_content(plain_text(written, None))
-        message.add_alternative(html_text(written, None, language), subtype="html")
-        message["Content-Language"] = language
-        return Mail(message=message, to=to)
+        return self._mail(row, recipient, written.subject, _readable(written, language))
 
-    def _envelope(self, row: Outgoing, recipient: Recipient, to: str, subject: str) -> EmailMessage:
-        message = EmailMessage()
-        message["Message-ID"] = f"<{row.id}@{self._sender.domain}>"
-        message["Date"] = format_datetime(self.now())
-        message["From"] = self._sender
-        message["To"] = Address(person(recipient.name), *_parts(to))  # one recipient, whatever the name is
-        message["Subject"] = " ".join(subject.split())
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answering machine answers it
-        return message
+    def _mail(self, row: Outgoing, recipient: Recipient, subject: str, content: bytes) -> Mail:
+        to, subject = sendable(recipient.email), " ".join(subject.split())
+        name = Address(person(recipient.name), *_parts(to))  # one recipient, whatever the name is
+        head = (
+            mime.plain("Message-ID", f"<{row.id}@{self._sender.domain}>"),
+            mime.plain("Date", format_datetime(self.now())),
+            self._from,
+            mime.header("To", name, international=not to.isascii()),
+            mime.subject(subject),
+            mime.plain("Auto-Submitted", "auto-generated"),  # RFC 3834: no answering machine answers it
+            mime.plain("MIME-Version", "1.0"),
+            mime.plain("Content-Language", recipient.language),
+        )
+        return Mail(content=b"".join((*head, content)), to=to, subject=subject)
 
-    def _add_calendar(self, message: EmailMessage, row: Outgoing, language: str, occasion: Occasion) -> None:
+    def _calendars(self, row: Outgoing, language: str, occasion: Occasion) -> list[bytes]:
         """The calendar entries of the bookings that are, or were, the customer's for good (RFC 5545, RFC 5546)."""
         sold = [booking for booking in row.facts.bookings if booking.sold]
         if not sold or row.kind not in (*IN_CALENDAR, *OUT_OF_CALENDAR):
-            return
+            return []
         method = "CANCEL" if row.kind in OUT_OF_CALENDAR else "PUBLISH"
         entries = [self._entry(row, booking, language, occasion) for booking in sold]
-        message.add_attachment(
-            calendars.calendar(entries, method=method, now=self.now(), organizer=self._sender.addr_spec),
-            maintype="text",
-            subtype="calendar",
-            filename="ticket.ics",
-            params={"method": method, "charset": "utf-8"},
-        )
+        made = calendars.calendar(entries, method=method, now=self.now(), organizer=self._sender.addr_spec)
+        kind = f'text/calendar; method="{method}"; charset="utf-8"'
+        return [mime.leaf(kind, made, _named("attachment", "ticket.ics"))]
 
     def _entry(self, row: Outgoing, booking: BookingFacts, language: str, occasion: Occasion) -> calendars.Entry:
         """One booking's entry. A newer mail has a higher sequence, whatever order they arrive in."""
@@ -181,10 +172,17 @@ def _parts(address: str) -> tuple[str, str]:
     return local, domain
 
 
-def _html_part(message: EmailMessage) -> EmailMessage:
-    part = message.get_body(("html",))
-    assert isinstance(part, EmailMessage)
-    return part
+def _named(disposition: str, filename: str) -> str:
+    return f'Content-Disposition: {disposition}; filename="{filename}"'
+
+
+def _readable(written: Letter, language: str, code: str | None = None, picture: bytes | None = None) -> bytes:
+    """The mail as text and as HTML, whichever is liked, with the picture that the HTML shows."""
+    html = mime.text(mime.HTML, html_text(written, code, language))
+    if picture is not None:
+        shown = mime.leaf("image/png", picture, f"Content-ID: <{QR_CID}>", _named("inline", "qr.png"))
+        html = mime.multipart("related", [html, shown])
+    return mime.multipart("alternative", [mime.text(mime.PLAIN, plain_text(written, code)), html])
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from actors.mail.transport import Conversation, MailAway, MailRefused, MailUnkno
 from actors.process.rounds import every
 from persistence.accounts.links import LIFETIMES, arm
 from persistence.notifications import outbox
-from persistence.notifications.outbox import Outgoing, Recipient
+from persistence.notifications.outbox import Occasion, Outgoing, Recipient, Taken
 
 LANES = 5  # connections at once, one of them for mails about accounts
 POLL_SECONDS = 1.0
@@ -86,11 +86,11 @@ class Mailer:
                 async with self._transport.opened() as conversation:  # first: a row that is taken can be handed over
                     self._away = 0
                     for _ in range(MAILS_PER_CONNECTION):
-                        row = None if stop.is_set() else await outbox.take(self._pool, lane, LANES)
-                        if row is None:
+                        taken = None if stop.is_set() else await outbox.take(self._pool, lane, LANES)
+                        if taken is None:
                             break
                         dealt_with += 1
-                        await self._send(conversation, row)
+                        await self._send(conversation, taken)
         except MailAway as error:
             pause = AWAY_SECONDS[min(self._away, len(AWAY_SECONDS) - 1)]
             self._again_at = time.monotonic() + pause
@@ -106,9 +106,9 @@ class Mailer:
             MAILS.labels(kind, "unknown").inc()
         return len(silent)
 
-    async def _send(self, conversation: Conversation, row: Outgoing) -> None:
+    async def _send(self, conversation: Conversation, taken: Taken) -> None:
         """Sends one row's mail and records what has become of it. Raises `MailAway`, with the row back in its place."""
-        recipient = await outbox.recipient(self._pool, row.customer_id)
+        row, recipient = taken.row, taken.recipient
         if recipient is None:
             return await self._settle(row, "skipped", "the account was deleted")
         digest = self._postmark.digest(recipient.email)
@@ -116,7 +116,7 @@ class Mailer:
             await outbox.put_off_all(self._pool, row, ENOUGH_SECONDS, "the address has had enough mails")
             MAILS.labels(row.kind, "put_off").inc()
             return None
-        compose = await self._prepared(row, recipient)
+        compose = await self._prepared(row, recipient, taken.occasion)
         if isinstance(compose, str):
             return await self._settle(row, "skipped", compose)
         try:
@@ -126,7 +126,7 @@ class Mailer:
             return await self._settle(row, "failed", scrubbed(f"cannot be written: {error!r}"))
         try:
             async with asyncio.timeout(self._send_seconds):
-                await conversation.send(mail.message, mail.to)
+                await conversation.send(mail.content, mail.to)
         except MailRefused as refused:
             return await self._refused(row, str(refused), permanent=refused.permanent)
         except MailAway as away:
@@ -136,7 +136,7 @@ class Mailer:
             await self._settle(row, "unknown", str(error) or "no answer in time")
             raise MailAway("the connection was lost") from error
         await self._settle(row, "sent", digest=digest)
-        logger.info("mail sent: %s, booking %s, %s", row.kind, row.booking_id or "-", mail.message["Subject"])
+        logger.info("mail sent: %s, booking %s, %s", row.kind, row.booking_id or "-", mail.subject)
         return None
 
     async def _has_enough(self, row: Outgoing, recipient: Recipient, digest: bytes) -> bool:
@@ -146,7 +146,9 @@ class Mailer:
         limit = MAILS_PER_HOUR if recipient.confirmed else MAILS_PER_HOUR_UNCONFIRMED
         return await outbox.sent_within(self._pool, row.customer_id, digest, HOUR_SECONDS) >= limit
 
-    async def _prepared(self, row: Outgoing, recipient: Recipient) -> Callable[[], Mail] | str:
+    async def _prepared(
+        self, row: Outgoing, recipient: Recipient, occasion: Occasion | None
+    ) -> Callable[[], Mail] | str:
         """How the row's mail is written, or why nobody needs it."""
         purpose = links.purpose_of(row.kind)
         if purpose is not None:
@@ -154,8 +156,7 @@ class Mailer:
             if not await arm(self._pool, row.id, link.hash, LIFETIMES[purpose]):
                 return "the link is of no use any more"
             return partial(self._postmark.compose_link, row, recipient, purpose, link.token)
-        assert row.schedule_id is not None, "only mails about an account are about no schedule"
-        occasion = await outbox.occasion(self._pool, row.schedule_id)
+        assert occasion is not None, "only mails about an account are about no schedule"
         reason = pointless(row, occasion, self._postmark.now())
         return partial(self._postmark.compose, row, recipient, occasion) if reason is None else reason
 
@@ -176,7 +177,7 @@ class Mailer:
             logger.log(level, "notification %s (%s) %s: %s", row.id, row.kind, status, reason)
 
 
-def pointless(row: Outgoing, occasion: outbox.Occasion, now: datetime) -> str | None:
+def pointless(row: Outgoing, occasion: Occasion, now: datetime) -> str | None:
     """Why nobody needs the mail any more, if so."""
     over = occasion.ends_at <= now
     if over and row.kind in ("confirmed", "seats_changed", "schedule_changed"):

@@ -18,9 +18,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from email import policy
 from email.headerregistry import Address
-from email.message import EmailMessage
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Protocol
@@ -73,8 +71,8 @@ def scrubbed(text: str) -> str:
 class Conversation(Protocol):
     """An open way to hand mails over, one after another."""
 
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Hands one mail over. Raises `MailRefused`, `MailAway` or `MailUnknown`."""
+    async def send(self, content: bytes, to: str) -> None:
+        """Hands one mail over, its lines ended by CR and LF. Raises `MailRefused`, `MailAway` or `MailUnknown`."""
 
 
 class Transport(Protocol):
@@ -202,7 +200,7 @@ class SmtpConversation:
         self._client = client
         self._sender = sender
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, content: bytes, to: str) -> None:
         holds_none("handing a mail over")
         options: list[str] = []
         international = not to.isascii()
@@ -210,7 +208,6 @@ class SmtpConversation:
             raise MailRefused("the server takes no international addresses (SMTPUTF8)", permanent=True)
         if international:
             options.append("SMTPUTF8")
-        content = message.as_bytes(policy=policy.SMTP.clone(utf8=international))
         encoding = "utf-8" if international else "ascii"
         try:
             await self._client.mail(self._sender, options=options, encoding=encoding)
@@ -266,11 +263,10 @@ class Outbox:
     async def opened(self) -> AsyncIterator[Conversation]:
         yield self
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, content: bytes, to: str) -> None:
         holds_none("handing a mail over")
-        content = message.as_bytes(policy=policy.default.clone(linesep="\n", utf8=not to.isascii(), mangle_from_=True))
-        try:
-            await asyncio.to_thread(self._append, content)
+        try:  # what could begin a mail for a reader of the file, "From " at a line's begin, is in none of ours
+            await asyncio.to_thread(self._append, content.replace(b"\r\n", b"\n"))
         except OSError as error:
             raise MailAway(f"{self._path}: {error.strerror}") from error
 

@@ -115,6 +115,14 @@ class Occasion(Struct, frozen=True, kw_only=True):
         return self.starts_at + timedelta(minutes=self.duration_minutes)
 
 
+class Taken(Struct, frozen=True):
+    """A row that was taken, with what its mail is to be written from."""
+
+    row: Outgoing
+    recipient: Recipient | None  # None once the account was deleted
+    occasion: Occasion | None  # deleted from the catalogue or not; None: the mail is about the account
+
+
 class NotificationRow(Struct, frozen=True, kw_only=True):
     """A row as admins see it."""
 
@@ -215,12 +223,23 @@ _DUE = (
 
 _IS_DUE = f"SELECT EXISTS (SELECT 1 FROM notifications WHERE {_DUE})"  # noqa: S608  # a constant
 _TAKE = f"""
+WITH taken AS (
 UPDATE notifications SET status = 'sending', due_at = now(), attempts = attempts + 1, error = NULL
 WHERE id = (
     SELECT id FROM notifications WHERE {_DUE} ORDER BY due_at, created_at, version LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING id::text, schedule_id::text, version, customer_id::text, booking_id::text, kind, facts::text, attempts
+RETURNING *
+)
+SELECT t.id::text, t.schedule_id::text, t.version, t.customer_id::text, t.booking_id::text, t.kind, t.facts::text,
+       t.attempts,
+       a.email, a.name, a.language, a.email_confirmed_at IS NOT NULL,
+       p.title, p.title_en, v.name, v.time_zone, s.starts_at, coalesce(p.duration_minutes, $3), s.currency
+  FROM taken t
+  LEFT JOIN accounts a ON a.id = t.customer_id AND a.deleted_at IS NULL
+  LEFT JOIN (schedules s JOIN performances p ON p.id = s.performance_id JOIN venues v ON v.id = s.venue_id)
+    ON s.id = t.schedule_id
 """  # noqa: S608  # constants
+_ROW, _TO = len(Outgoing.__struct_fields__), len(Recipient.__struct_fields__)
 
 
 async def due(connection: Connection, lane: int, lanes: int) -> bool:
@@ -228,13 +247,22 @@ async def due(connection: Connection, lane: int, lanes: int) -> bool:
     return bool(await connection.fetchval(_IS_DUE, lane, lanes))
 
 
-async def take(connection: Connection, lane: int, lanes: int) -> Outgoing | None:
-    """Marks the next row that is due in a lane as `sending`; None if there is none."""
-    row = await connection.fetchrow(_TAKE, lane, lanes)
-    if row is None:
+async def take(connection: Connection, lane: int, lanes: int) -> Taken | None:
+    """Marks the next row that is due in a lane as `sending`; None if there is none.
+
+    What its mail is written from comes along: a statement of its own for each would cost as much as writing it.
+    """
+    found = await connection.fetchrow(_TAKE, lane, lanes, DEFAULT_DURATION_MINUTES)
+    if found is None:
         return None
-    values: dict[str, Any] = dict(row)
-    return Outgoing(**values | {"facts": msgspec.json.decode(values["facts"], type=Facts)})
+    values: list[Any] = list(found)
+    row, to, of = values[:_ROW], values[_ROW : _ROW + _TO], values[_ROW + _TO :]
+    taken = dict(zip(Outgoing.__struct_fields__, row, strict=True))
+    outgoing = Outgoing(**taken | {"facts": msgspec.json.decode(taken["facts"], type=Facts)})
+    recipient = None if to[0] is None else Recipient(**dict(zip(Recipient.__struct_fields__, to, strict=True)))
+    assert of[0] is not None or outgoing.schedule_id is None, "a schedule that has events has a row"
+    occasion = None if of[0] is None else Occasion(**dict(zip(Occasion.__struct_fields__, of, strict=True)))
+    return Taken(outgoing, recipient, occasion)
 
 
 _SENT_WITHIN = """
@@ -304,30 +332,6 @@ async def give_up_silent(connection: Connection, older_than_seconds: float) -> l
         older_than_seconds,
     )
     return [(row["id"], row["kind"]) for row in rows]
-
-
-async def recipient(connection: Connection, customer_id: str) -> Recipient | None:
-    """The live account; None once it was deleted."""
-    query = (
-        "SELECT email, name, language, email_confirmed_at IS NOT NULL AS confirmed FROM accounts"
-        " WHERE id = $1 AND deleted_at IS NULL"
-    )
-    row = await connection.fetchrow(query, customer_id)
-    return None if row is None else Recipient(**dict(row))
-
-
-async def occasion(connection: Connection, schedule_id: str) -> Occasion:
-    """What is played where and when, deleted from the catalogue or not."""
-    row = await connection.fetchrow(
-        "SELECT p.title, p.title_en, v.name AS venue, v.time_zone, s.starts_at,"
-        " coalesce(p.duration_minutes, $2) AS duration_minutes, s.currency"
-        " FROM schedules s JOIN performances p ON p.id = s.performance_id JOIN venues v ON v.id = s.venue_id"
-        " WHERE s.id = $1",
-        schedule_id,
-        DEFAULT_DURATION_MINUTES,
-    )
-    assert row is not None, f"schedule {schedule_id} has events, so it has a row"
-    return Occasion(**dict(row))
 
 
 # --- admins -----------------------------------------------------------------------------------------------------------

@@ -421,7 +421,7 @@ async def test_links_that_somebody_waits_for_wait_for_no_mail_about_bookings(des
     )
     first = await outbox.take(desk.pool, 0, LANES)
     assert first is not None
-    assert first.kind == "password_reset"
+    assert first.row.kind == "password_reset"
     assert await outbox.take(desk.pool, 0, LANES) is None
 
 
@@ -571,6 +571,8 @@ async def test_every_kind_of_mail_can_be_written(desk: Desk, server: MailServer,
         words = both.ko if language == "ko" else both.en
         assert str(mail["Subject"]).startswith(words.subject.partition("{")[0]), kind
         assert str(mail["Content-Language"]) == language
+        assert [each.defects for each in mail.walk() if each.defects] == [], kind
+        assert max(map(len, mail.as_bytes().splitlines())) <= 998, "RFC 5322"
         for text in (part(mail, "plain"), part(mail, "html")):
             assert words.heading in text
             assert words.lead in text

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email import message_from_bytes, policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Any
@@ -36,7 +37,9 @@ class Mailbox:
     async def opened(self) -> AsyncIterator[Conversation]:
         yield self
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, content: bytes, to: str) -> None:
+        message = message_from_bytes(content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
         self._mails.append((to, message))
 
     async def of(self, email: str) -> list[EmailMessage]:

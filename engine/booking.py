@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from engine.payment import Payment, Refund
+from engine.payment import Payment, PaymentStatus, Refund
 
 
 class Status(IntEnum):
@@ -29,7 +29,9 @@ class Status(IntEnum):
 
 
 STATUS_NAMES = tuple(status.name.lower() for status in Status)  # as everybody outside reads them, by number
-LIVE = frozenset({Status.HELD, Status.CONFIRMED, Status.PARTIALLY_REFUNDED})
+BOUGHT = frozenset({Status.CONFIRMED, Status.PARTIALLY_REFUNDED})  # the seats are the customer's for good
+EVER_BOUGHT = BOUGHT | {Status.REFUNDED, Status.TRANSFERRED}  # they are, or were until somebody else had them
+LIVE = BOUGHT | {Status.HELD}
 
 
 class Ending(Struct, frozen=True, gc=False, array_like=True):
@@ -72,4 +74,19 @@ class Booking(Struct, frozen=True, gc=False, array_like=True, tag="booking"):
     @property
     def sold(self) -> bool:
         """Whether the seats are the customer's for good."""
-        return self.status in (Status.CONFIRMED, Status.PARTIALLY_REFUNDED)
+        return self.status in BOUGHT
+
+
+def is_paying(booking: Booking) -> bool:
+    """Whether money may be on its way for it: a payment was asked for, and nobody has told what became of it."""
+    return booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED
+
+
+def can_expire(booking: Booking) -> bool:
+    """Whether time alone may end the booking: not once confirmed, and not while money may be on its way."""
+    return booking.status is Status.HELD and not is_paying(booking)
+
+
+def is_over(booking: Booking, now_ms: int) -> bool:
+    """Whether its time is up, swept or not: a hold past it counts as expired."""
+    return can_expire(booking) and booking.expires_ms <= now_ms

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from engine import commands, events, refund_policy
-from engine.booking import Booking, Status
+from engine.booking import Booking, Status, can_expire, is_over, is_paying
 from engine.events import AnyEvent
-from engine.payment import MOVES, Move, PaymentStatus
+from engine.payment import MOVES, Move
 from engine.refusals import Code, Refusal
-from engine.state import BLOCKED, FREE, ScheduleState, can_expire
+from engine.state import BLOCKED, FREE, ScheduleState
 
 # More in one booking is no longer a group of friends; it also bounds what one command can cost.
 MAX_PLACES_PER_BOOKING = 100
@@ -235,13 +235,9 @@ def _owned(state: ScheduleState, booking_id: str, customer_id: str, now_ms: int)
         return Refusal(Code.BOOKING_TRANSFERRED)
     if booking.status in (Status.CANCELLED, Status.REFUNDED):
         return Refusal(Code.BOOKING_ALREADY_CANCELLED)
-    if booking.status is Status.EXPIRED or (can_expire(booking) and booking.expires_ms <= now_ms):
+    if booking.status is Status.EXPIRED or is_over(booking, now_ms):
         return Refusal(Code.BOOKING_EXPIRED)
     return booking
-
-
-def _paying(booking: Booking) -> bool:
-    return booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED
 
 
 def _extend(state: ScheduleState, command: commands.Extend, now_ms: int) -> Decision:
@@ -266,7 +262,7 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
         return booking
     if (refusal := _sale_window(state, now_ms)) is not None:
         return refusal
-    if _paying(booking):
+    if is_paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     places = _indexes(state, command.seats)
     if isinstance(places, Refusal):
@@ -323,7 +319,7 @@ def _confirm(state: ScheduleState, command: commands.Confirm, now_ms: int) -> De
         return Refusal(Code.BOOKING_ALREADY_PAID)
     if (refusal := _off(state, now_ms)) is not None:
         return refusal
-    if _paying(booking):
+    if is_paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     if booking.amount:
         return Refusal(Code.PAYMENT_REQUIRED)
@@ -334,7 +330,7 @@ def _cancel(state: ScheduleState, command: commands.Cancel, now_ms: int) -> Deci
     booking = _owned(state, command.booking_id, command.customer_id, now_ms)
     if isinstance(booking, Refusal):
         return booking
-    if _paying(booking):
+    if is_paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     if booking.sold and booking.amount:
         return Refusal(Code.BOOKING_PAID)
@@ -390,7 +386,7 @@ def _request_payment(state: ScheduleState, command: commands.RequestPayment, now
         return Refusal(Code.BOOKING_ALREADY_PAID)
     if (refusal := _off(state, now_ms)) is not None:
         return refusal
-    if _paying(booking):
+    if is_paying(booking):
         return Refusal(Code.PAYMENT_IN_PROGRESS)
     return (events.PaymentRequested(booking.id, command.payment_id, booking.amount, command.provider),)
 
@@ -426,7 +422,7 @@ def _return_payment(state: ScheduleState, command: commands.ReturnPayment, now_m
             return Refusal(Code.ALREADY_REFUNDED)
         payment = booking.payment
         if payment is not None and payment.id == command.payment_id and Move.RETURN not in MOVES[payment.status]:
-            return Refusal(Code.PAYMENT_IN_PROGRESS if _paying(booking) else Code.PAYMENT_ALREADY_SETTLED)
+            return Refusal(Code.PAYMENT_IN_PROGRESS if is_paying(booking) else Code.PAYMENT_ALREADY_SETTLED)
     if command.refund_id in state.pending_refunds:
         return Refusal(Code.ALREADY_REFUNDED)
     return (
@@ -525,7 +521,7 @@ def _end_bookings(state: ScheduleState, command: commands.EndBookings, now_ms: i
         return Refusal(Code.SCHEDULE_NOT_CANCELLED)
     reason, by = state.cancelled.reason, state.cancelled.by
     endings: list[AnyEvent] = []
-    live = (booking for booking in state.bookings.values() if not _paying(booking))
+    live = (booking for booking in state.bookings.values() if not is_paying(booking))
     for booking, ending_id in zip(live, command.ids, strict=False):
         if booking.sold and booking.amount:
             endings += _give_back(booking, ending_id, booking.seats, 0, reason, by)

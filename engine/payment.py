@@ -23,6 +23,9 @@ class PaymentStatus(IntEnum):
     REFUNDED = 4  # for all of them; how far each refund has come stands in the refund
 
 
+PAYMENT_NAMES = tuple(status.name.lower() for status in PaymentStatus)  # as tables and events have them, by number
+
+
 class Move(Enum):
     """What can happen to a payment once it has been requested."""
 
@@ -67,6 +70,9 @@ class RefundStatus(IntEnum):
 
     REQUESTED = 0  # the provider has not confirmed it yet
     COMPLETED = 1
+
+
+REFUND_NAMES = tuple(status.name.lower() for status in RefundStatus)  # as tables and events have them, by number
 
 
 class Refund(Struct, frozen=True, gc=False, array_like=True):

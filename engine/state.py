@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from engine import events
 from engine.allocate import FreeSeats
-from engine.booking import Booking, Ending, Status
+from engine.booking import Booking, Ending, Status, can_expire, is_paying
 from engine.events import Record, Terms
 from engine.payment import MOVES, Move, Payment, PaymentStatus, Refund, RefundStatus
 from engine.recent import Recent
@@ -182,7 +182,7 @@ class ScheduleState:
             self.families.setdefault(booking.origin, set()).add(booking.id)
         if can_expire(booking):
             self.deadlines.append((booking.expires_ms, booking.id))
-        if booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED:
+        if booking.payment is not None and is_paying(booking):
             self.pending_payments[booking.id] = booking.payment.requested_ms
 
     def _count(self, customer_id: str, places: int) -> None:
@@ -200,12 +200,6 @@ def _promised(history: list[tuple[int, PromiseT]], booking: Booking) -> PromiseT
     """What was in force before the booking was made; for one that was made at once, what came first."""
     promised = [promise for since_ms, promise in history if since_ms < booking.created_ms]
     return promised[-1] if promised else history[0][1]
-
-
-def can_expire(booking: Booking) -> bool:
-    """Whether time alone may end the booking: not once confirmed, and not while money may be on its way."""
-    paying = booking.payment is not None and booking.payment.status is PaymentStatus.REQUESTED
-    return booking.status is Status.HELD and not paying
 
 
 def apply(state: ScheduleState, record: Record) -> Booking | None:

@@ -20,7 +20,7 @@ from actors.process.clock import Clock
 from actors.process.rounds import every
 from engine.booking import Booking
 from engine.commands import AnyCommand, ApprovePayment, DeclinePayment, ReturnPayment
-from engine.payment import PaymentStatus
+from engine.payment import PAYMENT_NAMES, PaymentStatus
 from engine.refusals import Code, Refusal
 from engine.state import Done
 from persistence.bookings.payments import PaymentRow, find_payment, unsettled_payments
@@ -90,7 +90,7 @@ async def settle(
             "payment %s of booking %s: the provider says declined, the journal says %s",
             payment_id,
             row.booking_id,
-            now.payment.status.name.lower(),
+            PAYMENT_NAMES[now.payment.status],
         )
     return now
 

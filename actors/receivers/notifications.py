@@ -47,6 +47,7 @@ from actors.process.settings import Settings
 from actors.receivers.receiver import Receiver
 from actors.receivers.taker import Taker
 from engine.events import Opened, TermsChanged, decode_event
+from persistence.database.conditions import BOUGHT
 from persistence.database.moments import moment, rfc3339
 from persistence.database.pools import Connection, open_pool
 from persistence.events import cloud_events
@@ -65,7 +66,6 @@ from persistence.notifications.outbox import BookingFacts, Facts, NewNotificatio
 
 NAME = "notifications"
 LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is still news
-SOLD = ("confirmed", "partially_refunded")
 ENDINGS = ("cancellation.completed", "refund.requested")
 HANDED_ON, TAKEN_OVER = "reservation.handed_on", "reservation.taken_over"
 TOLD = (
@@ -124,7 +124,7 @@ class Notifications:
         assert isinstance(data, BookingData), f"{event.type} concerns a booking"
         if isinstance(data, TransferData):
             return [_transferred(event, data)]
-        if data.booking.status not in SOLD:
+        if data.booking.status not in BOUGHT:
             return []  # a hold whose seats were exchanged
         kind = "confirmed" if event.type == "reservation.confirmed" else "seats_changed"
         booking = data.booking
@@ -147,7 +147,7 @@ class Notifications:
         if isinstance(booking, cloud_events.BookingFacts):
             if not late:
                 facts = replace(facts, bookings=[_left(booking)])
-            kind = "schedule_cancelled" if off else "partially_refunded" if booking.status in SOLD else "refunded"
+            kind = "schedule_cancelled" if off else "partially_refunded" if booking.status in BOUGHT else "refunded"
             if isinstance(booking.payer_id, str) and booking.payer_id != booking.customer_id and not late:
                 # Whose seats they were is told without the money, and whose the money is without the seats.
                 theirs = replace(facts, amount=0, fee=0, paid_by_another=True)
@@ -193,7 +193,7 @@ def _transferred(event: EventEnvelope, data: TransferData) -> NewNotification:
     gone = [
         Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=0) for each in data.seats
     ]
-    kind = "partly_handed_on" if booking.status in SOLD else "handed_on"
+    kind = "partly_handed_on" if booking.status in BOUGHT else "handed_on"
     return _to_customer(event, kind, booking, Facts(bookings=[_left(booking)], given_back=gone))
 
 
@@ -211,7 +211,7 @@ def _booking(booking: cloud_events.BookingFacts) -> BookingFacts:
 
 def _left(booking: cloud_events.BookingFacts) -> BookingFacts:
     """The booking with the seats that its customer keeps; one that ended still says which it had."""
-    return _booking(booking if booking.status in SOLD else replace(booking, seats=[]))
+    return _booking(booking if booking.status in BOUGHT else replace(booking, seats=[]))
 
 
 def _told_reason(data: CancellationData | RefundData) -> str:

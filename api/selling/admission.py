@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from actors.mail.tickets import Ticket
 from persistence.check_ins.log import Entry, Result, TicketBooking
-
-PAID = ("confirmed", "partially_refunded")
+from persistence.database.conditions import BOUGHT
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -44,7 +43,7 @@ def judge(
         return Verdict(result="refunded", reason="schedule_cancelled", entered=entered, of=of)
     if booking.status == "transferred":  # whoever has taken the seats over has a code of their own
         return Verdict(result="replaced", reason=booking.status, entered=entered, of=of)
-    if booking.status not in PAID:
+    if booking.status not in BOUGHT:
         return Verdict(result="refunded", reason=booking.status, entered=entered, of=of)
     if ticket.seat is not None:
         return _judge_seat(ticket, booking, inside, entered)

@@ -14,7 +14,7 @@ from api.office.tokens import Account
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
-from engine.booking import Booking
+from engine.booking import STATUS_NAMES, Booking
 from engine.commands import Cancel, Refund
 from engine.refusals import Code, Refusal
 from persistence.bookings import bookings as rows_of
@@ -39,9 +39,9 @@ async def end_booking(
         account,
         "booking.cancelled",
         f"booking:{row.id}",
-        before={"status": row.status.name.lower(), "seats": row.seats},
+        before={"status": STATUS_NAMES[row.status], "seats": row.seats},
         after={
-            "status": booking.status.name.lower(),
+            "status": STATUS_NAMES[booking.status],
             "seats": [plan.ids[index] for index in booking.seats],
             "reason": reason,
             **money,

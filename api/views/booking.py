@@ -15,10 +15,9 @@ from msgspec import Struct
 from api.http.schemas import component, page_component
 from api.views.refund import REFUND_EXAMPLE, RefundView, refund_row_view, refund_view
 from engine import refund_policy
-from engine.booking import STATUS_NAMES, Booking, Status
+from engine.booking import STATUS_NAMES, Booking, Status, is_over
 from engine.payment import Payment, PaymentStatus, Refund
 from engine.seating_plan import SeatingPlan
-from engine.state import can_expire
 from persistence.bookings.booked_schedules import BookedSchedule
 from persistence.bookings.cancellations import CancellationRow
 from persistence.bookings.numbers import number_of
@@ -141,7 +140,7 @@ class Page(Struct, frozen=True):
 
 def status_of(booking: Booking, now_ms: int) -> str:
     """The booking's state as it reads now: a hold past its time is over, whether or not anybody has swept yet."""
-    if can_expire(booking) and booking.expires_ms <= now_ms:
+    if is_over(booking, now_ms):
         return "expired"
     return STATUS_NAMES[booking.status]
 

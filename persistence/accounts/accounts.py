@@ -14,8 +14,9 @@ from msgspec import Struct
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.database.conditions import is_live
 from persistence.database.connection import violated
-from persistence.database.tables import LIVE, accounts, bookings, performances, schedules, sessions
+from persistence.database.tables import accounts, bookings, performances, schedules, sessions
 
 ADMIN = "admin"
 NO_PASSWORD = ""  # matches nothing
@@ -164,7 +165,7 @@ async def business(connection: AsyncConnection, account_id: str, now: datetime) 
     """How many of each there are."""
     owned = sa.select(sa.func.count()).where(
         bookings.c.customer_id == account_id,
-        bookings.c.status.in_(LIVE),
+        is_live,
         schedules.c.id == bookings.c.schedule_id,
         schedules.c.starts_at > now,
     )
@@ -186,7 +187,7 @@ async def has_business(connection: AsyncConnection, account_id: str, now: dateti
     """Whether the account owns seats of a performance to come, or has performances of its own to come."""
     own = sa.exists().where(
         bookings.c.customer_id == account_id,
-        bookings.c.status.in_(LIVE),
+        is_live,
         schedules.c.id == bookings.c.schedule_id,
         schedules.c.starts_at > now,
     )

@@ -15,19 +15,20 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.booking import Booking, Status
+from engine.booking import STATUS_NAMES, Booking, Status
 from engine.payment import Payment
 from engine.seating_plan import SeatingPlan
 from persistence.bookings import numbers
 from persistence.bookings import refunds as refund_rows
 from persistence.bookings.payments import PAYMENT_COLUMNS, payment_of
 from persistence.bookings.refunds import RefundRow
-from persistence.bookings.searching import EVER_SOLD, Search
+from persistence.bookings.searching import Search
+from persistence.database.conditions import EVER_BOUGHT, is_bought, is_held, is_live, is_over
 from persistence.database.moments import milliseconds, moment
-from persistence.database.tables import LIVE, accounts, bookings, payments, schedules
+from persistence.database.tables import accounts, bookings, payments, schedules
 
 ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-STATUSES = {status.name.lower(): status for status in Status}
+STATUSES = dict(zip(STATUS_NAMES, Status, strict=True))
 
 
 class Whereabouts(Struct, frozen=True):
@@ -156,7 +157,7 @@ async def list_bookings(
         tails = numbers.tails_of(number)
         query = query.where(sa.false() if tails is None else numbers.TAIL.in_(tails))
         if schedule_id is None:
-            query = query.where(bookings.c.status.in_(EVER_SOLD))
+            query = query.where(bookings.c.status.in_(EVER_BOUGHT))
     if search is not None and (wanted := search.strip()):
         named = accounts.c.name.icontains(wanted, autoescape=True)
         written = accounts.c.email.icontains(wanted, autoescape=True)
@@ -170,17 +171,13 @@ async def list_bookings(
     if found_by is not None:
         query = query.where(*found_by.of(bookings, booking_id="id", at="created_at"))
     query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
-    over = sa.and_(
-        bookings.c.status == "held",
-        bookings.c.expires_at <= moment(now_ms),
-        sa.func.coalesce(payments.c.status, "") != "requested",
-    )
+    over = is_over(moment(now_ms))
     if status is Status.EXPIRED:
-        query = query.where(sa.or_(bookings.c.status == "expired", over))
+        query = query.where(sa.or_(bookings.c.status == STATUS_NAMES[status], over))
     elif status is Status.HELD:
-        query = query.where(bookings.c.status == "held", sa.not_(over))
+        query = query.where(is_held, sa.not_(over))
     elif status is not None:
-        query = query.where(bookings.c.status == status.name.lower())
+        query = query.where(bookings.c.status == STATUS_NAMES[status])
     async with engine.connect() as connection:
         return await _booking_rows(connection, query)
 
@@ -204,7 +201,7 @@ async def archive(connection: AsyncConnection, booking_id: str, at: datetime) ->
     """Puts an ended booking away; False if there is none, it owns seats, or it was put away before."""
     change = (
         sa.update(bookings)
-        .where(bookings.c.id == booking_id, bookings.c.status.not_in(LIVE), bookings.c.archived_at.is_(None))
+        .where(bookings.c.id == booking_id, sa.not_(is_live), bookings.c.archived_at.is_(None))
         .values(archived_at=at)
     )
     return (await connection.execute(change)).rowcount == 1
@@ -226,7 +223,7 @@ async def sold_by(
     query = sa.select(bookings.c.id, bookings.c.seats).where(
         sa.or_(bookings.c.id == origin_id, bookings.c.origin_id == origin_id),
         bookings.c.payment_id == payment_id,
-        bookings.c.status.in_([Status.CONFIRMED.name.lower(), Status.PARTIALLY_REFUNDED.name.lower()]),
+        is_bought,
         bookings.c.seats.contains(list(seats)),
     )
     if customer_id is not None:

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.bookings import cancelled_schedules
 from persistence.bookings.cancelled_schedules import ToBeGivenBack
-from persistence.database.tables import LIVE, bookings, refunds, schedules
+from persistence.database.conditions import is_live, is_owed
+from persistence.database.tables import bookings, refunds, schedules
 
 
 class GivenBack(Struct, frozen=True, kw_only=True):
@@ -49,7 +50,7 @@ async def standing(connection: AsyncConnection, performance_id: str, now: dateti
     live = (
         sa.select(sa.func.count())
         .select_from(bookings.join(schedules, schedules.c.id == bookings.c.schedule_id))
-        .where(schedules.c.performance_id == performance_id, cancelled, bookings.c.status.in_(LIVE))
+        .where(schedules.c.performance_id == performance_id, cancelled, is_live)
         .scalar_subquery()
     )
     query = sa.select(
@@ -61,15 +62,14 @@ async def standing(connection: AsyncConnection, performance_id: str, now: dateti
 
 async def given_back(connection: AsyncConnection, performance_id: str) -> Sequence[GivenBack]:
     """The refunds of its cancelled schedules since they were cancelled."""
-    pending = refunds.c.status == "requested"
     query = (
         sa.select(
             refunds.c.currency,
-            sa.func.count().filter(pending),
-            sa.func.count().filter(~pending),
+            sa.func.count().filter(is_owed),
+            sa.func.count().filter(~is_owed),
             *(
                 sa.cast(sa.func.coalesce(sa.func.sum(refunds.c.amount).filter(which), 0), sa.BigInteger)
-                for which in (pending, ~pending)
+                for which in (is_owed, ~is_owed)
             ),
         )
         .join(schedules, schedules.c.id == refunds.c.schedule_id)

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from persistence.database.tables import LIVE, bookings, cancellations, payments, refunds, schedules
+from persistence.database.conditions import COMPLETED, OWED, is_held, is_live, is_paying
+from persistence.database.tables import bookings, cancellations, payments, refunds, schedules
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -40,12 +41,9 @@ class ToBeGivenBack(Struct, frozen=True, kw_only=True):
     amount: int  # what was paid for them, minor units
 
 
-_live = bookings.c.status.in_(LIVE)
-
-
 async def with_live_bookings(database: AsyncEngine) -> list[str]:
     """Cancelled schedules that still have bookings to end."""
-    has_live = sa.exists().where(bookings.c.schedule_id == schedules.c.id, _live)
+    has_live = sa.exists().where(bookings.c.schedule_id == schedules.c.id, is_live)
     query = sa.select(schedules.c.id).where(schedules.c.cancelled_at.is_not(None), has_live)
     async with database.connect() as connection:
         return list((await connection.execute(query)).scalars())
@@ -53,25 +51,24 @@ async def with_live_bookings(database: AsyncEngine) -> list[str]:
 
 async def endable(database: AsyncEngine, schedule_id: str, at_most: int) -> int:
     """How many live bookings have no payment under way, counted up to a limit."""
-    paying = sa.exists().where(payments.c.id == bookings.c.payment_id, payments.c.status == "requested")
-    found = sa.select(bookings.c.id).where(bookings.c.schedule_id == schedule_id, _live, ~paying).limit(at_most)
+    paying = sa.exists().where(payments.c.id == bookings.c.payment_id, is_paying)
+    found = sa.select(bookings.c.id).where(bookings.c.schedule_id == schedule_id, is_live, ~paying).limit(at_most)
     async with database.connect() as connection:
         return (await connection.execute(sa.select(sa.func.count()).select_from(found.subquery()))).scalar_one()
 
 
 async def to_be_given_back(connection: AsyncConnection, *which: sa.ColumnElement[bool]) -> list[ToBeGivenBack]:
     """What cancelling these schedules now would end and give back, by currency."""
-    held = bookings.c.status == "held"
     query = (
         sa.select(
             bookings.c.currency,
-            sa.func.count().filter(held),
-            sa.func.count().filter(~held),
+            sa.func.count().filter(is_held),
+            sa.func.count().filter(~is_held),
             sa.cast(sa.func.sum(sa.func.cardinality(bookings.c.seats)), sa.BigInteger),
-            sa.cast(sa.func.coalesce(sa.func.sum(bookings.c.amount).filter(~held), 0), sa.BigInteger),
+            sa.cast(sa.func.coalesce(sa.func.sum(bookings.c.amount).filter(~is_held), 0), sa.BigInteger),
         )
         .join(schedules, schedules.c.id == bookings.c.schedule_id)
-        .where(*which, _live)
+        .where(*which, is_live)
         .group_by(bookings.c.currency)
         .order_by(bookings.c.currency)
     )
@@ -89,7 +86,7 @@ async def would_give_back(connection: AsyncConnection, schedule_id: str) -> ToBe
 
 async def progress(database: AsyncEngine, schedule_id: str) -> Progress | None:
     """How far the cancellation has come; None if the schedule is not cancelled."""
-    live = sa.select(sa.func.count()).where(bookings.c.schedule_id == schedule_id, _live).scalar_subquery()
+    live = sa.select(sa.func.count()).where(bookings.c.schedule_id == schedule_id, is_live).scalar_subquery()
     ended = (
         sa.select(sa.func.count())
         .where(
@@ -102,10 +99,10 @@ async def progress(database: AsyncEngine, schedule_id: str) -> Progress | None:
     of = {
         name: sa.select(aggregate).where(since, refunds.c.status == status).scalar_subquery().label(name)
         for name, status, aggregate in (
-            ("refunds_requested", "requested", sa.func.count()),
-            ("refunds_completed", "completed", sa.func.count()),
-            ("amount_owed", "requested", _total()),
-            ("amount_refunded", "completed", _total()),
+            ("refunds_requested", OWED, sa.func.count()),
+            ("refunds_completed", COMPLETED, sa.func.count()),
+            ("amount_owed", OWED, _total()),
+            ("amount_refunded", COMPLETED, _total()),
         )
     }
     query = sa.select(

@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.payment import Payment, PaymentStatus
+from engine.payment import PAYMENT_NAMES, Payment, PaymentStatus
 from persistence.bookings.searching import Search, ordered
+from persistence.database.conditions import is_paying
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import TIME, UUID, bookings, payments, refunds
 from persistence.providers.provider import PaymentRef
 
-PAYMENT_STATUSES = {status.name.lower(): status for status in PaymentStatus}
+PAYMENT_STATUSES = dict(zip(PAYMENT_NAMES, PaymentStatus, strict=True))
 PAYMENT_COLUMNS = (
     payments.c.id.label("payment_id"),
     payments.c.status.label("payment_status"),
@@ -81,7 +82,7 @@ async def find_requested_payment(engine: AsyncEngine, booking_id: str, provider:
     query = _PAYMENTS.where(
         payments.c.booking_id == booking_id,
         payments.c.provider == provider,
-        payments.c.status == PaymentStatus.REQUESTED.name.lower(),
+        is_paying,
     )
     async with engine.connect() as connection:
         row = (await connection.execute(query)).one_or_none()
@@ -108,7 +109,7 @@ async def list_payments(
     if customer_id is not None:
         query = query.where(payments.c.customer_id == customer_id)
     if status is not None:
-        query = query.where(payments.c.status == status.name.lower())
+        query = query.where(payments.c.status == PAYMENT_NAMES[status])
     if booking_id is not None:
         query = query.where(payments.c.booking_id == booking_id)
     if schedule_id is not None:
@@ -127,7 +128,7 @@ async def unsettled_payments(
     """Payments whose outcome nobody has recorded, oldest first, after the place `(requested_ms, payment id)`."""
     query = (
         _PAYMENTS.where(
-            payments.c.status == "requested",
+            is_paying,
             payments.c.provider == provider,
             payments.c.requested_at < moment(requested_before_ms),
             sa.tuple_(payments.c.requested_at, payments.c.id)

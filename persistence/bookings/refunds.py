@@ -12,14 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engine import events
 from engine.events import Record, decode_event
-from engine.payment import Refund, RefundStatus
+from engine.payment import REFUND_NAMES, Refund, RefundStatus
 from engine.seating_plan import SeatingPlan
 from persistence.bookings.searching import Search, ordered
+from persistence.database.conditions import is_owed
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import TIME, UUID, bookings, journal, payments, refunds
 from persistence.providers.provider import PaymentRef
 
-STATUSES = {status.name.lower(): status for status in RefundStatus}
+STATUSES = dict(zip(REFUND_NAMES, RefundStatus, strict=True))
 
 
 class RefundRow(Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ async def list_refunds(
     if schedule_id is not None:
         query = query.where(refunds.c.schedule_id == schedule_id)
     if status is not None:
-        query = query.where(refunds.c.status == status.name.lower())
+        query = query.where(refunds.c.status == REFUND_NAMES[status])
     if found_by is not None:
         query = query.where(*found_by.of(refunds, booking_id="booking_id", at="requested_at"))
     async with database.connect() as connection:
@@ -186,7 +187,7 @@ async def unsettled(
     """Refunds that nobody has confirmed, oldest first, after the place `(requested at, refund id)`."""
     query = (
         _DUE.where(
-            refunds.c.status == RefundStatus.REQUESTED.name.lower(),
+            is_owed,
             refunds.c.provider == provider,
             refunds.c.requested_at < requested_before,
             sa.tuple_(refunds.c.requested_at, refunds.c.id)

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from persistence.bookings import numbers
+from persistence.database.conditions import EVER_BOUGHT
 from persistence.database.tables import TIME, UUID, accounts, bookings
-
-EVER_SOLD = ("confirmed", "partially_refunded", "refunded", "transferred")
 
 
 class Search(Struct, frozen=True, kw_only=True):
@@ -32,7 +31,7 @@ class Search(Struct, frozen=True, kw_only=True):
             found.append(table.c.customer_id.in_(whose))
         if self.number is not None:
             tails = numbers.tails_of(self.number)
-            numbered = sa.select(bookings.c.id).where(numbers.TAIL.in_(tails or ()), bookings.c.status.in_(EVER_SOLD))
+            numbered = sa.select(bookings.c.id).where(numbers.TAIL.in_(tails or ()), bookings.c.status.in_(EVER_BOUGHT))
             found.append(sa.false() if tails is None else table.c[booking_id].in_(numbered))
         if self.since is not None:
             found.append(table.c[at] >= self.since)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
+from persistence.database.conditions import CLOSES_AT_TEXT
 
 COUNTED = 20  # schedules on sale whose seats are counted for one performance
 
@@ -92,7 +93,7 @@ CROSS JOIN LATERAL (
         SELECT s.id, s.starts_at, s.venue_id, s.currency, s.sale_opens_at, s.cancelled_at IS NULL AS going,
                s.cancelled_at IS NULL AND s.starts_at > :now AS ahead,
                s.cancelled_at IS NULL AND coalesce(s.sale_opens_at <= :now, true)
-                   AND coalesce(s.sale_closes_at, s.starts_at) > :now AS selling,
+                   AND {CLOSES_AT_TEXT} > :now AS selling,
                s.starts_at + make_interval(mins => coalesce(p.duration_minutes, {DEFAULT_DURATION_MINUTES}))
                    <= :now AS over,
                CASE WHEN h.seq = 1 AND kept = '{{}}' THEN v.capacity END AS untouched, to_json(kept) AS without

@@ -13,8 +13,8 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES, MAX_DURATION_MINUTES, starts_within
+from persistence.database.conditions import CLOSES_AT, is_live
 from persistence.database.tables import (
-    LIVE,
     TIME,
     UUID,
     bookings,
@@ -119,9 +119,8 @@ async def list_schedules(
     """A performance's schedules by start; with `on_sale_at`, those whose sale is open at that moment."""
     query = _SCHEDULES.where(schedules.c.performance_id == performance_id, *starts_within(starts_from, starts_before))
     if on_sale_at:
-        closes_at = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
         opened = schedules.c.sale_opens_at.is_(None) | (schedules.c.sale_opens_at <= on_sale_at)
-        query = query.where(opened, closes_at > on_sale_at, schedules.c.cancelled_at.is_(None))
+        query = query.where(opened, on_sale_at < CLOSES_AT, schedules.c.cancelled_at.is_(None))
     if after:
         last = sa.tuple_(sa.literal(after[0], TIME), sa.literal(after[1], UUID))
         query = query.where(sa.tuple_(schedules.c.starts_at, schedules.c.id) > last)
@@ -194,7 +193,7 @@ async def live_bookings(connection: AsyncConnection, schedule_id: str) -> tuple[
     """How many bookings hold or own seats of it, and how many seats that is."""
     places = sa.func.coalesce(sa.func.sum(sa.func.cardinality(bookings.c.seats)), 0)
     query = sa.select(sa.func.count(), sa.cast(places, sa.Integer))
-    found = await connection.execute(query.where(bookings.c.schedule_id == schedule_id, bookings.c.status.in_(LIVE)))
+    found = await connection.execute(query.where(bookings.c.schedule_id == schedule_id, is_live))
     count, seats = found.one()
     return count, seats
 
@@ -252,7 +251,7 @@ async def ids_of(connection: AsyncConnection, performance_id: str) -> list[str]:
 async def have_live_bookings(connection: AsyncConnection, schedule_ids: Sequence[str]) -> bool:
     """Whether anybody holds or owns seats of these."""
     of_these = bookings.c.schedule_id == sa.any_(sa.cast(schedule_ids, sa.ARRAY(UUID)))
-    query = sa.select(sa.exists().where(of_these, bookings.c.status.in_(LIVE)))
+    query = sa.select(sa.exists().where(of_these, is_live))
     return bool((await connection.execute(query)).scalar_one())
 
 
@@ -299,6 +298,6 @@ class Owned(Struct, frozen=True):
 async def owned_in(connection: AsyncConnection, schedule_ids: Sequence[str]) -> list[Owned]:
     """All live bookings of these schedules; with their heads locked, nobody has anything else."""
     query = sa.select(bookings.c.schedule_id, bookings.c.id, bookings.c.seats).where(
-        bookings.c.schedule_id == sa.any_(sa.cast(schedule_ids, sa.ARRAY(UUID))), bookings.c.status.in_(LIVE)
+        bookings.c.schedule_id == sa.any_(sa.cast(schedule_ids, sa.ARRAY(UUID))), is_live
     )
     return [Owned(row[0], row[1], tuple(row[2])) for row in await connection.execute(query.order_by(bookings.c.id))]

@@ -15,8 +15,8 @@ from msgspec import Struct
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.database.conditions import is_bought
 from persistence.database.tables import (
-    LIVE,
     accounts,
     bookings,
     check_in_undos,
@@ -103,8 +103,7 @@ async def paid_bookings(
     connection: AsyncConnection, schedule_id: str, *, after_id: str | None, limit: int
 ) -> list[TicketBooking]:
     """Bookings of a schedule whose holders may come in, by id."""
-    paid = bookings.c.status.in_([status for status in LIVE if status != "held"])
-    query = _BOOKINGS.where(bookings.c.schedule_id == schedule_id, paid).order_by(bookings.c.id).limit(limit)
+    query = _BOOKINGS.where(bookings.c.schedule_id == schedule_id, is_bought).order_by(bookings.c.id).limit(limit)
     if after_id is not None:
         query = query.where(bookings.c.id > after_id)
     rows = await connection.execute(query)
@@ -160,9 +159,8 @@ async def counts(connection: AsyncConnection, schedule_id: str) -> list[Count]:
 
 async def places_sold(connection: AsyncConnection, schedule_id: str) -> int:
     """How many places have an owner who paid: as many may come in."""
-    paid = bookings.c.status.in_([status for status in LIVE if status != "held"])
     query = sa.select(sa.func.coalesce(sa.func.sum(sa.func.cardinality(bookings.c.seats)), 0)).where(
-        bookings.c.schedule_id == schedule_id, paid
+        bookings.c.schedule_id == schedule_id, is_bought
     )
     return int((await connection.execute(query)).scalar_one())
 

@@ -14,11 +14,6 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, TSVECTOR
 
-from engine import booking
-
-# Bookings that own seats.
-LIVE = tuple(sorted(status.name.lower() for status in booking.LIVE))
-
 UUID = postgresql.UUID(as_uuid=False)
 TIME = TIMESTAMP(timezone=True)
 NOW = text("now()")

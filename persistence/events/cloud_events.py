@@ -20,14 +20,14 @@ from msgspec.structs import replace
 from engine import events
 from engine.booking import STATUS_NAMES, Booking
 from engine.events import Record
-from engine.payment import PaymentStatus, RefundStatus
+from engine.payment import PAYMENT_NAMES, REFUND_NAMES, PaymentStatus, RefundStatus
 from engine.seating_plan import SeatingPlan
 from persistence.database.moments import rfc3339
 
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC, milliseconds
 BookingStatus = Annotated[str, Meta(extra_json_schema={"enum": list(STATUS_NAMES)})]
-RefundState = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in RefundStatus]})]
-PaymentState = Annotated[str, Meta(extra_json_schema={"enum": [status.name.lower() for status in PaymentStatus]})]
+RefundState = Annotated[str, Meta(extra_json_schema={"enum": list(REFUND_NAMES)})]
+PaymentState = Annotated[str, Meta(extra_json_schema={"enum": list(PAYMENT_NAMES)})]
 CONTENT_TYPE = "application/cloudevents+json"
 
 
@@ -326,7 +326,7 @@ class _Facts(Struct, frozen=True):
         assert payment is not None, f"{self.record.event.type_name} concerns a payment"
         return PaymentFacts(
             id=payment.id,
-            status=payment.status.name.lower(),
+            status=PAYMENT_NAMES[payment.status],
             amount=payment.amount,
             currency=self.about.currency,
             provider=payment.provider,
@@ -347,7 +347,7 @@ def _transfer_data(facts: _Facts, event: events.HandedOn | events.TakenOver) -> 
 
 def _payment_data(facts: _Facts, event: events.Event) -> Data:
     payment = facts.payment()
-    declined = payment.status == PaymentStatus.DECLINED.name.lower()
+    declined = payment.status == PAYMENT_NAMES[PaymentStatus.DECLINED]
     reason = payment.reason if declined and payment.reason else UNSET
     return PaymentData(**facts.common(), booking=facts.booking(), payment=payment, reason=reason)
 
@@ -367,7 +367,7 @@ def _refund_data(facts: _Facts, event: events.RefundRequested | events.Refunded 
         id=event.refund_id,
         payment_id=event.payment_id,
         booking_id=event.booking_id,
-        status=(RefundStatus.REQUESTED if requested else RefundStatus.COMPLETED).name.lower(),
+        status=REFUND_NAMES[RefundStatus.REQUESTED if requested else RefundStatus.COMPLETED],
         amount=event.amount,
         currency=event.currency,
     )

@@ -14,7 +14,7 @@ from msgspec import Struct
 from engine import events
 from engine.booking import STATUS_NAMES, Booking, Status
 from engine.events import encode_event
-from engine.payment import PaymentStatus, RefundStatus
+from engine.payment import PAYMENT_NAMES, REFUND_NAMES, PaymentStatus, RefundStatus
 from engine.seating_plan import SeatingPlan
 from engine.turn import Step
 from persistence.database.moments import moment
@@ -142,7 +142,7 @@ def _payment_row(booking: Booking | None) -> Row:
         payment.id,
         booking.id,
         booking.customer_id,
-        payment.status.name.lower(),
+        PAYMENT_NAMES[payment.status],
         payment.amount,
         booking.currency,
         payment.provider,
@@ -164,7 +164,7 @@ def settled(before: Row | None, row: Row) -> Row:
 def _late_row(event: events.PaymentLate, at: datetime) -> Row:
     """A payment of which nothing but this may be known here."""
     ids = (event.payment_id, event.booking_id, event.customer_id)
-    status = PaymentStatus.REFUNDED.name.lower()
+    status = PAYMENT_NAMES[PaymentStatus.REFUNDED]
     return (*ids, status, event.amount, event.currency, event.provider, event.reference, "late", at, at)
 
 
@@ -193,11 +193,11 @@ def _return_row(event: events.PaymentLate, at: datetime) -> Row:
     return (*ids, event.amount, 0, event.currency, event.provider, "", "late", "system", at, *PENDING)
 
 
-PENDING = (RefundStatus.REQUESTED.name.lower(), None, None)  # status, reference and time of a refund's row
+PENDING = (REFUND_NAMES[RefundStatus.REQUESTED], None, None)  # status, reference and time of a refund's row
 
 
 def _completion(event: events.Refunded, at: datetime) -> Row:
-    return (RefundStatus.COMPLETED.name.lower(), event.reference, at)
+    return (REFUND_NAMES[RefundStatus.COMPLETED], event.reference, at)
 
 
 def _cancellation_row(booking: Booking | None) -> Row:

@@ -18,8 +18,9 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
+from persistence.database.conditions import BOUGHT, LIVE
 from persistence.database.pools import Connection
-from persistence.database.tables import LIVE, notifications
+from persistence.database.tables import notifications
 
 STATUSES = ("pending", "sending", "sent", "failed", "skipped", "unknown")
 RETRYABLE = ("failed", "unknown")
@@ -190,11 +191,12 @@ async def customer_of(connection: Connection, booking_id: str) -> str | None:
 async def live_bookings(connection: Connection, schedule_id: str, made_by: datetime) -> dict[str, list[BookingFacts]]:
     """Bookings that are live now and were made by then: customer → theirs, oldest first, without their seats."""
     rows = await connection.fetch(
-        "SELECT customer_id::text, id::text, status <> 'held' FROM bookings"
+        "SELECT customer_id::text, id::text, status = ANY($4::text[]) FROM bookings"
         " WHERE schedule_id = $1 AND status = ANY($2::text[]) AND created_at <= $3 ORDER BY id",
         schedule_id,
-        list(LIVE),
+        LIVE,
         made_by,
+        BOUGHT,
     )
     found: dict[str, list[BookingFacts]] = {}
     for customer_id, booking_id, sold in rows:

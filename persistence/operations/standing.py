@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from persistence.database.conditions import OWED
 from persistence.reconciliation.findings import OVERALL
 
 LATE_MAILS_LOOKED_AT = 1_000  # of the newest: failures of long ago are in the list, not in the overview
@@ -50,7 +51,7 @@ def _money(table: str) -> str:
     SELECT json_build_object('count', coalesce(sum(n), 0), 'oldest_ms', min(oldest),
                              'amounts', coalesce(json_object_agg(currency, amount), '{{}}'))
       FROM (SELECT currency, count(*) AS n, sum(amount) AS amount, min({_MS.format("requested_at")}) AS oldest
-              FROM {table} WHERE status = 'requested' GROUP BY currency) AS open)"""  # noqa: S608  # the table's name stands below
+              FROM {table} WHERE status = '{OWED}' GROUP BY currency) AS open)"""  # noqa: S608  # the table's name stands below
 
 
 _STANDING = sa.text(f"""

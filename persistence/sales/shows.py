@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from persistence.database.conditions import BOUGHT, CLOSES_AT_TEXT, LIVE, OWED, TAKEN, any_of
 from persistence.database.pools import Connection
 
 Kind = Literal[
@@ -85,25 +86,25 @@ SELECT s.performance_id::text, s.venue_id::text, s.plan_number, kept.names, coun
  WHERE s.performance_id = ANY($1::uuid[]) AND s.deleted_at IS NULL AND s.cancelled_at IS NULL
  GROUP BY s.performance_id, s.venue_id, s.plan_number, kept.names
 """
-_SOLD = """
+_SOLD = f"""
 SELECT s.performance_id::text, sum(cardinality(b.seats))::bigint
-  FROM schedules s JOIN bookings b ON b.schedule_id = s.id AND b.status IN ('confirmed', 'partially_refunded')
+  FROM schedules s JOIN bookings b ON b.schedule_id = s.id AND b.status IN {any_of(BOUGHT)}
  WHERE s.performance_id = ANY($1::uuid[]) AND s.deleted_at IS NULL AND s.cancelled_at IS NULL
  GROUP BY s.performance_id
-"""
-_MONEY = """
+"""  # noqa: S608  # of words that stand beside the tables
+_MONEY = f"""
 WITH of_these AS (
     SELECT id, performance_id, currency FROM schedules WHERE performance_id = ANY($1::uuid[]) AND deleted_at IS NULL
 ), moved AS (
     SELECT schedule_id, amount AS taken, 0 AS refunded, 0 AS fees FROM payments
-     WHERE schedule_id IN (SELECT id FROM of_these) AND status IN ('approved', 'partially_refunded', 'refunded')
+     WHERE schedule_id IN (SELECT id FROM of_these) AND status IN {any_of(TAKEN)}
      UNION ALL
     SELECT schedule_id, 0, amount, fee FROM refunds WHERE schedule_id IN (SELECT id FROM of_these)
 )
 SELECT s.performance_id::text, s.currency, sum(taken)::bigint, sum(refunded)::bigint, sum(fees)::bigint
   FROM of_these s JOIN moved ON moved.schedule_id = s.id
  GROUP BY s.performance_id, s.currency ORDER BY s.performance_id, s.currency
-"""
+"""  # noqa: S608  # of words that stand beside the tables
 _NEXT = """
 SELECT DISTINCT ON (performance_id) performance_id::text, id::text FROM schedules
  WHERE performance_id = ANY($1::uuid[]) AND deleted_at IS NULL AND cancelled_at IS NULL AND starts_at > $2
@@ -136,9 +137,9 @@ async def standings(connection: Connection, performance_ids: Sequence[str], now:
 
 
 # What is wrong comes first, then what happens soon, then what goes well.
-_MATTERS = """
+_MATTERS = f"""
 WITH mine AS (
-    SELECT s.id, s.starts_at, s.sale_opens_at, coalesce(s.sale_closes_at, s.starts_at) AS closes_at, s.cancelled_at,
+    SELECT s.id, s.starts_at, s.sale_opens_at, {CLOSES_AT_TEXT} AS closes_at, s.cancelled_at,
            s.currency, p.id AS performance_id, p.title, p.title_en, v.time_zone,
            (SELECT count(*) FROM jsonb_each_text(s.prices) WHERE value IS NOT NULL) AS priced,
            (SELECT count(*) FROM jsonb_each_text(s.prices) WHERE value IS NULL) AS kept, v.capacity
@@ -146,15 +147,15 @@ WITH mine AS (
      WHERE p.organizer_id = $1 AND p.deleted_at IS NULL AND s.deleted_at IS NULL
 ), owed AS (
     SELECT r.schedule_id, sum(r.amount)::bigint AS amount, min(r.requested_at) AS since
-      FROM refunds r JOIN mine ON mine.id = r.schedule_id WHERE r.status = 'requested' GROUP BY r.schedule_id
+      FROM refunds r JOIN mine ON mine.id = r.schedule_id WHERE r.status = '{OWED}' GROUP BY r.schedule_id
 ), live AS (
     SELECT b.schedule_id, count(*) AS bookings FROM bookings b JOIN mine ON mine.id = b.schedule_id
-     WHERE mine.cancelled_at IS NOT NULL AND b.status IN ('held', 'confirmed', 'partially_refunded')
+     WHERE mine.cancelled_at IS NOT NULL AND b.status IN {any_of(LIVE)}
      GROUP BY b.schedule_id
 ), sold AS (
     SELECT b.schedule_id, sum(cardinality(b.seats))::bigint AS places
       FROM bookings b JOIN mine ON mine.id = b.schedule_id
-     WHERE mine.cancelled_at IS NULL AND mine.starts_at > $2 AND b.status IN ('confirmed', 'partially_refunded')
+     WHERE mine.cancelled_at IS NULL AND mine.starts_at > $2 AND b.status IN {any_of(BOUGHT)}
      GROUP BY b.schedule_id
 ), told AS (
     SELECT 1 AS urgency, 'giving_back' AS kind, mine.id, cancelled_at AS at, NULL::bigint AS sold,
@@ -190,7 +191,7 @@ SELECT 3, 'no_dates', p.id::text, title, title_en, NULL, NULL, NULL, p.created_a
  WHERE p.organizer_id = $1 AND p.deleted_at IS NULL
    AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.performance_id = p.id AND s.deleted_at IS NULL)
  ORDER BY 1, 9, 3 LIMIT $7
-"""
+"""  # noqa: S608  # of words that stand beside the tables
 
 
 async def matters(connection: Connection, organizer_id: str, now: datetime) -> list[Matter]:

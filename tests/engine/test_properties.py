@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from engine import commands as c
 from engine import events as e
-from engine.booking import Booking, Status
+from engine.booking import Booking, Status, can_expire
 from engine.events import Record, decode_event, encode_event
 from engine.payment import PaymentStatus, RefundStatus
 from engine.refund_policy import DEFAULT_POLICY, RefundStep
 from engine.refusals import Refusal
 from engine.seating_plan import difference, in_the_way
 from engine.snapshot import Fingerprint, capture, decode, encode, state_hash
-from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply, can_expire
+from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState, apply
 from engine.turn import EXPIRE, Request, Step, Turn, execute
 from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, corrected, opened, plan_document, succession, terms
 

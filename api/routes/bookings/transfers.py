@@ -32,7 +32,7 @@ from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
 from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookingView, SeatView, described, schedule_view
 from engine import commands as engine_commands
-from engine.booking import Status
+from engine.booking import BOUGHT
 from engine.decide import MAX_PLACES_PER_BOOKING
 from engine.refusals import Code, Refusal
 from persistence.accounts import accounts
@@ -51,7 +51,6 @@ OFFERED_FOR = timedelta(days=3)  # or until the start
 OPEN_PER_BOOKING = 20
 LISTED = 100
 ASKED_TIMES, ASKED_AGAIN_SECONDS = 20, 0.05
-SOLD = (Status.CONFIRMED, Status.PARTIALLY_REFUNDED)
 TransferId = Annotated[str, AfterValidator(found_by("transfer_not_found")), UUID_SCHEMA]
 
 
@@ -301,7 +300,7 @@ async def _own(office: Office, booking_id: str, account: Account) -> rows_of.Boo
     row = await rows_of.find_booking(office.database, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
-    if row.status not in SOLD:
+    if row.status not in BOUGHT:
         raise Problem("not_transferable")
     return row
 

@@ -22,7 +22,7 @@ from api.office.dependencies import CurrentAccount, OfficeOf, Organizer
 from api.routes.catalogue.schedules import own_schedule
 from api.selling.booking_commands import view_of_row
 from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookingView, described
-from engine.booking import Status
+from engine.booking import BOUGHT, Status
 from persistence.bookings.bookings import BookingRow, find_booking
 from persistence.catalogue import performances, schedules
 from persistence.notifications.outbox import Seat
@@ -30,7 +30,6 @@ from persistence.notifications.outbox import Seat
 router = APIRouter(prefix="/v1", tags=["tickets"])
 
 WhyNot = Literal["refunded", "cancelled", "schedule_cancelled", "replaced"]
-SOLD = (Status.CONFIRMED, Status.PARTIALLY_REFUNDED)
 
 
 class TicketView(Struct, frozen=True, kw_only=True):
@@ -149,7 +148,7 @@ async def get_ticket(
     row = await find_booking(office.database, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
-    if row.status not in SOLD:
+    if row.status not in BOUGHT:
         raise Problem("booking_not_confirmed")
     whole = Ticket(booking_id=row.id, schedule_id=row.schedule_id, places=len(row.seats))
     key, form = office.ticket_keys[0], _preferred(accept)
@@ -278,7 +277,7 @@ def why_not(ticket: Ticket, booking: BookingRow, schedule: schedules.ScheduleRow
         return "refunded"
     if booking.status is Status.TRANSFERRED:
         return "replaced"
-    if booking.status not in SOLD:
+    if booking.status not in BOUGHT:
         return "cancelled"
     if ticket.seat is not None:
         return None if booking.seats.count(ticket.seat) >= ticket.place else "replaced"

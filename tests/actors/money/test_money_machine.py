@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 import actors.owner.schedule
+import engine.booking
 import engine.decide
 import engine.refund_policy
 import engine.state
@@ -520,7 +521,7 @@ def test_the_machine_finds_out_an_engine_that_rounds_fees_up(monkeypatch: pytest
 
 
 def test_the_machine_finds_out_an_engine_whose_holds_expire_under_a_payment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (engine.decide, engine.state):
+    for module in (engine.booking, engine.decide, engine.state):
         monkeypatch.setattr(module, "can_expire", lambda booking: booking.status is Status.HELD)
     with pytest.raises(AssertionError, match="expired under a running payment"):
         find_a_violation(MoneyMachine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persistence.database.tables import LIVE
+from persistence.database.conditions import LIVE
 from persistence.reconciliation import money
 from persistence.reconciliation.money import Balance
 from tests.engine.plans.houses import NOW

@@ -1,0 +1,52 @@
+"""What several queries ask of rows, said once: which statuses own seats, when a hold is over, when a sale ends.
+
+The statuses' sets and names are the engine's. Whoever audits says the same in words of their own, so that what is wrong
+here is noticed there: `persistence/reconciliation`, `actors/reconciliation` and `loadtest/audit.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from engine import booking
+from engine.booking import STATUS_NAMES, Status
+from engine.payment import PAYMENT_NAMES, REFUND_NAMES, PaymentStatus, RefundStatus
+from persistence.database.tables import bookings, payments, refunds, schedules
+
+
+def _names(statuses: Iterable[Status]) -> tuple[str, ...]:
+    return tuple(sorted(STATUS_NAMES[status] for status in statuses))
+
+
+def any_of(words: Collection[str]) -> str:
+    """`('held', 'sold')`, for a statement that is text. The words are ours, without quotes."""
+    return "({})".format(", ".join(f"'{word}'" for word in words))
+
+
+HELD = STATUS_NAMES[Status.HELD]
+LIVE = _names(booking.LIVE)
+BOUGHT = _names(booking.BOUGHT)
+EVER_BOUGHT = _names(booking.EVER_BOUGHT)
+TAKEN = tuple(  # payments whose money came
+    PAYMENT_NAMES[status]
+    for status in (PaymentStatus.APPROVED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED)
+)
+OWED, COMPLETED = REFUND_NAMES[RefundStatus.REQUESTED], REFUND_NAMES[RefundStatus.COMPLETED]
+
+is_live = bookings.c.status.in_(LIVE)
+is_bought = bookings.c.status.in_(BOUGHT)
+is_held = bookings.c.status == HELD
+is_paying = payments.c.status == PAYMENT_NAMES[PaymentStatus.REQUESTED]  # nobody has recorded an outcome
+is_owed = refunds.c.status == OWED
+
+# When a sale ends: at the start unless something else was said. The text is of a `schedules AS s`.
+CLOSES_AT = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
+CLOSES_AT_TEXT = "coalesce(s.sale_closes_at, s.starts_at)"
+
+
+def is_over(at: datetime) -> sa.ColumnElement[bool]:
+    """A hold past its time and not being paid for (`engine.booking.is_over`); of bookings with their latest payment."""
+    return sa.and_(is_held, bookings.c.expires_at <= at, sa.not_(sa.func.coalesce(is_paying, sa.false())))

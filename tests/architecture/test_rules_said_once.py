@@ -1,0 +1,59 @@
+"""What several queries ask of bookings, payments and schedules is written in one place, beside the tables.
+
+Those who audit write it again, on purpose; migrations and the tables' own indexes are as they were made.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from engine.booking import STATUS_NAMES
+from engine.payment import PAYMENT_NAMES, REFUND_NAMES
+
+ROOT = Path(__file__).parents[2]
+HERE = "persistence/database/conditions.py"
+ELSEWHERE_ON_PURPOSE = (
+    "persistence/database/migrations/",
+    "persistence/database/tables",
+    "persistence/journal/group_commit.py",  # the one statement that writes them
+    "persistence/reconciliation/",
+    "actors/reconciliation/",
+)
+WORDS = "|".join(dict.fromkeys((*STATUS_NAMES, *PAYMENT_NAMES, *REFUND_NAMES)))
+SAID_AGAIN = {
+    "a status in SQL": re.compile(rf"\bstatus\s*(=|<>|IN|NOT IN)\s*\(?'({WORDS})'"),
+    "a status in a query": re.compile(rf'\.c\.status\s*(==|!=|\.in_\(\[?)\s*\(?"({WORDS})"'),
+    "the name of a status": re.compile(r"status\.name\.lower\(\)|Status\.[A-Z_]+\.name\.lower\(\)"),
+    "whose seats are sold": re.compile(
+        r'\(\s*"confirmed",\s*"partially_refunded",?\s*\)|Status\.CONFIRMED, Status\.PARTIALLY'
+    ),
+    "the end of a sale": re.compile(r"coalesce\(\s*([\w.]+\.)?sale_closes_at"),
+}
+
+
+def test_statuses_and_the_end_of_a_sale_are_said_once() -> None:
+    again = [
+        f"{path.relative_to(ROOT)}: {what}"
+        for layer in ("engine", "persistence", "actors", "api")
+        for path in sorted((ROOT / layer).rglob("*.py"))
+        if "node_modules" not in path.parts
+        and not str(path.relative_to(ROOT)).startswith((HERE, *ELSEWHERE_ON_PURPOSE))
+        for what, pattern in SAID_AGAIN.items()
+        if pattern.search(path.read_text())
+    ]
+    allowed = [
+        "engine/booking.py: whose seats are sold",
+        "engine/booking.py: the name of a status",
+        "engine/payment.py: the name of a status",
+    ]
+    assert sorted(again) == sorted(allowed), f"see {HERE}"
+
+
+def test_every_rule_is_looked_for_where_it_is_said() -> None:
+    said = (ROOT / HERE).read_text() + (ROOT / "engine/booking.py").read_text()
+    assert SAID_AGAIN["the end of a sale"].search(said)
+    assert SAID_AGAIN["whose seats are sold"].search(said)
+    assert SAID_AGAIN["the name of a status"].search(said)
+    assert SAID_AGAIN["a status in SQL"].search("WHERE status IN ('held')")
+    assert SAID_AGAIN["a status in a query"].search('payments.c.status == "requested"')

@@ -44,6 +44,7 @@ from actors.process.clock import Clock, SystemClock
 from actors.process.courtesy import give_way
 from actors.process.keys import TICKETS
 from actors.process.settings import Settings
+from actors.receivers.names import NOTIFICATIONS
 from actors.receivers.receiver import Receiver
 from actors.receivers.taker import Taker
 from engine.events import Opened, TermsChanged, decode_event
@@ -64,7 +65,6 @@ from persistence.journal.journal import PostgresJournal
 from persistence.notifications import outbox
 from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
 
-NAME = "notifications"
 LOOK_BACK = timedelta(hours=24)  # news of the day before the first start is still news
 ENDINGS = ("cancellation.completed", "refund.requested")
 HANDED_ON, TAKEN_OVER = "reservation.handed_on", "reservation.taken_over"
@@ -84,7 +84,7 @@ logger = logging.getLogger(__name__)
 class Notifications:
     """Turns events into mails to be."""
 
-    name = NAME
+    name = NOTIFICATIONS
     wanted = TOLD
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -243,9 +243,11 @@ async def run(settings: Settings) -> None:
     clock = SystemClock()
     transport = open_transport(settings)
     async with open_pool(settings.database, LANES + 3) as pool:
-        receiver = Receiver(Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.broker, NAME))
+        receiver = Receiver(
+            Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.broker, NOTIFICATIONS)
+        )
         postmark = Postmark(transport.sender, signing_key(settings.keys_for(TICKETS)[0]), clock, settings.origin)
-        logger.info("%s follows %s; mails go to %s", NAME, settings.topic, transport.name)
+        logger.info("%s follows %s; mails go to %s", NOTIFICATIONS, settings.topic, transport.name)
         garbage.spare_what_is_here()
         async with asyncio.TaskGroup() as work:
             work.create_task(receiver.run(stop))
@@ -255,7 +257,7 @@ async def run(settings: Settings) -> None:
 def main() -> None:
     """The process entry."""
     settings = Settings.from_environment()
-    telemetry.configure(settings, NAME)
+    telemetry.configure(settings, NOTIFICATIONS)
     give_way()
     uvloop.run(run(settings))
 

@@ -16,13 +16,13 @@ import uvloop
 from actors.process import telemetry
 from actors.process.courtesy import give_way
 from actors.process.settings import Settings
+from actors.receivers.names import SALES
 from actors.receivers.receiver import run_service
 from persistence.database.pools import Connection
 from persistence.events.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
 from persistence.sales import figures
 from persistence.sales.figures import Figures, LiveBooking, SalesRow
 
-NAME = "sales"
 COUNTED = (
     "reservation.held",
     "reservation.changed",
@@ -39,7 +39,7 @@ MINUTE = len("2026-11-22T14:05")  # of an event's time, which is UTC
 class Sales:
     """Turns events into figures."""
 
-    name = NAME
+    name = SALES
     wanted = COUNTED
 
     async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
@@ -152,7 +152,7 @@ class Tally:
 def main() -> None:
     """The process entry."""
     settings = Settings.from_environment()
-    telemetry.configure(settings, NAME)
+    telemetry.configure(settings, SALES)
     give_way()
     uvloop.run(run_service(Sales(), settings))
 

@@ -30,10 +30,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import Clock
 from actors.process.keys import AUDIT_HEADS
+from actors.process.rounds import every
 from actors.process.settings import Settings
-from persistence.audit.chain import GENESIS, Head, read_head
+from persistence.audit.chain import GENESIS, ChainHead, read_head
 from persistence.audit.verification import DamagedLine, ExportedHead
-from persistence.database.connection import is_unavailable
 from persistence.database.moments import rfc3339
 
 logger = logging.getLogger(__name__)
@@ -117,17 +117,13 @@ class AuditHeads:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Exports at once and then every minute until `stop` is set. Trouble with database or disk is put off."""
-        while not stop.is_set():
-            try:
-                await self.run_once()
-            except FileTrouble as error:
-                logger.error("audit head not exported, the file cannot be written: %s", error)
-            except Exception as error:
-                if not is_unavailable(error):
-                    raise
-                logger.warning("audit head not exported, the database is in trouble: %r", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
+        await every(INTERVAL_SECONDS, stop, self._export, "the export of the audit log's head")
+
+    async def _export(self) -> None:
+        try:
+            await self.run_once()
+        except FileTrouble as error:
+            logger.error("audit head not exported, the file cannot be written: %s", error)
 
     async def run_once(self) -> bool:
         """Exports the head if it isn't the one exported last; whether it was exported."""
@@ -171,7 +167,7 @@ class AuditHeads:
                 start += len(text)
             os.fsync(file.fileno())
 
-    def _append(self, head: Head) -> None:
+    def _append(self, head: ChainHead) -> None:
         hashed, at = head.hash.hex(), rfc3339(self._clock.now_ms())
         line = _Line(seq=head.seq, hash=hashed, at=at, mac=_mac(self._keys[0], head.seq, hashed, at))
         text = msgspec.json.encode(line) + b"\n"

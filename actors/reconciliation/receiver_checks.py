@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from actors.receivers.sales import NAME as SALES
+from actors.receivers.names import SALES
 from actors.reconciliation.checks import Check, Name, checked
 from persistence.database.pools import Connection
 from persistence.events import positions

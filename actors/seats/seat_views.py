@@ -1,4 +1,4 @@
-"""The read path: what an API process knows of the schedules somebody looks at, without ever asking a schedule's actor.
+"""The read path: what an API process knows of the schedules somebody looks at, without ever asking a schedule's owner.
 
 Local copies are kept live by the cache's announcements. Guarantees: a version is never followed by an older one; a copy
 that may have missed something is validated before it is shown again, against the cache or, failing that, the journal;

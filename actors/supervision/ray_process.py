@@ -40,7 +40,7 @@ PORTS = {
 STABLE_SECONDS = 5.0  # a register that ends sooner would end again
 
 
-class Head(Node):  # type: ignore[misc]  # Ray has no types
+class HeadNode(Node):  # type: ignore[misc]  # Ray has no types
     """Ray's head node without the process that serves the dashboard."""
 
     def start_api_server(self, **_: object) -> None:
@@ -74,7 +74,7 @@ def main() -> None:
 
     services.start_ray_process = start_without_agents
     os.environ.update({"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": f"{directory}/register"})
-    node = Head(_parameters(int(port), directory), head=True, shutdown_at_exit=False, spawn_reaper=False)
+    node = HeadNode(_parameters(int(port), directory), head=True, shutdown_at_exit=False, spawn_reaper=False)
     try:
         print(STARTED, flush=True)  # noqa: T201  # what `ray_head` waits for in the log
         while node.survives_the_end_of(_ended()):

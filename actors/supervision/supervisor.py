@@ -30,6 +30,7 @@ import msgspec
 
 from actors.process.settings import NEEDED, SECRETS, VARIABLES, Settings, local_url, variable_of
 from actors.process.telemetry import METRICS_VARIABLE
+from actors.receivers.names import RECEIVERS
 from actors.supervision import ray_head
 from actors.supervision.forking import Forking
 from actors.supervision.keeper import Keeper
@@ -81,7 +82,6 @@ SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaita
     "kafka_bootstrap_servers": ("kafka", kafka, outside.reach_kafka),
     "ray_address": ("ray", ray_head.ray_head, outside.reach_ray),
 }
-RECEIVERS = ("sales", "notifications")  # services that live on what is published
 BESIDE_WORKERS = ("background", "sandbox", *RECEIVERS)  # what is stopped first, with them
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("ray",),

@@ -16,7 +16,7 @@ from actors.process.keys import AUDIT_HEADS
 from actors.process.settings import Settings
 from actors.reconciliation.audit_heads import FILE_NAME, read_heads
 from persistence.audit import chain, verification
-from persistence.audit.chain import Head
+from persistence.audit.chain import ChainHead
 from persistence.audit.verification import DamagedLine, ExportedHead, Verification
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
 
@@ -48,7 +48,7 @@ async def export(settings: Settings, output: Path | None) -> int:
     async with _database(settings) as database:
         with nullcontext(sys.stdout.buffer) if output is None else _private(output) as file:
             async for each in chain.export(database):
-                if isinstance(each, Head):
+                if isinstance(each, ChainHead):
                     head = {"seq": each.seq, "hash": each.hash.hex(), "at": each.at.isoformat(timespec="microseconds")}
                     file.write(msgspec.json.encode({"head": head}) + b"\n")
                 else:

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a request that is sent twice does its work once and gets its first answer again.
 
 Requests that create rows go through `once`, which keeps the answer in the transaction that does the work. Requests to a
-schedule's actor carry `request_of`'s id, by which the journal recognises them.
+schedule's owner carry `request_of`'s id, by which the journal recognises them.
 """
 
 from __future__ import annotations

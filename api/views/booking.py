@@ -35,7 +35,7 @@ PAYMENT_STATUS_NAMES = {
 }
 
 
-class SeatView(Struct, frozen=True):
+class BookedSeat(Struct, frozen=True):
     """A place in a booking. In standing room `id` is the area's, and occurs once per place."""
 
     id: str
@@ -101,7 +101,7 @@ class BookingView(Struct, frozen=True, kw_only=True):
     performance_id: str
     schedule: BookedScheduleView | None
     status: str  # held | confirmed | partially_refunded | refunded | cancelled | expired | transferred
-    seats: list[SeatView]
+    seats: list[BookedSeat]
     amount: int
     currency: str
     created_at: str
@@ -156,7 +156,7 @@ def booking_view(
     """The booking at this moment."""
     labels = map(plan.describe, booking.seats)
     seats = [
-        SeatView(label.id, label.zone, label.row, label.number, label.category, price)
+        BookedSeat(label.id, label.zone, label.row, label.number, label.category, price)
         for label, price in zip(labels, booking.prices, strict=True)
     ]
     others = booking.payment is not None and booking.payer not in ("", booking.customer_id)

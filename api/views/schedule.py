@@ -1,6 +1,6 @@
 """Schedules as clients see them: the row, where its sale stands, and what is left of its seats.
 
-Seats are counted without waking the schedule's actor; a count that cannot be had is shown as null rather than failing a
+Seats are counted without waking the schedule's owner; a count that cannot be had is shown as null rather than failing a
 list.
 """
 

@@ -33,7 +33,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-class Head(Struct, frozen=True):
+class ChainHead(Struct, frozen=True):
     """How far the log goes: the last entry's number, hash and time. An empty log has `seq` 0."""
 
     seq: int
@@ -155,11 +155,11 @@ def _json(part: Mapping[str, object] | None) -> str | None:
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-async def read_head(connection: AsyncConnection) -> Head | None:
+async def read_head(connection: AsyncConnection) -> ChainHead | None:
     """The head row; None if somebody has removed it."""
     query = sa.select(audit_head.c.seq, audit_head.c.hash, audit_head.c.at).where(audit_head.c.id == 1)
     row = (await connection.execute(query)).one_or_none()
-    return None if row is None else Head(*row)
+    return None if row is None else ChainHead(*row)
 
 
 async def entries(
@@ -215,7 +215,7 @@ async def snapshot(connection: AsyncConnection) -> None:
     await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-async def export(database: AsyncEngine) -> AsyncIterator[Entry | Head]:
+async def export(database: AsyncEngine) -> AsyncIterator[Entry | ChainHead]:
     """All entries in order, then the head they lead to, as they were at one moment."""
     async with database.connect() as connection:
         await snapshot(connection)

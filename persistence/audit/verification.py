@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.audit import chain
-from persistence.audit.chain import Head, StoredEntry, entry_hash
+from persistence.audit.chain import ChainHead, StoredEntry, entry_hash
 from persistence.database.tables import audit_log
 
 MAX_FINDINGS = 1_000  # then it is clear that the log is not to be trusted
@@ -80,7 +80,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     """What was looked at, and what is wrong with it."""
 
     entries: int
-    head: Head | None
+    head: ChainHead | None
     heads: int  # exported ones, compared
     findings: list[Finding]
 
@@ -186,7 +186,7 @@ class _Walk:
         detail = f"a head exported after entry {seq} shows that it was there"
         self.report(Kind.TRUNCATED, last + 1, seq, None, detail)
 
-    def end(self, head: Head | None) -> None:
+    def end(self, head: ChainHead | None) -> None:
         """Compares the log's end with the head row."""
         if head is None:
             self.report(Kind.HEAD, self.seq, self.seq, None, "the row of audit_head is missing")

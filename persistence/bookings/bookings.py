@@ -64,7 +64,7 @@ class BookingRow(Struct, frozen=True, kw_only=True):
         return {*self.seats, *(seat for refund in self.refunds for seat in refund.seats)}
 
     def booking(self, plan: SeatingPlan) -> Booking:
-        """The same value that the schedule's actor answers with, `ending` left out."""
+        """The same value that the schedule's owner answers with, `ending` left out."""
         return Booking(
             id=self.id,
             customer_id=self.customer_id,

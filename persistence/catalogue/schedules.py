@@ -129,7 +129,7 @@ async def list_schedules(
 
 
 async def change_schedule(connection: AsyncConnection, schedule_id: str, values: Mapping[str, object]) -> None:
-    """Changes what the schedule's actor does not care about; terms of sale go through the actor."""
+    """Changes what the schedule's owner does not care about; terms of sale go through the owner."""
     await connection.execute(
         schedules.update()
         .where(schedules.c.id == schedule_id, _LIVE_SCHEDULE)

@@ -1,4 +1,4 @@
-"""How everything but the actor's journal reaches PostgreSQL, and how a database is brought to today's shape.
+"""How everything but an owner's journal reaches PostgreSQL, and how a database is brought to today's shape.
 
 Guarantees: one spelling of a database URL (`postgresql://…`, also over a unix socket) works everywhere; a pooled
 connection that the server has closed is replaced before it is used; any number of processes may `migrate` at once, and

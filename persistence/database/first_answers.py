@@ -1,4 +1,4 @@
-"""First answers to requests with an `Idempotency-Key` that do not go through a schedule's actor.
+"""First answers to requests with an `Idempotency-Key` that do not go through a schedule's owner.
 
 Guarantee: the answer is written in the transaction that did the work, so there is one exactly if the work was done, and
 at most one transaction at a time works on a key.

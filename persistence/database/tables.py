@@ -1,6 +1,6 @@
 """Every table of the system, and why it is there. Migrations in `migrations/` bring a database to this shape.
 
-Four groups: what a schedule's actor writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
+Four groups: what a schedule's owner writes in its group commit (`schedule_heads`, `journal`, `snapshots` and the
 current tables `bookings`, `payments`, `refunds`, `cancellations`), what the routes write (accounts, sessions, links,
 venues, performances, schedules), what receiving services write (`consumer_positions`, `parked_events`, `sales`,
 `notifications`), and bookkeeping (`idempotency_keys`, `audit_log`, `reconciliations`). Ids are UUIDv7, times
@@ -181,7 +181,7 @@ schedules = Table(
     Index("ix_schedules_sale_opens_at", "sale_opens_at", postgresql_where=text("sale_opens_at IS NOT NULL")),
 )
 
-# --- written by the schedule's actor, in one transaction per group commit ---------------------------------------------
+# --- written by the schedule's owner, in one transaction per group commit ---------------------------------------------
 schedule_heads = Table(
     "schedule_heads",
     metadata,
@@ -343,7 +343,7 @@ cancellations = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    # Answers to POSTs that do not go through a schedule's actor; those keep theirs in the journal.
+    # Answers to POSTs that do not go through a schedule's owner; those keep theirs in the journal.
     Column("owner", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("fingerprint", Text, nullable=False),

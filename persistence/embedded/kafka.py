@@ -1,6 +1,6 @@
 """Embedded Kafka-protocol broker (Tansu), in memory, on a loopback port.
 
-It loses its topics when it ends; the journal holds every event, and the actors publish again what wasn't acknowledged.
+It loses its topics when it ends; the journal holds every event, and the owners publish again what wasn't acknowledged.
 """
 
 from __future__ import annotations

@@ -80,12 +80,12 @@ class Rows(Struct):
             elif isinstance(event, events.PaymentRequested | events.PaymentApproved | events.PaymentDeclined):
                 paying[event.payment_id] = _payment_row(booking)
             elif isinstance(event, events.PaymentLate):
-                paying[event.payment_id] = settled(paying.get(event.payment_id), _late_row(event, at))
+                paying[event.payment_id] = with_outcome(paying.get(event.payment_id), _late_row(event, at))
                 refunding[event.refund_id] = _return_row(event, at)
             elif isinstance(event, events.Cancelled):
                 rows.cancellations.append(_cancellation_row(booking))
             elif isinstance(event, events.RefundRequested):
-                paying[event.payment_id] = settled(paying.get(event.payment_id), _payment_row(booking))
+                paying[event.payment_id] = with_outcome(paying.get(event.payment_id), _payment_row(booking))
                 refunding[event.refund_id] = _refund_row(event, booking, plan, at)
                 if booking is not None and booking.status is Status.REFUNDED:
                     rows.cancellations.append(_cancellation_row(booking))
@@ -153,7 +153,7 @@ def _payment_row(booking: Booking | None) -> Row:
     )
 
 
-def settled(before: Row | None, row: Row) -> Row:
+def with_outcome(before: Row | None, row: Row) -> Row:
     """A payment's row after a later one: of one that is there only its outcome changes, as in the journal's statement.
 
     The outcome: status, reference, reason and when it was settled.

@@ -23,7 +23,7 @@ from engine.turn import Step
 from persistence.database.moments import milliseconds
 from persistence.database.pools import Connection
 from persistence.journal.history import by_plan
-from persistence.journal.rows import Row, Rows, settled
+from persistence.journal.rows import Row, Rows, with_outcome
 
 SEPARATOR = "\x1e"
 
@@ -146,7 +146,7 @@ class Mirror:
         for row in rows.changed_bookings:
             bookings.put((*bookings.rows[str(row[0])][:5], *row[1:]))
         for row in rows.payments:
-            payments.put(settled(payments.rows.get(str(row[0])), row))
+            payments.put(with_outcome(payments.rows.get(str(row[0])), row))
         for row in rows.cancellations:
             self.sheets["cancellations"].put((*row[:3], *row[4:], row[3]))
         for row in rows.refunds:

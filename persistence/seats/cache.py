@@ -1,6 +1,6 @@
 """What readers see of a schedule's seats, and the cache and channel it travels through.
 
-A schedule's actor publishes after its commits; API processes read and listen. Guarantees: a version never replaces a
+A schedule's owner publishes after its commits; API processes read and listen. Guarantees: a version never replaces a
 newer one; `publish` stores before it announces, so whoever hears of a version finds at least that version stored; a
 listener that may have missed an announcement is told so by `CacheUnavailable`. Nothing here is the truth: all of it can
 be rebuilt from the journal, and losing it costs time only.

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 KEY = "boxoffice:seats:1:"
 CHANNEL = "boxoffice:seats:2"  # each message carries deltas of any number of schedules
 CALL = "a call to Redis"
-TTL_SECONDS = 24 * 60 * 60  # an actor rewrites its schedule as long as anybody buys; a quiet one is loaded once a day
+TTL_SECONDS = 24 * 60 * 60  # an owner rewrites its schedule as long as anybody buys; a quiet one is loaded once a day
 TIMEOUT_SECONDS = 1.0  # a reader would rather ask the journal than wait longer
 SILENCE_SECONDS = 5.0  # a subscription silent for so long is pinged, and given up after as long again
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import SystemClock
 from persistence.audit import chain
-from persistence.audit.chain import Head, StoredEntry
+from persistence.audit.chain import ChainHead, StoredEntry
 from persistence.audit.verification import DamagedLine, ExportedHead, Kind, verify
 
 new_id = SystemClock().new_id
@@ -36,7 +36,7 @@ async def stored(engine: AsyncEngine) -> list[StoredEntry]:
         return [entry async for chunk in chain.chunks(connection) for entry in chunk]
 
 
-async def head_of(engine: AsyncEngine) -> Head:
+async def head_of(engine: AsyncEngine) -> ChainHead:
     async with engine.connect() as connection:
         head = await chain.read_head(connection)
     assert head is not None

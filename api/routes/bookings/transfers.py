@@ -30,7 +30,7 @@ from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
-from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookingView, SeatView, described, schedule_view
+from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookedSeat, BookingView, described, schedule_view
 from engine import commands as engine_commands
 from engine.booking import BOUGHT
 from engine.decide import MAX_PLACES_PER_BOOKING
@@ -72,7 +72,7 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["offered", "accepting", "accepted", "declined", "withdrawn", "expired"]
     schedule_id: str
     schedule: BookedScheduleView | None
-    seats: list[SeatView]
+    seats: list[BookedSeat]
     email: str | None
     booking_id: str | None
     to_booking_id: str | None
@@ -351,7 +351,7 @@ async def _view(office: Office, transfer: Transfer, account: Account) -> Transfe
         status=transfer.status_at(office.now()),  # type: ignore[arg-type]  # one of them
         schedule_id=transfer.schedule_id,
         schedule=None if booked is None else schedule_view(booked),
-        seats=[SeatView(each.id, each.zone, each.row, each.number, each.category, 0) for each in labels],
+        seats=[BookedSeat(each.id, each.zone, each.row, each.number, each.category, 0) for each in labels],
         email=transfer.to_email if mine else None,
         booking_id=transfer.booking_id if mine else None,
         to_booking_id=transfer.to_booking_id if transfer.status == "accepted" and not mine else None,

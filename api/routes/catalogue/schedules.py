@@ -1,6 +1,6 @@
 """Schedules: when and where a performance is played, and on what terms its seats are sold.
 
-A schedule is a row and the first record of its journal, written together. Its terms of sale are changed by its actor
+A schedule is a row and the first record of its journal, written together. Its terms of sale are changed by its owner
 alone, so that no booking is made between two terms. Times at one venue do not overlap.
 """
 

@@ -1,4 +1,4 @@
-"""Which seats can be had: the whole house, counts per category, and a stream of changes. Reads only, never an actor."""
+"""Which seats can be had: the whole house, counts per category, and a stream of changes. Reads only, never an owner."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
-from actors.receivers.sales import NAME
+from actors.receivers.names import SALES
 from api.http.models import PerformanceId, ScheduleId, Time, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, responses
@@ -119,7 +119,7 @@ async def get_sales(
     """Places held, sold and given back, and the money, by schedule, category and hour. Follows the events within a
     second or so; `up_to_version` tells how far it has come."""
     await _own(office, account, performance_id)
-    schedules = await figures.of_performance(office.pool, performance_id, NAME)
+    schedules = await figures.of_performance(office.pool, performance_id, SALES)
     views = [sales_view(each, since, by_minute=by == "minute") for each in schedules]
     return json_answer({"performance_id": performance_id, "schedules": views})
 
@@ -134,7 +134,7 @@ async def get_sales_csv(performance_id: PerformanceId, account: Organizer, offic
     """One line per schedule, minute and category, with the figures in the order of the document. Money is in whole
     units of the currency, times are what clocks at the venue show."""
     await _own(office, account, performance_id)
-    schedules = await figures.of_performance(office.pool, performance_id, NAME)
+    schedules = await figures.of_performance(office.pool, performance_id, SALES)
 
     async def lines() -> AsyncIterator[Sequence[Cell]]:
         for each in schedules:
@@ -196,7 +196,7 @@ async def get_schedule_sales(
     async with office.database.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
     curve = await figures.of_schedule(
-        office.pool, schedule_id, NAME, unit=by, time_zone=schedule.time_zone, since=since
+        office.pool, schedule_id, SALES, unit=by, time_zone=schedule.time_zone, since=since
     )
     plan = await office.plans.of_schedule(schedule_id)
     return json_answer(
@@ -232,7 +232,7 @@ async def get_schedule_sales_csv(
     async with office.database.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
     curve = await figures.of_schedule(
-        office.pool, schedule_id, NAME, unit=by, time_zone=schedule.time_zone, since=since
+        office.pool, schedule_id, SALES, unit=by, time_zone=schedule.time_zone, since=since
     )
 
     async def lines() -> AsyncIterator[Sequence[Cell]]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.receivers.names import RECEIVERS
 from actors.supervision import programs, ray_head
 from actors.supervision.forking import Forking
-from actors.supervision.supervisor import RECEIVERS
 from persistence.embedded.process import ProcessError, Program, child_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are forked on Linux only")

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.audit import chain, verification
-from persistence.audit.chain import GENESIS, Entry, Head, StoredEntry, entry_hash
+from persistence.audit.chain import GENESIS, ChainHead, Entry, StoredEntry, entry_hash
 from persistence.audit.verification import DamagedLine, ExportedHead, Kind, verify
 from persistence.database import connection as database_connection
 from persistence.database.connection import create_engine
@@ -52,13 +52,13 @@ async def make_anew(engine: AsyncEngine, first: int) -> None:
         await connection.execute(sa.text("UPDATE audit_head SET seq = :s, hash = :h"), {"s": last, "h": previous})
 
 
-def exported(entry: StoredEntry | Head, line: int = 1) -> ExportedHead:
+def exported(entry: StoredEntry | ChainHead, line: int = 1) -> ExportedHead:
     return ExportedHead(line=line, seq=entry.seq, hash=entry.hash, at="2026-11-22T14:00:00.000+00:00")
 
 
 # --- writing and reading ----------------------------------------------------------------------------------------------
 async def test_entries_are_numbered_and_chained_in_order(engine: AsyncEngine) -> None:
-    assert await head_of(engine) == Head(0, GENESIS, datetime(1970, 1, 1, tzinfo=UTC))
+    assert await head_of(engine) == ChainHead(0, GENESIS, datetime(1970, 1, 1, tzinfo=UTC))
     await write(engine, 3)
     entries = await stored(engine)
     assert [entry.seq for entry in entries] == [1, 2, 3]
@@ -174,13 +174,13 @@ async def test_entries_are_found_by_who_what_and_which_newest_first(engine: Asyn
 async def test_an_export_is_of_one_moment(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "CHUNK", 2)
     await write(engine, 5)
-    read: list[Entry | Head] = []
+    read: list[Entry | ChainHead] = []
     async for each in chain.export(engine):
         if not read:
             await write(engine)
         read.append(each)
     assert [each.seq for each in read] == [1, 2, 3, 4, 5, 5]
-    assert isinstance(read[-1], Head)
+    assert isinstance(read[-1], ChainHead)
 
 
 # --- verification -----------------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ async def test_heads_exported_while_the_log_is_read_are_no_damage(
     heads: list[ExportedHead | DamagedLine] = []
     read_head = chain.read_head
 
-    async def read_while_others_write(connection: AsyncConnection) -> Head | None:
+    async def read_while_others_write(connection: AsyncConnection) -> ChainHead | None:
         await write(engine, 2)
         heads.append(exported((await stored(engine))[-1]))
         return await read_head(connection)

@@ -10,13 +10,13 @@ import time
 
 from locust import LoadTestShape, events
 
-from loadtest.scenarios.browsing import Browser, StreamWatcher, UndecidedCustomer
-from loadtest.scenarios.changing import ChangingCustomer
-from loadtest.scenarios.crew import crew
-from loadtest.scenarios.hot_seats import HotSeatBuyer
-from loadtest.scenarios.paying import PayingCustomer, ReturningCustomer
-from loadtest.scenarios.reconciling import ReconcilingAdmin
-from loadtest.scenarios.rush import RushBuyer
+from loadtest.scenarios.crowd.browsing import Browser, StreamWatcher, UndecidedCustomer
+from loadtest.scenarios.crowd.changing import ChangingCustomer
+from loadtest.scenarios.crowd.crew import crew
+from loadtest.scenarios.crowd.hot_seats import HotSeatBuyer
+from loadtest.scenarios.crowd.paying import PayingCustomer, ReturningCustomer
+from loadtest.scenarios.crowd.reconciling import ReconcilingAdmin
+from loadtest.scenarios.crowd.rush import RushBuyer
 from loadtest.scenarios.scenario import SCENARIOS
 from loadtest.scenarios.shapes import Tick
 

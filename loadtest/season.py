@@ -24,8 +24,8 @@ import asyncpg
 import psutil
 from rich.console import Console
 
-from loadtest.bench.contenders import CATEGORY, PRICE, seating_plan
-from loadtest.bench.ours import OWNER, words_of
+from loadtest.bench.contenders.contender import CATEGORY, PRICE, seating_plan
+from loadtest.bench.contenders.ours import OWNER, words_of
 from loadtest.http_client import Client
 from loadtest.sale import created, newcomer
 from loadtest.stack import Stack, StackError, own_stack

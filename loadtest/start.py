@@ -25,7 +25,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.bench.processes import cpu_seconds, megabytes, tree
+from loadtest.bench.contenders.processes import cpu_seconds, megabytes, tree
 from loadtest.stack import inherited_environment
 from persistence.embedded.instance import read_note, remove_run_directory
 from persistence.embedded.process import Child, Program, child_environment, free_port

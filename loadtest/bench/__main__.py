@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadtest.bench import plots, report
+from loadtest.bench.contenders.verification import Broken
+from loadtest.bench.figures import plots, report
+from loadtest.bench.figures.results import Run
 from loadtest.bench.measuring import FAILURES, Options, run_scenario
-from loadtest.bench.results import Run
 from loadtest.bench.scenarios import OPENINGS, SCENARIOS
-from loadtest.bench.verification import Broken
 
 PAGES = "pages"
 EPILOG = """

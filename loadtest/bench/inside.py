@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from loadtest.bench.contenders import Contender
+from loadtest.bench.contenders.contender import Contender
+from loadtest.bench.contenders.ours import Ours
+from loadtest.bench.figures.results import Round
 from loadtest.bench.loads import spread
 from loadtest.bench.measuring import Table
-from loadtest.bench.ours import Ours
-from loadtest.bench.results import Round
 from loadtest.bench.wrk import percentiles
 from loadtest.http_client import Client
 from loadtest.stack import StackError

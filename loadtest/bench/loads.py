@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 
-from loadtest.bench.contenders import LARGE, WARM_UP, Contender, OnSale
+from loadtest.bench.contenders.contender import LARGE, WARM_UP, Contender, OnSale
+from loadtest.bench.contenders.ours import Ours
+from loadtest.bench.contenders.processes import megabytes
+from loadtest.bench.figures.results import Round
 from loadtest.bench.measuring import FASTEST, Measure, Table
-from loadtest.bench.ours import Ours
-from loadtest.bench.processes import megabytes
-from loadtest.bench.results import Round
 from loadtest.bench.wrk import Drive
 from loadtest.http_client import Client
 from loadtest.stack import StackError

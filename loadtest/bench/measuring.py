@@ -21,10 +21,10 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from loadtest.bench import wrk
-from loadtest.bench.contenders import Contender, OnSale, Opening
-from loadtest.bench.processes import cpu_seconds, difference, quiet_share_of, settle
-from loadtest.bench.results import Line, Ratio, Result, Round, work_out
-from loadtest.bench.verification import verify
+from loadtest.bench.contenders.contender import Contender, OnSale, Opening
+from loadtest.bench.contenders.processes import cpu_seconds, difference, quiet_share_of, settle
+from loadtest.bench.contenders.verification import verify
+from loadtest.bench.figures.results import Line, Ratio, Result, Round, work_out
 from loadtest.http_client import ConnectionLost
 from loadtest.stack import StackError
 from persistence.embedded.process import ProcessError

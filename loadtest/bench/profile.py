@@ -17,10 +17,10 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.bench import wrk
-from loadtest.bench.contenders import LARGE, OnSale
+from loadtest.bench.contenders.contender import LARGE, OnSale
+from loadtest.bench.contenders.ours import open_ours
+from loadtest.bench.contenders.processes import cpu_seconds, difference
 from loadtest.bench.measuring import FAILURES
-from loadtest.bench.ours import open_ours
-from loadtest.bench.processes import cpu_seconds, difference
 from loadtest.stack import StackError
 
 PROFILED = {"API": "worker", "owner": "owner"}  # group of processes → its file's name

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from loadtest.bench.baseline import open_baseline
-from loadtest.bench.contenders import Opening
+from loadtest.bench.contenders.baseline import open_baseline
+from loadtest.bench.contenders.contender import Opening
+from loadtest.bench.contenders.ours import open_ours, open_with_own_broker
+from loadtest.bench.figures.results import Ratio
 from loadtest.bench.inside import one_row_commit, ray_call, saturated
 from loadtest.bench.loads import (
     PEAK_SECONDS,
@@ -22,8 +24,6 @@ from loadtest.bench.loads import (
     without_broker,
 )
 from loadtest.bench.measuring import Entry, Scenario
-from loadtest.bench.ours import open_ours, open_with_own_broker
-from loadtest.bench.results import Ratio
 
 # An examination of a large house would fall into the rounds of one of those that are compared, and not of the other.
 UNDISTURBED = {"BOXOFFICE_RECONCILE": "off"}

@@ -22,13 +22,15 @@ from api.server.connections import KEEP_ALIVE_SECONDS, Connections
 from engine.plan_document import read_plan
 from loadtest.baselines import serve
 from loadtest.bench import __main__ as command
-from loadtest.bench import inside, loads, ours, plots, processes, report, wrk
-from loadtest.bench.contenders import LARGE, Contender, OnSale, seat_ids, seating_plan
+from loadtest.bench import inside, loads, wrk
+from loadtest.bench.contenders import ours, processes
+from loadtest.bench.contenders.contender import LARGE, Contender, OnSale, seat_ids, seating_plan
+from loadtest.bench.contenders.verification import Broken, Stored, verify
+from loadtest.bench.figures import plots, report
+from loadtest.bench.figures.report import BEGIN, END
+from loadtest.bench.figures.results import Line, Ratio, Result, Round, Run, Spread, met, value_of, work_out
 from loadtest.bench.measuring import Entry, Options, Scenario, Table, interleaved, round_of, run_scenario
-from loadtest.bench.report import BEGIN, END
-from loadtest.bench.results import Line, Ratio, Result, Round, Run, Spread, met, value_of, work_out
 from loadtest.bench.scenarios import OPENINGS, SCENARIOS
-from loadtest.bench.verification import Broken, Stored, verify
 from loadtest.stack import StackError
 from tests.conftest import Stack
 

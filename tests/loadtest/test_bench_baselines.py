@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtest.bench.baseline import Baseline, Database, InPostgres, InRedis, Nothing, serving
-from loadtest.bench.contenders import OnSale, seat_ids
-from loadtest.bench.verification import verify
+from loadtest.bench.contenders.baseline import Baseline, Database, InPostgres, InRedis, Nothing, serving
+from loadtest.bench.contenders.contender import OnSale, seat_ids
+from loadtest.bench.contenders.verification import verify
 from loadtest.bench.wrk import Drive, drive
 from tests.conftest import made_database
 

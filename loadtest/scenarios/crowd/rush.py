@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-from loadtest.scenarios.crew import crew
-from loadtest.scenarios.customer import TAKEN, Customer, basket
+from loadtest.scenarios.crowd.crew import crew
+from loadtest.scenarios.crowd.customer import TAKEN, Customer, basket
 
 IMPATIENT = 0.1  # of those who wait try before it is time
 CLOSE_SECONDS = 0.2  # to the opening: who tries now might be answered after it

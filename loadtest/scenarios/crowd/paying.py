@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from loadtest.buyers import DECLINED_CARD, GOOD_CARD, Promise
-from loadtest.scenarios.customer import SLOW_CARD, Customer, basket
+from loadtest.scenarios.crowd.customer import SLOW_CARD, Customer, basket
 
 BEST_AVAILABLE = 0.6
 CARDS, CARD_WEIGHTS = (DECLINED_CARD, SLOW_CARD, GOOD_CARD), (8, 6, 86)

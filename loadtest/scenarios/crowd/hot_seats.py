@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from loadtest.scenarios.crew import crew
-from loadtest.scenarios.customer import Customer
+from loadtest.scenarios.crowd.crew import crew
+from loadtest.scenarios.crowd.customer import Customer
 
 WANTED, WANTED_WEIGHTS = (1, 2, 3, 4), (2, 6, 1, 1)
 BUYERS = 0.1  # of the winners pay before they give back

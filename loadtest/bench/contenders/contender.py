@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from loadtest.bench.processes import Groups
-from loadtest.bench.verification import Stored
+from loadtest.bench.contenders.processes import Groups
+from loadtest.bench.contenders.verification import Stored
 from loadtest.http_client import Client
 from loadtest.sale import created
 

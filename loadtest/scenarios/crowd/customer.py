@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.buyers import DECLINED_CARD, GOOD_CARD, PASSWORD, Promise, SeatsSeen
-from loadtest.scenarios.crew import crew
+from loadtest.scenarios.crowd.crew import crew
+from loadtest.scenarios.crowd.visitor import Answer, Visitor
 from loadtest.scenarios.stage import Pass
 from loadtest.scenarios.verdict import SLOW
-from loadtest.scenarios.visitor import Answer, Visitor
 
 SLOW_CARD = "tok_slow"
 TAKEN = ("seats_unavailable", "not_enough_seats")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.results import Line, Result, Run, Spread
+from loadtest.bench.figures.results import Line, Result, Run, Spread
 
-DIRECTORY = Path(__file__).parent.parent.parent / "docs" / "img"
+DIRECTORY = Path(__file__).parents[3] / "docs" / "img"
 POINTS = ("50", "75", "90", "95", "99", "99.9", "100")
 WIDTH_INCHES, BAR_INCHES, REST_INCHES = 8.0, 0.4, 1.2
 

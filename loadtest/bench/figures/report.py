@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 
-from loadtest.bench.results import Line, Ratio, Result, Run, Spread, met
+from loadtest.bench.figures.results import Line, Ratio, Result, Run, Spread, met
 from loadtest.stack import StackError
 
-REPORT = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+REPORT = Path(__file__).parents[3] / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 BUSY_LOAD = 0.3
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-from loadtest.scenarios.crew import crew
-from loadtest.scenarios.visitor import Answer, Visitor
+from loadtest.scenarios.crowd.crew import crew
+from loadtest.scenarios.crowd.visitor import Answer, Visitor
 
 LISTS = {
     "all bookings": "/v1/admin/bookings?schedule_id={schedule}&limit=100",

@@ -10,9 +10,9 @@ from typing import Any
 import gevent
 import msgspec
 
-from loadtest.scenarios.crew import crew
-from loadtest.scenarios.customer import Customer
-from loadtest.scenarios.visitor import Visitor, read
+from loadtest.scenarios.crowd.crew import crew
+from loadtest.scenarios.crowd.customer import Customer
+from loadtest.scenarios.crowd.visitor import Visitor, read
 
 POLLS = 4
 STAY_SECONDS = (4.0, 20.0)  # at one stream

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from loadtest.buyers import Promise
-from loadtest.scenarios.customer import Customer
-from loadtest.scenarios.visitor import Answer
+from loadtest.scenarios.crowd.customer import Customer
+from loadtest.scenarios.crowd.visitor import Answer
 
 PAYS = 0.6  # the others cancel
 

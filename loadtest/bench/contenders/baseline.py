@@ -26,9 +26,9 @@ from loadtest.baselines import postgres as tables
 from loadtest.baselines import redis_lua
 from loadtest.baselines.app import Seat
 from loadtest.baselines.serve import SECRET_VARIABLE, STORE_VARIABLE
-from loadtest.bench.contenders import CATEGORY, PRICE, seat_ids
-from loadtest.bench.processes import Groups, tree
-from loadtest.bench.verification import Stored
+from loadtest.bench.contenders.contender import CATEGORY, PRICE, seat_ids
+from loadtest.bench.contenders.processes import Groups, tree
+from loadtest.bench.contenders.verification import Stored
 from persistence.embedded.instance import remove_run_directory
 from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program, child_environment, running

@@ -13,9 +13,9 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from loadtest.bench.contenders import CATEGORY, PRICE, seating_plan
-from loadtest.bench.processes import Groups, tree
-from loadtest.bench.verification import Stored
+from loadtest.bench.contenders.contender import CATEGORY, PRICE, seating_plan
+from loadtest.bench.contenders.processes import Groups, tree
+from loadtest.bench.contenders.verification import Stored
 from loadtest.buyers import Ledger
 from loadtest.http_client import Client
 from loadtest.sale import created, gather_crowd, newcomer

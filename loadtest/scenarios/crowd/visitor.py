@@ -18,7 +18,7 @@ from locust import FastHttpUser, task
 from locust.contrib.fasthttp import ResponseContextManager
 from msgspec import Struct
 
-from loadtest.scenarios.crew import crew
+from loadtest.scenarios.crowd.crew import crew
 from loadtest.scenarios.outcome import BUSY, PENDING, REFUSED, UNCHANGED
 
 TIMEOUT_SECONDS = 30.0  # the server answers 503 well before

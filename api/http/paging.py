@@ -48,22 +48,28 @@ def decode_cursor(cursor: str | None, length: int) -> tuple[str, ...] | None:
     return key
 
 
-def id_of(cursor: tuple[str, ...]) -> str:
-    """The id in a cursor of one. Raises a 422 `Problem` for what is none."""
-    if UUID_FORM.fullmatch(cursor[0]) is None:
+def id_in(cursor: str | None) -> str | None:
+    """The id that a cursor is made of; None for the first page. Raises a 422 `Problem` for any other."""
+    key = decode_cursor(cursor, 1)
+    if key is None:
+        return None
+    if UUID_FORM.fullmatch(key[0]) is None:
         raise malformed_cursor()
-    return cursor[0]
+    return key[0]
 
 
-def time_and_id_of(cursor: tuple[str, ...]) -> tuple[datetime, str]:
-    """The moment and the id in a cursor of two. Raises a 422 `Problem` for what is none."""
+def time_and_id_in(cursor: str | None) -> tuple[datetime, str] | None:
+    """The moment and the id that a cursor is made of; None for the first page. Raises a 422 `Problem` for any other."""
+    key = decode_cursor(cursor, 2)
+    if key is None:
+        return None
     try:
-        at = datetime.fromisoformat(cursor[0])
+        at = datetime.fromisoformat(key[0])
     except ValueError:
         raise malformed_cursor() from None
-    if at.tzinfo is None or UUID_FORM.fullmatch(cursor[1]) is None:
+    if at.tzinfo is None or UUID_FORM.fullmatch(key[1]) is None:
         raise malformed_cursor()
-    return at, cursor[1]
+    return at, key[1]
 
 
 def malformed_cursor() -> Exception:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.accounts import log_ins
 from api.accounts.log_ins import Opened
 from api.http.models import Input, Output, RawText, SessionId, Timestamp, normal_email
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, responses
 from api.http.security_log import note
 from api.office.dependencies import OF_STRANGERS, CurrentAccount, OfficeOf
@@ -180,8 +180,7 @@ async def refresh(body: Refresh, request: Request, office: OfficeOf) -> Response
 async def list_sessions(
     account: CurrentAccount, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
 ) -> SessionPage:
-    after = decode_cursor(cursor, 1)
-    before_id = None if after is None else id_of(after)
+    before_id = id_in(cursor)
     async with office.database.connect() as connection:
         rows = await sessions.page(connection, account.id, at=office.now(), before_id=before_id, limit=limit + 1)
     items = [_view(row, account.session_id) for row in rows[:limit]]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from api.http.models import ScheduleId, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
 from api.routes.admin.overview import OverviewsOf
@@ -90,8 +90,7 @@ async def list_actors(
     account: Admin, office: OfficeOf, found: OverviewsOf, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """How far each schedule's journal, publishing and snapshot stand. Wakes nobody."""
-    after = decode_cursor(cursor, 1)
-    rows = await list_heads(office.database, after_id=after[0] if after else None, limit=limit + 1)
+    rows = await list_heads(office.database, after_id=id_in(cursor), limit=limit + 1)
     named = await found.titles.of([row.schedule_id for row in rows[:limit]])
     awake = await found.awake()
     items = [_head(row, named.get(row.schedule_id), awake.get(row.schedule_id)) for row in rows[:limit]]

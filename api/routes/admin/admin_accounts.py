@@ -16,7 +16,7 @@ from pydantic.config import JsonDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.models import AccountId, Input, Output, RawText, Timestamp, not_null
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of
+from api.http.paging import Cursor, Limit, encode_cursor, id_in
 from api.http.problems import Problem, responses
 from api.http.security_log import note
 from api.office.dependencies import Admin, OfficeOf
@@ -97,8 +97,7 @@ async def list_accounts(
     cursor: Cursor = None,
 ) -> AccountPage:
     """Those that were not deleted."""
-    after = decode_cursor(cursor, 1)
-    before_id = None if after is None else id_of(after)
+    before_id = id_in(cursor)
     async with office.database.connect() as connection:
         rows = await accounts.page(connection, search=q, before_id=before_id, limit=limit + 1)
     items = [_view(row) for row in rows[:limit]]

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from api.http.models import BookingId, BookingState, Input, Text, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
 from api.office.idempotency import TAKES_KEY
@@ -93,7 +93,6 @@ async def list_all_bookings(
     cursor: Cursor = None,
 ) -> Response:
     """All bookings, newest first; those put away only with `archived=true`."""
-    after = decode_cursor(cursor, 1)
     rows = await rows_of.list_bookings(
         office.database,
         customer_id=customer_id,
@@ -104,7 +103,7 @@ async def list_all_bookings(
         number=found_by.number,  # of one schedule also that of a hold
         found_by=msgspec.structs.replace(found_by, number=None),
         archived=archived,
-        before_id=None if after is None else id_of(after),
+        before_id=id_in(cursor),
         limit=limit + 1,
     )
     views = await commands.views_of_rows(office, rows[:limit])
@@ -260,12 +259,11 @@ async def list_all_cancellations(
     cursor: Cursor = None,
 ) -> Response:
     """Bookings cancelled or refunded to the last seat, newest first."""
-    after = decode_cursor(cursor, 1)
     rows = await cancellations.list_cancellations(
         office.database,
         customer_id=customer_id,
         archived=archived,
-        before_id=None if after is None else id_of(after),
+        before_id=id_in(cursor),
         limit=limit + 1,
     )
     refunds = await commands.refunds_of(office, rows[:limit])

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from actors.money.refunding import complete
 from api.http.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer, time_and_id_of
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer, time_and_id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
 from api.office.office import Office
@@ -72,7 +72,6 @@ async def list_all_payments(
     cursor: Cursor = None,
 ) -> Response:
     """All payments, declined attempts included, newest first; pending ones best oldest first."""
-    key = decode_cursor(cursor, 2 if oldest_first else 1)
     rows = await payments.list_payments(
         office.database,
         customer_id=None,
@@ -81,7 +80,7 @@ async def list_all_payments(
         schedule_id=schedule_id,
         found_by=found_by,
         archived=archived,
-        **_place(key, oldest_first),
+        **_place(cursor, oldest_first),
         limit=limit + 1,
     )
     items = [admin_payment_view(row) for row in rows[:limit]]
@@ -120,14 +119,13 @@ async def list_all_refunds(
     cursor: Cursor = None,
 ) -> Response:
     """What was given back, and with `status=pending` what is owed, newest first."""
-    key = decode_cursor(cursor, 2 if oldest_first else 1)
     rows = await refunds.list_refunds(
         office.database,
         status=None if status is None else REFUND_STATUSES[status],
         booking_id=booking_id,
         schedule_id=schedule_id,
         found_by=found_by,
-        **_place(key, oldest_first),
+        **_place(cursor, oldest_first),
         limit=limit + 1,
     )
     items = [admin_refund_view(row) for row in rows[:limit]]
@@ -141,12 +139,12 @@ class _Place(TypedDict):
     after: tuple[datetime, str] | None
 
 
-def _place(key: tuple[str, ...] | None, oldest_first: bool) -> _Place:
+def _place(cursor: str | None, oldest_first: bool) -> _Place:
     """Where a page goes on, in either order."""
     return {
-        "before_id": None if key is None or oldest_first else id_of(key),
+        "before_id": None if oldest_first else id_in(cursor),
         "oldest_first": oldest_first,
-        "after": time_and_id_of(key) if key is not None and oldest_first else None,
+        "after": time_and_id_in(cursor) if oldest_first else None,
     }
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from msgspec import Struct
 
 from api.http.models import UUID_SCHEMA, UuidText, rfc3339, uuid_or_none
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, time_and_id_of
+from api.http.paging import Cursor, Limit, encode_cursor, json_answer, time_and_id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
 from api.views.booking import Page, described, listed
@@ -91,8 +91,7 @@ async def list_notifications(
     cursor: Cursor = None,
 ) -> Response:
     """All mails that were, or are to be, sent, newest first."""
-    key = decode_cursor(cursor, 2)
-    before = None if key is None else time_and_id_of(key)
+    before = time_and_id_in(cursor)
     async with office.database.connect() as connection:
         rows = await outbox.page(connection, status=status, schedule_id=schedule_id, before=before, limit=limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from api.http.large_bodies import LargeBodies, takes_up_to
 from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
@@ -204,7 +204,6 @@ async def list_bookings(
     cursor: Cursor = None,
 ) -> Response:
     """The caller's own bookings, newest first."""
-    after = decode_cursor(cursor, 1)
     rows = await rows_of.list_bookings(
         office.database,
         customer_id=account.id,
@@ -212,7 +211,7 @@ async def list_bookings(
         status=None if status is None else rows_of.STATUSES[status],
         performance_id=performance_id,
         schedule_id=schedule_id,
-        before_id=None if after is None else id_of(after),
+        before_id=id_in(cursor),
         limit=limit + 1,
     )
     items = await commands.views_of_rows(office, rows[:limit])

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
 from api.http.models import BookingId, Input, Text
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY
@@ -135,11 +135,10 @@ async def list_cancellations(
     account: CurrentAccount, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """The caller's own cancellations, newest first."""
-    after = decode_cursor(cursor, 1)
     rows = await cancellations.list_cancellations(
         office.database,
         customer_id=account.id,
-        before_id=None if after is None else id_of(after),
+        before_id=id_in(cursor),
         limit=limit + 1,
     )
     refunds = await commands.refunds_of(office, rows[:limit])

@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr
 from actors.gateway.gateway import Unavailable
 from actors.money.settlement import settle
 from api.http.models import BookingId, Input, PaymentId, PaymentState, UuidText
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY
@@ -266,13 +266,12 @@ async def list_payments(
     cursor: Cursor = None,
 ) -> Response:
     """The caller's own payments, declined attempts included, newest first. What was refunded says how much."""
-    after = decode_cursor(cursor, 1)
     rows = await payments.list_payments(
         office.database,
         customer_id=account.id,
         status=None if status is None else STATUSES[status],
         booking_id=booking_id,
-        before_id=None if after is None else id_of(after),
+        before_id=id_in(cursor),
         limit=limit + 1,
     )
     items = [payment_row_view(row) for row in rows[:limit]]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from api.http.models import Input, PaymentId, RefundId
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import Caller, CurrentAccount, OfficeOf
 from api.office.idempotency import TAKES_KEY
@@ -228,11 +228,10 @@ async def list_refunds(
 ) -> Response:
     """What was given back of a payment of one's own, newest first."""
     await _payment(office, payment_id, account)
-    after = decode_cursor(cursor, 1)
     rows = await refunds.list_refunds(
         office.database,
         payment_id=payment_id,
-        before_id=None if after is None else id_of(after),
+        before_id=id_in(cursor),
         limit=limit + 1,
     )
     items: list[Any] = [refund_row_view(row) for row in rows[:limit]]

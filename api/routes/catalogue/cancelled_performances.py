@@ -104,7 +104,7 @@ async def cancel_performance(
     if why is None:
         raise invalid("reason", "is needed: customers are told", "고객에게 안내되므로 필요합니다")
     async with office.writing.begin(account.id) as connection:
-        await own_performance(connection, performance_id, account)
+        await own_performance(connection, performance_id, account, lock=True)
         now = office.now()
         held = await overruling.hold(connection, await cancelled_performances.upcoming(connection, performance_id, now))
         # Locked, none of them can be cancelled by itself; those that were meanwhile are left out.

@@ -28,19 +28,8 @@ from api.http.models import (
     UuidText,
     Word,
     not_null,
-    uuid_or_none,
 )
-from api.http.paging import (
-    Cursor,
-    Fields,
-    Limit,
-    chosen,
-    decode_cursor,
-    encode_cursor,
-    json_answer,
-    malformed_cursor,
-    page_answer,
-)
+from api.http.paging import Cursor, Fields, Limit, chosen, encode_cursor, id_in, json_answer, page_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
@@ -133,10 +122,13 @@ async def views(office: Office, rows: Sequence[performances.PerformanceRow]) -> 
 
 
 async def own_performance(
-    connection: AsyncConnection, performance_id: str, account: Account
+    connection: AsyncConnection, performance_id: str, account: Account, *, lock: bool = False
 ) -> performances.PerformanceRow:
-    """The performance, locked, if the account may change it. Raises `Problem("performance_not_found")`."""
-    row = await performances.performance(connection, performance_id, lock=True)
+    """The performance, if the account may change it; with `lock`, nobody else does until this transaction ends.
+
+    Raises `Problem("performance_not_found")`.
+    """
+    row = await performances.performance(connection, performance_id, lock=lock)
     if row is None or (row.organizer_id != account.id and account.role != "admin"):
         raise Problem("performance_not_found")
     return row
@@ -210,10 +202,7 @@ async def list_performances(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    names = chosen(fields, PerformanceView)
-    after = decode_cursor(cursor, 1)
-    if after is not None and uuid_or_none(after[0]) is None:
-        raise malformed_cursor()
+    names, before_id = chosen(fields, PerformanceView), id_in(cursor)
 
     async def read() -> Response:
         async with office.database.connect() as connection:
@@ -224,7 +213,7 @@ async def list_performances(
                 city=city,
                 starts_from=date_from,
                 starts_before=date_to,
-                before_id=None if after is None else after[0],
+                before_id=before_id,
                 limit=limit + 1,
             )
             if not rows and not await performances.any_performance(connection):
@@ -294,7 +283,7 @@ async def change_performance(
 
 async def _change(office: Office, account: Account, performance_id: str, values: dict[str, Any]) -> PerformanceView:
     async with office.writing.begin(account.id) as connection:
-        before = await own_performance(connection, performance_id, account)
+        before = await own_performance(connection, performance_id, account, lock=True)
         if values.get("venue_id") != before.venue_id:  # where it is said to be played already it may stay
             await _check_venue(connection, values, account, before.organizer_id)
         await _check_duration(connection, office, before, values)
@@ -325,7 +314,7 @@ async def delete_performance(performance_id: PerformanceId, account: Organizer, 
     """Withdraws all its schedules with it, in one transaction: all of it happens, or none."""
     async with office.writing.begin(account.id) as connection:
         # The lock keeps new schedules out until the performance is gone.
-        row = await own_performance(connection, performance_id, account)
+        row = await own_performance(connection, performance_id, account, lock=True)
         ids = await schedules.ids_of(connection, performance_id)
         withdrawn = await withdraw(connection, office, ids, by=account.role, refusal="performance_has_bookings")
         await performances.delete_performance(connection, performance_id, office.now())

@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.http.large_bodies import LargeBodies, takes_up_to
 from api.http.models import Input, Output, PerformanceId, Timestamp, UuidText
 from api.http.paging import json_answer
-from api.http.problems import Problem, responses
+from api.http.problems import responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
+from api.routes.catalogue.performances import own_performance
 from api.routes.catalogue.schedules import dates_of, own_schedule
 from api.routes.catalogue.seats import HouseLayout
 from api.routes.catalogue.venues import EXAMPLE_PLAN, CategoryView, parts
@@ -29,7 +30,7 @@ from api.selling.plan_input import PLAN_BYTES, read_document
 from api.selling.schedule_input import DatesInput
 from api.selling.venue_use import check_venue_is_theirs
 from api.views.layout import Layout
-from persistence.catalogue import performances, schedules, venues
+from persistence.catalogue import schedules, venues
 from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
 
 router = APIRouter(prefix="/v1", route_class=LargeBodies)
@@ -140,9 +141,7 @@ async def preview_dates(
 ) -> DatesPreview:
     """Every date of a rule, each with the schedules that would be in its way. Makes nothing, and locks nothing."""
     async with office.database.connect() as connection:
-        performance = await performances.performance(connection, performance_id)
-        if performance is None or (performance.organizer_id != account.id and account.role != "admin"):
-            raise Problem("performance_not_found")
+        performance = await own_performance(connection, performance_id, account)
         found = await venues.venue(connection, wish.venue_id)
         venue = await check_venue_is_theirs(connection, found, account, performance.organizer_id)
         moved = None if wish.moved_id is None else await own_schedule(connection, wish.moved_id, account)

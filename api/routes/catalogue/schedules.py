@@ -18,18 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.models import PerformanceId, ScheduleId, rfc3339, uuid_or_none
-from api.http.paging import (
-    Cursor,
-    Fields,
-    Limit,
-    chosen,
-    decode_cursor,
-    encode_cursor,
-    json_answer,
-    malformed_cursor,
-    page_answer,
-)
+from api.http.models import PerformanceId, ScheduleId, rfc3339
+from api.http.paging import Cursor, Fields, Limit, chosen, encode_cursor, json_answer, page_answer, time_and_id_in
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once, request_of
@@ -117,7 +107,7 @@ async def create_schedule(
         plan = await office.plans.newest(new.venue_id)
 
     async def create(connection: AsyncConnection) -> CreatedSchedule:
-        performance = await own_performance(connection, performance_id, account)
+        performance = await own_performance(connection, performance_id, account, lock=True)
         found = await venues.lock_venue(connection, new.venue_id)
         venue = await check_venue_is_theirs(connection, found, account, performance.organizer_id)
         assert plan is not None, "the venue is there, and so is its plan"
@@ -211,7 +201,7 @@ async def list_schedules(
     cursor: Cursor = None,
 ) -> Response:
     names = chosen(fields, ScheduleView)
-    after = _decoded(cursor)
+    after = time_and_id_in(cursor)
     found: list[ScheduleView] = []
     next_cursor: str | None = None
     for _ in range(PAGES_SEARCHED):
@@ -238,19 +228,6 @@ async def list_schedules(
         if len(found) == limit:
             break
     return page_answer([*found], next_cursor, names)
-
-
-def _decoded(cursor: str | None) -> tuple[datetime, str] | None:
-    key = decode_cursor(cursor, 2)
-    if key is None:
-        return None
-    try:
-        starts_at = datetime.fromisoformat(key[0])
-    except ValueError:
-        raise malformed_cursor() from None
-    if starts_at.tzinfo is None or uuid_or_none(key[1]) is None:
-        raise malformed_cursor()
-    return starts_at, key[1]
 
 
 @router.get(
@@ -328,7 +305,7 @@ async def _change(
     overruled: list[Overruled] = []
     async with office.writing.transaction() as connection:
         performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
-        await own_performance(connection, performance_id, account)
+        await own_performance(connection, performance_id, account, lock=True)
         held = await overruling.hold(connection, [schedule_id]) if "starts_at" in wanted else []
         row = await own_schedule(connection, schedule_id, account)
         if row.cancelled_at is not None:
@@ -397,7 +374,7 @@ async def delete_schedule(schedule_id: ScheduleId, account: Organizer, office: O
     """Withdraws it for good, unless somebody holds or owns a seat: whoever asks for it then is told it is not there."""
     async with office.writing.begin(account.id) as connection:
         performance_id = (await own_schedule(connection, schedule_id, account)).performance_id
-        await own_performance(connection, performance_id, account)
+        await own_performance(connection, performance_id, account, lock=True)
         row = await own_schedule(connection, schedule_id, account)
         withdrawn = await withdraw(connection, office, [schedule_id], by=account.role, refusal="schedule_has_bookings")
         before = {"performance_id": row.performance_id, "starts_at": row.starts_at}

@@ -24,19 +24,8 @@ from api.http.models import (
     VenueId,
     Word,
     not_null,
-    uuid_or_none,
 )
-from api.http.paging import (
-    Cursor,
-    Fields,
-    Limit,
-    chosen,
-    decode_cursor,
-    encode_cursor,
-    json_answer,
-    malformed_cursor,
-    page_answer,
-)
+from api.http.paging import Cursor, Fields, Limit, chosen, encode_cursor, id_in, json_answer, page_answer
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
@@ -176,6 +165,7 @@ def summary(row: venues.VenueRow) -> dict[str, Any]:
 
 
 def parts(plan: SeatingPlan) -> dict[str, Any]:
+    """What there is in a plan: categories with their capacities in places, and zones."""
     capacities = plan.capacities()
     return {
         "categories": [
@@ -311,13 +301,8 @@ async def list_venues(
     cursor: Cursor = None,
 ) -> Response:
     names = chosen(fields, VenueSummary)
-    after = decode_cursor(cursor, 1)
-    if after is not None and uuid_or_none(after[0]) is None:
-        raise malformed_cursor()
     async with office.database.connect() as connection:
-        rows = await venues.list_venues(
-            connection, search=q, before_id=None if after is None else after[0], limit=limit + 1
-        )
+        rows = await venues.list_venues(connection, search=q, before_id=id_in(cursor), limit=limit + 1)
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return page_answer([VenueSummary(**summary(row)) for row in rows[:limit]], next_cursor, names)
 

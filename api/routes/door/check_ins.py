@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from actors.mail.tickets import BadTicket, Ticket, read_ticket
 from api.http.models import UUID_SCHEMA, Input, Line, RawText, ScheduleId, Time, UuidText, found_by, rfc3339
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf
 from api.office.office import Office
@@ -226,7 +226,6 @@ async def list_check_ins(
     cursor: Cursor = None,
 ) -> Response:
     """Counts, or the list that a phone keeps for when it is offline: page by page, by booking."""
-    after = decode_cursor(cursor, 1)
     async with office.database.connect() as connection:
         await door_of(connection, schedule_id, keeper)
         counted = await log.counts(connection, schedule_id)
@@ -241,9 +240,7 @@ async def list_check_ins(
         )
         if kind is None:
             return json_answer(view)
-        rows = await log.paid_bookings(
-            connection, schedule_id, after_id=None if after is None else id_of(after), limit=limit + 1
-        )
+        rows = await log.paid_bookings(connection, schedule_id, after_id=id_in(cursor), limit=limit + 1)
         inside = await log.entries(connection, [row.id for row in rows[:limit]])
     items = [
         OfflineTicket(

@@ -15,8 +15,8 @@ from fastapi.responses import Response
 from msgspec import Struct
 from pydantic import Field
 
-from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, Text, uuid_or_none
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer, malformed_cursor
+from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, Text
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.http.spreadsheet import Cell, clock, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
@@ -89,7 +89,7 @@ async def list_schedule_bookings(
     """Every booking of a schedule of one's own, newest first, with the customer's name and e-mail."""
     async with office.database.connect() as connection:
         await own_schedule(connection, schedule_id, account)
-    rows = await _rows(office, schedule_id, q, status, _last_id(cursor), limit + 1)
+    rows = await _rows(office, schedule_id, q, status, id_in(cursor), limit + 1)
     views = await views_of_rows(office, rows[:limit])
     known = await rows_of.buyers(office.database, {row.customer_id for row in rows[:limit]})
     items = [
@@ -195,12 +195,3 @@ async def _rows(
 def _buyer(known: Mapping[str, rows_of.Buyer], row: BookingRow) -> BuyerView:
     buyer = known.get(row.customer_id, rows_of.Buyer())
     return BuyerView(name=buyer.name, email=buyer.email)
-
-
-def _last_id(cursor: str | None) -> str | None:
-    after = decode_cursor(cursor, 1)
-    if after is None:
-        return None
-    if uuid_or_none(after[0]) is None:
-        raise malformed_cursor()
-    return after[0]

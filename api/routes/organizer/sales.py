@@ -14,14 +14,14 @@ from fastapi.responses import Response, StreamingResponse
 from actors.receivers.names import SALES
 from api.http.models import PerformanceId, ScheduleId, Time, rfc3339
 from api.http.paging import json_answer
-from api.http.problems import Problem, responses
+from api.http.problems import responses
 from api.http.spreadsheet import Cell, clock, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.office.tokens import Account
+from api.routes.catalogue.performances import own_performance
 from api.routes.catalogue.schedules import own_schedule
 from api.views.booking import described
-from persistence.catalogue import performances
 from persistence.providers.minor_units import to_major
 from persistence.sales import figures
 from persistence.sales.figures import FIGURES, Figures, ScheduleSales
@@ -257,12 +257,11 @@ def _view(counted: Figures) -> FiguresView:
 async def _own(office: Office, account: Account, performance_id: str) -> None:
     """Raises `Problem("performance_not_found")` unless the performance is the caller's, or the caller an admin."""
     async with office.database.connect() as connection:
-        performance = await performances.performance(connection, performance_id)
-    if performance is None or (performance.organizer_id != account.id and account.role != "admin"):
-        raise Problem("performance_not_found")
+        await own_performance(connection, performance_id, account)
 
 
 def sales_view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bool) -> dict[str, Any]:
+    """A schedule's figures: totals of all time, and since then by minute, or by the venue's hours and days."""
     by_category: dict[str, Figures] = {}
     by_hour: dict[tuple[datetime, str], Figures] = {}
     by_day: dict[tuple[date, str], Figures] = {}

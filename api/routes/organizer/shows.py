@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from msgspec import Struct
 
 from api.http.models import Output, RawText, rfc3339
-from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, id_of, json_answer, page_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer, page_answer
 from api.http.problems import responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
@@ -64,7 +64,7 @@ async def list_my_performances(
     """The caller's own performances, newest first, with places sold and money; an empty list if there is none."""
     async with office.database.connect() as connection:
         rows = await performances.list_performances(
-            connection, search=q, organizer_id=account.id, before_id=_last_id(cursor), limit=limit + 1
+            connection, search=q, organizer_id=account.id, before_id=id_in(cursor), limit=limit + 1
         )
     seen = await views(office, rows[:limit])
     standings = await shows.standings(office.pool, [each.id for each in seen], office.now())
@@ -174,12 +174,7 @@ async def list_my_venues(
     """The caller's own venues, newest first; with `shared=true` those of others that may be played in, too."""
     async with office.database.connect() as connection:
         rows = await venues.list_venues(
-            connection, search=q, organizer_id=account.id, shared=shared, before_id=_last_id(cursor), limit=limit + 1
+            connection, search=q, organizer_id=account.id, shared=shared, before_id=id_in(cursor), limit=limit + 1
         )
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return page_answer([VenueSummary(**summary(row)) for row in rows[:limit]], next_cursor, None)
-
-
-def _last_id(cursor: str | None) -> str | None:
-    after = decode_cursor(cursor, 1)
-    return None if after is None else id_of(after)

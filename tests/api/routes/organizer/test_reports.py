@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from actors.background.endings import Endings
 from actors.money.refunding import Refunding
 from api.sandbox.server import create_sandbox
+from persistence.catalogue import performances
 from tests.api.conftest import OpenLocal, Worker, local_settings
 from tests.support.clocks import MovableClock
 from tests.support.sale import (
@@ -258,6 +259,19 @@ async def test_report_15_a_whole_performance_is_cancelled_in_one_call(worker: Wo
     assert (back["currency"], back["pending"], back["completed"], back["amount_refunded"]) == ("KRW", 0, 1, 300_000)
     assert (await read(http, f"/v1/bookings/{booking['id']}", customer))["status"] == "refunded"
     assert (await read(http, f"/v1/bookings/{held['id']}", customer))["status"] == "cancelled"
+
+
+async def test_nobody_who_only_looks_waits_for_who_changes_the_performance(worker: Worker) -> None:
+    sale = await open_sale(worker.http)
+    url = f"/v1/organizer/performances/{sale.performance_id}/cancellation"
+    async with worker.office.database.begin() as connection:
+        await performances.performance(connection, sale.performance_id, lock=True)
+        looks = (
+            worker.http.get(url, headers=sale.organizer),
+            worker.http.post(url, params={"preview": "true"}, headers=sale.organizer),
+        )
+        answers = await asyncio.gather(*map(asyncio.ensure_future, looks))  # by themselves: none holds our connection
+    assert [each.status_code for each in answers] == [200, 200], "who waits for too long is told 503"
 
 
 async def test_report_15_all_dates_are_cancelled_or_none_and_no_owner_is_started(

@@ -65,6 +65,7 @@ class Reader:
         self.drawn: list[tuple[Box, str]] = []
 
     def read(self, document: object) -> SeatingPlan:
+        """The plan. Raises `PlanError` with all that is wrong, up to `MAX_PROBLEMS`."""
         if not isinstance(document, dict):
             self.stop("", "must be an object")
         name = self.text(document, "name", "")
@@ -81,6 +82,7 @@ class Reader:
         return self.build(name)
 
     def build(self, name: str) -> SeatingPlan:
+        """The plan of what was read, if nothing was wrong with it: seats in the document's order, then areas."""
         size = len(self.ids)
         zone_of, category_of = array("H", self.seat_zones), array("H", self.seat_categories)
         zone_of.extend(area.zone for area in self.areas)
@@ -130,6 +132,7 @@ class Reader:
 
     # --- the document's parts -----------------------------------------------------------------------------------------
     def read_categories(self, categories: list[object]) -> None:
+        """Notes the categories by name, in the document's order, with their colours."""
         if len(categories) > MAX_CATEGORIES:
             self.stop("categories", f"at most {MAX_CATEGORIES} categories are allowed")
         for i, category in enumerate(categories):
@@ -147,6 +150,7 @@ class Reader:
         self.all_declared = not any(problem.path.startswith("categories") for problem in self.problems)
 
     def read_zone(self, zone: object, path: str) -> None:
+        """Takes in a zone's rows, areas and drawings; `path` is where it stands, for whoever is told of a problem."""
         if not isinstance(zone, dict):
             self.problem(path, "must be an object")
             return
@@ -166,6 +170,7 @@ class Reader:
             self.drawn.extend(found for drawing in drawings if (found := _drawn(drawing, x, y)))
 
     def read_row(self, row: object, path: str, zone: int, zone_x: float, zone_y: float) -> None:
+        """Takes in a row's seats, in their order along it, cut into runs where an aisle goes through."""
         if not isinstance(row, dict):
             self.problem(path, "must be an object")
             return
@@ -226,6 +231,7 @@ class Reader:
         return guid, number, category, x + dx, y + dy
 
     def read_area(self, area: object, path: str, i: int, zone: int) -> None:
+        """Takes in a standing area with its capacity."""
         here = f"{path}[{i}]"
         if not isinstance(area, dict):
             self.problem(here, "must be an object")
@@ -301,6 +307,7 @@ class Reader:
         return self.text({label: template}, label, here, default=known).replace("%s", known)
 
     def position(self, item: dict[str, object], path: str, *, required: bool = True) -> tuple[float, float]:
+        """Where an item is in what it lies in, in the document's units; (0, 0) with the problem noted, if not told."""
         at = item.get("position")
         if at is None and not required:
             return 0.0, 0.0
@@ -315,6 +322,7 @@ class Reader:
         return float(at["x"]), float(at["y"])
 
     def sequence(self, item: dict[str, object], key: str, path: str, *, required: bool = True) -> list[object]:
+        """A list of the item's; an empty one with the problem noted, if it is none."""
         value = item.get(key)
         if isinstance(value, list):
             return value

@@ -168,6 +168,7 @@ class SeatingPlan:
         return self.areas[index - self.size]
 
     def describe(self, index: int) -> SeatLabel:
+        """What is told of the place with this plan index, also of one that is gone from a plan corrected since."""
         if index >= len(self.zone_of):
             return self.gone[index - len(self.zone_of)]
         zone = self.zones[self.zone_of[index]]

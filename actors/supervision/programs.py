@@ -60,6 +60,7 @@ def refuse(listener: socket.socket) -> None:
 
 
 def explain(host: str, port: int, error: OSError) -> str:
+    """Why the address cannot be listened on and what to do about it, for a person."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use by {user_of(port)}: stop that, or choose another with --port"
     if error.errno == errno.EACCES:

@@ -89,6 +89,7 @@ async def guarded(name: str, check: Awaitable[list[Finding]]) -> list[Finding]:
 
 
 async def postgres(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether PostgreSQL is reached with its schema as it should be, or the embedded one can be started."""
     if settings.database_url is None:
         return [await startable("PostgreSQL", str(installation() / "bin" / "postgres"), "DATABASE_URL")]
     try:
@@ -126,6 +127,7 @@ async def postgres(settings: Settings, run: RunNote | None) -> list[Finding]:
 
 
 async def redis(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether Redis is reached and may be used, or the embedded one can be started."""
     if settings.redis_url is None:
         return [await startable("Redis", server(settings.data_path), "REDIS_URL")]
     try:
@@ -149,6 +151,7 @@ async def redis(settings: Settings, run: RunNote | None) -> list[Finding]:
 
 
 async def kafka(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether the broker is reached with a topic as it should be, or the embedded one can be started."""
     if not settings.publish:
         return [Finding("Kafka", State.NOTE, "publishing is switched off", "unset BOXOFFICE_PUBLISH to publish events")]
     if settings.kafka_bootstrap_servers is None:
@@ -216,6 +219,7 @@ def retention_findings(wanted: KafkaOptions, retention_ms: int | None) -> list[F
 
 
 async def ray(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether Ray is reached and is of our version, or can be started."""
     if settings.ray_address is None:
         return [await startable("Ray", sys.executable, "RAY_ADDRESS", "-m", "ray.scripts.scripts", "--version")]
     try:
@@ -255,6 +259,7 @@ async def mail(settings: Settings, run: RunNote | None) -> list[Finding]:
 
 
 async def api(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether the API runs and is ready; if it does not run, whether its port is free."""
     if run is None:
         try:
             with listening(settings.host, settings.port):
@@ -273,6 +278,7 @@ async def api(settings: Settings, run: RunNote | None) -> list[Finding]:
 
 
 async def machine(settings: Settings, run: RunNote | None) -> list[Finding]:
+    """Whether disk space and open files will do."""
     path = settings.data_path
     while not path.exists():
         path = path.parent

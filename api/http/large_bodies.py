@@ -61,6 +61,7 @@ class LargeBodies(APIRoute):
     """A route that may take a large body: one whose endpoint says so, with `takes_up_to`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own handler, which reads a large body in a thread."""
         handle = super().get_route_handler()
 
         async def handle_large(request: Request) -> Response:

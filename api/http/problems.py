@@ -80,6 +80,7 @@ class Problem(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        """What the answer's head has to say beside the document."""
         headers = {}
         if "retry_after" in self.facts:
             headers["Retry-After"] = str(self.facts["retry_after"])

@@ -119,6 +119,7 @@ class Ledger:
             )
 
     def find_refund(self, refund_id: str) -> SandboxRefund | None:
+        """The refund with this id, if there is one."""
         row = self._connection.execute(
             f"SELECT {REFUND_COLUMNS} FROM refunds WHERE id = ?",  # noqa: S608  # a constant
             (refund_id,),
@@ -168,6 +169,7 @@ class Ledger:
         return refund
 
     def due(self, now_ms: int, limit: int) -> list[Delivery]:
+        """Deliveries whose time has come, the most overdue first."""
         rows = self._connection.execute(
             "SELECT id, body, due_ms, attempts FROM deliveries WHERE due_ms <= ? ORDER BY due_ms LIMIT ?",
             (now_ms, limit),

@@ -110,6 +110,7 @@ class Webhooks:
         self._news.set()
 
     async def run(self) -> None:
+        """Delivers whatever is due, for ever."""
         async with httpx.AsyncClient(timeout=WEBHOOK_TIMEOUT_SECONDS, trust_env=False) as client:
             while True:
                 self._news.clear()

@@ -130,6 +130,7 @@ class Application(FastAPI):
     origins: Sequence[str] = ()  # of pages elsewhere that may use the API
 
     def build_middleware_stack(self) -> ASGIApp:
+        """What every request passes, outermost first: proxies, watch, CORS, pages, compression, the short way in."""
         inner: ASGIApp = Pages(
             Compressing(Express(super().build_middleware_stack(), self.own_routes)), pictures=self.pictures
         )

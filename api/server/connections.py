@@ -92,6 +92,7 @@ class Connections:
         return True
 
     def leave(self, connection: Connection) -> None:
+        """The connection's place is free; one that had none changes nothing."""
         if connection in self._open:
             self._open.discard(connection)
             self._by_address[connection.address] -= 1
@@ -194,12 +195,14 @@ class Connection(HttpToolsProtocol):
                 self._refuse(Problem("headers_too_large"))  # behind the body, or between its chunks
 
     def on_message_begin(self) -> None:
+        """A request begins: its head is counted, and due within `HEAD_SECONDS`."""
         super().on_message_begin()
         self._receiving = self._in_head = self._begins = True
         self._head_bytes = self._hosts = 0
         self.due = self.loop.time() + HEAD_SECONDS
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; trailers are let fall."""
         if not self._in_head:
             return  # a trailer: nobody here reads it, and it is not to pass for a header
         name = name.lower()
@@ -210,6 +213,7 @@ class Connection(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Judges the request by its head before a byte of its body is waited for."""
         self._in_head = False
         self._refusal = self._objection()
         if self._refusal is not None:
@@ -249,6 +253,7 @@ class Connection(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
+        """A piece of body; what comes for a request answered already is let fall, within bounds."""
         self._body_bytes += len(body)
         self._beside_bytes -= len(body)
         if not self.cycle.response_complete:
@@ -257,11 +262,13 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def on_message_complete(self) -> None:
+        """The request is here whole: nothing of it is waited for any more."""
         self._receiving = False
         self.due = NEVER if not self.cycle.response_complete else self.loop.time() + KEEP_ALIVE_SECONDS
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """Goes on with the next request of the connection, or waits for one for `KEEP_ALIVE_SECONDS`."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._closing, self.due = True, self.loop.time() + STUCK_SECONDS

@@ -40,6 +40,7 @@ class Worker(uvicorn.Server):
         self._leave = leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves, and says so in the ready file, once the application is up."""
         await super().startup(sockets)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)  # Ray, joined by the application, had put a stack trace in front
@@ -48,6 +49,7 @@ class Worker(uvicorn.Server):
             self._ready_file.touch()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Gives what is under way `WORKER_GRACE_SECONDS`, turns away what is left, and lets go of everything."""
         self._leave()
         turning_away = asyncio.get_running_loop().call_later(WORKER_GRACE_SECONDS, self._turn_away)
         await super().shutdown(sockets)

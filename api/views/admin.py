@@ -52,6 +52,7 @@ def admin_payment_view(row: PaymentRow) -> AdminPaymentView:
 
 
 def admin_refund_view(row: RefundRow) -> AdminRefundView:
+    """A refund as admins see it, with whose and by which provider it is."""
     return AdminRefundView(
         **msgspec.structs.asdict(refund_row_view(row)),
         schedule_id=row.schedule_id,

@@ -168,7 +168,7 @@ def booking_view(
         number=number_of(booking.id),
         schedule_id=schedule_id,
         performance_id=performance_id,
-        schedule=None if schedule is None else schedule_view(schedule),
+        schedule=None if schedule is None else booked_schedule_view(schedule),
         status=status,
         seats=seats,
         amount=booking.amount,
@@ -199,7 +199,8 @@ def _all_refund_terms(schedule: BookedSchedule, which: int, moved: bool) -> tupl
 
 
 @lru_cache(1_024)
-def schedule_view(schedule: BookedSchedule) -> BookedScheduleView:
+def booked_schedule_view(schedule: BookedSchedule) -> BookedScheduleView:
+    """What is told of a schedule in its bookings' answers."""
     return BookedScheduleView(
         performance_title=schedule.performance_title,
         performance_title_en=schedule.performance_title_en,
@@ -267,6 +268,7 @@ def refunded_view(row: RefundRow, booking: BookingView) -> RefundedView:
 
 
 def cancellation_view(row: CancellationRow, refund: RefundRow | None) -> CancellationView:
+    """A cancellation, with what was given back for it, if anything was."""
     return CancellationView(
         id=row.id,
         booking_id=row.booking_id,

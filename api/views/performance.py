@@ -99,6 +99,7 @@ COPIED = tuple(name for name in PerformanceRow.__struct_fields__ if name in Perf
 
 
 def performance_view(row: PerformanceRow, overview: Overview, seats_left: int | None, now: datetime) -> PerformanceView:
+    """A performance with when, where, from how much, and how its sale stands; `seats_left` None: not counted."""
     venue, dates, price, sale = overview.venue, None, None, None
     if overview.first is not None and overview.last is not None:
         dates = DatesView(first=overview.first, last=overview.last, next=overview.next, count=overview.count)

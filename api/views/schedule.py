@@ -101,6 +101,7 @@ def sale_state(row: schedules.ScheduleRow, now: datetime) -> str:
 
 
 def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
+    """A schedule as it is at this moment; `seats_left` by category, None where they cannot be counted."""
     return ScheduleView(
         **{name: getattr(row, name) for name in COPIED},
         ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
@@ -113,6 +114,7 @@ def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None,
 
 
 async def schedule_views(office: Office, rows: Sequence[schedules.ScheduleRow]) -> list[ScheduleView]:
+    """These schedules with what is left of each, so many looked up at a time; what cannot be counted is null."""
     places = asyncio.Semaphore(VIEWS_AT_ONCE)
     untouched: dict[tuple[str, int], dict[str, int]] = {}
 

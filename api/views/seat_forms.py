@@ -47,6 +47,7 @@ class Offer(Struct, frozen=True):
         prices: Mapping[str, int | None],
         terms: Terms = Terms(),  # noqa: B008  # frozen, so one will do for all
     ) -> Offer:
+        """The offer, with a tag that changes with anything its answers depend on."""
         content = msgspec.msgpack.encode((plan.digest, currency, sorted(prices.items()), terms))
         return cls(plan, currency, prices, terms, blake2b(content, digest_size=6).hexdigest())
 

@@ -157,6 +157,7 @@ def put_away(booking_id: sa.Column[Any]) -> sa.Exists:
 
 
 def payment_of(row: sa.Row[*tuple[Any, ...]]) -> Payment:
+    """The engine's payment in a row that has a payment's columns."""
     return Payment(
         id=row.payment_id,
         amount=row.payment_amount,

@@ -15,6 +15,7 @@ PAUSE_SECONDS = 0.05
 
 
 def main(instance: str) -> None:
+    """Waits until standard input ends, and then ends what has the instance's mark until nothing is left."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     while os.read(0, 1):

@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(parent: int, user: str, program: list[str]) -> None:
+    """Becomes `program`, as that user (`UID:GID`, or `-` for the same), unless the parent is gone already."""
     if user != "-":
         uid, gid = (int(part) for part in user.split(":"))
         os.setgroups([])

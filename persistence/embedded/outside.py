@@ -63,6 +63,7 @@ async def reach_ray(address: str) -> None:
 
 
 async def reach_tcp(address: str) -> None:
+    """Connects to `host:port` and lets go. Raises `OSError`, `TimeoutError`, `ValueError` for what is no address."""
     host, _, port = address.rpartition(":")
     if not host:
         raise ValueError("expected host:port")
@@ -89,6 +90,7 @@ def own_address(database_url: str) -> str:
 
 
 def unreachable(variable: str, service: str, address: str, error: Exception) -> UnreachableError:
+    """The error that says which service cannot be reached, by which variable, and what to do."""
     reason = str(error) or type(error).__name__
     return UnreachableError(
         f"{service} at {address} (from {variable}) cannot be reached: {reason}. "

@@ -199,6 +199,7 @@ def child_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str
 
 
 def open_log(path: Path) -> int:
+    """A file descriptor to append to, private; a log that has grown past the limit begins anew, one former is kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.replace(path.with_suffix(".log.1"))

@@ -54,6 +54,7 @@ class Rows(Struct):
 
     @classmethod
     def of(cls, plan: SeatingPlan, steps: Sequence[Step]) -> Rows:
+        """What these steps write, in their order; of a booking or payment that several of them change only the last."""
         rows = cls()
         new: set[str] = set()
         latest: dict[str, Booking] = {}

@@ -73,6 +73,7 @@ async def failing_checks(pool: asyncpg.Pool[Any]) -> dict[str, int]:
 
 
 async def summary(pool: asyncpg.Pool[Any]) -> Summary:
+    """How many subjects were examined, how many of them fail, and when the oldest examination was."""
     row = await pool.fetchrow(
         "SELECT count(*), count(*) FILTER (WHERE NOT holds), min(checked_at) FROM reconciliations"
     )

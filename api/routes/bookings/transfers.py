@@ -30,7 +30,14 @@ from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
-from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookedSeat, BookingView, described, schedule_view
+from api.views.booking import (
+    CONFIRMED_EXAMPLE,
+    BookedScheduleView,
+    BookedSeat,
+    BookingView,
+    booked_schedule_view,
+    described,
+)
 from engine import commands as engine_commands
 from engine.booking import BOUGHT
 from engine.decide import MAX_PLACES_PER_BOOKING
@@ -350,7 +357,7 @@ async def _view(office: Office, transfer: Transfer, account: Account) -> Transfe
         direction="outgoing" if mine else "incoming",
         status=transfer.status_at(office.now()),  # type: ignore[arg-type]  # one of them
         schedule_id=transfer.schedule_id,
-        schedule=None if booked is None else schedule_view(booked),
+        schedule=None if booked is None else booked_schedule_view(booked),
         seats=[BookedSeat(each.id, each.zone, each.row, each.number, each.category, 0) for each in labels],
         email=transfer.to_email if mine else None,
         booking_id=transfer.booking_id if mine else None,

@@ -15,11 +15,16 @@ import asyncpg
 from actors.gateway.gateway import Gateway, OwnerT, Unavailable, UnknownSchedule
 from actors.process.clock import Clock
 from actors.process.rounds import every
+from actors.receivers.names import RECEIVERS
 from engine.commands import Expire
+from persistence.database.conditions import UNPUBLISHED_TEXT
+from persistence.events import positions
 
 SWEEP_SECONDS = 1.0
 # An owner that is alive expires its holds within a second of their time, and publishes within a few.
 OVERDUE_MS = 2_000
+REST_ROUND_SECONDS = 60.0  # how often schedules are let rest, so that what has been played is passed by
+QUIET_SECONDS = 600.0  # twice as long as an owner stays that is not used
 UNPUBLISHED_SECONDS = 10
 OPENS_WITHIN_SECONDS = 30  # a process of owners may take two seconds to start: have it there before the crowd
 # Schedules woken per round. Each is read from the journal and stays in memory for a while, so a restart of everything
@@ -27,15 +32,15 @@ OPENS_WITHIN_SECONDS = 30  # a process of owners may take two seconds to start: 
 SWEEP_LIMIT = 50
 
 # What is written before a schedule has an owner (it is opened, and perhaps moved, cancelled or withdrawn): nobody needs
-# a process for that, its first owner tells of it. Heads are small, and what is in them changes with every commit, so
-# they are looked through; the schedules, which are not, are found by an index.
-DUE = """
+# a process for that, its first owner tells of it. What is in a head changes with every commit, so those that do not
+# rest are looked through; the schedules are found by an index.
+DUE = f"""
 SELECT schedule_id::text
   FROM (SELECT schedule_id, next_deadline_ms
-          FROM schedule_heads
-         WHERE next_deadline_ms < $1
-            OR ($2 AND published_seq < seq AND seq > 1 AND epoch > 0
-                AND updated_at < now() - make_interval(secs => $3))
+          FROM schedule_heads h
+         WHERE NOT resting
+           AND (next_deadline_ms < $1
+                OR ($2 AND {UNPUBLISHED_TEXT} AND updated_at < now() - make_interval(secs => $3)))
         UNION ALL
         SELECT id, NULL
           FROM schedules
@@ -43,13 +48,13 @@ SELECT schedule_id::text
  GROUP BY schedule_id
  ORDER BY min(next_deadline_ms) NULLS LAST
  LIMIT $5
-"""
+"""  # noqa: S608  # of words that stand beside the tables
 
 logger = logging.getLogger(__name__)
 
 
 class Sweeper(Generic[OwnerT]):
-    """Looks at the head rows again and again."""
+    """Looks at the head rows again and again, at those that do not rest."""
 
     def __init__(self, pool: asyncpg.Pool[Any], gateway: Gateway[OwnerT], clock: Clock, *, publishing: bool) -> None:
         self._pool = pool
@@ -59,7 +64,13 @@ class Sweeper(Generic[OwnerT]):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until told to stop; a database or owner that is away is tried again in the next round."""
-        await every(SWEEP_SECONDS, stop, self.run_once, "the sweep")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(every(SWEEP_SECONDS, stop, self.run_once, "the sweep"))
+            group.create_task(every(REST_ROUND_SECONDS, stop, self.let_rest, "letting schedules rest"))
+
+    async def let_rest(self) -> int:
+        """Takes out of what is looked at where nothing is due; returns how many."""
+        return await positions.let_rest(self._pool, RECEIVERS, quiet_seconds=QUIET_SECONDS)
 
     async def run_once(self) -> list[str]:
         """Wakes what is due now; returns the schedules."""

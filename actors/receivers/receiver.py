@@ -23,6 +23,7 @@ from persistence.journal.journal import PostgresJournal
 POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 REPAIR_SECONDS = 5.0  # how often what the feed has left out is looked for
+REPAIR_RESTING_SECONDS = 600.0  # the same where schedules rest, of which there are more every evening
 # After few events more are waited for: a transaction and a commit of offsets cost as much for one as for hundreds, and
 # nobody who looks at figures or mails sees the difference.
 GATHER_SECONDS = 1.0
@@ -42,7 +43,9 @@ class Receiver:
         """Takes events until `stop` is set."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(stop))
-            group.create_task(every(REPAIR_SECONDS, stop, self._taker.repair, f"repair of {self._name}"))
+            repair, resting = self._taker.repair, self._taker.repair_resting
+            group.create_task(every(REPAIR_SECONDS, stop, repair, f"repair of {self._name}"))
+            group.create_task(every(REPAIR_RESTING_SECONDS, stop, resting, f"repair of {self._name} where all rests"))
         await self._feed.close()
 
     async def _told(self, stop: asyncio.Event) -> list[Message]:

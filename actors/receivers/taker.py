@@ -134,11 +134,22 @@ class Taker:
 
     async def repair(self) -> int:
         """Takes from the journal what the feed has left out, and counts how far the service is behind."""
-        taken = 0
-        for gap in await positions.behind(self._pool, self._service.name, older_than_seconds=BEHIND_SECONDS):
-            logger.info("%s reads schedule %s from the journal", self._service.name, gap.schedule_id)
-            taken += await self.catch_up(gap.schedule_id, gap.published)
+        taken = await self._close_gaps(resting=False)
         LAG.labels(self._service.name).set(await positions.lag(self._pool, self._service.name))
+        return taken
+
+    async def repair_resting(self) -> int:
+        """The same where schedules rest: one is behind there if its data was thrown away and not made again since."""
+        taken = 0
+        while more := await self._close_gaps(resting=True):
+            taken += more
+        return taken
+
+    async def _close_gaps(self, *, resting: bool) -> int:
+        taken, name = 0, self._service.name
+        for gap in await positions.behind(self._pool, name, older_than_seconds=BEHIND_SECONDS, resting=resting):
+            logger.info("%s reads schedule %s from the journal", name, gap.schedule_id)
+            taken += await self.catch_up(gap.schedule_id, gap.published)
         return taken
 
     async def catch_up(self, schedule_id: str, until: int) -> int:

@@ -236,7 +236,7 @@ class Repair:
             return [(told, False)]
         # The epoch, so that the owner there is cannot raise the watermark again.
         await self._pool.execute(
-            "UPDATE schedule_heads SET published_seq = $2, epoch = epoch + 1 WHERE schedule_id = $1",
+            "UPDATE schedule_heads SET published_seq = $2, epoch = epoch + 1, resting = false WHERE schedule_id = $1",
             schedule_id,
             version - 1,
         )

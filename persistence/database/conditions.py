@@ -46,6 +46,10 @@ is_owed = refunds.c.status == OWED
 CLOSES_AT = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
 CLOSES_AT_TEXT = "coalesce(s.sale_closes_at, s.starts_at)"
 
+# Events that are to be told of; of a `schedule_heads AS h`. What was written before a schedule's first owner that one
+# tells of, and nobody needs one for that.
+UNPUBLISHED_TEXT = "h.published_seq < h.seq AND h.seq > 1 AND h.epoch > 0"
+
 
 def is_over(at: datetime) -> sa.ColumnElement[bool]:
     """A hold past its time and not being paid for (`engine.booking.is_over`); of bookings with their latest payment."""

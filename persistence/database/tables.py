@@ -200,8 +200,12 @@ schedule_heads = Table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     # Since when a record written past the owner is to be told to it and to readers; NULL: all are told.
     Column("overruled_at", TIME),
+    # It has no place, nothing of it is due, and receiving services have all of it: what looks for something due passes
+    # it by, however many have been played. See persistence/events/positions.py.
+    Column("resting", Boolean, nullable=False, server_default=text("false")),
     Index("ix_schedule_heads_overruled_at", "overruled_at", postgresql_where=text("overruled_at IS NOT NULL")),
     # No index on the columns that every group commit changes: updates stay HOT, and there is one row per schedule.
+    Index("ix_schedule_heads_not_resting", "schedule_id", postgresql_where=text("NOT resting")),
     Index("ix_schedule_heads_host", "host", postgresql_where=text("host IS NOT NULL")),
     Index(
         "ix_schedule_heads_marked",

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from persistence.database.conditions import UNPUBLISHED_TEXT
 from persistence.database.pools import Connection
 from persistence.events.cloud_events import EventEnvelope
 
 SUSPECT = "/suspect"  # after a service's name: events that were put aside without being believed
 SUSPECTS_KEPT = 1_000
+
+_BEHIND = """
+SELECT h.schedule_id::text, coalesce(p.version, 0), h.published_seq
+  FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1
+ WHERE {} AND coalesce(p.version, 0) < h.published_seq AND h.updated_at < now() - $2::interval
+   AND (p.updated_at IS NULL OR p.updated_at < now() - $2::interval)
+ ORDER BY h.updated_at LIMIT $3
+"""
+BEHIND, BEHIND_RESTING = _BEHIND.format("NOT h.resting"), _BEHIND.format("h.resting")
+LAG = """
+SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint
+  FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1
+ WHERE NOT h.resting AND h.seq > 1 AND h.epoch > 0
+"""
+REST = f"""
+UPDATE schedule_heads AS h SET resting = true
+ WHERE NOT h.resting AND h.host IS NULL AND h.next_deadline_ms IS NULL AND h.oldest_payment_ms IS NULL
+   AND h.overruled_at IS NULL AND h.updated_at < now() - $1::interval AND NOT ({UNPUBLISHED_TEXT})
+   AND NOT EXISTS (
+       SELECT FROM unnest($2::text[]) AS each(consumer)
+         LEFT JOIN consumer_positions p ON p.consumer = each.consumer AND p.schedule_id = h.schedule_id
+        WHERE coalesce(p.version, 0) < h.published_seq)
+"""  # noqa: S608  # of words that stand beside the tables
 
 
 class Gap(Struct, frozen=True):
@@ -100,30 +125,35 @@ async def standings(connection: Connection, schedule_id: str) -> list[Standing]:
     return [Standing(**dict(row)) for row in rows]
 
 
-async def behind(connection: Connection, consumer: str, *, older_than_seconds: float, limit: int = 20) -> list[Gap]:
-    """Schedules that are published further than the service has come, both for some time, the oldest first."""
+async def behind(
+    connection: Connection, consumer: str, *, older_than_seconds: float, limit: int = 20, resting: bool = False
+) -> list[Gap]:
+    """Schedules that are published further than the service has come, both for some time, the oldest first.
+
+    Those that do not rest; or those that do, of which some only are behind where somebody has begun anew with them.
+    """
     rows = await connection.fetch(
-        "SELECT h.schedule_id::text, coalesce(p.version, 0), h.published_seq FROM schedule_heads h"
-        " LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1"
-        " WHERE coalesce(p.version, 0) < h.published_seq AND h.updated_at < now() - make_interval(secs => $2)"
-        " AND (p.updated_at IS NULL OR p.updated_at < now() - make_interval(secs => $2))"
-        " ORDER BY h.updated_at LIMIT $3",
-        consumer,
-        older_than_seconds,
-        limit,
+        BEHIND_RESTING if resting else BEHIND, consumer, timedelta(seconds=older_than_seconds), limit
     )
     return [Gap(*row) for row in rows]
 
 
 async def lag(connection: Connection, consumer: str) -> int:
-    """How many events are in the journal that the service has not taken. What is older
-    than a schedule's first owner does not count: that one tells of it."""
-    query = (
-        "SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint FROM schedule_heads h"
-        " LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1 WHERE h.seq > 1"
-        " AND h.epoch > 0"
-    )
-    return int(await connection.fetchval(query, consumer))
+    """How many events are in the journal that the service has not taken; of schedules that rest it had all.
+
+    What is older than a schedule's first owner does not count: that one tells of it.
+    """
+    return int(await connection.fetchval(LAG, consumer))
+
+
+async def let_rest(connection: Connection, consumers: Sequence[str], *, quiet_seconds: float) -> int:
+    """Lets schedules rest that nothing has changed for so long, where nothing is due any more; returns how many.
+
+    Each of these services has what was published of them. Whoever gives a schedule a place, writes past its owner or
+    sets its watermark back says that it rests no longer.
+    """
+    done: str = await connection.execute(REST, timedelta(seconds=quiet_seconds), list(consumers))
+    return int(done.rpartition(" ")[2])
 
 
 async def forget(connection: Connection, consumer: str, schedule_id: str | None = None) -> None:

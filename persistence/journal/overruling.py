@@ -94,6 +94,7 @@ async def write(
             seq=schedule_heads.c.seq + 1,
             epoch=sa.case((schedule_heads.c.epoch > 0, schedule_heads.c.epoch + 1), else_=0),
             overruled_at=at,
+            resting=False,
             updated_at=sa.func.now(),
         )
     )

@@ -26,7 +26,7 @@ AT_ONCE = 1_000  # schedules looked for in one query
 FIND = "SELECT schedule_id::text, host FROM schedule_heads WHERE schedule_id = ANY($1::uuid[])"
 LOADS = "SELECT host, count(*) FROM schedule_heads WHERE host IS NOT NULL GROUP BY host"
 TAKE = """
-UPDATE schedule_heads AS h SET host = n.host
+UPDATE schedule_heads AS h SET host = n.host, resting = false
   FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n(id, former, host)
  WHERE h.schedule_id = n.id AND h.host IS NOT DISTINCT FROM n.former
 RETURNING h.schedule_id::text, h.host

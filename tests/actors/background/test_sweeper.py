@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -10,7 +11,14 @@ import pytest
 from actors.background.sweeper import DUE, Sweeper
 from actors.gateway.gateway import Gateway
 from actors.process.clock import SystemClock
+from actors.receivers.names import RECEIVERS
 from actors.wire.messages import decode_call, encode_answer
+from api.views import readiness
+from engine.events import ScheduleCancelled
+from persistence.database.connection import create_engine
+from persistence.events import positions
+from persistence.journal import overruling
+from persistence.journal.placement import OneMachine, Placement
 from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
 from tests.support.local_owners import OneHost
 
@@ -115,3 +123,86 @@ async def test_a_sweep_looks_at_no_schedule_that_is_over(pool: asyncpg.Pool) -> 
     lines = [row[0] for row in plan]
     assert any("ix_schedules_sale_opens_at" in line for line in lines), lines
     assert not any("Seq Scan on schedules" in line for line in lines), lines
+
+
+# --- what rests -------------------------------------------------------------------------------------------------------
+PLAYED = "seq = 9, published_seq = 9, epoch = 1, updated_at = now() - interval '1 hour'"
+ALL = dict.fromkeys(RECEIVERS, 9)
+
+
+@pytest.mark.parametrize(
+    ("head", "taken", "rests"),
+    [
+        (PLAYED, ALL, True),
+        ("updated_at = now() - interval '1 hour'", {}, True),  # only opened
+        ("seq = 3, updated_at = now() - interval '1 hour'", {}, True),  # and cancelled, before it had an owner
+        (f"{PLAYED}, host = 'owners-0'", ALL, False),
+        (f"{PLAYED}, next_deadline_ms = 9000000000000", ALL, False),
+        (f"{PLAYED}, oldest_payment_ms = 1", ALL, False),
+        (f"{PLAYED}, overruled_at = now()", ALL, False),
+        (PLAYED.replace("published_seq = 9", "published_seq = 8"), ALL, False),
+        (PLAYED.replace("interval '1 hour'", "interval '1 minute'"), ALL, False),
+        (PLAYED, {}, False),
+        (PLAYED, {RECEIVERS[0]: 9}, False),
+        (PLAYED, ALL | {RECEIVERS[1]: 8}, False),
+    ],
+)
+async def test_a_schedule_rests_exactly_if_nothing_of_it_is_due_and_all_of_it_was_taken(
+    pool: asyncpg.Pool, head: str, taken: dict[str, int], rests: bool
+) -> None:
+    await pool.execute(f"UPDATE schedule_heads SET {head}")
+    await pool.executemany(
+        "INSERT INTO consumer_positions (consumer, schedule_id, version) VALUES ($1, $2, $3)",
+        [(consumer, SCHEDULE, version) for consumer, version in taken.items()],
+    )
+    sweeper = Sweeper(pool, Gateway(Bell(), OneHost(exists)), SystemClock(), publishing=True)
+    assert await sweeper.let_rest() == rests
+    assert await pool.fetchval("SELECT resting FROM schedule_heads") == rests
+
+
+async def test_whoever_is_given_a_place_rests_no_longer(pool: asyncpg.Pool) -> None:
+    await pool.execute("UPDATE schedule_heads SET resting = true")
+    await Placement(pool, OneMachine(1)).host_of(SCHEDULE)
+    assert not await pool.fetchval("SELECT resting FROM schedule_heads")
+
+
+async def test_whoever_is_written_to_past_its_owner_rests_no_longer(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute("UPDATE schedule_heads SET resting = true")
+    engine = create_engine(database_url)
+    async with engine.begin() as connection:
+        held = await overruling.hold(connection, [SCHEDULE])
+        await overruling.write(connection, held, SystemClock().now_ms(), ScheduleCancelled("flooded", "organizer"))
+    await engine.dispose()
+    assert not await pool.fetchval("SELECT resting FROM schedule_heads")
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (DUE, (0, True, 10, 30, 50)),
+        (positions.BEHIND, ("sales", timedelta(seconds=10), 20)),
+        (positions.LAG, ("sales",)),
+        (positions.REST, (timedelta(minutes=10), list(RECEIVERS))),
+        (readiness.UNPUBLISHED, ()),
+    ],
+    ids=["the sweep", "what a service has missed", "its lag", "letting rest", "readiness"],
+)
+async def test_what_looks_for_something_due_passes_by_what_has_been_played(
+    pool: asyncpg.Pool, statement: str, arguments: tuple[object, ...]
+) -> None:
+    await pool.execute(
+        "INSERT INTO schedule_heads (schedule_id, epoch, seq, published_seq, resting)"
+        " SELECT gen_random_uuid(), 1, 9, 9, true FROM generate_series(1, 5000)"
+    )
+    await pool.execute("ANALYZE schedule_heads")
+    lines = [row[0] for row in await pool.fetch(f"EXPLAIN {statement}", *arguments)]
+    assert any("ix_schedule_heads_not_resting" in line for line in lines), lines
+    assert not any("Seq Scan on schedule_heads" in line for line in lines), lines
+
+
+async def test_what_was_written_before_the_first_owner_delays_nothing(pool: asyncpg.Pool) -> None:
+    """An evening called off before anybody has booked tells of it with its first owner, which it may never have."""
+    await pool.execute(f"UPDATE schedule_heads SET seq = 3, epoch = 0, {LONG_AGO}")
+    assert await pool.fetchval(readiness.UNPUBLISHED) is None
+    await pool.execute("UPDATE schedule_heads SET epoch = 1")
+    assert await pool.fetchval(readiness.UNPUBLISHED) is not None

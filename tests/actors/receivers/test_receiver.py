@@ -157,6 +157,17 @@ async def test_what_is_never_told_is_read_from_the_journal(house: House, monkeyp
     assert await house.checksum() == await house.right()
 
 
+async def test_where_all_rests_a_service_that_was_begun_anew_is_repaired_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taker, "BEHIND_SECONDS", 0.0)
+    await house.pool.execute("UPDATE schedule_heads SET resting = true")
+    assert await house.taker.repair() == 0, "this often only what may have changed is looked at"
+    assert await house.taker.repair_resting() == len(house.events)
+    assert await house.taker.repair_resting() == 0
+    assert await house.checksum() == await house.right()
+
+
 async def test_a_crash_between_any_two_batches_loses_and_repeats_nothing(house: House) -> None:
     await house.log.publish(SCHEDULE, house.events)
     done: dict[int, int] = {}

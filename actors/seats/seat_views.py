@@ -12,24 +12,20 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from msgspec import Struct
-
+from actors.seats.copies import OFFLINE_PATIENCE_SECONDS, Availability, Changes, Copy, Counts
 from engine.seating_plan import SeatingPlan
 from persistence.database.ending_tasks import end
 from persistence.database.held import holds_none
 from persistence.journal.journal import UnknownSchedule
-from persistence.seats.cache import AreaCounts, CacheUnavailable, SeatCache, SeatDelta, SeatView, merge
+from persistence.seats.cache import CacheUnavailable, SeatCache, SeatDelta, SeatView
 
 logger = logging.getLogger(__name__)
 
 COPIES = 256  # 13 MB of states if every one is a 50,000-seat house
-RECENT_DELTAS = 1_000  # 50 s of a sale at 20 publications a second: longer than a browser takes to come back
-RECENT_CHANGES = 10_000  # per schedule, about 1 MB
-OFFLINE_PATIENCE_SECONDS = 0.25  # how old a copy may be while nothing keeps it live
 CACHE_PAUSE_SECONDS = (
     1.0  # after a failure the cache is left alone for so long: its time-outs must not slow readers down
 )
@@ -39,55 +35,6 @@ BACK_OFF_MOST_SECONDS = 2.0
 
 Load = Callable[[str], Awaitable[SeatView | None]]
 PlanOf = Callable[[str, int], Awaitable[SeatingPlan]]
-
-
-class CategoryCount(Struct, frozen=True):
-    """Places of one category, seats and standing room together."""
-
-    total: int
-    free: int
-    held: int
-    sold: int
-    blocked: int
-
-
-class Availability(Struct, frozen=True):
-    """What is left of a schedule at one version. Categories stand in the plan's order."""
-
-    version: int
-    by_category: dict[str, CategoryCount]
-
-
-class Changes:
-    """What one consumer has not seen yet. Waiting may be cancelled and taken up again without losing anything."""
-
-    def __init__(self, copy: _Copy, seen: int | None) -> None:
-        self._copy = copy
-        self._seen = seen  # the consumer's version; None: it has nothing
-        self._news = asyncio.Event()
-        self._ended = False
-
-    def __aiter__(self) -> Changes:
-        return self
-
-    async def __anext__(self) -> SeatView | SeatDelta:
-        """The next change, or a whole view for who has none or lags too far behind."""
-        while not (self._ended or self._copy.ended):
-            change = self._copy.change_after(self._seen)
-            if change is not None:
-                self._seen = change.version
-                return change
-            self._news.clear()
-            await self._news.wait()
-        raise StopAsyncIteration
-
-    def wake(self) -> None:
-        self._news.set()
-
-    def end(self) -> None:
-        """Ends the iteration, also of one who waits."""
-        self._ended = True
-        self._news.set()
 
 
 class SeatViews:
@@ -113,7 +60,7 @@ class SeatViews:
         self._capacity = capacity
         self._mind_seconds = mind_seconds
         self._now = now
-        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._copies: OrderedDict[str, Copy] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
         self._subscription = 0  # the number of the current subscription
         self._subscribed = False
@@ -154,7 +101,7 @@ class SeatViews:
             plan = await self._plan_of(schedule_id, copy.view.plan_number)
             # From the view as it is now: it may have moved on during the wait.
             if copy.counts is None and plan.number == copy.view.plan_number:
-                copy.counts = _Counts(plan, copy.view)
+                copy.counts = Counts(plan, copy.view)
         return copy.counts.availability(copy.view.version)
 
     def deltas_since(self, schedule_id: str, version: int) -> list[SeatDelta] | None:
@@ -184,20 +131,20 @@ class SeatViews:
         finally:
             copy.subscribers.discard(changes)
 
-    async def _current(self, schedule_id: str) -> _Copy:
+    async def _current(self, schedule_id: str) -> Copy:
         copy = self._copies.get(schedule_id)
         if copy is None or not self._is_fresh(copy):
             return await self._fly(schedule_id)
         self._copies.move_to_end(schedule_id)
         return copy
 
-    def _is_fresh(self, copy: _Copy) -> bool:
+    def _is_fresh(self, copy: Copy) -> bool:
         if self._subscribed:
             return copy.live_in == self._subscription and copy.view.version >= copy.announced
         return self._now() - copy.checked_at < copy.patience_seconds
 
     # --- fetching -----------------------------------------------------------------------------------------------------
-    async def _fly(self, schedule_id: str) -> _Copy:
+    async def _fly(self, schedule_id: str) -> Copy:
         """Fetches the schedule's view, together with everybody who wants it at the same time."""
         holds_none("reading a schedule's seats")
         # Shielded: a reader that goes away does not take it away from the others.
@@ -211,12 +158,12 @@ class SeatViews:
             flight.task.add_done_callback(lambda task: self._land(schedule_id, task))
         return flight
 
-    def _land(self, schedule_id: str, task: asyncio.Task[_Copy]) -> None:
+    def _land(self, schedule_id: str, task: asyncio.Task[Copy]) -> None:
         self._flights.pop(schedule_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.info("cannot read the seats of schedule %s: %r", schedule_id, error)
 
-    async def _fetch(self, schedule_id: str, flight: _Flight) -> _Copy:
+    async def _fetch(self, schedule_id: str, flight: _Flight) -> Copy:
         # Taken before reading: what is announced from here on is heard, so that the copy is live from the start.
         live_in = self._subscription if self._subscribed else None
         patience_seconds = OFFLINE_PATIENCE_SECONDS
@@ -263,10 +210,10 @@ class SeatViews:
         except CacheUnavailable:
             self._cache_paused_until = self._now() + CACHE_PAUSE_SECONDS
 
-    def _install(self, view: SeatView, announced: int, live_in: int | None, patience_seconds: float) -> _Copy:
+    def _install(self, view: SeatView, announced: int, live_in: int | None, patience_seconds: float) -> Copy:
         copy = self._copies.get(view.schedule_id)
         if copy is None:
-            copy = self._copies[view.schedule_id] = _Copy(view)
+            copy = self._copies[view.schedule_id] = Copy(view)
             self._evict()
         elif view.plan_number != copy.view.plan_number:
             if view.version > copy.view.version:
@@ -347,103 +294,8 @@ class _Flight:
     __slots__ = ("announced", "task")
 
     def __init__(self) -> None:
-        self.task: asyncio.Task[_Copy]
+        self.task: asyncio.Task[Copy]
         self.announced = 0  # the newest version heard of meanwhile
-
-
-class _Copy:
-    """One schedule as this process knows it. Its version only rises."""
-
-    def __init__(self, view: SeatView) -> None:
-        self.view = view
-        self.announced = 0  # the newest version heard of
-        self.live_in: int | None = None  # the subscription that keeps it up to date
-        self.checked_at = 0.0
-        self.patience_seconds = OFFLINE_PATIENCE_SECONDS
-        self.counts: _Counts | None = None
-        self.recent: deque[SeatDelta] = deque()
-        self.recent_changes = 0
-        self.subscribers: set[Changes] = set()
-        self.ended = False
-
-    def advance(self, delta: SeatDelta) -> None:
-        before, self.view = self.view, self.view.after(delta)
-        if self.counts is not None:
-            self.counts.advance(before, delta)
-        self.recent.append(delta)
-        self.recent_changes += _size(delta)
-        while len(self.recent) > RECENT_DELTAS or self.recent_changes > RECENT_CHANGES:
-            self.recent_changes -= _size(self.recent.popleft())
-        for changes in self.subscribers:
-            changes.wake()
-
-    def replace(self, view: SeatView) -> None:
-        """Goes on from a view by which places have other numbers: no change leads there."""
-        self.view, self.counts = view, None
-        self.recent.clear()
-        self.recent_changes = 0
-        for changes in self.subscribers:
-            changes.wake()
-
-    def deltas_since(self, version: int) -> list[SeatDelta] | None:
-        if version == self.view.version:
-            return []
-        deltas = [delta for delta in self.recent if delta.version > version]
-        if not deltas or deltas[0].from_version > version:
-            return None
-        return deltas
-
-    def change_after(self, seen: int | None) -> SeatView | SeatDelta | None:
-        if seen is None:
-            return self.view
-        deltas = self.deltas_since(seen)
-        if deltas is None:
-            return self.view
-        return merge(deltas) if deltas else None
-
-    def end(self) -> None:
-        self.ended = True
-        for changes in self.subscribers:
-            changes.wake()
-
-
-class _Counts:
-    """Places per category and state."""
-
-    def __init__(self, plan: SeatingPlan, view: SeatView) -> None:
-        assert len(view.states) == plan.size, "a view of another plan"
-        self._plan = plan
-        self._table = [[0, 0, 0, 0] for _ in plan.categories]
-        # `category_of` goes on with the areas' categories, hence the unequal lengths.
-        for (category, state), count in Counter(zip(plan.category_of, view.states, strict=False)).items():
-            self._table[category][state] = count
-        for position, counts in enumerate(view.areas):
-            self._add(position, counts, 1)
-        self._latest = Availability(-1, {})
-
-    def advance(self, before: SeatView, delta: SeatDelta) -> None:
-        for index, state in delta.seats:
-            row = self._table[self._plan.category_of[index]]
-            row[before.states[index]] -= 1
-            row[state] += 1
-        for position, counts in delta.areas:
-            self._add(position, before.areas[position], -1)
-            self._add(position, counts, 1)
-
-    def _add(self, position: int, counts: AreaCounts, sign: int) -> None:
-        row = self._table[self._plan.areas[position].category]
-        for state, count in enumerate((counts.left, counts.held, counts.sold, counts.blocked)):
-            row[state] += sign * count
-
-    def availability(self, version: int) -> Availability:
-        if self._latest.version != version:
-            rows = zip(self._plan.categories, self._table, strict=True)
-            self._latest = Availability(version, {name: CategoryCount(sum(row), *row) for name, row in rows})
-        return self._latest
-
-
-def _size(delta: SeatDelta) -> int:
-    return len(delta.seats) + len(delta.areas)
 
 
 def _report(task: asyncio.Task[None]) -> None:

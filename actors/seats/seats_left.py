@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from cachetools import LRUCache
 
-from actors.seats.seat_views import Availability
+from actors.seats.copies import Availability
 from persistence.catalogue.overview import COUNTED, OnSale, Overview
 from persistence.database.asked_once import latest_within
 from persistence.database.held import holds_none

@@ -20,7 +20,8 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.types import Message, Receive, Scope, Send
 
-from actors.seats.seat_views import Changes, SeatViews
+from actors.seats.copies import Changes
+from actors.seats.seat_views import SeatViews
 from api.http.problems import Problem
 from api.views.kept import LastingPage, Page, matches
 from api.views.layout import Layout

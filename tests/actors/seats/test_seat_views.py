@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from actors.seats import seat_views
-from actors.seats.seat_views import CategoryCount, SeatViews
+from actors.seats import copies
+from actors.seats.copies import CategoryCount
+from actors.seats.seat_views import SeatViews
 from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from engine.state import BLOCKED, FREE, HELD, SOLD
@@ -435,7 +436,7 @@ async def test_a_slow_consumer_gets_changes_merged(world: World, views: SeatView
 async def test_a_consumer_that_lags_too_far_gets_a_fresh_view_and_memory_stays_bounded(
     world: World, views: SeatViews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seat_views, "RECENT_DELTAS", 10)
+    monkeypatch.setattr(copies, "RECENT_DELTAS", 10)
     world.opened("a")
     async with views.subscribe("a") as changes:
         await next_change(changes)
@@ -452,7 +453,7 @@ async def test_a_consumer_that_lags_too_far_gets_a_fresh_view_and_memory_stays_b
 async def test_the_changes_kept_are_bounded_too(
     world: World, views: SeatViews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seat_views, "RECENT_CHANGES", 3)
+    monkeypatch.setattr(copies, "RECENT_CHANGES", 3)
     world.opened("a")
     await views.view("a")
     for n in range(5):

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from actors.seats import seats_left
-from actors.seats.seat_views import Availability, CategoryCount
+from actors.seats.copies import Availability, CategoryCount
 from actors.seats.seats_left import SeatsLeft
 from persistence.catalogue.overview import COUNTED, OnSale, Overview
 from tests.api.conftest import Worker

@@ -84,6 +84,10 @@ class Broken(Exception):
     """The owner has ended by an error nobody foresaw; what waited for it is not to be tried again."""
 
 
+class Stopped(Exception):
+    """The owner has ended; what became of the batch the next one knows."""
+
+
 class _Gathering:
     """The batch that the next group commit will take."""
 
@@ -93,6 +97,15 @@ class _Gathering:
         self.steps: list[Step] = []
         self.durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.durable.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
+
+    def end(self, error: Exception | None = None) -> None:
+        """Tells whoever waits for it; nobody who was told already."""
+        if self.durable.done():
+            return
+        if error is None:
+            self.durable.set_result(None)
+        else:
+            self.durable.set_exception(error)
 
 
 class Schedule:
@@ -128,7 +141,7 @@ class Schedule:
         self._fingerprint: Fingerprint
         self._claim: Claim
         self._publisher: Publisher | None = None
-        self._gathering: _Gathering
+        self._gathering = _Gathering()
         self._committing: _Gathering | None = None
         self._durable_seq = 0
         self._snapshot_seq = 0  # of the newest that is saved
@@ -183,7 +196,7 @@ class Schedule:
 
     async def stop(self) -> None:
         """Ends the tasks without finishing anything: what is not durable was not answered."""
-        self._ready.clear()
+        self._leave()
         await end([*self._tasks, *([self._publishing] if self._publishing else [])])
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -193,17 +206,17 @@ class Schedule:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A task that ends takes the owner with it: half an owner is worse than none, and a new one recovers."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            if not isinstance(error, Deposed):
-                logger.error("schedule %s stops: %s", self.id, error, exc_info=error)
-                self._break_off(error)
-            self._leave()
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Deposed):
+            logger.error("schedule %s stops: %s", self.id, error, exc_info=error)
+            # Another owner would only come to the same end.
+            self._break_off(Broken(f"{type(error).__name__}: {error}"))
+        self._leave()
 
-    def _break_off(self, error: BaseException) -> None:
-        """Tells whoever waits for a batch: another owner would only come to the same end."""
+    def _break_off(self, error: Broken | Stopped) -> None:
+        """Tells whoever waits for a batch that it will not be heard of here any more."""
         for batch in (self._committing, self._gathering):
-            if batch is not None and not batch.durable.done():
-                batch.durable.set_exception(Broken(f"{type(error).__name__}: {error}"))
+            if batch is not None:
+                batch.end(error)
 
     async def leave(self) -> bool:
         """Makes room for others, unless somebody has come for it meanwhile."""
@@ -215,13 +228,16 @@ class Schedule:
         return self.left.is_set()
 
     def _leave(self) -> None:
+        """Nothing more comes of it, and nobody is left waiting, whichever way it ends."""
         self._ready.clear()
+        self._break_off(Stopped())
         self.left.set()
 
     async def _recover(self) -> None:
         """Reads everything anew from the journal, as its newest owner."""
         self._ready.clear()
         if self._publishing is not None:
+            self._publishing.remove_done_callback(self._ended)
             self._publishing.cancel()
         failures = 0
         while True:
@@ -266,7 +282,7 @@ class Schedule:
                         open_requests = await self._attempt_alone(open_requests, replies)
                     else:
                         open_requests = await self._attempt(open_requests, replies)
-        except TimeoutError:
+        except (TimeoutError, Stopped):
             for position, _ in open_requests:
                 replies[position] = None
         finally:
@@ -393,7 +409,7 @@ class Schedule:
                 raise
             self._durable_seq = batch.steps[-1].record.seq
             self._committing = None
-            batch.durable.set_result(None)
+            batch.end()
             self.work.committed(time.perf_counter() - begun, batch.steps)
             self._board.show(self._durable_seq, places)
             if publisher is not None:
@@ -410,7 +426,7 @@ class Schedule:
         await self._recover()
         for each in lost:
             if each is not None:
-                each.durable.set_exception(reason)
+                each.end(reason)
 
     def _start_snapshot(self) -> None:
         self._snapshot_again_seq = self._durable_seq + SNAPSHOT_AGAIN  # unless this one is saved
@@ -424,7 +440,7 @@ class Schedule:
         """
         try:
             await self._snapshot()
-        except (Rewound, Broken, Deposed) as error:  # what it was of did not become durable, or is another's
+        except (Rewound, Broken, Stopped, Deposed) as error:  # what it was of did not become durable, or is another's
             logger.info("schedule %s saves no snapshot: %s", self.id, type(error).__name__)
         except JournalUnavailable as error:
             logger.warning("schedule %s could not save a snapshot: %s", self.id, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -19,6 +19,7 @@ from persistence.journal.committer import Committer
 from persistence.journal.journal import Claim
 from persistence.seats.cache import MemorySeatCache
 from tests.actors.owner.test_schedule import SlowJournal
+from tests.actors.simulation.loop import turns
 from tests.engine.plans.houses import ANN, NOW, plan_document, terms
 from tests.support.clocks import ManualClock
 from tests.support.waiting import until
@@ -232,6 +233,33 @@ async def test_the_least_used_make_room_for_a_newcomer(world: World) -> None:
     await world.open(third)
     assert await world.host.inspect(second) is None
     assert None not in (await world.host.inspect(first), await world.host.inspect(third))
+
+
+async def test_one_that_ends_while_it_makes_room_keeps_nobody_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves, newcomer, *_ = NAMES
+    await world.open(leaves)
+    await world.call((leaves, [hold(1)]))
+    encoding, may_encode = asyncio.Event(), asyncio.Event()
+
+    async def in_a_thread(work: Callable[..., bytes], *arguments: object) -> bytes:
+        encoding.set()
+        await may_encode.wait()
+        return work(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", in_a_thread)
+    world.host._memory = world.schedules[0].weight + len(PLAN.ids) * BYTES_PER_PLACE
+    opening = asyncio.create_task(world.call((newcomer, [])))
+    await until(encoding.is_set)
+    world.journal.open.clear()
+    asked = asyncio.create_task(world.call((leaves, [hold(2)])))
+    await until(lambda: world.journal.appends == 2)
+    may_encode.set()
+    await turns(5)  # now its snapshot waits for the commit that hangs
+    await world.host.retire(leaves)
+    assert await opening == [[]]
+    assert await asked == [[None]]
 
 
 async def test_where_everyone_is_busy_a_newcomer_is_told_that_memory_is_full(world: World) -> None:

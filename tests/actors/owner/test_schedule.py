@@ -206,6 +206,27 @@ async def test_a_deposed_owner_answers_no_success_and_goes(house: House) -> None
     assert list(house.journal.schedules[SCHEDULE].bookings) == ["b1"]
 
 
+async def test_whoever_waits_for_an_owner_that_ends_is_told_to_ask_again_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.owner.schedule.ANSWER_SECONDS", 60)
+    owner = await house.owner()
+    house.journal.open.clear()
+    asked = asyncio.create_task(owner.submit([hold(1, "A-1")]))
+    await until(lambda: house.journal.appends == 1)
+    later = asyncio.create_task(owner.submit([hold(2, "A-2")]))
+    await asyncio.sleep(0)
+    await owner.stop()
+    async with asyncio.timeout(20):
+        assert [await asked, await later] == [[None], [None]]
+
+
+async def test_an_owner_whose_task_is_called_off_by_a_stranger_goes(house: House) -> None:
+    owner = await house.owner()
+    owner._tasks[0].cancel()
+    await until(owner.left.is_set)
+
+
 async def test_holds_expire_on_time_without_any_request(house: House) -> None:
     owner = await house.owner()
     await owner.submit([hold(1, "A-1")])

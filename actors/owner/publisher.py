@@ -17,7 +17,7 @@ from engine.turn import Step
 from persistence.events.cloud_events import render
 from persistence.events.log import EventLog, LogUnavailable
 from persistence.journal import history
-from persistence.journal.journal import Claim, Journal, JournalUnavailable
+from persistence.journal.journal import Claim, Deposed, Journal, JournalUnavailable
 
 QUEUE_LIMIT = 20_000  # steps kept for publishing, about 20 MB
 CHUNK = 500  # events sent at a time
@@ -75,7 +75,8 @@ class Publisher:
         self._saved_seq = max(self._saved_seq, seq)
 
     async def run(self) -> None:
-        """Publishes whatever is due, for ever. The log being away delays, and changes nothing else."""
+        """Publishes whatever is due, for ever. The log being away delays, and changes nothing else; so does what nobody
+        foresaw, for no sale ends for want of a message. Raises `Deposed`."""
         failures = 0
         while True:
             try:
@@ -86,11 +87,17 @@ class Publisher:
                 if failures:
                     logger.info("publishing of schedule %s goes on", self._claim.schedule_id)
                 failures = 0
-            except (LogUnavailable, JournalUnavailable) as error:
+            except Deposed:
+                raise
+            except Exception as error:
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                if failures == 1:
-                    logger.warning("publishing of schedule %s is delayed: %s", self._claim.schedule_id, error)
+                foreseen = isinstance(error, LogUnavailable | JournalUnavailable)
+                if failures == 1 or not foreseen:
+                    about = None if foreseen else error
+                    logger.warning(
+                        "publishing of schedule %s is delayed: %s", self._claim.schedule_id, error, exc_info=about
+                    )
                 await asyncio.sleep(pause)
                 self._wake.set()
 

@@ -46,8 +46,9 @@ class SharedReaders:
                     await self._cache.publish_together([news for news, _ in told])
                 except CacheUnavailable as error:
                     _end(told, error)
-                except BaseException as error:  # raised again: nobody is left waiting for it
-                    _end(told, CacheUnavailable(type(error).__name__))
+                except BaseException as error:  # raised again: nobody is left waiting, those not told of yet included
+                    _end((*told, *self._waiting), CacheUnavailable(type(error).__name__))
+                    self._waiting = []
                     raise
                 else:
                     _end(told)

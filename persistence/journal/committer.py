@@ -80,8 +80,9 @@ class Committer:
                 else:
                     await self._many(batch)
             except BaseException:  # raised again: whatever ends the work, nobody is left waiting for it
-                for waiting in batch:
+                for waiting in (*batch, *self._queue):
                     waiting.end(JournalUnavailable("the commit was broken off"))
+                self._queue.clear()
                 raise
 
     def _take(self) -> list[_Waiting]:
@@ -116,6 +117,9 @@ class Committer:
             for waiting in batch:
                 waiting.end(JournalUnavailable(str(error)))
             return
+        except Exception:  # a bug, and perhaps one schedule's own: each is tried by itself, and told
+            logger.exception("a commit of %d schedules failed", len(batch))
+            durable = [False] * len(batch)
         for waiting, is_durable in zip(batch, durable, strict=True):
             if is_durable:
                 waiting.end()

@@ -147,3 +147,20 @@ async def test_a_delay_is_said_once_and_its_end_too(caplog: pytest.LogCaptureFix
             await until(lambda: publisher.idle)
     said = [record.getMessage() for record in caplog.records]
     assert [("is delayed" in text, "goes on" in text) for text in said] == [(True, False), (False, True)]
+
+
+async def test_an_error_nobody_foresaw_delays_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(WatchedLog):
+        sound = False
+
+        async def publish(self, key: str, values: Sequence[bytes]) -> None:
+            await super().publish(key, values)
+            if not self.sound:
+                self.sound = True
+                raise LookupError("a bug")
+
+    history, log = History(), Broken()
+    async with at_work(history, log) as publisher:
+        await until(lambda: publisher.idle)
+    assert await versions(log) == [1, 1]
+    assert [record.exc_info is not None for record in caplog.records if "a bug" in record.getMessage()] == [True]

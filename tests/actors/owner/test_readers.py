@@ -54,3 +54,15 @@ async def test_a_schedule_that_has_gone_disturbs_no_other() -> None:
     await asyncio.sleep(0)
     gone.cancel()
     await stays
+
+
+async def test_an_error_nobody_foresaw_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Cache):
+        async def publish_together(self, news: Sequence[News]) -> None:
+            raise LookupError("a bug")
+
+    monkeypatch.setattr("actors.owner.readers.TOLD_AT_ONCE", 1)
+    readers = SharedReaders(Broken())
+    async with asyncio.timeout(20):
+        told = await asyncio.gather(*(publish(readers, name) for name in "ab"), return_exceptions=True)
+    assert [type(each) for each in told] == [CacheUnavailable] * 2

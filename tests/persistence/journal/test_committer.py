@@ -252,6 +252,37 @@ async def test_a_database_that_is_away_is_away_for_all(counting: Counting) -> No
     assert [type(each) for each in told] == [JournalUnavailable] * 4
 
 
+async def test_an_error_nobody_foresaw_is_one_schedule_s_own(counting: Counting) -> None:
+    committer, selling = Committer(counting, counting), await sales(counting)
+    written = counting._write
+
+    def write(stored: object, batch: Batch) -> None:
+        if batch.steps[0].record.request_id == spoilt:
+            raise LookupError("a bug")
+        written(stored, batch)  # type: ignore[arg-type]  # what it was given
+
+    commits = [each.commit() for each in selling]
+    spoilt = commits[1].batch.steps[0].record.request_id
+    counting._write = write  # type: ignore[method-assign]  # breaks on purpose
+    told = await asyncio.gather(*committing(committer, commits), return_exceptions=True)
+    assert [type(each) for each in told] == [Deposed, LookupError, type(None), type(None)]
+
+
+async def test_whatever_ends_the_work_nobody_waits_for_it_any_more(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.journal.committer.STEPS_AT_ONCE", 1)
+    committer, selling = Committer(counting, counting), await sales(counting)
+    counting.open.clear()
+    waiting = committing(committer, [each.commit() for each in selling])
+    await until(lambda: counting.alone == 1)
+    assert committer._work is not None
+    committer._work.cancel()
+    async with asyncio.timeout(20):
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in told] == [JournalUnavailable] * 4
+
+
 async def test_a_schedule_that_gave_up_waiting_disturbs_no_commit(counting: Counting) -> None:
     committer, selling = Committer(counting, counting), await sales(counting)
     counting.open.clear()

@@ -306,7 +306,7 @@ class Gateway(Generic[OwnerT]):
         for queue in self._queues.values():
             if queue.waiting:
                 expire(queue.waiting, now)
-        for lane in self._lanes.values():
+        for lane in (*self._lanes.values(), *self._former):
             lane.expire(now)
         again = self._waiting and not self._closed
         self._watch = asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire) if again else None

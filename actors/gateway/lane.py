@@ -137,6 +137,7 @@ class Lane(Generic[OwnerT]):
         call = asyncio.create_task(self._deliver(load))
         self._under_way[call] = load
         call.add_done_callback(lambda call: self._returned(call, sum(len(sent) for _, sent in load), left))
+        self._arrange()  # what the call had no room for
 
     def _fill(self) -> Load:
         """Takes each schedule's share, and where some need less than theirs, more of the others."""
@@ -159,9 +160,7 @@ class Lane(Generic[OwnerT]):
         if self._timer is not None:  # it may have waited for this
             self._timer.cancel()
             self._timer = None
-        if call.cancelled():
-            return
-        if (error := call.exception()) is not None:
+        if not call.cancelled() and (error := call.exception()) is not None:
             logger.error("a call to %s failed", self.name, exc_info=error)
         now = asyncio.get_running_loop().time()
         if carried > 1:
@@ -176,19 +175,18 @@ class Lane(Generic[OwnerT]):
             CALLS.inc()
             CARRIED.inc(sum(len(sent) for _, sent in load))
             answers = decode_answer(await self._call(data)) if load else []
+            for (queue, sent), answer in zip(load, answers, strict=True):
+                self._settle(queue, sent, answer)
         except OwnerLost as error:
             logger.info("%s is lost: %s", self.name, error)
             self.lose()
             for queue, sent in load:
                 self._settle(queue, sent, [None] * len(sent))
-            return
         except BaseException as error:  # raised again: whatever ends the call, nobody is left waiting for it
             for _, sent in load:
                 for waiting in sent:
                     waiting.fail(Unavailable(f"the call ended: {type(error).__name__}"))
             raise
-        for (queue, sent), answer in zip(load, answers, strict=True):
-            self._settle(queue, sent, answer)
 
     def _settle(self, queue: Queue, sent: list[Waiting], answer: list[Reply] | Standing) -> None:
         if isinstance(answer, Standing):

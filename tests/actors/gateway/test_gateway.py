@@ -105,8 +105,11 @@ async def exists(schedule_id: str) -> bool:
 async def open_gateway() -> AsyncIterator[Callable[..., Gateway[FakeOwner]]]:
     opened: list[Gateway[FakeOwner]] = []
 
-    def open_one(owners: FakeOwners, deadline_seconds: float = 5.0) -> Gateway[FakeOwner]:
-        gateway = Gateway(owners, OneHost(exists), call_timeout_seconds=0.1, deadline_seconds=deadline_seconds)
+    def open_one(
+        owners: FakeOwners, deadline_seconds: float = 5.0, call_timeout_seconds: float = 0.1
+    ) -> Gateway[FakeOwner]:
+        times = {"call_timeout_seconds": call_timeout_seconds, "deadline_seconds": deadline_seconds}
+        gateway = Gateway(owners, OneHost(exists), **times)
         opened.append(gateway)
         return gateway
 
@@ -256,6 +259,48 @@ async def test_past_its_deadline_a_request_fails_and_says_when_to_come_again(ope
     with pytest.raises(Unavailable) as failure:
         await wish(open_gateway(FakeOwners(owner), deadline_seconds=0.2), 1)
     assert failure.value.retry_after_seconds >= 1
+
+
+async def test_past_its_deadline_a_request_fails_also_where_its_call_never_ends(open_gateway: Open) -> None:
+    class Stuck(FakeOwners):
+        async def replace(self, name: str, owner: FakeOwner) -> None:
+            self.line.remove(owner)
+            await asyncio.Event().wait()
+
+    silent, fresh = FakeOwner(), FakeOwner()
+    silent.gate.clear()
+    gateway = open_gateway(Stuck(silent, fresh), deadline_seconds=0.5)
+    lost = wish(gateway, 1)
+    await until(lambda: len(silent.calls) == 1)
+    await until(lambda: silent.closed)
+    assert await wish(gateway, 2) == Done(1)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(lost, 20)
+
+
+async def test_what_a_call_had_no_room_for_does_not_wait_for_one_that_hangs(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.lane.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("actors.gateway.lane.CALL_LIMIT", 1)
+    owner = FakeOwner()
+    gateway = open_gateway(FakeOwners(owner), deadline_seconds=60.0, call_timeout_seconds=60.0)
+    await wish(gateway, 0)
+    owner.gate.clear()
+    both = [wish(gateway, number) for number in (1, 2)]
+    await until(lambda: len(owner.calls) == 3)
+    owner.gate.set()
+    await asyncio.gather(*both)
+
+
+async def test_an_answer_that_does_not_fit_its_call_leaves_nobody_waiting(open_gateway: Open) -> None:
+    class Confused(FakeOwner):
+        def _answer(self, schedule_id: str, requests: list[Request | Fault]) -> list[Reply] | Standing:
+            answer = super()._answer(schedule_id, requests)
+            return answer if isinstance(answer, Standing) else answer[:-1]
+
+    with pytest.raises(Unavailable, match="the call ended"):
+        await asyncio.wait_for(wish(open_gateway(FakeOwners(Confused())), 1), 20)
 
 
 async def test_a_full_queue_refuses_instead_of_growing(open_gateway: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,8 @@ class Gateway(Generic[OwnerT]):
                     inspection = await self.peek(schedule_id)
                     if inspection is not None:
                         return inspection
+                    queue.host = None  # it belongs elsewhere by now, or its process is another one
+                    await asyncio.sleep(FIND_PAUSE_SECONDS)
         except TimeoutError as error:
             raise Unavailable("the schedule's owner does not answer") from error
 

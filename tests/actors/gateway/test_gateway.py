@@ -8,7 +8,15 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from actors.gateway.gateway import Gateway, Impossible, OwnerLost, Unavailable, Unencodable, UnknownSchedule
+from actors.gateway.gateway import (
+    FIND_PAUSE_SECONDS,
+    Gateway,
+    Impossible,
+    OwnerLost,
+    Unavailable,
+    Unencodable,
+    UnknownSchedule,
+)
 from actors.gateway.lane import Lane, Unreachable
 from actors.wire.messages import Fault, Reply, Standing, decode_call, encode_answer
 from engine import commands
@@ -336,6 +344,31 @@ async def test_closing_fails_what_is_waiting(open_gateway: Open) -> None:
     with pytest.raises(Unavailable):
         await answer
     assert owner.closed
+
+
+async def test_one_that_is_not_where_it_was_opened_is_looked_for_anew(open_gateway: Open) -> None:
+    class Forgetful(FakeOwner):
+        """Says that the schedule is open, and knows nothing of it."""
+
+        looks = 0
+
+        async def inspect(self, schedule_id: str) -> None:
+            self.looks += 1
+
+    class Asked(OneHost):
+        times = 0
+
+        async def host_of(self, schedule_id: str) -> str:
+            self.times += 1
+            return await super().host_of(schedule_id)
+
+    owner, places = Forgetful(), Asked(exists)
+    gateway = Gateway(FakeOwners(owner), places, call_timeout_seconds=60.0, deadline_seconds=0.3)
+    with pytest.raises(Unavailable):
+        await gateway.inspect(SCHEDULE)
+    await gateway.close()
+    assert places.times >= owner.looks
+    assert 2 <= owner.looks <= 1 + 0.3 / FIND_PAUSE_SECONDS
 
 
 # --- many schedules in one lane ---------------------------------------------------------------------------------------

@@ -34,7 +34,13 @@ export interface Shown {
   readonly entered: number;
   readonly of: number;
   readonly offline: boolean;
+  /** Whose it is by this phone's list, where the server has not been asked. */
+  readonly listed?: ListedTicket | undefined;
   readonly undone?: boolean;
+}
+
+export function whoOf({ verdict, listed }: Shown): Pick<ListedTicket, 'name' | 'seats'> {
+  return verdict ?? listed ?? { name: null, seats: [] };
 }
 
 const SHOWN_BEFORE = 20;
@@ -89,12 +95,21 @@ export class Door {
     const at = new Date(serverClock.now()).toISOString();
     const scan: Scan = { id: newKey(), ...what, places, gate: this.gate.trim() || null, at };
     this.#keep([...this.waiting, scan]);
-    // A line that is dead without saying so must not hold anybody up: after a moment this phone decides.
-    if (this.online) await Promise.race([this.#send(), pause(PATIENCE_MS)]);
+    await this.#asked(scan);
     const verdict = this.#answers.get(scan.id);
     if (verdict !== undefined) this.#show({ scan, ...verdict, verdict, offline: false });
     else if (this.refused !== null) this.#leaveOut(scan);
     else this.#judge(scan, (await genuine(scan.code ?? '', this.#key)) === false && scan.code !== undefined);
+  }
+
+  /** Ends when the server has judged the scan, or cannot. */
+  async #asked(scan: Scan): Promise<void> {
+    // A line that is dead without saying so must not hold anybody up: after a moment this phone decides.
+    const over = pause(PATIENCE_MS).then(() => true);
+    // What is just being sent may have left without this scan, which goes with the next.
+    while (this.online && this.refused === null && !this.#answers.has(scan.id) && this.waiting.some(({ id }) => id === scan.id)) {
+      if (await Promise.race([this.#send(), over])) return;
+    }
   }
 
   async undo(shown: Shown, reason: string): Promise<void> {
@@ -136,7 +151,8 @@ export class Door {
       const admitted = { bookingId: own.booking_id, places: own.places, place };
       this.#keep(this.waiting.map((each) => (each.id === scan.id ? { ...each, admitted } : each)));
     }
-    this.#show({ scan, result: own.result, verdict: null, places: own.places, entered: own.entered, of: own.of, offline: true });
+    const { result, places, entered, of } = own;
+    this.#show({ scan, result, verdict: null, places, entered, of, offline: true, listed: this.list.get(own.booking_id ?? '') });
   }
 
   /** Who was let in here and is not counted by the server yet. */
@@ -192,7 +208,15 @@ export class Door {
         this.#keep(this.waiting.filter((scan) => !ids.has(scan.id)));
         sent = true;
       }
-      if (sent) this.counts = await this.#server.counts();
+    } catch (error) {
+      this.#failed(asProblem(error));
+    }
+    if (sent) void this.#count();
+  }
+
+  async #count(): Promise<void> {
+    try {
+      this.counts = await this.#server.counts();
     } catch (error) {
       this.#failed(asProblem(error));
     }

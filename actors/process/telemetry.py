@@ -1,7 +1,8 @@
 """Logging and metrics, configured by process entries only; everything else just logs and counts.
 
 Log lines go to standard error, as text for people or as JSON (`BOXOFFICE_LOG_FORMAT=json`), each naming its process;
-tracebacks never show local variables, which may hold a password. Where several processes serve one port, their metrics
+what is said again and again is written a few times (`repeats.py`); tracebacks never show local variables, which may
+hold a password. Where several processes serve one port, their metrics
 are gathered through the directory PROMETHEUS_MULTIPROC_DIR names, so that `/metrics` tells the same whichever answers.
 """
 
@@ -17,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from actors.process.repeats import Repeats
 from actors.process.settings import Settings
 
 logger = logging.getLogger("boxoffice")
@@ -61,6 +63,7 @@ def configure(settings: Settings, process: str, **facts: str) -> None:
             ],
         )
     )
+    handler.addFilter(Repeats(QUIET))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -75,7 +75,8 @@ class Receiver:
                 if not (isinstance(error, LogUnavailable) or is_away(error)):
                     raise  # a bug: the process ends loudly, and is started again where it stood
                 if not failures:
-                    logger.warning("%s waits: %r", self._name, error)
+                    told = " ".join(str(error).split()) or type(error).__name__  # some have several lines, some none
+                    logger.warning("%s waits: %s", self._name, told)
                 await self._feed.close()  # what was handed over and not taken is told again
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1

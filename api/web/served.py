@@ -67,6 +67,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/o/venues", "src/organizer/venue/Venues.svelte"),
     (r"/o/venues/new", "src/organizer/venue/NewVenue.svelte"),
     (r"/o/venues/[^/]+", "src/organizer/venue/Venue.svelte"),
+    (r"/o/venues/[^/]+/plan", "src/organizer/venue/PlanReplacing.svelte"),
     (r"/o/performances/new", "src/organizer/performance/NewPerformance.svelte"),
     (r"/o/performances/[^/]+", "src/organizer/performance/Performance.svelte"),
     (r"/o/performances/[^/]+/schedules/new", "src/organizer/schedule/NewSchedule.svelte"),

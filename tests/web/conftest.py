@@ -7,7 +7,7 @@ security policy was violated, or if what the browser stores holds a token.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +21,11 @@ from tests.web import browser as own_browser
 from tests.web.words import WORDS
 
 NARROW = {"width": 320, "height": 640}
+SMALL = {
+    "viewport": NARROW,
+    "color_scheme": "light",
+    "reduced_motion": "reduce",
+}  # where nothing moves, to be looked at
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 860}}
 AXE = own_browser.LIBRARIES / "axe-core" / "axe.min.js"
 WATCHING = """
@@ -125,6 +130,7 @@ class Reader:
     async def flaws(self) -> dict[str, object]:
         """What is wrong with the page as it is, light and dark, in either language: by axe, and what sticks out."""
         found: dict[str, object] = {}
+        await self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
         if faults := await self.faults():
             found["light"] = faults
         await self.page.emulate_media(color_scheme="dark")
@@ -137,6 +143,20 @@ class Reader:
             if wide > room:
                 found[name] = f"{wide} px of {room}: {await self.page.evaluate(STICKING_OUT)}"
         return found
+
+    async def walk(self, states: Mapping[str, State], *about: Any) -> dict[str, object]:
+        """What is wrong with each state of pages, come to one after the other on a narrow screen."""
+        flaws: dict[str, object] = {}
+        for name, (visit, says) in states.items():
+            await self.go("/nowhere")  # so that no page stays as it is
+            await self.reads("There is no such page")
+            await visit(self, *about)
+            await self.page.get_by_text(says, exact=False).locator("visible=true").first.wait_for()
+            await self.settled()
+            if found := await self.flaws():
+                flaws[name] = found
+            await self.page.unroute_all()
+        return flaws
 
     async def altered(self, url: str, change: Callable[[Any], Any]) -> None:
         """From now on the answer from there is read as `change` makes it of the real one."""
@@ -158,6 +178,10 @@ class Reader:
         stored = await self.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")
         assert "eyJ" not in stored, "an access token is a JWT, and they all begin like this"
         assert "token" not in stored
+
+
+# How a state of a page is come to, and what the page says in it.
+State = tuple[Callable[..., Awaitable[None]], str]
 
 
 @pytest.fixture(scope="session")

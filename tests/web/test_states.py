@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support.sale import PASSWORD, Sale, open_sale, paid_booking, small_plan
-from tests.web.conftest import NARROW, MakeReader, Reader
+from tests.web.conftest import SMALL, MakeReader, Reader, State
 
 pytestmark = pytest.mark.stack
 
@@ -220,8 +220,7 @@ async def line_again(reader: Reader, *_: Any) -> None:
 
 
 TERMS = "**/v1/schedules/*/states"
-# A state: how it is come to, and what it says.
-STATES: dict[str, tuple[Visit, str]] = {
+STATES: dict[str, State] = {
     "home": (at("/"), "from ₩33,000"),
     "home, no match": (at("/?q=nothing-is-called-so"), "Nothing fits"),
     "home, nothing on": (refusing(404, "catalogue_empty", "/"), "Nothing is on yet"),
@@ -277,16 +276,6 @@ STATES: dict[str, tuple[Visit, str]] = {
 async def test_every_page_in_every_state_can_be_used_by_anybody_and_fits_a_narrow_screen(
     make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
 ) -> None:
-    flaws: dict[str, object] = {}
-    reader = await make_reader(viewport=NARROW, color_scheme="light", reduced_motion="reduce")
+    reader = await make_reader(**SMALL)
     headers = await reader.joins(http)
-    for name, (visit, says) in STATES.items():
-        await reader.go("/nowhere")  # so that no page stays as it is
-        await reader.reads("There is no such page")
-        await visit(reader, sale, headers, http)
-        await reader.page.get_by_text(says, exact=False).locator("visible=true").first.wait_for()
-        await reader.settled()
-        if found := await reader.flaws():
-            flaws[name] = found
-        await reader.page.unroute_all()
-    assert flaws == {}
+    assert await reader.walk(STATES, sale, headers, http) == {}

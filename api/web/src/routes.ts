@@ -38,6 +38,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/o/venues', own: true, load: () => import('./organizer/venue/Venues.svelte') },
   { pattern: '/o/venues/new', own: true, load: () => import('./organizer/venue/NewVenue.svelte') },
   { pattern: '/o/venues/{venueId}', own: true, load: () => import('./organizer/venue/Venue.svelte') },
+  { pattern: '/o/venues/{venueId}/plan', own: true, load: () => import('./organizer/venue/PlanReplacing.svelte') },
   { pattern: '/o/performances/new', own: true, load: () => import('./organizer/performance/NewPerformance.svelte') },
   { pattern: '/o/performances/{performanceId}', own: true, load: () => import('./organizer/performance/Performance.svelte') },
   { pattern: '/o/performances/{performanceId}/schedules/new', own: true, load: () => import('./organizer/schedule/NewSchedule.svelte') },

@@ -10,12 +10,9 @@ from playwright.async_api import Locator, Request, Route, expect
 
 from tests.support.sale import Sale, hold, open_sale, paid_booking, read, sign_up, small_plan
 from tests.web.buying.test_picker import click_on_map, open_row, seat
-from tests.web.conftest import NARROW, MakeReader, Reader
+from tests.web.conftest import SMALL, MakeReader, Reader
 
 pytestmark = pytest.mark.stack
-
-
-SMALL = {"viewport": NARROW, "color_scheme": "light", "reduced_motion": "reduce"}
 
 
 @pytest.fixture(scope="module")

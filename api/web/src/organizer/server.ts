@@ -6,13 +6,15 @@ import { session } from '../api/session.svelte.ts';
 import type { paths } from '../api/openapi';
 import type { Answer, Performance, Schedule } from '../api/shapes.ts';
 
-type Body<P extends keyof paths, M extends 'post' | 'patch'> = paths[P][M] extends { requestBody: { content: { 'application/json': infer B } } } ? B : never;
+type Body<P extends keyof paths, M extends 'post' | 'patch' | 'put'> = paths[P][M] extends { requestBody: { content: { 'application/json': infer B } } } ? B : never;
 
 export type ShowPage = Answer<'/v1/organizer/performances'>;
 export type Show = ShowPage['items'][number];
 export type Matter = Answer<'/v1/organizer/attention'>['items'][number];
 export type VenuePage = Answer<'/v1/organizer/venues'>;
 export type Venue = Answer<'/v1/venues/{venue_id}'>;
+export type PlanChange = Answer<'/v1/venues/{venue_id}/seating-plan', 'put'>;
+type PlanWish = Body<'/v1/venues/{venue_id}/seating-plan', 'put'>;
 export type PlanSeen = Answer<'/v1/venues/preview', 'post'>;
 export type DatesSeen = Answer<'/v1/performances/{performance_id}/schedules/preview', 'post'>;
 type SchedulePage = Answer<'/v1/performances/{performance_id}/schedules'>;
@@ -54,6 +56,11 @@ export async function seePlan(seating_plan: { [name: string]: unknown }): Promis
 
 export async function createVenue(values: Body<'/v1/venues', 'post'>, key: string): Promise<string> {
   return (await answer(api.POST('/v1/venues', { params: once(key), body: values }))).id;
+}
+
+/** What another plan in the place of the venue's would change, and whose seats stand in the way; or, done for good, what it has changed. */
+export async function replacePlan(venue_id: string, body: PlanWish, dry_run: boolean): Promise<PlanChange> {
+  return answer(api.PUT('/v1/venues/{venue_id}/seating-plan', { params: { path: { venue_id }, query: { dry_run } }, body }));
 }
 
 export async function changeVenue(venue_id: string, body: VenueValues): Promise<void> {

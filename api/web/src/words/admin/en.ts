@@ -352,6 +352,7 @@ export const en = {
     retry: 'Try again',
     taken: 'The service has taken it.',
     notTaken: 'The service still cannot digest it.',
+    notBelieved: 'The journal does not say this, so it was not taken and never will be. Find out who wrote it to the topic.',
   },
   mails: {
     created: 'Due',

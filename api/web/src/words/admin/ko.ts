@@ -341,6 +341,7 @@ export const ko: AdminWords = {
     retry: '다시 시도',
     taken: '서비스가 처리했습니다.',
     notTaken: '서비스가 아직 처리하지 못합니다.',
+    notBelieved: '저널에 없는 내용이라 처리하지 않았고 앞으로도 처리하지 않습니다. 누가 토픽에 썼는지 확인해 주세요.',
   },
   mails: {
     created: '생성',

@@ -12,11 +12,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
 from actors.gateway.lane import Owner, OwnerLost, Unreachable
+from actors.process.unending import kept_up
 from actors.wire.remote import RemoteProcess
 from actors.wire.secured import Refused, SecuredChannel, Trust
 from persistence.journal import nodes
@@ -173,7 +175,7 @@ class EveryOwner(Generic[OwnT]):
 @asynccontextmanager
 async def watching(machines: Machines, on_loss: Callable[[], None]) -> AsyncIterator[None]:
     """Keeps `machines` up to date for the time of the block."""
-    watch = asyncio.create_task(machines.watch(on_loss))
+    watch = asyncio.create_task(kept_up(partial(machines.watch, on_loss), "looking at the machines"))
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from actors.owner.schedule import Schedule
 from actors.process import garbage
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
+from actors.process.unending import kept_up
 from actors.wire import channel
 from actors.wire.remote import answered
 from actors.wire.secured import Listener, Trust, decode_trust
@@ -191,9 +192,14 @@ class OwnerProcess:
                 Neighbours(pools[0], self._name, self._settings),
                 hot_per_second=self._settings.hot_records_per_second,
             )
-            beside = [asyncio.create_task(each) for each in (host.tidy(), self._tell(host), own.run())]
+            works: dict[str, Callable[[], Awaitable[None]]] = {
+                "tidying": host.tidy,
+                "saying how it does": partial(self._tell, host),
+                "making way": own.run,
+            }
             if self._trust is not None:
-                beside.append(asyncio.create_task(self._follow(host, pools[0])))
+                works["following its machine"] = partial(self._follow, host, pools[0])
+            beside = [asyncio.create_task(kept_up(work, f"{self._name}: {name}")) for name, work in works.items()]
             await self._until_unused(host)
             for task in beside:
                 task.cancel()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -28,6 +29,7 @@ from actors.gateway.vitals import tell
 from actors.mail.tickets import TicketKey, ticket_key
 from actors.process.clock import Clock, SystemClock
 from actors.process.settings import Settings
+from actors.process.unending import kept_up
 from actors.reconciliation.reconciler import Reconciler
 from actors.seats.seat_views import SeatViews
 from actors.seats.seats_left import SeatsLeft
@@ -144,7 +146,9 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             raise CannotOpen(f"Ray at {settings.ray_address} cannot be reached: {error}") from error
         board = VitalsBoard.at(redis_url, database_url)
         stack.push_async_callback(board.close)
-        telling = asyncio.create_task(tell(gateway, board, clock, settings.node))
+        telling = asyncio.create_task(
+            kept_up(partial(tell, gateway, board, clock, settings.node), "saying how it does")
+        )
         stack.push_async_callback(end, [telling])
         yield Office(
             settings=settings,

@@ -38,6 +38,11 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, (TimeoutError, OSError))
 
 
+# No statement takes longer, except when the server has fallen silent without hanging up: a machine that is gone says so
+# to nobody, and whoever waited for it without end would wait for hours.
+COMMAND_SECONDS = 60.0
+
+
 class Pool(_Pool):
     """A pool that knows which task holds one of its connections, see `held.py`."""
 
@@ -67,7 +72,7 @@ def open_pool(
     url: str,
     max_size: int,
     *,
-    command_timeout: float | None = None,
+    command_timeout: float = COMMAND_SECONDS,
     session: Mapping[str, str] | None = None,
 ) -> asyncpg.Pool[Any]:
     """A pool of at most `max_size` connections, none of them opened yet: enter it as a context, or close it.

@@ -119,6 +119,29 @@ async def test_whoever_cannot_look_goes_on_with_what_it_knew(monkeypatch: pytest
         await until(lost.is_set)
 
 
+async def test_whoever_breaks_off_looking_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "BEAT_SECONDS", 0.001)
+    monkeypatch.setattr("actors.process.unending.ANEW_SECONDS", 0.001)
+    rows = Rows(node("a"), node("b"))
+    machines = await seen(rows)
+    lost, told = asyncio.Event(), 0
+
+    def broken_at_first() -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            rows.rows = [node("a"), node("b")]
+            raise LookupError("a mistake")
+        lost.set()
+
+    async with watching(machines, broken_at_first):
+        rows.silent("b")
+        await until(lambda: told == 1)
+        await until(lambda: machines.holds("owners-0@b"))
+        rows.silent("b")
+        await until(lost.is_set)
+
+
 async def test_a_machine_knows_that_it_is_to_be_left_alone() -> None:
     rows = Rows(node("a"), node("b", DRAINING))
     assert not (await seen(rows, "a")).draining

@@ -51,8 +51,8 @@ from engine.events import Opened, TermsChanged, decode_event
 from persistence.database.conditions import BOUGHT
 from persistence.database.moments import moment, rfc3339
 from persistence.database.pools import Connection, open_pool
-from persistence.events import cloud_events
-from persistence.events.cloud_events import (
+from persistence.events import event_data
+from persistence.events.event_data import (
     BookingData,
     CancellationData,
     EventEnvelope,
@@ -144,7 +144,7 @@ class Notifications:
             reason=_told_reason(data),
         )
         late = event.type == "payment.late"
-        if isinstance(booking, cloud_events.BookingFacts):
+        if isinstance(booking, event_data.BookingFacts):
             if not late:
                 facts = replace(facts, bookings=[_left(booking)])
             kind = "schedule_cancelled" if off else "partially_refunded" if booking.status in BOUGHT else "refunded"
@@ -197,19 +197,19 @@ def _transferred(event: EventEnvelope, data: TransferData) -> NewNotification:
     return _to_customer(event, kind, booking, Facts(bookings=[_left(booking)], given_back=gone))
 
 
-def _seats(places: Sequence[cloud_events.PricedPlace]) -> list[Seat]:
+def _seats(places: Sequence[event_data.PricedPlace]) -> list[Seat]:
     return [
         Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=each.price)
         for each in places
     ]
 
 
-def _booking(booking: cloud_events.BookingFacts) -> BookingFacts:
+def _booking(booking: event_data.BookingFacts) -> BookingFacts:
     # Only a hold has an end: one that has none is sold, or was until it ended.
     return BookingFacts(id=booking.id, seats=_seats(booking.seats), sold=booking.expires_at is None)
 
 
-def _left(booking: cloud_events.BookingFacts) -> BookingFacts:
+def _left(booking: event_data.BookingFacts) -> BookingFacts:
     """The booking with the seats that its customer keeps; one that ended still says which it had."""
     return _booking(booking if booking.status in BOUGHT else replace(booking, seats=[]))
 
@@ -220,7 +220,7 @@ def _told_reason(data: CancellationData | RefundData) -> str:
     return data.reason if by in ("organizer", "admin") and isinstance(data.reason, str) else ""
 
 
-def _to_customer(event: EventEnvelope, kind: str, booking: cloud_events.BookingFacts, facts: Facts) -> NewNotification:
+def _to_customer(event: EventEnvelope, kind: str, booking: event_data.BookingFacts, facts: Facts) -> NewNotification:
     return _new(event, kind, booking.customer_id, booking.id, facts)
 
 

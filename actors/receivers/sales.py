@@ -19,7 +19,7 @@ from actors.process.settings import Settings
 from actors.receivers.names import SALES
 from actors.receivers.receiver import run_service
 from persistence.database.pools import Connection
-from persistence.events.cloud_events import BookingData, EventEnvelope, RefundData, RefundedPlace
+from persistence.events.event_data import BookingData, EventEnvelope, RefundData, RefundedPlace
 from persistence.sales import figures
 from persistence.sales.figures import Figures, LiveBooking, SalesRow
 

@@ -23,7 +23,8 @@ from prometheus_client import Counter, Gauge
 
 from persistence.database.pools import Connection, is_away
 from persistence.events import positions
-from persistence.events.cloud_events import EventEnvelope, EventError, decode, glance, says_the_same
+from persistence.events.cloud_events import EventError, decode, glance, says_the_same
+from persistence.events.event_data import EventEnvelope
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import Message
 from persistence.journal.journal import Journal

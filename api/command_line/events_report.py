@@ -15,7 +15,7 @@ from actors.receivers.replaying import Replay, TopicIncomplete
 from actors.receivers.services import SERVICES
 from persistence.database.connection import is_unavailable
 from persistence.database.pools import open_pool
-from persistence.events.cloud_events import BookingData, EventEnvelope, PaymentData, RefundData, SeatsData
+from persistence.events.event_data import BookingData, EventEnvelope, PaymentData, RefundData, SeatsData
 from persistence.events.from_journal import JournalFeed
 from persistence.events.log import LogUnavailable
 from persistence.events.options import KafkaOptions

@@ -11,10 +11,10 @@ Sources: CloudEvents 1.0.2 with its JSON format and Kafka protocol binding; Asyn
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from engine import events
@@ -23,182 +23,32 @@ from engine.events import Record
 from engine.payment import PAYMENT_NAMES, REFUND_NAMES, PaymentStatus, RefundStatus
 from engine.seating_plan import SeatingPlan
 from persistence.database.moments import rfc3339
-
-Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, UTC, milliseconds
-BookingStatus = Annotated[str, Meta(extra_json_schema={"enum": list(STATUS_NAMES)})]
-RefundState = Annotated[str, Meta(extra_json_schema={"enum": list(REFUND_NAMES)})]
-PaymentState = Annotated[str, Meta(extra_json_schema={"enum": list(PAYMENT_NAMES)})]
-CONTENT_TYPE = "application/cloudevents+json"
+from persistence.events.event_data import (
+    BookingData,
+    BookingFacts,
+    CancellationData,
+    CancellationFacts,
+    Data,
+    EndData,
+    EventEnvelope,
+    PaymentData,
+    PaymentFacts,
+    Place,
+    PlanData,
+    PricedPlace,
+    RefundData,
+    RefundedPlace,
+    RefundFacts,
+    RefundStepFacts,
+    SeatsData,
+    TermsData,
+    TermsFacts,
+    TransferData,
+)
 
 
 class EventError(ValueError):
     """The bytes are not one of our events."""
-
-
-class Place(Struct, frozen=True, kw_only=True):
-    """A seat, or one place of a standing area (which has no row, and its name as its number)."""
-
-    id: str
-    zone: str
-    row: str
-    number: str
-    category: str
-
-
-class PricedPlace(Place, frozen=True, kw_only=True):
-    """A place with what it was sold for, in minor units."""
-
-    price: int
-
-
-class RefundedPlace(PricedPlace, frozen=True, kw_only=True):
-    """A place given back, with what of its price is kept."""
-
-    fee: int
-
-
-class BookingFacts(Struct, frozen=True, kw_only=True):
-    """The booking as it was after the event."""
-
-    id: str
-    customer_id: str
-    status: BookingStatus
-    seats: list[PricedPlace]
-    amount: int  # minor units
-    currency: str
-    created_at: Moment
-    expires_at: Moment | None  # when an unpaid hold ends; null once confirmed
-    payer_id: str | UnsetType = UNSET  # who paid, where the seats have come from another customer
-
-
-class PaymentFacts(Struct, frozen=True, kw_only=True):
-    """One attempt to pay, as it was after the event."""
-
-    id: str
-    status: PaymentState
-    amount: int
-    currency: str
-    provider: str
-    reference: str | None  # the provider's own id
-    reason: str | None  # why it was declined
-
-
-class CancellationFacts(Struct, frozen=True, kw_only=True):
-    id: str
-    by: str  # customer | organizer | admin | system
-    reason: str | None
-
-
-class RefundFacts(Struct, frozen=True, kw_only=True):
-    """Money given back, as it was after the event."""
-
-    id: str
-    payment_id: str
-    booking_id: str
-    status: RefundState
-    amount: int  # what the customer gets, minor units
-    currency: str
-    fee: int | UnsetType = UNSET  # what is kept; said when the refund is requested
-    seats: list[RefundedPlace] | UnsetType = UNSET  # free again; none where money came that could not have its seats
-    by: str | UnsetType = UNSET  # customer | organizer | admin | system
-    reason: str | UnsetType | None = UNSET
-    reference: str | UnsetType = UNSET  # the provider's own id, once it has confirmed
-
-
-class RefundStepFacts(Struct, frozen=True, kw_only=True):
-    """Until so many days before the start, so much of a seat's price is kept."""
-
-    days_before: int
-    fee_percent: int
-
-
-class TermsFacts(Struct, frozen=True, kw_only=True):
-    """On what terms the schedule is sold from this event on."""
-
-    currency: str
-    prices: dict[str, int]  # category → minor units; those left out are not for sale
-    starts_at: Moment
-    sale_opens_at: Moment | None  # null: at once
-    sale_closes_at: Moment
-    max_seats_per_customer: int | None  # null: no limit
-    hold_seconds: float
-    refund_policy: list[RefundStepFacts] | UnsetType = UNSET  # events from before there were refunds lack it
-    transferable: bool | UnsetType = UNSET  # customers may hand seats on to others
-    refund_when_moved: bool | UnsetType = UNSET  # giving seats up is free if the start moves after the booking
-
-
-class Data(Struct, frozen=True, kw_only=True):
-    """What every event says; all there is to an event of a type unknown here."""
-
-    schedule_id: str
-    version: int  # 1, 2, 3 … per schedule, without gaps
-    performance_id: str | UnsetType = UNSET
-
-
-class BookingData(Data, frozen=True, kw_only=True):
-    booking: BookingFacts
-
-
-class PaymentData(BookingData, frozen=True, kw_only=True):
-    payment: PaymentFacts
-    reason: str | UnsetType = UNSET  # why it was declined
-
-
-class CancellationData(BookingData, frozen=True, kw_only=True):
-    cancellation: CancellationFacts
-    reason: str | UnsetType = UNSET  # as it was given
-
-
-class RefundData(Data, frozen=True, kw_only=True):
-    refund: RefundFacts
-    booking: BookingFacts | UnsetType = UNSET  # left out where it ended so long ago that it need not be told again
-    reason: str | UnsetType = UNSET  # as it was given
-
-
-class EndData(Data, frozen=True, kw_only=True):
-    """The performance will not take place, or the schedule is gone."""
-
-    by: str
-    reason: str | UnsetType = UNSET
-
-
-class SeatsData(Data, frozen=True, kw_only=True):
-    """Places taken out of the sale, or put back."""
-
-    seats: list[Place]
-    by: str
-    reason: str | UnsetType = UNSET
-
-
-class TermsData(Data, frozen=True, kw_only=True):
-    terms: TermsFacts
-
-
-class TransferData(BookingData, frozen=True, kw_only=True):
-    """Seats become another customer's: `booking` is the giver's as it was after that, then the taker's own."""
-
-    other_booking_id: str
-    seats: list[Place]
-
-
-class PlanData(TermsData, frozen=True, kw_only=True):
-    """The house's plan was corrected; whoever has seats keeps them."""
-
-    plan_number: int  # how often it has been
-    plan_digest: str
-
-
-class EventEnvelope(Struct, frozen=True, kw_only=True):
-    """A CloudEvent."""
-
-    specversion: str
-    id: str  # `<schedule_id>:<version>`
-    source: str  # the schedule, as a path of the HTTP API
-    type: str
-    subject: str | UnsetType = UNSET  # the booking's id, where the event concerns one
-    time: Moment
-    datacontenttype: str
-    data: Data  # of the type's own kind
 
 
 class _Typed(Struct, frozen=True):
@@ -426,7 +276,7 @@ def _terms(terms: events.Terms) -> TermsFacts:
     )
 
 
-class _Kind(Struct, frozen=True):
+class Kind(Struct, frozen=True):
     """How one type of event is said."""
 
     data: type[Data]
@@ -434,46 +284,46 @@ class _Kind(Struct, frozen=True):
     summary: str
 
 
-_KINDS: dict[type[events.Event], _Kind] = {
-    events.Opened: _Kind(
+_KINDS: dict[type[events.Event], Kind] = {
+    events.Opened: Kind(
         TermsData, _terms_data, "The schedule exists, on these terms. Always a schedule's first event."
     ),
-    events.TermsChanged: _Kind(
+    events.TermsChanged: Kind(
         TermsData, _terms_data, "The schedule is sold on other terms; bookings keep their prices."
     ),
-    events.Held: _Kind(BookingData, _booking_data, "Seats are held for a customer until `expires_at`."),
-    events.Extended: _Kind(BookingData, _booking_data, "The hold's time began anew."),
-    events.Changed: _Kind(BookingData, _booking_data, "The booking's seats were exchanged, all at once."),
-    events.Confirmed: _Kind(BookingData, _booking_data, "The booking is final: its seats are sold."),
-    events.Expired: _Kind(BookingData, _booking_data, "The hold ended unpaid: its seats are free again."),
-    events.Cancelled: _Kind(
+    events.Held: Kind(BookingData, _booking_data, "Seats are held for a customer until `expires_at`."),
+    events.Extended: Kind(BookingData, _booking_data, "The hold's time began anew."),
+    events.Changed: Kind(BookingData, _booking_data, "The booking's seats were exchanged, all at once."),
+    events.Confirmed: Kind(BookingData, _booking_data, "The booking is final: its seats are sold."),
+    events.Expired: Kind(BookingData, _booking_data, "The hold ended unpaid: its seats are free again."),
+    events.Cancelled: Kind(
         CancellationData, _cancellation_data, "The booking was cancelled: its seats are free again."
     ),
-    events.HandedOn: _Kind(TransferData, _transfer_data, "Seats of the booking become another customer's."),
-    events.TakenOver: _Kind(TransferData, _transfer_data, "A customer has seats that were another's."),
-    events.PaymentRequested: _Kind(PaymentData, _payment_data, "Money is about to be asked for."),
-    events.PaymentApproved: _Kind(PaymentData, _payment_data, "The provider has the money."),
-    events.PaymentDeclined: _Kind(PaymentData, _payment_data, "The provider did not take the money."),
-    events.PaymentLate: _Kind(
+    events.HandedOn: Kind(TransferData, _transfer_data, "Seats of the booking become another customer's."),
+    events.TakenOver: Kind(TransferData, _transfer_data, "A customer has seats that were another's."),
+    events.PaymentRequested: Kind(PaymentData, _payment_data, "Money is about to be asked for."),
+    events.PaymentApproved: Kind(PaymentData, _payment_data, "The provider has the money."),
+    events.PaymentDeclined: Kind(PaymentData, _payment_data, "The provider did not take the money."),
+    events.PaymentLate: Kind(
         RefundData, _refund_data, "Money came for a payment that can no longer have its seats; it goes back whole."
     ),
-    events.RefundRequested: _Kind(
+    events.RefundRequested: Kind(
         RefundData, _refund_data, "Seats were given back: they are free again, and their money is owed."
     ),
-    events.Refunded: _Kind(RefundData, _refund_data, "The provider gives the money back."),
-    events.ScheduleCancelled: _Kind(
+    events.Refunded: Kind(RefundData, _refund_data, "The provider gives the money back."),
+    events.ScheduleCancelled: Kind(
         EndData, _end_data, "The performance will not take place: nothing is sold, every booking is being ended."
     ),
-    events.Withdrawn: _Kind(
+    events.Withdrawn: Kind(
         EndData, _withdrawn_data, "The schedule was taken out of the catalogue, and takes nothing any more."
     ),
-    events.PlanChanged: _Kind(
+    events.PlanChanged: Kind(
         PlanData, _plan_data, "The house's plan was corrected: places may be new, gone, or called otherwise."
     ),
-    events.Blocked: _Kind(SeatsData, _seats_data, "Places were taken out of the sale."),
-    events.Unblocked: _Kind(SeatsData, _seats_data, "Blocked places are on sale again."),
+    events.Blocked: Kind(SeatsData, _seats_data, "Places were taken out of the sale."),
+    events.Unblocked: Kind(SeatsData, _seats_data, "Blocked places are on sale again."),
 }
-_TYPES = {str(event.__struct_config__.tag): kind for event, kind in _KINDS.items()}
+KINDS = {str(event.__struct_config__.tag): kind for event, kind in _KINDS.items()}  # by their types' names
 
 
 def _reader(data: type[Data]) -> Callable[[bytes], EventEnvelope]:
@@ -484,71 +334,5 @@ def _reader(data: type[Data]) -> Callable[[bytes], EventEnvelope]:
     return cast(Callable[[bytes], EventEnvelope], msgspec.json.Decoder(envelope).decode)
 
 
-_READ = {name: _reader(kind.data) for name, kind in _TYPES.items()}
+_READ = {name: _reader(kind.data) for name, kind in KINDS.items()}
 _read_unknown = _reader(Data)
-
-
-def asyncapi_document(topic: str) -> dict[str, Any]:
-    """The AsyncAPI 3.0.0 description of what is published to `topic`, made from the types above."""
-    kinds = {kind.data for kind in _KINDS.values()}
-    (_, *_), schemas = msgspec.json.schema_components(
-        [EventEnvelope, *sorted(kinds, key=lambda kind: kind.__name__)], ref_template="#/components/schemas/{name}"
-    )
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "Boxoffice events", "version": "1.0.0", "description": _DESCRIPTION, "license": _LICENSE},
-        "defaultContentType": CONTENT_TYPE,
-        "channels": {
-            "bookingEvents": {
-                "address": topic,
-                "title": "What happens to the seats of every schedule",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _TYPES},
-                "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
-            }
-        },
-        "operations": {
-            "publishBookingEvents": {
-                "action": "send",
-                "channel": {"$ref": "#/channels/bookingEvents"},
-                "summary": "Every event of a schedule's journal, in order, at least once.",
-            }
-        },
-        "components": {
-            "messages": {name: _message(name, kind) for name, kind in _TYPES.items()},
-            "schemas": schemas,
-        },
-    }
-
-
-def _message(name: str, kind: _Kind) -> dict[str, Any]:
-    return {
-        "name": name,
-        "title": name,
-        "summary": kind.summary,
-        "contentType": CONTENT_TYPE,
-        "payload": {
-            "allOf": [
-                {"$ref": "#/components/schemas/EventEnvelope"},
-                {
-                    "properties": {
-                        "type": {"const": name},
-                        "data": {"$ref": f"#/components/schemas/{kind.data.__name__}"},
-                    }
-                },
-            ]
-        },
-        "bindings": {
-            "kafka": {
-                "key": {"type": "string", "description": "The schedule's id: its events stay in order."},
-                "bindingVersion": "0.5.0",
-            }
-        },
-    }
-
-
-_LICENSE = {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}
-_DESCRIPTION = (
-    "Each message is one CloudEvent in structured JSON mode; the key is the schedule's id. `data.version` rises by one"
-    " per event of a schedule, without gaps. Delivery is at least once: drop a version you have seen. Times are RFC"
-    " 3339, money is in minor units of the currency (KRW has none). New types and fields may appear: ignore them."
-)

@@ -11,7 +11,8 @@ from cachetools import LRUCache
 
 from engine.state import ScheduleState
 from persistence.database.asked_once import latest_within
-from persistence.events.cloud_events import EventEnvelope, event_of, unrendered
+from persistence.events.cloud_events import event_of, unrendered
+from persistence.events.event_data import EventEnvelope
 from persistence.journal import history
 from persistence.journal.journal import Journal
 

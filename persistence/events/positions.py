@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from persistence.database.conditions import UNPUBLISHED_TEXT
 from persistence.database.pools import Connection
-from persistence.events.cloud_events import EventEnvelope
+from persistence.events.event_data import EventEnvelope
 
 SUSPECT = "/suspect"  # after a service's name: events that were put aside without being believed
 SUSPECTS_KEPT = 1_000

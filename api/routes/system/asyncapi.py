@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from persistence.events.cloud_events import asyncapi_document
+from persistence.events.asyncapi import asyncapi_document
 
 router = APIRouter(tags=["about"])
 

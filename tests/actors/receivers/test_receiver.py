@@ -22,7 +22,8 @@ from engine.turn import Request, Step, execute
 from persistence.database.pools import Connection
 from persistence.database.roles import RECEIVER, with_role
 from persistence.events import positions
-from persistence.events.cloud_events import EventEnvelope, render
+from persistence.events.cloud_events import render
+from persistence.events.event_data import EventEnvelope
 from persistence.events.feed import MemoryEventFeed
 from persistence.events.log import LogUnavailable, MemoryEventLog, Message
 from persistence.journal import history

@@ -13,7 +13,7 @@ from actors.reconciliation.receiver_checks import TAKEN_WITHIN_MS
 from engine import commands as c
 from engine.refusals import Refusal
 from persistence.database.pools import Connection
-from persistence.events.cloud_events import EventEnvelope
+from persistence.events.event_data import EventEnvelope
 from tests.support.examined import Examined, Past, check, examined_schedule, named
 from tests.support.sale import small_plan
 

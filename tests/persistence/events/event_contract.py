@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from persistence.events.cloud_events import asyncapi_document
+from persistence.events.asyncapi import asyncapi_document
 
 CONTRACTS = Path(__file__).parent / "contracts"
 ANNOTATIONS = {"title", "description", "default", "examples"}

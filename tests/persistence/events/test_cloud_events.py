@@ -13,17 +13,9 @@ from engine.booking import Booking, Ending, Status
 from engine.events import AnyEvent, Record, Terms
 from engine.payment import Payment, PaymentStatus
 from engine.plan_document import read_plan
-from persistence.events import cloud_events
-from persistence.events.cloud_events import (
-    EventError,
-    asyncapi_document,
-    decode,
-    event_of,
-    glance,
-    render,
-    says_the_same,
-    unrendered,
-)
+from persistence.events import event_data
+from persistence.events.asyncapi import asyncapi_document
+from persistence.events.cloud_events import EventError, decode, event_of, glance, render, says_the_same, unrendered
 
 SCHEDULE = "01980000-0000-7000-8000-00000000000a"
 BOOKING = "01980000-0000-7000-8000-00000000000b"
@@ -285,7 +277,7 @@ def test_the_performance_is_named_where_it_is_known() -> None:
 def test_a_type_of_the_future_is_read_as_far_as_it_is_known() -> None:
     value = rendered(*CASES[2]).replace(b"reservation.held", b"reservation.dreamt")
     envelope = decode(value)
-    assert (envelope.type, type(envelope.data), envelope.data.version) == ("reservation.dreamt", cloud_events.Data, 7)
+    assert (envelope.type, type(envelope.data), envelope.data.version) == ("reservation.dreamt", event_data.Data, 7)
 
 
 @pytest.mark.parametrize("value", [b"", b"no json", b"[]", b"{}", rendered(*CASES[2])[:-5]])

@@ -15,7 +15,9 @@ from jsonschema import Draft7Validator, FormatChecker
 
 from engine.booking import Booking
 from engine.events import AnyEvent
-from persistence.events.cloud_events import Data, asyncapi_document, decode
+from persistence.events.asyncapi import asyncapi_document
+from persistence.events.cloud_events import decode
+from persistence.events.event_data import Data
 from tests.persistence.events.event_contract import CONTRACTS, breaking_changes
 from tests.persistence.events.test_cloud_events import each_kind, rendered
 

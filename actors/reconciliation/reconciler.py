@@ -10,39 +10,28 @@ wait is done in a thread.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 import asyncpg
-import msgspec
 from cachetools import LRUCache
 from msgspec import Struct
 
 from actors.gateway.gateway import Gateway, Unavailable
 from actors.process.clock import Clock
-from actors.process.rounds import pause_after
+from actors.reconciliation import following
 from actors.reconciliation.checks import Check, Name, Report, checked
+from actors.reconciliation.copy_checks import check_memory, check_outside, check_snapshot, check_view
+from actors.reconciliation.following import BrokenJournal, Followed, advance, count
 from actors.reconciliation.receiver_checks import check_received, compare_sales, received
 from actors.reconciliation.table_checks import Head, against_journal, by_themselves
 from actors.wire.messages import Inspection
-from engine.events import PlanChanged, Record, decode_event
-from engine.seating_plan import SeatingPlan
-from engine.snapshot import Snapshot, SnapshotError, decode, state_hash
-from engine.state import Remembered, apply
 from persistence.database.asked_once import latest_within
-from persistence.database.moments import moment
 from persistence.database.pools import Connection
-from persistence.journal.journal import Journal, UnknownSchedule, decompressed, read_plans
-from persistence.reconciliation.sales_mirror import SalesMirror
+from persistence.journal.journal import Journal, UnknownSchedule
 from persistence.reconciliation.table_mirror import Mirror
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatView
-from persistence.seats.from_journal import view_of
 
-__all__ = ["BrokenJournal", "Check", "Reconciler", "Report", "checked"]
-
-CHUNK = 1_000  # records replayed at a time: about 10 ms
 MIRRORS_KEPT = 4  # schedules followed from round to round; a sold-out arena's is about 50 MB
 MIRROR_TRUSTED_MS = 3_600_000  # then it is made anew: a record changed after it was replayed would not be noticed
 DURABLE_SECONDS = 3.0  # within which what an owner holds in memory is in the journal
@@ -50,22 +39,9 @@ POLL_SECONDS = 0.05
 # In which a mirror comes close to the head of a sale that goes on, and the share of the time that all but the first may
 # take: at full speed 15,000 records a second are replayed, more than any sale makes.
 LAPS, CATCHING_UP_SHARE = 8, 0.5
-SHOWN_WITHIN_MS = 60_000  # readers are told within 50 ms of a commit, or as soon as the cache is back
 
-READ = """
-SELECT seq, at_ms, payload, request_id, fingerprint, type, booking_id::text
-  FROM journal WHERE schedule_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
-"""
 NEWEST_SNAPSHOT = "SELECT coalesce(max(seq), 0) FROM snapshots WHERE schedule_id = $1"
 SNAPSHOT = "SELECT seq, payload FROM snapshots WHERE schedule_id = $1 ORDER BY seq DESC LIMIT 1"
-PLAN_CHANGED = str(PlanChanged.__struct_config__.tag)
-_decode_request = msgspec.msgpack.Decoder(tuple[str, Remembered]).decode
-# What replaying cannot survive: a record that does not fit what was before it, or is none of ours.
-UNFIT = (AssertionError, LookupError, ValueError, ArithmeticError, TypeError, OSError, msgspec.MsgspecError)
-
-
-class BrokenJournal(Exception):
-    """The journal cannot be replayed; the message names the version where it ends to make sense."""
 
 
 class _Copies(Struct, frozen=True):
@@ -75,16 +51,6 @@ class _Copies(Struct, frozen=True):
     silent: bool  # the owner did not answer
     durable: bool  # what was in memory is in the journal
     view: SeatView | None
-
-
-class _Followed:
-    """A schedule's mirror, its sales beside it, and what has been made sure of on the way."""
-
-    def __init__(self, mirror: Mirror, since_ms: int) -> None:
-        self.mirror = mirror
-        self.sales = SalesMirror(mirror.state.plan)
-        self.since_ms = since_ms
-        self.snapshot = (0, b"")  # position and digest of the newest one that was compared and found right
 
 
 class Reconciler:
@@ -111,7 +77,7 @@ class Reconciler:
         self._publishing = publishing
         self._mirrors_kept = mirrors_kept
         self._share = share
-        self._followed: LRUCache[str, _Followed] = latest_within(mirrors_kept)
+        self._followed: LRUCache[str, Followed] = latest_within(mirrors_kept)
 
     async def examine(self, schedule_id: str) -> Report:
         """Every check of the schedule. Raises `UnknownSchedule`, and what a database that is away raises."""
@@ -144,15 +110,15 @@ class Reconciler:
     async def follow(self, mirror: Mirror, schedule_id: str, connection: Connection) -> None:
         """Brings a mirror up to now. Raises `BrokenJournal`."""
         head = await _head(connection, schedule_id)
-        broken = await _advance(connection, schedule_id, mirror, head.seq)
+        broken = await advance(connection, schedule_id, mirror, head.seq)
         if broken:
             raise BrokenJournal(broken)
 
-    async def _start(self, schedule_id: str) -> _Followed:
+    async def _start(self, schedule_id: str) -> Followed:
         plan = await self.journal.plan(schedule_id)
-        return _Followed(await asyncio.to_thread(Mirror, plan), self.now_ms())
+        return Followed(await asyncio.to_thread(Mirror, plan), self.now_ms())
 
-    async def _approach(self, schedule_id: str, followed: _Followed) -> bool:
+    async def _approach(self, schedule_id: str, followed: Followed) -> bool:
         """Replays up to a little before where the database is compared, and looks at the newest snapshot on the way;
         False if the journal cannot be followed so far.
 
@@ -162,20 +128,20 @@ class Reconciler:
         mirror, share = followed.mirror, self._share
         for _ in range(LAPS):
             head, taken = await _head(self._pool, schedule_id), await received(self._pool, schedule_id)
-            near = min(head.seq, taken.sales_version or head.seq) - CHUNK
+            near = min(head.seq, taken.sales_version or head.seq) - following.CHUNK
             snapshot = await self._pool.fetchval(NEWEST_SNAPSHOT, schedule_id)
             until = min((mark for mark in (snapshot, near) if mirror.seq < mark <= near), default=0)
             if until == 0:
                 break
-            if await _advance(self._pool, schedule_id, mirror, until, followed.sales, share):
+            if await advance(self._pool, schedule_id, mirror, until, followed.sales, share):
                 return False
             stored = await self._pool.fetchrow(SNAPSHOT, schedule_id) if snapshot == until else None
             if stored is not None and stored["seq"] == mirror.seq:
-                await _check_snapshot(self._pool, schedule_id, followed, *stored)
+                await check_snapshot(self._pool, schedule_id, followed, *stored)
             share = max(share, CATCHING_UP_SHARE)
         return True
 
-    async def _look(self, schedule_id: str, followed: _Followed) -> Report:
+    async def _look(self, schedule_id: str, followed: Followed) -> Report:
         copies = await self._copies(schedule_id)
         if (await _head(self._pool, schedule_id)).seq < followed.mirror.seq:  # an older database was restored
             fresh = await self._start(schedule_id)
@@ -190,7 +156,7 @@ class Reconciler:
         return Report(schedule_id=schedule_id, version=head.seq, checked_ms=self.now_ms(), checks=tuple(checks))
 
     async def _examine(
-        self, connection: Connection, schedule_id: str, followed: _Followed, head: Head, copies: _Copies
+        self, connection: Connection, schedule_id: str, followed: Followed, head: Head, copies: _Copies
     ) -> list[Check]:
         """All checks on one consistent picture of the database."""
         mirror, now_ms = followed.mirror, self.now_ms()
@@ -244,7 +210,7 @@ async def _head(connection: Connection, schedule_id: str) -> Head:
 
 # --- the journal against its copies -----------------------------------------------------------------------------------
 async def _compare(
-    connection: Connection, schedule_id: str, followed: _Followed, head: Head, copies: _Copies, now_ms: int
+    connection: Connection, schedule_id: str, followed: Followed, head: Head, copies: _Copies, now_ms: int
 ) -> list[Check]:
     """Replays up to the head, and on the way compares each copy at its own version. The journal's own check is first;
     where it does not hold, nothing can be compared from there on."""
@@ -255,30 +221,30 @@ async def _compare(
     if copies.silent:
         checks.append(checked(Name.MEMORY_EQUALS_JOURNAL, "an answer", "the owner is silent"))
     elif memory is not None and not copies.durable:
-        checks.append(_check_memory(memory, f"at most version {head.seq}", f"version {memory.version}"))
+        checks.append(check_memory(memory, f"at most version {head.seq}", f"version {memory.version}"))
     elif memory is not None and memory.version < mirror.seq:
-        checks.append(_check_memory(memory, f"at least version {mirror.seq}", f"version {memory.version}"))
+        checks.append(check_memory(memory, f"at least version {mirror.seq}", f"version {memory.version}"))
     if view is not None and not mirror.seq <= view.version <= head.seq:
-        checks.append(await _check_outside(connection, view, head, now_ms))
+        checks.append(await check_outside(connection, view, head, now_ms))
     if snapshot is not None and snapshot["seq"] < mirror.seq:
-        checks.append(await _check_snapshot(connection, schedule_id, followed, *snapshot))
+        checks.append(await check_snapshot(connection, schedule_id, followed, *snapshot))
 
     claimed = (memory and memory.version, view and view.version, snapshot and snapshot["seq"], taken.sales_version)
     versions = [each for each in claimed if each]
-    broken = await _count(connection, schedule_id, head)
+    broken = await count(connection, schedule_id, head)
     for mark in sorted({each for each in versions if mirror.seq <= each < head.seq} | {head.seq}):
-        broken = broken or await _advance(connection, schedule_id, mirror, mark, followed.sales)
+        broken = broken or await advance(connection, schedule_id, mirror, mark, followed.sales)
         if broken:
             break
         if memory is not None and memory.version == mark and copies.durable:
             due, actual = (
                 f"version {mark}, state {each}" for each in (mirror.fingerprint.hexdigest(), memory.state_hash)
             )
-            checks.append(_check_memory(memory, due, actual))
+            checks.append(check_memory(memory, due, actual))
         if view is not None and view.version == mark:
-            checks.append(await _check_view(connection, mirror, view, head, now_ms))
+            checks.append(await check_view(connection, mirror, view, head, now_ms))
         if snapshot is not None and snapshot["seq"] == mark:
-            checks.append(await _check_snapshot(connection, schedule_id, followed, *snapshot))
+            checks.append(await check_snapshot(connection, schedule_id, followed, *snapshot))
         if taken.sales_version == mark:
             await compare_sales(connection, schedule_id, followed.sales, taken)
     if broken:
@@ -289,153 +255,3 @@ async def _compare(
 
 def _journal(head: Head, actual: str, offenders: Sequence[str] = ()) -> Check:
     return checked(Name.JOURNAL_IS_WHOLE, f"versions 1 to {head.seq}", actual, offenders)
-
-
-async def _count(connection: Connection, schedule_id: str, head: Head) -> str:
-    """Which versions are missing or too many, also among those replayed before."""
-    found = await connection.fetchrow(
-        "SELECT count(*), coalesce(min(seq), 0), coalesce(max(seq), 0) FROM journal WHERE schedule_id = $1", schedule_id
-    )
-    assert found is not None
-    if tuple(found) == (head.seq, 1, head.seq):
-        return ""
-    wrong = await connection.fetch(
-        "SELECT v, j.seq IS NULL FROM generate_series(1, $2::bigint) AS v"
-        " FULL JOIN (SELECT seq FROM journal WHERE schedule_id = $1) AS j ON j.seq = v"
-        " WHERE v IS NULL OR j.seq IS NULL ORDER BY coalesce(v, j.seq) LIMIT 1",
-        schedule_id,
-        head.seq,
-    )
-    version, missing = wrong[0]
-    return f"version {version}: missing" if missing else f"version {found[2]}: beyond the head"
-
-
-async def _advance(
-    connection: Connection,
-    schedule_id: str,
-    mirror: Mirror,
-    until: int,
-    sales: SalesMirror | None = None,
-    share: float = 1.0,
-) -> str:
-    """Replays up to a version; says what is wrong with the journal, if it cannot be replayed."""
-    while mirror.seq < until:
-        started = time.monotonic()
-        rows = await connection.fetch(READ, schedule_id, mirror.seq, min(CHUNK, until - mirror.seq))
-        if any(row["type"] == PLAN_CHANGED for row in rows):
-            plan = await read_plans(connection, schedule_id)
-            for each in (mirror, *([sales] if sales is not None else ())):
-                each.know(plan)
-        broken = await asyncio.to_thread(_take_in, mirror, rows, sales)
-        if broken:
-            return broken
-        if mirror.seq < until:
-            await asyncio.sleep(pause_after(time.monotonic() - started, 0.0, share))
-    return ""
-
-
-def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record], sales: SalesMirror | None) -> str:
-    """Follows the records; what is wrong with them, if they cannot be followed."""
-    records: list[Record] = []
-    for seq, at_ms, payload, request_id, fingerprint, type_name, booking_id in rows:
-        if seq != mirror.seq + len(records) + 1:
-            break
-        try:
-            event = decode_event(payload)
-            moment(at_ms)
-        except UNFIT as error:
-            return f"version {seq}: cannot be read ({error})"
-        if (event.type_name, getattr(event, "booking_id", None)) != (type_name, booking_id):
-            return f"version {seq}: is entered as {type_name} of booking {booking_id}, and says something else"
-        records.append(Record(seq, at_ms, event, request_id, fingerprint))
-    if not records or len(records) < len(rows):
-        return f"version {mirror.seq + len(records) + 1}: missing"
-    try:
-        mirror.follow(records)
-        if sales is not None:
-            sales.follow(records)
-    except UNFIT as error:
-        return f"version {mirror.seq}: cannot follow on what was before ({error!r})"
-    return ""
-
-
-# --- memory, snapshot, seat map ---------------------------------------------------------------------------------------
-def _check_memory(memory: Inspection, expected: str, actual: str) -> Check:
-    owner = () if expected == actual else (f"the owner of epoch {memory.epoch}, pid {memory.pid}",)
-    return checked(Name.MEMORY_EQUALS_JOURNAL, expected, actual, owner)
-
-
-async def _check_snapshot(
-    connection: Connection, schedule_id: str, followed: _Followed, seq: int, payload: bytes
-) -> Check:
-    """The newest snapshot, unless it was found right before; one that the mirror has left behind is led on to it."""
-    mirror = followed.mirror
-    if followed.snapshot == (seq, _digest(payload)):
-        return _judged(followed, seq, payload, "")
-    rows = await connection.fetch(READ, schedule_id, seq, mirror.seq - seq)
-    due = mirror.fingerprint.hexdigest()
-    wrong = await asyncio.to_thread(_wrong_snapshot, mirror.plan, payload, due, rows)
-    return _judged(followed, seq, payload, wrong)
-
-
-def _judged(followed: _Followed, seq: int, payload: bytes, wrong: str) -> Check:
-    if not wrong:
-        followed.snapshot = (seq, _digest(payload))
-    expected = f"the state of version {seq}"
-    return checked(Name.SNAPSHOT_EQUALS_JOURNAL, expected, wrong or expected, (f"snapshot {seq}",) if wrong else ())
-
-
-def _wrong_snapshot(plan: SeatingPlan, payload: bytes, due: str, rows: Sequence[asyncpg.Record]) -> str:
-    """What is wrong with a snapshot; `due` is the hash it has to come to with these records."""
-    try:
-        state = decode(plan, _without_requests(decompressed(payload)))
-        for seq, at_ms, event, request_id, fingerprint, *_ in rows:
-            apply(state, Record(seq, at_ms, decode_event(event), request_id, fingerprint))
-        return "" if state_hash(state) == due else "another state"
-    except (SnapshotError, msgspec.DecodeError) as error:
-        return f"cannot be read: {error}"
-    except UNFIT as error:
-        return f"another state: {error!r}"
-
-
-def _without_requests(payload: bytes) -> bytes:
-    """The snapshot less the requests it remembers, most of it and no part of the hash, after a look at each of them.
-
-    To decode it whole would hold up the other threads, the loop's among them, for a fifth of a second.
-    """
-    parts = msgspec.msgpack.decode(payload, type=list[msgspec.Raw])
-    place = 1 + Snapshot.__struct_fields__.index("requests")  # its tag comes first
-    for each in msgspec.msgpack.decode(parts[place], type=list[msgspec.Raw]) if place < len(parts) else ():
-        _decode_request(each)
-    return msgspec.msgpack.encode([*parts[:place], [], *parts[place + 1 :]])
-
-
-def _digest(payload: bytes) -> bytes:
-    return blake2b(payload, digest_size=16).digest()
-
-
-async def _check_view(connection: Connection, mirror: Mirror, view: SeatView, head: Head, now_ms: int) -> Check:
-    """What readers are shown is what the journal says."""
-    due, plan = view_of(view.schedule_id, mirror.state), mirror.state.plan
-    if (view.plan_number, len(view.states), len(view.areas)) != (plan.number, len(due.states), len(due.areas)):
-        actual = f"plan {view.plan_number}, {len(view.states)} seats"
-        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, f"plan {plan.number}, {plan.size} seats", actual)
-    delta = view.since(due)
-    wrong = [plan.ids[index] for index, _ in delta.seats] + [plan.areas[number].id for number, _ in delta.areas]
-    expected = f"version {view.version}"
-    if wrong:
-        actual = f"{expected}, {len(wrong)} places differ"
-        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, expected, actual, wrong)
-    return await _check_outside(connection, view, head, now_ms)
-
-
-async def _check_outside(connection: Connection, view: SeatView, head: Head, now_ms: int) -> Check:
-    """A seat map that cannot be compared, or need not: it may be behind for a moment, and never ahead."""
-    name, expected, actual = Name.SEAT_MAP_EQUALS_JOURNAL, f"version {head.seq}", f"version {view.version}"
-    if view.version >= head.seq:
-        return checked(name, expected, actual)
-    at_ms = await connection.fetchval(
-        "SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq = $2", view.schedule_id, view.version + 1
-    )
-    on_its_way = at_ms is None or now_ms - at_ms < SHOWN_WITHIN_MS
-    return checked(name, expected, f"{actual}, the rest is on its way" if on_its_way else actual, holds=on_its_way)

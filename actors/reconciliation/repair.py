@@ -26,8 +26,9 @@ from actors.receivers.sales import Sales
 from actors.reconciliation import event_check
 from actors.reconciliation.checks import OFFENDERS_SHOWN, Name, Report, equal_journal
 from actors.reconciliation.event_check import compare_events
+from actors.reconciliation.following import BrokenJournal
 from actors.reconciliation.provider_books import Stray, examine_books, is_id
-from actors.reconciliation.reconciler import BrokenJournal, Reconciler
+from actors.reconciliation.reconciler import Reconciler
 from actors.reconciliation.table_checks import OUTCOME_WITHIN_MS
 from engine.commands import Expire
 from engine.events import ScheduleCancelled, TermsChanged, Withdrawn

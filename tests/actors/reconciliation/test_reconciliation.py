@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from actors.process.rounds import pause_after
-from actors.reconciliation import reconciler
+from actors.reconciliation import copy_checks
 from actors.reconciliation.checks import Name, Report
 from actors.reconciliation.repair import FOLLOWS, IRREPARABLE
 from engine import commands as c
@@ -420,7 +420,7 @@ async def test_a_snapshot_that_is_wrong_is_found_and_dropped(
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.reconciliation.reconciler.CHUNK", chunk)
+    monkeypatch.setattr("actors.reconciliation.following.CHUNK", chunk)
     await save_snapshot(house)
     if examined_before:
         assert (await house.examine()).failing == frozenset()
@@ -714,7 +714,7 @@ async def test_an_examination_in_the_middle_of_a_sale_raises_no_false_alarm(
     house: Examined, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     if "share" in options:
-        monkeypatch.setattr("actors.reconciliation.reconciler.CHUNK", 100)  # so that there is something to rest between
+        monkeypatch.setattr("actors.reconciliation.following.CHUNK", 100)  # so that there is something to rest between
     house.reconciler = house.new_reconciler(**options)
     crowd = Crowd(house)
     versions: list[int] = []
@@ -741,8 +741,8 @@ async def test_replaying_rests_between_its_pieces(house: Examined, past: Past, m
         rests.append((took, share))
         return pause_after(took, seconds, share)
 
-    monkeypatch.setattr("actors.reconciliation.reconciler.CHUNK", 5)
-    monkeypatch.setattr("actors.reconciliation.reconciler.pause_after", noted)
+    monkeypatch.setattr("actors.reconciliation.following.CHUNK", 5)
+    monkeypatch.setattr("actors.reconciliation.following.pause_after", noted)
     house.reconciler = house.new_reconciler(share=0.5)
     report = await house.examine()
     assert report.failing == frozenset()
@@ -755,14 +755,14 @@ async def test_the_newest_snapshot_is_looked_at_while_the_database_is_not_held(
 ) -> None:
     """It is most of an examination's work, and each commit of a sale is slower while a transaction stays open."""
     seen: list[object] = []
-    wrong_snapshot = reconciler._wrong_snapshot
+    wrong_snapshot = copy_checks._wrong_snapshot
 
     def noted(*arguments: Any) -> str:
         seen.append(house.pool.get_idle_size() == house.pool.get_size())
         return wrong_snapshot(*arguments)
 
-    monkeypatch.setattr("actors.reconciliation.reconciler.CHUNK", 1)
-    monkeypatch.setattr("actors.reconciliation.reconciler._wrong_snapshot", noted)
+    monkeypatch.setattr("actors.reconciliation.following.CHUNK", 1)
+    monkeypatch.setattr("actors.reconciliation.copy_checks._wrong_snapshot", noted)
     await save_snapshot(house)
     await house.paid("D-1")
     await house.at_rest()

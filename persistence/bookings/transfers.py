@@ -7,6 +7,8 @@ may be taken up again by whoever was there.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -116,6 +118,18 @@ async def taken_over(connection: AsyncConnection, transfer: Transfer) -> bool:
     """Whether the journal has it: the booking is there."""
     query = sa.select(sa.exists().where(bookings.c.id == transfer.to_booking_id))
     return bool((await connection.execute(query)).scalar_one())
+
+
+async def being_handed_over(connection: AsyncConnection, booking_ids: Collection[str]) -> dict[str, Counter[str]]:
+    """Seats of these bookings that somebody has accepted, and that the journal may give them at any moment."""
+    taken_over = sa.exists().where(bookings.c.id == transfers.c.to_booking_id)
+    query = sa.select(transfers.c.booking_id, transfers.c.seats).where(
+        transfers.c.booking_id.in_(booking_ids), transfers.c.status == "accepting", ~taken_over
+    )
+    found: dict[str, Counter[str]] = {}
+    for row in await connection.execute(query):
+        found.setdefault(row.booking_id, Counter()).update(row.seats)
+    return found
 
 
 def _is_open(now: datetime) -> sa.ColumnElement[bool]:

@@ -250,6 +250,7 @@ async def _accept(office: Office, transfer_id: str, account: Account) -> Respons
         if status != "offered" and (status not in ("accepting", "accepted") or found.to_customer_id != account.id):
             raise Problem("transfer_ended", transfer_status=status)
         if status == "offered":
+            await log.lock(connection, found.schedule_id)  # from here on nobody comes in for them by the giver's code
             if (await log.entries(connection, [found.booking_id])).get(found.booking_id):
                 raise Problem("not_transferable")
             await transfers.change(connection, found.id, status="accepting", to_customer_id=account.id)

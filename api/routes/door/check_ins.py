@@ -5,6 +5,7 @@ For the schedule's organizer, admins, and the people the organizer named for thi
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Annotated, Self
 
@@ -23,6 +24,7 @@ from api.office.office import Office
 from api.routes.door.door_staff import Door, DoorKeeper, door_of
 from api.selling.admission import Verdict, judge
 from api.views.booking import described
+from persistence.bookings import transfers
 from persistence.check_ins import log
 from persistence.check_ins.log import CheckIn, Result, TicketBooking
 
@@ -167,6 +169,9 @@ async def check_in(
         ids = {ticket.booking_id for ticket in tickets.values() if ticket is not None}
         ids |= {each.booking_id for each in read if each.booking_id is not None}
         bookings = await log.ticket_bookings(connection, ids)
+        for key, gone in (await transfers.being_handed_over(connection, ids)).items():
+            left = Counter(bookings[key].seats) - gone  # whoever has accepted them comes in for them
+            bookings[key] = msgspec.structs.replace(bookings[key], seats=tuple(left.elements()))
         inside = await log.entries(connection, ids)
         fresh: dict[str, CheckIn] = {}
         for each in read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from actors.background.retention import Retention
+from actors.gateway.requests import Unavailable
 from engine.refusals import Code, Refusal
 from persistence.bookings.numbers import number_of
+from persistence.check_ins import log
 from persistence.database.tables import notifications, transfers
 from persistence.notifications.account_mails import PER_HOUR
 from tests.api.conftest import PASSWORD
@@ -39,6 +42,41 @@ async def test_an_acceptance_that_is_being_recorded_is_no_refusal(
         assert [each["status"] for each in await scene.listed(bob)] == ["accepting"]
         assert seat_ids(await scene.accepted(bob, offer)) == ["A-1"]
     await scene.examined()
+
+
+async def test_seats_that_are_being_accepted_let_nobody_in_by_the_giver_s_code(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1", "A-2", "floor", "floor")
+    offer = await scene.offered(ann, booking, bob, "A-1", "floor")
+
+    async def away(*what: Any, **named: Any) -> Any:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.worker.office.gateway, "send", away)
+        assert (await scene.accept(bob, offer)).status_code == 503
+    assert await scene.door(booking["id"], 4) == "replaced"
+    assert await scene.door(booking["id"], 4, "A-1") == "replaced"
+    assert await scene.door(booking["id"], 4, "A-2") == "admitted"
+    taken = await scene.accepted(bob, offer)
+    assert await scene.door(taken["id"], 2) == "admitted"
+    assert await scene.door(booking["id"], 4, "floor") == "admitted"
+    await scene.examined()
+
+
+async def test_who_comes_in_while_somebody_accepts_goes_first(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1")
+    offer = await scene.offered(ann, booking, bob)
+    async with scene.worker.office.database.begin() as connection:
+        await log.lock(connection, scene.sale.schedule_id)
+        accepting = asyncio.create_task(scene.accept(bob, offer))
+        entering = asyncio.create_task(scene.door(booking["id"], 1))
+        await asyncio.wait([accepting, entering], timeout=0.2)
+    accepted, entered = (await accepting).status_code, await entering
+    assert (accepted, entered) in [(200, "replaced"), (409, "admitted")]
 
 
 async def test_what_the_journal_has_is_accepted_although_its_owner_has_forgotten_the_request(

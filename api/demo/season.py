@@ -72,11 +72,13 @@ class Show(Struct, frozen=True, kw_only=True):
     max_seats: int | None = None
     percent: int = 100  # of the house's usual prices
     opens_after: timedelta | None = None  # the sale, after the season was loaded
-    left: int | None = None  # seats of each evening that groups have not taken
+    left: int | None = None  # seats of each evening that a group has not bought
 
 
 ORGANIZER = Login("organizer", "organizer@boxoffice.example", PASSWORD)
 CUSTOMER = Login("customer", "customer@boxoffice.example", PASSWORD)
+# Whose seats are gone when a newcomer looks. One for each such show: a customer's commands in a while are counted.
+GROUPS = tuple(Login("customer", f"group-{number}@boxoffice.example", PASSWORD) for number in (1, 2))
 ADMIN = Login("admin", "admin@boxoffice.example", PASSWORD)
 SEJONG, OPERA, ARENA = range(3)
 
@@ -172,18 +174,28 @@ async def load(settings: Settings) -> DemoSeason:
         if not await _is_empty(client):
             return DemoSeason(logins if await _is_ours(settings) else (), loaded=False)
         await _create_admin(settings)
-        for login in (CUSTOMER, ORGANIZER):
-            account = {**_credentials(login), "role": login.role, "name": f"Demo {login.role}"}
+        for login in (CUSTOMER, *GROUPS, ORGANIZER):
+            account = {**_credentials(login), "role": login.role, "name": f"Demo {login.email.partition('@')[0]}"}
             await _post(client, "/v1/accounts", account, unless="email_taken")
-        session = await _post(client, "/v1/sessions", _credentials(ORGANIZER), unless="invalid_credentials")
-        if session is None:  # a season that somebody has taken over, and emptied
+        if not await _log_in(client, ORGANIZER):  # a season that somebody has taken over, and emptied
             return DemoSeason((), loaded=False)
-        client.headers["Authorization"] = f"Bearer {session['access_token']}"
         houses = [await _build(client, venue) for venue in VENUES]
-        for show in SEASON:
-            await _announce(client, show, houses[show.venue], VENUES[show.venue])
+        taken = [await _announce(client, show, houses[show.venue], VENUES[show.venue]) for show in SEASON]
         await client.delete("/v1/sessions/current")
+        for group, wishes in zip(GROUPS, filter(None, taken), strict=True):
+            if await _log_in(client, group):
+                await asyncio.gather(*(_buy(client, schedule_id, seats) for schedule_id, seats in wishes))
+                await client.delete("/v1/sessions/current")
     return DemoSeason(logins, loaded=True)
+
+
+async def _log_in(client: httpx.AsyncClient, login: Login) -> bool:
+    """Whether the client is logged in from now on: somebody may have given that account another password."""
+    session = await _post(client, "/v1/sessions", _credentials(login), unless="invalid_credentials")
+    if session is None:
+        return False
+    client.headers["Authorization"] = f"Bearer {session['access_token']}"
+    return True
 
 
 async def _build(client: httpx.AsyncClient, venue: DemoVenue) -> str:
@@ -194,8 +206,8 @@ async def _build(client: httpx.AsyncClient, venue: DemoVenue) -> str:
     return str(house["id"])
 
 
-async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: DemoVenue) -> None:
-    """Registers the performance and puts every evening of it on sale."""
+async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: DemoVenue) -> list[tuple[str, list[str]]]:
+    """Registers the performance and puts every evening of it on sale. Gives what groups buy there: schedule, seats."""
     performance = await _post(
         client,
         "/v1/performances",
@@ -210,6 +222,7 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
         },
     )
     assert performance is not None
+    taken: list[tuple[str, list[str]]] = []
     now = datetime.now(SEOUL)
     today = now.replace(minute=0, second=0, microsecond=0)
     for evening in show.evenings:
@@ -226,17 +239,23 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
             schedule["sale_opens_at"] = (now + show.opens_after).isoformat()
         opened = await _post(client, f"/v1/performances/{performance['id']}/schedules", schedule)
         if show.left is not None and opened is not None:
-            await _take(client, opened["id"], venue, show.left)
+            taken += [(opened["id"], seats) for seats in _all_but(venue, show.left)]
+    return taken
 
 
-async def _take(client: httpx.AsyncClient, schedule_id: str, venue: DemoVenue, left: int) -> None:
-    """Gives all seats but so many to groups, in the plan's order."""
+def _all_but(venue: DemoVenue, left: int) -> list[list[str]]:
+    """All seats of the house but so many, in the plan's order, as many at a time as a booking may have."""
     zones: Any = venue.seating_plan()["zones"]
     seats = [str(seat["seat_guid"]) for zone in zones for row in zone["rows"] for seat in row["seats"]]
     taken = seats[: len(seats) - left]
-    for start in range(0, len(taken), MAX_PLACES_PER_BOOKING):
-        block = {"seats": taken[start : start + MAX_PLACES_PER_BOOKING], "reason": "단체 관람 Group visit"}
-        await _post(client, f"/v1/organizer/schedules/{schedule_id}/blocks", block)
+    return [taken[start : start + MAX_PLACES_PER_BOOKING] for start in range(0, len(taken), MAX_PLACES_PER_BOOKING)]
+
+
+async def _buy(client: httpx.AsyncClient, schedule_id: str, seats: list[str]) -> None:
+    """Holds the seats for whoever is logged in, and pays for them."""
+    booking = await _post(client, f"/v1/schedules/{schedule_id}/bookings", {"seats": seats})
+    assert booking is not None
+    await _post(client, f"/v1/bookings/{booking['id']}/payments", {"method": {"type": "card", "token": "tok_approve"}})
 
 
 async def _post(
@@ -244,11 +263,11 @@ async def _post(
 ) -> dict[str, Any] | None:
     """What was made; None where it was refused with the code `unless`. Raises `SeasonError` on any other refusal.
 
-    A server that asks to come back later (503) is asked again: a busy machine hashes passwords slowly.
+    A server that asks to come back later is asked again: a busy machine hashes passwords slowly, and a group buys much.
     """
     for _ in range(COMING_BACK):
         answer = await client.post(path, json=body)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        if answer.status_code not in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS):
             break
         await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
     value: dict[str, Any] = answer.json()

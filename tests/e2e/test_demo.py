@@ -143,6 +143,10 @@ async def test_the_season_is_loaded_into_an_empty_store_once(make_stack: MakeSta
         async with stack.client() as client:
             assert (await client.get("/readyz")).json()["checks"]["demo"] == "up"
             shows = (await client.get("/v1/performances")).json()["items"]
+            (gone,) = [show["id"] for show in shows if show["sale"]["state"] == "sold_out"]
+            (evening,) = (await client.get(f"/v1/performances/{gone}/schedules")).json()["items"]
+            left = (await client.get(f"/v1/schedules/{evening['id']}/availability")).json()["categories"]
+        assert all(each["sold"] > 0 and each["sold"] == each["total"] for each in left), "sold, not only taken"
         states = [show["sale"]["state"] for show in shows]
         assert states.count("sold_out") == 1
         assert any(show["seats_left"] is not None and 0 < show["seats_left"] < 50 for show in shows)

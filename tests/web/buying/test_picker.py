@@ -212,7 +212,7 @@ async def tab_to(page: Page, words: str) -> None:
     pytest.fail(f"the keyboard does not come to {words}")
 
 
-async def test_a_screen_reader_is_told_of_every_seat_by_its_row_number_and_price(
+async def test_two_seats_are_bought_by_what_a_screen_reader_is_told_alone(
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
     own = await open_sale(http, plan=small_plan(rows=2, seats_per_row=4))
@@ -220,8 +220,9 @@ async def test_a_screen_reader_is_told_of_every_seat_by_its_row_number_and_price
     reader = await at_seats(make_reader, own, "phone")
     await reader.page.get_by_label("Quantity").fill("1")
     await open_row(reader, "A")
-    await seat(reader, "A-3").click()
-    await holds(reader, "row A seat 3")
+    for chosen in ("A-3", "A-4"):
+        await seat(reader, chosen).press("Enter")
+    await holds(reader, "row A seat 3", "row A seat 4")
     await expect(reader.page.get_by_role("region", name="Seats as a list")).to_match_aria_snapshot("""
       - region "Seats as a list":
         - heading "Seats as a list" [level=2]
@@ -234,7 +235,7 @@ async def test_a_screen_reader_is_told_of_every_seat_by_its_row_number_and_price
           - listitem:
             - button "Row A seat 3, VIP, ₩150,000" [pressed]
           - listitem:
-            - button "Row A seat 4, VIP, ₩150,000"
+            - button "Row A seat 4, VIP, ₩150,000" [pressed]
     """)
     await expect(basket(reader)).to_match_aria_snapshot("""
       - region "Basket":
@@ -242,11 +243,37 @@ async def test_a_screen_reader_is_told_of_every_seat_by_its_row_number_and_price
         - list:
           - listitem:
             - button "Take out Stalls, row A seat 3"
+          - listitem:
+            - button "Take out Stalls, row A seat 4"
         - paragraph:
           - timer
         - button "Pay"
         - button "Hold for longer"
         - button "Let all go"
+    """)
+    await basket(reader).get_by_role("button", name="Pay", exact=True).press("Enter")
+    await reader.page.get_by_role("button", name="Pay now").wait_for()
+    await expect(reader.page.get_by_role("main")).to_match_aria_snapshot("""
+      - main:
+        - status: Held for you
+        - heading [level=1]
+        - region "Seats":
+          - list:
+            - listitem: /row A seat 3 VIP ₩150,000/
+            - listitem: /row A seat 4 VIP ₩150,000/
+          - paragraph: /Total 2 seats ₩300,000/
+        - form "Payment":
+          - combobox "Card"
+          - button "Pay now"
+    """)
+    await reader.page.get_by_role("button", name="Pay now").press("Enter")
+    await reader.page.get_by_role("img", name="Ticket").wait_for()
+    await expect(reader.page.get_by_role("main")).to_match_aria_snapshot("""
+      - main:
+        - status: Confirmed
+        - heading [level=1]
+        - region "Ticket":
+          - img "Ticket"
     """)
 
 
@@ -294,15 +321,16 @@ async def test_two_on_one_row_at_the_same_moment_fifty_times(make_reader: MakeRe
 
 
 # What somebody is shown of a place: as theirs; as gone, in words or, where it went before the click, by no button being
-# there any more; and whether anything is still on its way.
+# there any more; whether others are offered for what is told to be gone; and whether anything is still on its way.
 SHOWN = """place => {
   const basket = document.querySelector('section[aria-label=Basket]');
   const lines = [...basket.querySelectorAll('li')].map((line) => line.textContent);
+  const told = basket.textContent.includes(`${place} has just gone`);
   const held = lines.filter((text) => !text.includes('Holding…'));
   return {
     mine: held.some((text) => text.includes(`${place} `)),
-    gone: basket.textContent.includes(`${place} has just gone`) ||
-      !document.querySelector(`button[aria-label^="R${place.slice(1)},"]`),
+    gone: told || !document.querySelector(`button[aria-label^="R${place.slice(1)},"]`),
+    offered: !told || /Nearest, at the same price: |There are no others at that price/.test(basket.textContent),
     waiting: held.length < lines.length,
   };
 }"""
@@ -317,7 +345,8 @@ async def winner_of(readers: list[Reader], seat_id: str) -> int:
         shown[:] = [await reader.page.evaluate(SHOWN, place) for reader in readers]
         assert not all(each["mine"] for each in shown), "both are shown the seat as theirs"
         outcome = sorted((each["mine"], each["gone"]) for each in shown)
-        return outcome == [(False, True), (True, False)] and not any(each["waiting"] for each in shown)
+        settled = all(each["offered"] and not each["waiting"] for each in shown)
+        return outcome == [(False, True), (True, False)] and settled
 
     try:
         await until(decided)

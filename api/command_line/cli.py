@@ -9,25 +9,20 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from actors.process.settings import Settings, SettingsError
-from persistence.embedded.instance import RunNote, is_locked, read_note
-
-if TYPE_CHECKING:
-    from actors.supervision.supervisor import Supervisor
+from api.command_line.opening import cores, raise_open_files, serve
+from api.command_line.running import connected, found_running, settings_for
+from api.command_line.screen import console, fail
+from persistence.embedded.instance import read_note
 
 app = typer.Typer(
     name="boxoffice",
@@ -43,8 +38,6 @@ app.add_typer(events, name="events")
 audit_log = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_log, name="audit")
 
-OPEN_FILES = 65_536  # a connection is a file; the usual soft limit of 1,024 is gone with the first crowd
-WIDTH_OF_FILES = 160  # columns where the output isn't a terminal: nothing is cut there
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=".boxoffice")
 ]
@@ -78,25 +71,6 @@ def up(
         asyncio.run(serve(settings))
     except StartError as error:
         fail(str(error))
-
-
-async def serve(settings: Settings) -> None:
-    """Runs the supervisor until a signal asks it to stop. Raises `StartError`."""
-    from actors.supervision.supervisor import Supervisor
-
-    logins: list[tuple[str, str, str]] = []
-
-    async def fill(settings: Settings) -> None:
-        logins.extend(await load_demo(settings))
-
-    async def welcome(supervisor: Supervisor) -> None:
-        show(supervisor, logins)
-
-    supervisor = Supervisor(settings, prepare=prepare_admin, fill=fill if settings.demo else None, on_ready=welcome)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, supervisor.stop)
-    await supervisor.run()
 
 
 @app.command()
@@ -382,114 +356,6 @@ def export_audit(
         fail(str(error))
     if output is not None:
         console().print(f"{count} entries written to {output}", markup=False, highlight=False)
-
-
-async def prepare_admin(settings: Settings) -> None:
-    """Sees to it that the administrator the environment names is there. Raises `StartError`."""
-    from actors.process import telemetry
-    from actors.supervision.supervisor import StartError
-    from api.command_line import administrators
-
-    try:
-        if await administrators.ensure_configured(settings):
-            telemetry.logger.info("created administrator %s", settings.admin_email)
-    except administrators.AdministratorError as error:
-        raise StartError(f"BOXOFFICE_ADMIN_EMAIL, BOXOFFICE_ADMIN_PASSWORD: {error}") from error
-
-
-async def load_demo(settings: Settings) -> Sequence[tuple[str, str, str]]:
-    """Loads the demo season unless it is there, and lets `/readyz` know. Returns its log-ins (role, e-mail, password);
-    raises `StartError`."""
-    from actors.supervision.supervisor import StartError
-    from api.demo.season import SeasonError, load
-    from api.views.readiness import season_mark
-
-    try:
-        season = await load(settings)
-    except SeasonError as error:
-        raise StartError(f"the demo season could not be loaded: {error}") from error
-    season_mark(settings).touch()
-    return [(login.role, login.email, login.password) for login in season.logins]
-
-
-def settings_for(data_dir: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The environment's settings, for the data directory given; complains clearly about a variable it cannot use."""
-    try:
-        settings = Settings.from_environment(environ)
-    except SettingsError as error:
-        fail(str(error))
-    return settings if data_dir is None else msgspec.structs.replace(settings, data_dir=str(data_dir))
-
-
-def found_running(data_dir: Path | None) -> tuple[Settings, RunNote | None]:
-    """Settings that name the services running on the data directory, and the note they come from, if anything runs.
-
-    The secret is the one that `up` keeps there, unless the environment has another.
-    """
-    settings = settings_for(data_dir)
-    run = read_note(settings.data_path)
-    if run is not None:
-        settings = settings_for(data_dir, {**os.environ, **run.environment})
-    kept = settings.data_path / "secret"
-    if not settings.secret and kept.exists():
-        settings = msgspec.structs.replace(settings, secret=kept.read_text().strip())
-    return settings, run
-
-
-def connected(data_dir: Path | None) -> Settings:
-    """Settings that name a database; ends the program when there is none to be found."""
-    settings, _ = found_running(data_dir)
-    if settings.database_url is None:
-        starting = is_locked(settings.data_path)
-        fail(
-            f"`boxoffice up` is just starting or stopping on {settings.data_path}: try again in a moment"
-            if starting
-            else f"nothing runs on {settings.data_path}: start `boxoffice up` first, or set DATABASE_URL"
-        )
-    return settings
-
-
-def show(supervisor: Supervisor, logins: Sequence[tuple[str, str, str]]) -> None:
-    """Prints what runs where, and how to log in."""
-    table = Table(title="The box office is open", title_justify="left")
-    for heading in ("what", "where", "address", "pid"):
-        table.add_column(heading, overflow="fold")
-    for part in supervisor.parts():
-        place = "embedded" if part.pid is not None else "outside"
-        table.add_row(part.name, place, part.address, str(part.pid or ""))
-    screen = console()
-    screen.print(table)
-    if logins:
-        people = Table(title="Demo log-ins", title_justify="left")
-        for heading in ("role", "e-mail", "password"):
-            people.add_column(heading)
-        for login in logins:
-            people.add_row(*login)
-        screen.print(people)
-    screen.print(f"API {supervisor.url}   by hand {supervisor.url}/docs   data {supervisor.data_dir}   stop: Ctrl-C")
-
-
-def console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
-
-
-def fail(message: str) -> NoReturn:
-    """Ends the program with the message on standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"boxoffice: {message}")
-    raise typer.Exit(1)
-
-
-def cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def raise_open_files() -> None:
-    """Raises the soft limit of open files, for ourselves and everything started from here, as far as we may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

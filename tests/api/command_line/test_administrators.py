@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.settings import Settings
 from actors.supervision.supervisor import StartError
 from api.command_line.administrators import AdministratorError, ensure_configured
-from api.command_line.cli import prepare_admin
+from api.command_line.opening import prepare_admin
 from api.office.passwords import hash_password
 from persistence.accounts import accounts
 from persistence.database import tables

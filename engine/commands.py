@@ -17,6 +17,7 @@ class HoldSeats(Command, frozen=True, tag="hold_seats"):
     booking_id: str
     customer_id: str
     seats: tuple[str, ...]
+    for_many: bool = False  # of one who buys for many: no limit per customer
 
 
 class HoldBest(Command, frozen=True, tag="hold_best"):
@@ -29,6 +30,7 @@ class HoldBest(Command, frozen=True, tag="hold_best"):
     zone: str | None = None
     adjacent: bool = False  # side by side is a must; otherwise it is only preferred
     exclude: tuple[str, ...] = ()  # any but these
+    for_many: bool = False  # of one who buys for many: no limit per customer
 
 
 class Extend(Command, frozen=True, tag="extend"):
@@ -44,6 +46,7 @@ class Change(Command, frozen=True, tag="change"):
     booking_id: str
     customer_id: str
     seats: tuple[str, ...]
+    for_many: bool = False  # of one who buys for many: no limit per customer
 
 
 class ChangeBest(Command, frozen=True, tag="change_best"):
@@ -56,6 +59,7 @@ class ChangeBest(Command, frozen=True, tag="change_best"):
     zone: str | None = None
     adjacent: bool = False
     exclude: tuple[str, ...] = ()  # any but these
+    for_many: bool = False  # of one who buys for many: no limit per customer
 
 
 class Confirm(Command, frozen=True, tag="confirm"):

@@ -70,8 +70,8 @@ def _sale_window(state: ScheduleState, now_ms: int) -> Refusal | None:
     return None
 
 
-def _customer_limit(state: ScheduleState, customer_id: str, more: int) -> Refusal | None:
-    limit = state.on.max_seats_per_customer
+def _customer_limit(state: ScheduleState, customer_id: str, more: int, *, for_many: bool = False) -> Refusal | None:
+    limit = 0 if for_many else state.on.max_seats_per_customer
     if limit and (owned := state.places_of.get(customer_id, 0)) + more > limit:
         return Refusal(Code.CUSTOMER_LIMIT_REACHED, limit=limit, available=max(limit - owned, 0))
     return None
@@ -135,7 +135,7 @@ def _hold_seats(state: ScheduleState, command: commands.HoldSeats, now_ms: int) 
         return places
     if taken := _not_in_state(state, places, FREE) or _not_for_sale(state, places):
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
-    if (refusal := _customer_limit(state, command.customer_id, len(places))) is not None:
+    if (refusal := _customer_limit(state, command.customer_id, len(places), for_many=command.for_many)) is not None:
         return refusal
     return _hold(state, command.booking_id, command.customer_id, places, now_ms)
 
@@ -148,7 +148,7 @@ def _hold_best(state: ScheduleState, command: commands.HoldBest, now_ms: int) ->
     places = _best(state, command) if not command.exclude else _best_but(state, command, ())
     if isinstance(places, Refusal):
         return places
-    if (refusal := _customer_limit(state, command.customer_id, len(places))) is not None:
+    if (refusal := _customer_limit(state, command.customer_id, len(places), for_many=command.for_many)) is not None:
         return refusal
     return _hold(state, command.booking_id, command.customer_id, places, now_ms)
 
@@ -274,7 +274,10 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
     more = len(places) - len(booking.seats)
     # A limit that was lowered since takes away nothing that somebody has.
-    if more > 0 and (refusal := _customer_limit(state, booking.customer_id, more)) is not None:
+    if (
+        more > 0
+        and (refusal := _customer_limit(state, booking.customer_id, more, for_many=command.for_many)) is not None
+    ):
         return refusal
     kept = _prices_paid(booking)
     # A seat that stays keeps its price; of places in standing room as many as stay.
@@ -300,7 +303,7 @@ def _change_best(state: ScheduleState, command: commands.ChangeBest, now_ms: int
     if isinstance(places, Refusal):
         return places
     seats = tuple(plan.ids[index] for index in places)
-    return _change(state, commands.Change(command.booking_id, command.customer_id, seats), now_ms)
+    return _change(state, commands.Change(command.booking_id, command.customer_id, seats, command.for_many), now_ms)
 
 
 def _prices_paid(booking: Booking) -> dict[int, list[int]]:

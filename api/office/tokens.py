@@ -27,6 +27,7 @@ from persistence.database.asked_once import latest_within
 ACCESS_SECONDS = 15 * 60
 ALGORITHM = "HS256"
 CLAIMS = ["sub", "role", "sid", "exp"]
+BUYERS = ("customer", "box_office")  # a box office buys for many, whom no limit per customer is meant for
 REMEMBERED = 50_000  # tokens a worker recognises without verifying: about 30 MB
 SESSION_BYTES, RANDOM_BYTES, MAC_BYTES = 16, 32, 16
 
@@ -36,8 +37,13 @@ class Account:
     """Who asks."""
 
     id: str
-    role: str  # customer | organizer | admin
+    role: str  # customer | box_office | organizer | admin
     session_id: str
+
+    @property
+    def buys_for_many(self) -> bool:
+        """Whether how many seats it has says nothing of how many a person has."""
+        return self.role == "box_office"
 
 
 class Tokens:

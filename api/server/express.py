@@ -23,7 +23,7 @@ from api.http.models import UUID_FORM, Input
 from api.http.problems import Problem, answer
 from api.http.storable import SUSPECT
 from api.office.dependencies import authenticated
-from api.office.tokens import Account
+from api.office.tokens import BUYERS, Account
 from api.routes.bookings import bookings, payments
 from api.routes.catalogue import performances, seats
 from api.routes.system import noop
@@ -74,7 +74,7 @@ async def _customer(request: Request) -> Account | None:
         account = await authenticated(request)
     except Problem:
         return None
-    return account if account.role == "customer" else None
+    return account if account.role in BUYERS else None
 
 
 async def _get_availability(request: Request, schedule_id: str, *_: object) -> Response:

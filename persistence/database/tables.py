@@ -42,7 +42,7 @@ accounts = Table(
     Column("email", Text, nullable=False),  # as the owner wrote it; compared in lower case
     Column("password_hash", Text, nullable=False),  # Argon2id
     Column("name", Text),
-    Column("role", Text, nullable=False),  # customer | organizer | admin
+    Column("role", Text, nullable=False),  # customer | box_office | organizer | admin
     Column("language", Text, nullable=False, server_default="en"),  # ko | en: what is written to its owner
     Column("email_confirmed_at", TIME),  # since when it is known that mails to `email` reach its owner
     Column("locked_at", TIME),  # an admin lets nobody in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from engine import commands as c
@@ -110,6 +112,22 @@ def test_report_07_a_change_that_adds_no_seat_is_not_refused_for_a_limit() -> No
     assert len(booking(state, c.Change("b1", ANN, ("A-1", "A-2", "A-3"))).seats) == 3
     more = do(state, c.Change("b1", ANN, ("A-1", "A-2", "A-3", "A-4")))
     assert more == Refusal(Code.CUSTOMER_LIMIT_REACHED, limit=2, available=0)
+
+
+@pytest.mark.parametrize("for_many", [False, True])
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda for_many: c.HoldSeats("b2", ANN, ("A-3",), for_many),
+        lambda for_many: c.HoldBest("b2", ANN, 1, for_many=for_many),
+        lambda for_many: c.Change("b1", ANN, ("A-1", "A-2", "A-3"), for_many),
+        lambda for_many: c.ChangeBest("b1", ANN, 3, for_many=for_many),
+    ],
+)
+def test_who_buys_for_many_has_no_limit_per_customer(more: Callable[[bool], c.Command], for_many: bool) -> None:
+    state = after(opened(max_seats_per_customer=2), c.HoldSeats("b1", ANN, ("A-1", "A-2")))
+    refusal = Refusal(Code.CUSTOMER_LIMIT_REACHED, limit=2, available=0)
+    assert (do(state, more(for_many)) == refusal) is not for_many
 
 
 # --- terms that somebody else has changed -----------------------------------------------------------------------------

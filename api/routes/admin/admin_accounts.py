@@ -26,7 +26,7 @@ from persistence.audit import chain
 
 router = APIRouter(prefix="/v1/admin/accounts", tags=["admin"])
 
-Role = Literal["customer", "organizer", "admin"]
+Role = Literal["customer", "box_office", "organizer", "admin"]
 REFUSALS = responses("unauthenticated", "forbidden")
 EXAMPLE: JsonDict = {
     "id": "0199f390-77aa-7c41-a0a5-6f1b2c3d4e5f",
@@ -85,7 +85,11 @@ class AdminAccountChange(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"locked": True}, {"role": "organizer"}]})
 
     locked: Annotated[StrictBool | None, not_null] = None
-    role: Annotated[Role | None, not_null] = None
+    role: Annotated[
+        Role | None,
+        not_null,
+        Field(description="`box_office`: a customer who buys for many, without the limits per customer."),
+    ] = None
 
 
 @router.get("", summary="Everybody's accounts", responses=REFUSALS | responses("validation_failed"))

@@ -37,7 +37,7 @@ from api.views.failures import problem_of_error
 router = APIRouter(tags=["bookings"])
 
 PATH = "/v1/schedules/{schedule_id}/bookings:batch"
-LIMIT = 100  # wishes: as many as one account may have in ten seconds
+LIMIT = 100  # wishes: as many as a customer may have in ten seconds
 LINES = "application/x-ndjson"
 KINDS_OF_LINES = (LINES, "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
@@ -112,7 +112,8 @@ async def book_batch(schedule_id: ScheduleId, request: Request, account: Custome
     """Up to 100 wishes, each answered as if it had come alone: held, or refused for a reason of its own.
 
     Sent as newline-delimited JSON (`application/x-ndjson`), a wish a line, they are answered so, a line a wish. Each
-    counts like a request of its own against the limits of an account. Send again what has no answer, or a 503.
+    counts like a request of its own against the limits of an account: a customer's are used up by one batch, those of
+    a box office (a role that an administrator gives) by thirty. Send again what has no answer, or a 503.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     by_lines = kind in KINDS_OF_LINES

@@ -107,26 +107,26 @@ EXCHANGES = Body(
 )
 
 
-def _hold(wish: BookingWish, booking_id: str, customer_id: str) -> HoldSeats | HoldBest:
+def _hold(wish: BookingWish, booking_id: str, account: Account) -> HoldSeats | HoldBest:
     if wish.seats is not None:
         _check_only_seats(wish)
-        return HoldSeats(booking_id, customer_id, tuple(wish.seats))
+        return HoldSeats(booking_id, account.id, tuple(wish.seats), account.buys_for_many)
     if wish.quantity is None:
         raise invalid("seats", "name seats, or give a quantity", "좌석을 지정하거나 수량(quantity)을 입력하세요")
     best = (wish.quantity, wish.category, wish.zone, wish.adjacent, wish.exclude)
-    return HoldBest(booking_id, customer_id, *best)
+    return HoldBest(booking_id, account.id, *best, account.buys_for_many)
 
 
-def _change(wish: Exchange, booking_id: str, customer_id: str) -> Change | ChangeBest:
+def _change(wish: Exchange, booking_id: str, account: Account) -> Change | ChangeBest:
     if wish.seats is not None:
         _check_only_seats(wish)
-        return Change(booking_id, customer_id, tuple(wish.seats))
+        return Change(booking_id, account.id, tuple(wish.seats), account.buys_for_many)
     if wish.quantity is None:
         raise invalid(
             "seats", "name the seats the booking shall have, or how many", "변경할 좌석이나 수량(quantity)을 지정하세요"
         )
     best = (wish.quantity, wish.category, wish.zone, wish.adjacent, wish.exclude)
-    return ChangeBest(booking_id, customer_id, *best)
+    return ChangeBest(booking_id, account.id, *best, account.buys_for_many)
 
 
 def _check_only_seats(wish: BookingWish | Exchange) -> None:
@@ -182,7 +182,7 @@ async def hold(
 
     Raises the refusal as a `Problem`, and what the gateway raises.
     """
-    command = _hold(wish, await office.booking_ids.new(office.clock.new_id()), account.id)
+    command = _hold(wish, await office.booking_ids.new(office.clock.new_id()), account)
     result = await commands.send_named(office, schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise problem_of(result, await office.plans.of_schedule(schedule_id) if result.seats else None)
@@ -293,7 +293,7 @@ async def exchange_seats(
             detail="Moving a booking to another schedule is not supported: book there, then cancel this one.",
             unsupported="schedule_id",
         )
-    command = _change(wish, booking_id, account.id)
+    command = _change(wish, booking_id, account)
     result = await commands.send(office, where.schedule_id, command, request, account)
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)

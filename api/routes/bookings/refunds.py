@@ -22,7 +22,7 @@ from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import Caller, CurrentAccount, OfficeOf
 from api.office.idempotency import TAKES_KEY
 from api.office.office import Office
-from api.office.tokens import Account
+from api.office.tokens import BUYERS, Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId, SeatIds
 from api.routes.bookings.cancellations import Reason
@@ -43,7 +43,7 @@ from persistence.check_ins import log
 
 router = APIRouter(tags=["refunds"])
 
-Payer = Annotated[Account, Depends(Caller("customer", "admin"))]
+Payer = Annotated[Account, Depends(Caller(*BUYERS, "admin"))]
 
 
 class RefundWish(Input):

@@ -229,6 +229,15 @@ def test_every_command_says_that_it_is_limited() -> None:
         assert "rate_limited" in repr(paths[path][method]["responses"].get("429")), f"{method} {path}"
 
 
+def test_a_box_office_may_do_thirty_times_what_a_customer_may() -> None:
+    limits = Limits(AWAY, enabled=True)
+    for role, most in (("customer", 100), ("box_office", 3_000)):
+        for _ in range(most):
+            limits.command(role, role)
+        with pytest.raises(Problem, match="rate_limited"):
+            limits.command(role, role)
+
+
 async def test_commands_are_counted_the_short_way_as_well(strict: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     place = {"X-Forwarded-For": "203.0.113.200"}
     email = fresh_email()

@@ -9,7 +9,18 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.support.sale import Sale, free_seats, open_sale, problem, seat_ids, sign_up, small_plan
+from tests.support.sale import (
+    PASSWORD,
+    Sale,
+    free_seats,
+    log_in,
+    log_in_admin,
+    open_sale,
+    problem,
+    seat_ids,
+    sign_up,
+    small_plan,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -149,6 +160,33 @@ async def test_what_is_no_batch_is_refused_whole(
 ) -> None:
     answer = await http.post(batch_url(sale), content=content, headers=await sign_up(http) | {"Content-Type": kind})
     problem(answer, status, code)
+
+
+async def test_a_box_office_buys_for_many(http: httpx.AsyncClient, stack: Stack) -> None:
+    sale = await open_sale(http, plan=small_plan(rows=5, seats_per_row=20), max_seats_per_customer=2)
+    customer = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+    account = (await http.post("/v1/accounts", json=customer)).json()["id"]
+    admin = await log_in_admin(http, stack)
+    changed = await http.patch(f"/v1/admin/accounts/{account}", json={"role": "box_office"}, headers=admin)
+    assert (changed.status_code, changed.json()["role"]) == (200, "box_office")
+    desk = await log_in(http, customer)
+    assert (await http.get("/v1/accounts/me", headers=desk)).json()["role"] == "box_office"
+    answers = await by_lines(http, sale, desk, *[b'{"quantity": 2}'] * 20)
+    assert [answer["status"] for answer in answers] == [201] * 20
+    booking = answers[0]["booking"]["id"]
+    seats = seat_ids(answers[0]["booking"])
+    single = await http.post(sale.bookings_url, json={"seats": ["E-1"]}, headers=desk)
+    assert single.status_code == 201, single.text
+    wider = await http.patch(f"/v1/bookings/{booking}", json={"seats": [*seats, "E-2"]}, headers=desk)
+    assert (wider.status_code, len(wider.json()["seats"])) == (200, 3)
+    card = {"method": {"type": "card", "token": "tok_approve"}}
+    paid = await http.post(f"/v1/bookings/{booking}/payments", json=card, headers=desk)
+    assert paid.status_code == 201, paid.text
+    refund = await http.post(f"/v1/payments/{paid.json()['id']}/refunds", json={"seats": ["E-2"]}, headers=desk)
+    assert refund.status_code == 201, refund.text
+    assert len((await http.get("/v1/bookings?limit=200", headers=desk)).json()["items"]) == 21
+    nobody = await by_lines(http, sale, await sign_up(http), b'{"quantity": 3}')
+    assert nobody[0]["problem"]["code"] == "customer_limit_reached"
 
 
 async def test_only_customers_may_and_only_where_something_is_sold(http: httpx.AsyncClient, sale: Sale) -> None:

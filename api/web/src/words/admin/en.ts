@@ -153,7 +153,7 @@ export const en = {
     password_reset: 'A new password',
     email_confirmation: 'Confirming an e-mail',
   } as Record<string, string>,
-  roles: { customer: 'Customer', organizer: 'Organizer', admin: 'Administrator' },
+  roles: { customer: 'Customer', box_office: 'Box office', organizer: 'Organizer', admin: 'Administrator' },
 
   archived: 'Put away',
   customer: 'Customer',
@@ -271,6 +271,7 @@ export const en = {
     mayComeIn: 'Whoever has its password can log in again.',
     may: {
       customer: 'It may buy tickets and see its own bookings, and nothing else.',
+      box_office: 'It may buy tickets for many, as many as it wants and thirty times as fast as a customer.',
       organizer: 'It may register venues and performances and sell them, and sees who has booked them.',
       admin: 'It may do everything that you may: see all bookings, payments and accounts, and change them.',
     },

@@ -142,7 +142,7 @@ export const ko: AdminWords = {
     password_reset: '비밀번호 재설정',
     email_confirmation: '이메일 확인',
   },
-  roles: { customer: '고객', organizer: '주최자', admin: '관리자' },
+  roles: { customer: '고객', box_office: '매표소', organizer: '주최자', admin: '관리자' },
 
   archived: '보관됨',
   customer: '고객',
@@ -260,6 +260,7 @@ export const ko: AdminWords = {
     mayComeIn: '비밀번호를 아는 사람은 다시 로그인할 수 있습니다.',
     may: {
       customer: '티켓을 사고 자기 예매만 볼 수 있습니다.',
+      box_office: '여러 사람의 티켓을 매수 제한 없이, 고객보다 서른 배 빠르게 살 수 있습니다.',
       organizer: '공연장과 공연을 등록해 판매하고, 누가 예매했는지 볼 수 있습니다.',
       admin: '나와 똑같이 모든 예매, 결제, 계정을 보고 바꿀 수 있습니다.',
     },

@@ -1,5 +1,7 @@
 """What several queries ask of bookings, payments and schedules is written in one place, beside the tables.
 
+So is how an answer is shared and kept (`persistence/database/asked_once.py`).
+
 Those who audit write it again, on purpose; migrations and the tables' own indexes are as they were made.
 """
 
@@ -29,10 +31,12 @@ SAID_AGAIN = {
         r'\(\s*"confirmed",\s*"partially_refunded",?\s*\)|Status\.CONFIRMED, Status\.PARTIALLY'
     ),
     "the end of a sale": re.compile(r"coalesce\(\s*([\w.]+\.)?sale_closes_at"),
+    "a bounded cache": re.compile(r"popitem\(last=False\)|pop\(next\(iter\("),
+    "asked once for all who ask": re.compile(r"dict\[[^\]\n]*, asyncio\.(Task|Lock)\b"),
 }
 
 
-def test_statuses_and_the_end_of_a_sale_are_said_once() -> None:
+def test_what_is_said_in_one_place_is_said_in_no_other() -> None:
     again = [
         f"{path.relative_to(ROOT)}: {what}"
         for layer in ("engine", "persistence", "actors", "api")
@@ -46,8 +50,12 @@ def test_statuses_and_the_end_of_a_sale_are_said_once() -> None:
         "engine/booking.py: whose seats are sold",
         "engine/booking.py: the name of a status",
         "engine/payment.py: the name of a status",
+        "engine/allocate.py: a bounded cache",  # the engine stands on nothing
+        "persistence/accounts/revocations.py: a bounded cache",  # what is revoked is kept until its tokens have expired
+        "actors/gateway/gateway.py: asked once for all who ask",  # keeps lanes, which are lost and found again
+        "api/office/together.py: asked once for all who ask",  # of a time after each of them asked
     ]
-    assert sorted(again) == sorted(allowed), f"see {HERE}"
+    assert sorted(again) == sorted(allowed), f"see {HERE} and persistence/database/asked_once.py"
 
 
 def test_every_rule_is_looked_for_where_it_is_said() -> None:

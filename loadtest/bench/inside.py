@@ -105,7 +105,7 @@ async def saturated(table: Table, contender: Contender) -> Round:
     """
     assert isinstance(contender, Ours)
     since = (await contender.query("SELECT now()"))[0][0]
-    calls, carried = await gateway_counters(contender)
+    calls, carried = await gateway_counters(contender.url)
     measured = await spread()(table, contender)
     query = """
         SELECT count(DISTINCT xmin::text), count(*) FROM journal
@@ -113,15 +113,15 @@ async def saturated(table: Table, contender: Contender) -> Round:
     """
     commits, records = (await contender.query(query, since))[0]
     extra = {"commits_per_booking": commits / records} if records else {}
-    calls_after, carried_after = await gateway_counters(contender)
+    calls_after, carried_after = await gateway_counters(contender.url)
     if carried_after > carried:
         extra["calls_per_booking"] = (calls_after - calls) / (carried_after - carried)
     return Round(**{name: getattr(measured, name) for name in Round.__struct_fields__ if name != "extra"}, extra=extra)
 
 
-async def gateway_counters(contender: Ours) -> tuple[float, float]:
+async def gateway_counters(url: str) -> tuple[float, float]:
     """Calls made and requests carried, of all processes; zeros where they are not shown."""
-    client = Client(contender.url)
+    client = Client(url)
     try:
         page = (await client.request("GET", "/metrics")).body.decode()
     finally:

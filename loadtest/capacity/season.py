@@ -1,4 +1,4 @@
-"""`python -m loadtest.season`: a season of evenings on one machine, each with a hold.
+"""`python -m loadtest.capacity.season`: a season of evenings on one machine, each with a hold.
 
 One hold for each of so many schedules that nobody has asked for yet, by clients who come again when they are told to;
 then what that comes to: time, memory of the processes that owners share, connections to PostgreSQL. Then `kill -9` of
@@ -142,7 +142,7 @@ async def measure(evenings: int, seats: int, directory: Path, console: Console) 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. 0: measured; 2: it could not be."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest.season")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.capacity.season")
     parser.add_argument("--evenings", type=int, default=1_000)
     parser.add_argument("--seats", type=int, default=500, help="of each house")
     options = parser.parse_args(arguments)

@@ -28,10 +28,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from actors.process.settings import NEEDED, SECRETS, VARIABLES, Settings, local_url, variable_of
+from actors.process.settings import Settings, local_url
 from actors.process.telemetry import METRICS_VARIABLE
 from actors.receivers.names import RECEIVERS
 from actors.supervision import ray_head
+from actors.supervision.environments import Environments
 from actors.supervision.forking import Forking
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import (
@@ -46,8 +47,7 @@ from actors.supervision.programs import (
     sandbox,
     worker,
 )
-from persistence.database import roles
-from persistence.database.roles import establish, with_role
+from persistence.database.roles import establish
 from persistence.embedded import outside
 from persistence.embedded.instance import (
     INSTANCE_VARIABLE,
@@ -64,7 +64,7 @@ from persistence.embedded.instance import (
 )
 from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
-from persistence.embedded.process import Child, ProcessError, Program, child_environment, free_port
+from persistence.embedded.process import Child, ProcessError, Program, free_port
 from persistence.embedded.redis import redis
 
 if TYPE_CHECKING:
@@ -88,13 +88,6 @@ STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("kafka", "redis"),
 )
 RAY_DRIVERS = ("worker", "background")  # they cannot join another head than the one they started with
-
-
-DATABASE_ROLES = {
-    "worker": roles.API,
-    "background": roles.BACKGROUND,
-    **dict.fromkeys(RECEIVERS, roles.RECEIVER),
-}
 
 
 class StartError(RuntimeError):
@@ -201,8 +194,8 @@ class Supervisor:
         names = ", ".join(program.name for program in services)
         logger.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
         marks = {METRICS_VARIABLE: str(metrics)}
-        await self._start_forking({**self._environment_for("forking"), **marks}, listener)
-        self._keepers += [self._keeper(program, self._environment_of(program)) for program in services]
+        await self._start_forking({**self._environments.of_ours("forking"), **marks}, listener)
+        self._keepers += [self._keeper(program, self._environments.of_service(program)) for program in services]
         await together(
             *(self._begin(keeper) for keeper in self._keepers if keeper.name in ("redis", "ray")),
             *(self._reach(setting) for setting in self._outside if setting in ("redis_url", "ray_address")),
@@ -216,7 +209,7 @@ class Supervisor:
         if self._sandbox_is_ours:
             assert self.settings.sandbox_url is not None
             programs.append(sandbox(self.settings.sandbox_url))
-        added = [self._keeper(each, {**self._environment_for(_kind(each.name)), **marks}) for each in programs]
+        added = [self._keeper(each, {**self._environments.of_ours(_kind(each.name)), **marks}) for each in programs]
         self._keepers += added
         await together(*(self._begin(keeper) for keeper in added))
         if self._fill is not None:
@@ -274,40 +267,15 @@ class Supervisor:
             self.settings = msgspec.structs.replace(self.settings, node_address=found)
         return list(programs.values())
 
-    def _connection_environment(self) -> dict[str, str]:
-        """How the services that run here are reached; see `RunNote.environment`."""
-        found = {VARIABLES[name]: str(getattr(self.settings, name)) for name in SERVICES if name not in self._outside}
-        if self._sandbox_is_ours:
-            found["BOXOFFICE_SANDBOX_URL"] = str(self.settings.sandbox_url)
-        if self.settings.node:  # a command that took this machine for one by itself would draw schedules to it
-            found["BOXOFFICE_NODE"] = self.settings.node
-            found["BOXOFFICE_NODE_ADDRESS"] = self.settings.node_address
-        if "ray_address" not in self._outside:
-            found.update(ray_head.client_environment(self.data_dir))
-        return found
-
-    def _environment_for(self, kind: str) -> dict[str, str]:
-        """What a process of ours is given: the settings, but only the secrets that it needs, and a role of its own."""
-        settings = self.settings.for_process(kind)
-        if self._has_roles and settings.database_url is not None:
-            settings = msgspec.structs.replace(
-                settings, database_url=with_role(settings.database_url, DATABASE_ROLES[kind])
-            )
-        given = {**self._environment_of_services(), **self._connection_environment(), **settings.to_environment()}
-        withheld = {variable_of(name) for name in SECRETS - NEEDED[kind]}
-        return {name: value for name, value in given.items() if name not in withheld}
-
-    def _environment_of_services(self) -> dict[str, str]:
-        """What other people's programs get: nothing of ours."""
-        everything = {*msgspec.structs.replace(self.settings, admin_email="", admin_password="").to_environment()}
-        inherited = child_environment(self._environ)
-        return {name: value for name, value in inherited.items() if name not in everything}
-
-    def _environment_of(self, service: Program) -> dict[str, str]:
-        """Ray is both: another's program, whose worker processes run our actors. It must not look for itself."""
-        if service.name != "ray":
-            return self._environment_of_services()
-        return {name: value for name, value in self._environment_for("ray").items() if name != "RAY_ADDRESS"}
+    @property
+    def _environments(self) -> Environments:
+        return Environments(
+            settings=self.settings,
+            embedded=[setting for setting in SERVICES if setting not in self._outside],
+            own_sandbox=self._sandbox_is_ours,
+            has_roles=self._has_roles,
+            inherited=self._environ,
+        )
 
     def _keeper(self, program: Program, environment: Mapping[str, str]) -> Keeper:
         return Keeper(
@@ -416,7 +384,7 @@ class Supervisor:
                 pid=os.getpid(),
                 url=self.url,
                 ready=self.ready.is_set(),
-                environment=self._connection_environment(),
+                environment=self._environments.to_connect(),
                 processes={keeper.name: keeper.pid for keeper in self._keepers if keeper.pid is not None},
             ),
         )

@@ -20,9 +20,10 @@ from msgspec.structs import replace as replace_settings
 from actors.gateway.ray_owners import _for_owners
 from actors.process.keys import AUDIT_HEADS, SANDBOX, TICKETS
 from actors.process.settings import NEEDED, SECRETS, Settings, SettingsError, local_url
+from actors.supervision.environments import DATABASE_ROLES
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
-from actors.supervision.supervisor import DATABASE_ROLES, StartError, Supervisor, together
+from actors.supervision.supervisor import StartError, Supervisor, together
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
@@ -251,7 +252,7 @@ def test_a_process_is_given_the_secrets_that_it_needs_and_a_role_of_its_own(tmp_
     supervisor._has_roles = True
     if kind == "owner":  # which its callers start
         return
-    given = supervisor._environment_for(kind)
+    given = supervisor._environments.of_ours(kind)
     assert {name for name in SECRETS if f"secret-{name}" in repr(given)} == NEEDED[kind] - {"derived_keys"}
     if "database_url" in NEEDED[kind]:
         assert given["DATABASE_URL"].endswith(f"?role={DATABASE_ROLES[kind]}")

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from actors.supervision.supervisor import DATABASE_ROLES
+from actors.supervision.environments import DATABASE_ROLES
 from persistence.database.roles import with_role
 from persistence.embedded.instance import kept_secret, run_directory
 from tests.conftest import Stack

@@ -1,4 +1,4 @@
-"""The words of every problem, in English and Korean, and the words for what can be wrong with a field.
+"""The words of every problem, in English and Korean.
 
 Codes only ever get added: clients switch on them.
 """
@@ -558,56 +558,4 @@ PROBLEMS: Mapping[str, Kind] = {
         "없는 결제사",
         "해당 결제사를 찾을 수 없습니다.",
     ),
-}
-
-# What can be wrong with a field, by pydantic's error types and those of `api.http.models`; English is the error's own.
-FIELD_MESSAGES_KO: Mapping[str, str] = {
-    "code_or_booking": "code와 booking_id 중 하나만 있어야 합니다",
-    "missing": "필수 항목입니다",
-    "string_type": "문자열이어야 합니다",
-    "string_too_short": "{min_length}자 이상이어야 합니다",
-    "string_too_long": "{max_length}자 이하여야 합니다",
-    "string_pattern_mismatch": "형식이 올바르지 않습니다",
-    "string_unicode": "올바른 유니코드 문자열이 아닙니다",
-    "int_type": "정수여야 합니다",
-    "int_parsing": "정수여야 합니다",
-    "int_parsing_size": "너무 큰 정수입니다",
-    "int_from_float": "정수여야 합니다",
-    "bool_type": "true 또는 false여야 합니다",
-    "bool_parsing": "true 또는 false여야 합니다",
-    "greater_than": "{gt}보다 커야 합니다",
-    "greater_than_equal": "{ge} 이상이어야 합니다",
-    "less_than": "{lt}보다 작아야 합니다",
-    "less_than_equal": "{le} 이하여야 합니다",
-    "literal_error": "{expected} 중 하나여야 합니다",
-    "enum": "{expected} 중 하나여야 합니다",
-    "list_type": "목록이어야 합니다",
-    "dict_type": "객체여야 합니다",
-    "too_short": "항목이 {min_length}개 이상이어야 합니다",
-    "too_long": "항목이 {max_length}개 이하여야 합니다",
-    "model_attributes_type": "객체여야 합니다",
-    "model_type": "객체여야 합니다",
-    "datetime_type": "날짜와 시간(RFC 3339)이어야 합니다",
-    "datetime_parsing": "날짜와 시간(RFC 3339)이어야 합니다",
-    "datetime_from_date_parsing": "날짜와 시간(RFC 3339)이어야 합니다",
-    "timezone_aware": "시간대 오프셋이 있어야 합니다",
-    "malformed_email": "이메일 형식이 올바르지 않습니다",
-    "nul_character": "NUL 문자는 사용할 수 없습니다",
-    "malformed_uuid": "UUID여야 합니다",
-    "time_out_of_range": "2000년과 2100년 사이의 시간이어야 합니다",
-    "malformed_time": "날짜나 시간(RFC 3339)이어야 합니다",
-    "control_character": "제어 문자는 사용할 수 없습니다",
-    "nothing_to_see": "눈에 보이는 글자가 있어야 합니다",
-    "unknown_time_zone": "Asia/Seoul과 같은 IANA 시간대여야 합니다",
-    "malformed_url": "https로 시작하는 주소여야 합니다",
-    "unknown_currency": "ISO 4217 통화 코드여야 합니다",
-    "malformed_cursor": "이 목록의 next_cursor가 아닙니다",
-    "unknown_field": "없는 필드입니다: {name}. 사용할 수 있는 필드: {known}",
-    "not_null": "null일 수 없습니다",
-    "one_of_two": "email과 organizer_id 중 하나만 있어야 합니다",
-    "nothing_to_change": "변경할 항목이 없습니다",
-    "no_waiting_room": "대기실은 아직 제공되지 않으므로 false여야 합니다",
-    "policy_days": "공연까지 남은 일수는 단계마다 줄어들어야 합니다",
-    "policy_fees": "수수료율은 단계가 지날수록 낮아질 수 없습니다",
-    "malformed_key": "보이는 ASCII 문자 1~255자여야 합니다",
 }

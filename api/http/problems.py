@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from actors.process.telemetry import REQUEST_ID
-from api.http.problem_messages import FIELD_MESSAGES_KO, PROBLEMS
+from api.http.field_messages import FIELD_MESSAGES_KO
+from api.http.problem_messages import PROBLEMS
 from api.http.security_log import note_refusal
 from engine.refusals import Code, Refusal
 from engine.seating_plan import SeatingPlan

@@ -1,6 +1,13 @@
-"""Time as tests have it: the machine's, set forward at will, or one that stands still until it is told."""
+"""Time as tests have it: the machine's, set forward at will; one that stands still until it is told; or an event loop's
+that jumps to the next timer, so that minutes of a story take milliseconds."""
 
 from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from actors.process.clock import SystemClock
 from tests.engine.plans.houses import NOW
@@ -27,3 +34,37 @@ class ManualClock:
 
     def new_id(self) -> str:
         raise AssertionError("an owner makes no ids")
+
+
+class Jumping(selectors.SelectSelector):
+    """Where a real selector would wait, time jumps."""
+
+    now_seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise AssertionError("everybody waits for ever")
+        self.now_seconds += max(timeout, 0.0)
+        return super().select(0)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop in which waiting takes no time and threads run at once."""
+
+    def __init__(self) -> None:
+        self._jumping = Jumping()
+        super().__init__(self._jumping)
+        self._clock_resolution = 1e-6  # times are added up, so they are not exact
+        self.set_default_executor(AtOnce())
+
+    def time(self) -> float:
+        return self._jumping.now_seconds
+
+
+class AtOnce(ThreadPoolExecutor):
+    """What would go to a thread is done when it is asked for."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done

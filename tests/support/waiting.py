@@ -21,3 +21,9 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_seconds
             if await holds if inspect.isawaitable(holds) else holds:
                 return
             await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, SHARE * (time() - begun))))
+
+
+async def turns(number: int) -> None:
+    """So many turns of the event loop."""
+    for _ in range(number):
+        await asyncio.sleep(0)

@@ -19,10 +19,9 @@ from persistence.journal.committer import Committer
 from persistence.journal.journal import Claim
 from persistence.seats.cache import MemorySeatCache
 from tests.actors.owner.test_schedule import SlowJournal
-from tests.actors.simulation.loop import turns
 from tests.engine.plans.houses import ANN, NOW, plan_document, terms
 from tests.support.clocks import ManualClock
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 PLAN = read_plan(plan_document())
 NAMES = tuple(f"00000000-0000-7000-8000-00000000000{number}" for number in range(1, 6))

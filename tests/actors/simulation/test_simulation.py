@@ -2,7 +2,7 @@
 what they were told, nothing is sold twice, and once it is over each schedule answers again.
 
 Gateways, placement, hosts, owners and committers are the real ones; database, broker and cache are in memory
-(`weather.py`), and time is the loop's own (`loop.py`). A failure names its seed.
+(`weather.py`), and time is the loop's own (`tests/support/clocks.py`). A failure names its seed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from persistence.journal.committer import Committer
 from persistence.journal.journal import JournalUnavailable
 from persistence.journal.memory import MemoryJournal
 from persistence.journal.placement import Placement, names
-from tests.actors.simulation.loop import others, simulated, turns
 from tests.actors.simulation.weather import Cache, Database, HeadRows, Weather
 from tests.engine.plans.houses import ANN, BOB, EVE, NOW, corrected, plan_document, succession, terms
-from tests.support.clocks import ManualClock
+from tests.support.clocks import JumpingLoop, ManualClock
+from tests.support.waiting import turns
 
 DOCUMENT = plan_document()
 PLANS = succession(DOCUMENT, corrected(DOCUMENT), corrected(DOCUMENT, back=True))
@@ -388,7 +388,7 @@ class World:
             for process in self.processes.values():
                 await process.kill()
         await asyncio.sleep(60.0)  # who tries for a locked head row gives up after 30
-        assert not others()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def story(seed: int) -> None:
@@ -444,6 +444,7 @@ def tell(seeds: Sequence[int]) -> None:
     """A story for each seed."""
     for seed in seeds:
         try:
-            simulated(story(seed))
+            with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+                runner.run(story(seed))
         except Exception as error:
             raise AssertionError(f"the story of seed {seed}") from error

@@ -17,7 +17,7 @@ from persistence.journal.memory import MemoryJournal
 from persistence.journal.own_process import MARKED
 from persistence.journal.placement import FIND, LOADS, PLACED, TAKE, VACATE
 from persistence.seats.cache import CacheUnavailable, MemorySeatCache, News
-from tests.actors.simulation.loop import turns
+from tests.support.waiting import turns
 
 
 class Weather:

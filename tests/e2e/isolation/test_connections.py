@@ -23,8 +23,16 @@ MIB = 1024 * 1024
 HEAD = b"POST /v1/venues HTTP/1.1\r\nHost: boxoffice\r\n"
 
 
-async def connect(stack: Stack, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", stack.port, local_addr=(address, 0))
+@contextlib.asynccontextmanager
+async def connected(stack: Stack, address: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection that is closed whatever comes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port, local_addr=(address, 0))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_3_000_slow_connections_are_gone_within_half_a_minute(besieged: Stack, honest_sale: HonestSale) -> None:
@@ -37,14 +45,13 @@ async def test_3_000_slow_connections_are_gone_within_half_a_minute(besieged: St
         nonlocal refused
         started = time.monotonic()
         with contextlib.suppress(ConnectionError):
-            reader, writer = await connect(besieged, address_of(6_000 + number % 4))
-            answer = asyncio.create_task(reader.read(64))
-            writer.write(HEAD)
-            while not answer.done():
-                await asyncio.wait([answer], timeout=2.0)
-                writer.write(b"X: y\r\n")
-            refused += answer.exception() is None and answer.result().startswith(b"HTTP/1.1 503")
-            writer.close()
+            async with connected(besieged, address_of(6_000 + number % 4)) as (reader, writer):
+                answer = asyncio.create_task(reader.read(64))
+                writer.write(HEAD)
+                while not answer.done():
+                    await asyncio.wait([answer], timeout=2.0)
+                    writer.write(b"X: y\r\n")
+                refused += answer.exception() is None and answer.result().startswith(b"HTTP/1.1 503")
         lasted.append(time.monotonic() - started)
 
     async with honest_sale.goes_on() as beside:
@@ -60,16 +67,16 @@ async def test_3_000_slow_connections_are_gone_within_half_a_minute(besieged: St
 
 async def test_heads_without_end_cost_nobody_anything(besieged: Stack, address: str, honest_sale: HonestSale) -> None:
     async def pour(piece: bytes) -> bytes:
-        reader, writer = await connect(besieged, address)
-        answer = asyncio.create_task(reader.read())
-        with contextlib.suppress(ConnectionError):
-            writer.write(HEAD if piece.startswith(b"X") else b"GET /")
-            for _ in range(150):
-                writer.write(piece)
-                await writer.drain()
-        with contextlib.suppress(ConnectionError):
-            writer.close()
-            return await answer
+        async with connected(besieged, address) as (reader, writer):
+            answer = asyncio.create_task(reader.read())
+            with contextlib.suppress(ConnectionError):
+                writer.write(HEAD if piece.startswith(b"X") else b"GET /")
+                for _ in range(150):
+                    writer.write(piece)
+                    await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                writer.close()
+                return await answer
         return b""
 
     answers = set()
@@ -119,10 +126,7 @@ async def test_large_bodies_that_never_come_keep_nobody_s_place(
 
 @contextlib.asynccontextmanager
 async def announced(stack: Stack, address: str, head: bytes) -> AsyncIterator[None]:
-    _, writer = await connect(stack, address)
-    writer.write(head)
-    await writer.drain()
-    yield
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
+    async with connected(stack, address) as (_, writer):
+        writer.write(head)
+        await writer.drain()
+        yield

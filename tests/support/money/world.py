@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -30,7 +28,7 @@ from persistence.journal.memory import MemoryJournal
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Declined
 from persistence.seats.cache import SeatDelta, SeatView
 from tests.engine.plans.houses import ANN, BOB, EVE, NOW, terms
-from tests.support.clocks import ManualClock
+from tests.support.clocks import JumpingLoop, ManualClock
 from tests.support.money.ledger import PLAN, STARTS, Charge, Ledger, Outcome, Provider
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
@@ -43,37 +41,6 @@ Answer = TypeVar("Answer")
 
 def on_terms(**changes: object) -> e.Terms:
     return terms(starts_at_ms=STARTS, sale_closes_at_ms=STARTS, hold_ms=HOLD_MS, **changes)
-
-
-class Jumping(selectors.SelectSelector):
-    """Where a real selector would wait, time jumps."""
-
-    now_seconds = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise AssertionError("everybody waits for ever")
-        self.now_seconds += max(timeout, 0.0)
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop in which waiting takes no time and threads run at once."""
-
-    def __init__(self) -> None:
-        self._jumping = Jumping()
-        super().__init__(self._jumping)
-        self.set_default_executor(AtOnce())
-
-    def time(self) -> float:
-        return self._jumping.now_seconds
-
-
-class AtOnce(ThreadPoolExecutor):
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
 
 
 class NoReaders:

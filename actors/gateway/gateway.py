@@ -249,7 +249,16 @@ class Gateway(Generic[OwnerT]):
 
     def _reopen(self, queue: Queue) -> None:
         """Has the schedule opened where it belongs, if anybody waits for it."""
-        if queue.waiting and queue.opening is None and not self._closed:
+        if not queue.waiting:
+            return
+        known = self._queues.setdefault(queue.schedule_id, queue)
+        if known is not queue:  # forgotten while its last requests were under way: they go with those that came since
+            known.put_back(queue.waiting)
+            queue.waiting.clear()
+            queue = known
+        if queue.way is not None:
+            queue.way.arrange(queue)
+        elif queue.opening is None and not self._closed:
             queue.opening = asyncio.create_task(self._open(queue))
 
     async def _open(self, queue: Queue) -> None:

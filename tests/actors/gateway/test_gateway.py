@@ -23,6 +23,7 @@ from engine import commands
 from engine.refusals import Code, Refusal
 from engine.state import Done
 from engine.turn import Request
+from persistence.journal.journal import JournalUnavailable
 from tests.support.local_owners import OneHost
 from tests.support.waiting import until
 
@@ -284,6 +285,38 @@ async def test_past_its_deadline_a_request_fails_also_where_its_call_never_ends(
     assert await wish(gateway, 2) == Done(1)
     with pytest.raises(Unavailable):
         await asyncio.wait_for(lost, 20)
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+async def test_a_schedule_that_was_forgotten_with_requests_under_way_is_remembered_with_them(
+    monkeypatch: pytest.MonkeyPatch, asked_again: bool
+) -> None:
+    monkeypatch.setattr("actors.gateway.gateway.QUEUES_LIMIT", 1)
+    away = False
+
+    async def found(schedule_id: str) -> bool:
+        if away:
+            raise JournalUnavailable("away")
+        return True
+
+    owner = FakeOwner()
+    times = {"call_timeout_seconds": 60.0, "deadline_seconds": 0.5}
+    gateway = Gateway(FakeOwners(owner), OneHost(found), **times)
+    await wish(gateway, 0)
+    owner.gate.clear()
+    asked = [wish(gateway, 1)]
+    await until(lambda: len(owner.calls) == 2)
+    away = True
+    asked.append(wish(gateway, 2, "s2"))  # there is no room to remember both
+    await until(lambda: not gateway.is_open(SCHEDULE))
+    if asked_again:
+        asked.append(wish(gateway, 3))
+    owner.open.clear()
+    owner.gate.set()
+    async with asyncio.timeout(20):
+        told = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(each) for each in told} <= {Unavailable, Done}
+    await gateway.close()
 
 
 async def test_what_a_call_had_no_room_for_does_not_wait_for_one_that_hangs(

@@ -29,14 +29,19 @@ SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint
   FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1
  WHERE NOT h.resting AND h.seq > 1 AND h.epoch > 0
 """
+# So many at once that whoever is to have one of them opened does not wait for long; the array, so that they are looked
+# for once and then found by their key.
 REST = f"""
-UPDATE schedule_heads AS h SET resting = true
- WHERE NOT h.resting AND h.host IS NULL AND h.next_deadline_ms IS NULL AND h.oldest_payment_ms IS NULL
-   AND h.overruled_at IS NULL AND h.updated_at < now() - $1::interval AND NOT ({UNPUBLISHED_TEXT})
-   AND NOT EXISTS (
-       SELECT FROM unnest($2::text[]) AS each(consumer)
-         LEFT JOIN consumer_positions p ON p.consumer = each.consumer AND p.schedule_id = h.schedule_id
-        WHERE coalesce(p.version, 0) < h.published_seq)
+UPDATE schedule_heads SET resting = true
+ WHERE schedule_id = ANY(ARRAY(
+    SELECT h.schedule_id FROM schedule_heads h
+     WHERE NOT h.resting AND h.host IS NULL AND h.next_deadline_ms IS NULL AND h.oldest_payment_ms IS NULL
+       AND h.overruled_at IS NULL AND h.updated_at < now() - $1::interval AND NOT ({UNPUBLISHED_TEXT})
+       AND NOT EXISTS (
+           SELECT FROM unnest($2::text[]) AS each(consumer)
+             LEFT JOIN consumer_positions p ON p.consumer = each.consumer AND p.schedule_id = h.schedule_id
+            WHERE coalesce(p.version, 0) < h.published_seq)
+     LIMIT 1000 FOR UPDATE OF h SKIP LOCKED))
 """  # noqa: S608  # of words that stand beside the tables
 
 
@@ -147,7 +152,8 @@ async def lag(connection: Connection, consumer: str) -> int:
 
 
 async def let_rest(connection: Connection, consumers: Sequence[str], *, quiet_seconds: float) -> int:
-    """Lets schedules rest that nothing has changed for so long, where nothing is due any more; returns how many.
+    """Lets schedules rest that nothing has changed for so long, where nothing is due any more; returns how many, a
+    thousand at most.
 
     Each of these services has what was published of them. Whoever gives a schedule a place, writes past its owner or
     sets its watermark back says that it rests no longer.

@@ -422,7 +422,8 @@ async def _in_this_thread(work: Callable[..., Any], *arguments: Any) -> Any:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Snapshots are made soon, and in this thread: another one's time would not be the loop's."""
+    """Snapshots are made soon, and in this thread: another one's time would not be the loop's. Little is remembered."""
+    monkeypatch.setattr("actors.gateway.gateway.QUEUES_LIMIT", 2)
     monkeypatch.setattr(asyncio, "to_thread", _in_this_thread)
     monkeypatch.setattr(owner, "SNAPSHOT_EVERY", SNAPSHOT_EVERY)
     monkeypatch.setattr(publisher, "QUEUE_LIMIT", 10)

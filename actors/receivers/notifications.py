@@ -6,7 +6,7 @@ One mail per fact, at most: a row's id follows from the fact, and a row is hande
 | --- | --- |
 | reservation.confirmed | `confirmed`, with the ticket |
 | reservation.changed, of a sold booking | `seats_changed`, with the new ticket |
-| cancellation.completed | `cancelled` |
+| cancellation.completed, unless its customer let an unpaid hold go | `cancelled` |
 | refund.requested | `refunded` or `partially_refunded` (with a new ticket): which seats, what comes back, the fee |
 | the same, of seats that were handed on | that without the money, and `payer_refunded` to who paid |
 | reservation.handed_on | `handed_on`, or `partly_handed_on` with a new ticket |
@@ -17,7 +17,7 @@ One mail per fact, at most: a row's id follows from the fact, and a row is hande
 
 `schedule.cancelled` itself makes no mail: every live booking is ended within moments, and its own mail says why and
 what comes back. `payment.refunded` makes none, because the mail about the refund has announced it; neither do holds
-that run out or payments that are declined, which the customer sees at once.
+that run out or are let go, nor payments that are declined: all of that the customer sees at once.
 
 What happened more than a day before this service first started is never told, and neither is it when the events are
 read anew later. Whatever happened since is told, however late. `python -m actors.receivers.notifications` is the
@@ -114,8 +114,11 @@ class Notifications:
         """What one event makes. `off`: the schedule was cancelled by then."""
         data = event.data
         if isinstance(data, CancellationData):
+            ended, by = _booking(data.booking), data.cancellation.by
+            if by == "customer" and not ended.sold:
+                return []  # whoever chooses seats lets many go
             kind = "schedule_cancelled" if off else "cancelled"
-            facts = Facts(bookings=[_booking(data.booking)], by=data.cancellation.by, reason=_told_reason(data))
+            facts = Facts(bookings=[ended], by=by, reason=_told_reason(data))
             return [_to_customer(event, kind, data.booking, facts)]
         if isinstance(data, RefundData):
             return await self._refund(connection, event, data, off)

@@ -25,6 +25,10 @@ class AuditReportError(RuntimeError):
     """The log cannot be looked at; the message says why and what to do."""
 
 
+class NobodyReads(Exception):
+    """Whoever read what is written has enough, as `head` has after ten lines."""
+
+
 async def verify(settings: Settings, heads: Path | None) -> tuple[Verification, list[str]]:
     """Looks at the whole log, and notes what could not be looked at. Raises `AuditReportError`."""
     path = heads or settings.data_path / FILE_NAME
@@ -43,19 +47,29 @@ async def verify(settings: Settings, heads: Path | None) -> tuple[Verification, 
 
 
 async def export(settings: Settings, output: Path | None) -> int:
-    """Writes all entries as lines of JSON, then `{"head": …}`; returns how many entries. Raises `AuditReportError`."""
+    """Writes all entries as lines of JSON, then `{"head": …}`; returns how many entries.
+
+    Raises `AuditReportError` and `NobodyReads`.
+    """
     count = 0
     async with _database(settings) as database:
         with nullcontext(sys.stdout.buffer) if output is None else _private(output) as file:
             async for each in chain.export(database):
                 if isinstance(each, ChainHead):
                     head = {"seq": each.seq, "hash": each.hash.hex(), "at": each.at.isoformat(timespec="microseconds")}
-                    file.write(msgspec.json.encode({"head": head}) + b"\n")
+                    _write(file, {"head": head})
                 else:
-                    file.write(msgspec.json.encode(each) + b"\n")
+                    _write(file, each)
                     count += 1
-            file.flush()
     return count
+
+
+def _write(file: BinaryIO, entry: object) -> None:
+    try:
+        file.write(msgspec.json.encode(entry) + b"\n")
+        file.flush()
+    except BrokenPipeError as error:
+        raise NobodyReads from error
 
 
 @asynccontextmanager

@@ -219,6 +219,8 @@ def tail_events(
     settings = connected(data_dir)
     if first is not None and schedule is None:
         fail("--from needs --schedule: versions count per schedule")
+    if not follow and schedule is None:
+        fail("--no-follow needs --schedule: of all schedules, what happens from now on is shown")
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(show())
@@ -347,13 +349,16 @@ def export_audit(
     output: Annotated[Path | None, typer.Option(help="The file to write.", show_default="standard output")] = None,
 ) -> None:
     """Write every entry as a line of JSON, oldest first, and then the head."""
-    from api.command_line.audit_report import AuditReportError, export
+    from api.command_line.audit_report import AuditReportError, NobodyReads, export
 
     settings = connected(data_dir)
     try:
         count = asyncio.run(export(settings, output))
     except AuditReportError as error:
         fail(str(error))
+    except NobodyReads:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tells of it at its end
+        raise typer.Exit(1) from None
     if output is not None:
         console().print(f"{count} entries written to {output}", markup=False, highlight=False)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -140,6 +142,20 @@ class TestBesideARunningSystem:
         for name in ("journal_is_whole", "money_is_conserved", "provider_books_agree", "published_equals_head"):
             assert name in output
         assert "1 schedule examined: everything agrees." in output
+
+    async def test_whoever_has_read_enough_is_no_trouble_of_the_database(self, stack: Stack) -> None:
+        program = "import os, sys; os.close(int(sys.argv.pop(1))); from api.command_line.cli import app; app()"
+        reads, writes = os.pipe()  # nobody reads
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, str(reads), "audit", "export", "--data-dir", str(stack.data_dir)),
+            stdout=writes,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(reads,),
+            env=inherited_environment(),
+        )
+        os.close(reads)
+        os.close(writes)
+        assert await started.communicate() == (None, b"")
 
     async def test_an_admin_is_created_once_and_can_log_in(self, stack: Stack, http: httpx.AsyncClient) -> None:
         command = ("admin", "create", "--email", "second@tests.example", "--data-dir", str(stack.data_dir))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import sys
+from pathlib import Path
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -25,6 +27,8 @@ from tests.conftest import MakeStack, Stack
 from tests.support.sale import PRICES, small_plan
 
 pytestmark = pytest.mark.stack
+
+ROOT = Path(__file__).parents[2]
 
 
 def driven(stack: Stack) -> DrivenStack:
@@ -121,9 +125,34 @@ async def test_the_command_ends_with_2_when_it_cannot_be_run(stack: Stack) -> No
     assert b"Traceback" not in out
 
 
+async def first_steps(readme: str, url: str, directory: Path) -> str:
+    """Does what stands there to be typed, in a shell that stops at what fails; gives what it prints."""
+    typed = "\n".join(re.findall(r"```sh\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL))
+    typed = typed.replace("http://127.0.0.1:8000", url).replace("minji@", f"{uuid4().hex}@")
+    shell = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", typed),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=directory,
+    )
+    out, _ = await shell.communicate()
+    assert shell.returncode == 0, out.decode()
+    return out.decode()
+
+
 @pytest.mark.long
-async def test_the_season_is_loaded_into_an_empty_store_once(make_stack: MakeStack) -> None:
+async def test_the_season_is_loaded_into_an_empty_store_once(make_stack: MakeStack, tmp_path: Path) -> None:
     async with make_stack("--demo", workers=1) as stack:
+        for readme in ("README.md", "README.ko.md"):  # at once: a newcomer does not wait for a sale to open
+            told = await first_steps(readme, f"http://127.0.0.1:{stack.port}", tmp_path)
+            found = re.findall(r'"status":"(held|confirmed|refunded)"|"(code|cancelled_at)":"', told)
+            assert {one or other for one, other in found} == {
+                "held",
+                "confirmed",
+                "refunded",
+                "code",
+                "cancelled_at",
+            }, told
         environment = {**stack.run.environment, "BOXOFFICE_PORT": str(stack.port)}
         settings = Settings.from_environment(environment)
         again = await season.load(settings)

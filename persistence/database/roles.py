@@ -29,6 +29,7 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 WRITE = "INSERT, UPDATE, DELETE"
 OF_OWNERS = ("schedule_heads", "snapshots", "bookings", "payments", "refunds", "cancellations")
 PERSONAL = ("sessions", "idempotency_keys", "door_staff", "venue_grants", "transfers")
+DOOR = ("check_ins", "giving_back")
 MACHINES = {"nodes": WRITE, "owner_processes": WRITE, "leases": WRITE}  # the supervisor works as the tables' owner
 
 # What a role may not, by table.
@@ -36,7 +37,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     API: MACHINES,
     OWNER: {
         **dict.fromkeys(
-            (*PERSONAL, "accounts", "account_links", "audit_log", "audit_head", "notifications", "check_ins"),
+            (*PERSONAL, *DOOR, "accounts", "account_links", "audit_log", "audit_head", "notifications"),
             EVERYTHING,
         ),
         **MACHINES,
@@ -44,7 +45,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     },
     RECEIVER: {
         **MACHINES,
-        **dict.fromkeys((*PERSONAL, "audit_log", "audit_head", "check_ins"), EVERYTHING),
+        **dict.fromkeys((*PERSONAL, *DOOR, "audit_log", "audit_head"), EVERYTHING),
         **dict.fromkeys((*OF_OWNERS, "schedules", "performances", "venues", "former_plans"), WRITE),
         "journal": WRITE,
         "accounts": EVERYTHING,  # see READABLE

@@ -431,6 +431,15 @@ check_in_undos = Table(
     Column("at", TIME, nullable=False),
 )
 
+giving_back = Table(
+    "giving_back",
+    metadata,
+    # Customers who are giving seats back at this moment, for the door.
+    Column("id", UUID, primary_key=True),
+    Column("booking_id", UUID, nullable=False, index=True),
+    Column("lapses_at", TIME, nullable=False),
+)
+
 door_staff = Table(
     "door_staff",
     metadata,

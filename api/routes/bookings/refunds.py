@@ -8,6 +8,7 @@ refund is `pending` and the background process goes on with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -39,7 +40,10 @@ from engine.refusals import Code, Refusal
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
-from persistence.check_ins import log
+from persistence.check_ins import giving_back, log
+from persistence.database.connection import is_unavailable
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["refunds"])
 
@@ -114,15 +118,20 @@ async def refund_payment(
     An admin may refund any payment, at any time, for any fee, and says why.
     """
     row = await _for_seats(office, await _payment(office, payment_id, account), account, (wish or RefundWish()).seats)
-    if account.role != "admin":
-        await _refuse_who_is_in(office, row, wish or RefundWish())
+    note = None if account.role == "admin" else await _shut_the_door(office, row, wish or RefundWish())
     command = _command(wish or RefundWish(), row, account, office.clock.new_id())
-    return await finished(_refund(office, request, account, row, command))
+    return await finished(_refund(office, request, account, row, command, note))
 
 
-async def _refund(office: Office, request: Request, account: Account, row: PaymentRow, command: Refund) -> Response:
+async def _refund(
+    office: Office, request: Request, account: Account, row: PaymentRow, command: Refund, note: str | None
+) -> Response:
     """From the command to the provider's answer. If this process dies, `actors.money.refunding` goes on."""
-    booking = await commands.send(office, row.schedule_id, command, request, account)
+    try:
+        booking = await commands.send(office, row.schedule_id, command, request, account)
+    finally:
+        if note is not None:
+            await _open_the_door(office, note)
     if isinstance(booking, Refusal):
         raise await _refused(office, row, booking)
     made = booking.refunds[-1]  # of the moment of the command, also where the request is repeated
@@ -147,17 +156,28 @@ async def _refund(office: Office, request: Request, account: Account, row: Payme
     return json_answer(view, 201, {"Location": f"/v1/refunds/{refund.id}"})
 
 
-async def _refuse_who_is_in(office: Office, row: PaymentRow, wish: RefundWish) -> None:
-    """A customer gives back no place that somebody has come in on."""
-    async with office.database.connect() as connection:
-        inside = (await log.entries(connection, [row.booking_id])).get(row.booking_id, [])
-    if not inside:
-        return
-    booking = await rows_of.find_booking(office.database, row.booking_id, None)
-    assert booking is not None, "its payment is in the tables"
-    kept = len(booking.seats) - len(wish.seats) if wish.seats else 0
-    if sum(each.places for each in inside) > kept:
-        raise Problem("not_refundable", reason="checked_in")
+async def _shut_the_door(office: Office, row: PaymentRow, wish: RefundWish) -> str:
+    """A customer gives back no place that somebody has come in on, and nobody comes in until that is decided."""
+    note, booking_id = office.clock.new_id(), row.booking_id
+    async with office.database.begin() as connection:
+        await log.lock(connection, row.schedule_id)
+        inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
+        booking = (await log.ticket_bookings(connection, [booking_id]))[booking_id]
+        kept = len(booking.seats) - len(wish.seats) if wish.seats else 0
+        if inside > max(0, kept):
+            raise Problem("not_refundable", reason="checked_in")
+        await giving_back.begin(connection, note, booking_id, office.now())
+    return note
+
+
+async def _open_the_door(office: Office, note: str) -> None:
+    """By itself it opens after a minute."""
+    try:
+        await giving_back.end(office.database, note)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        logger.warning("the door goes on without a note of who gives back: %r", error)
 
 
 async def _payment(office: Office, payment_id: str, account: Account) -> PaymentRow:

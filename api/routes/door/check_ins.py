@@ -25,7 +25,7 @@ from api.routes.door.door_staff import Door, DoorKeeper, door_of
 from api.selling.admission import Verdict, judge
 from api.views.booking import described
 from persistence.bookings import transfers
-from persistence.check_ins import log
+from persistence.check_ins import giving_back, log
 from persistence.check_ins.log import CheckIn, Result, TicketBooking
 
 router = APIRouter(prefix="/v1", tags=["door"])
@@ -169,6 +169,8 @@ async def check_in(
         ids = {ticket.booking_id for ticket in tickets.values() if ticket is not None}
         ids |= {each.booking_id for each in read if each.booking_id is not None}
         bookings = await log.ticket_bookings(connection, ids)
+        for key in await giving_back.among(connection, ids, now):
+            bookings[key] = msgspec.structs.replace(bookings[key], seats=())
         for key, gone in (await transfers.being_handed_over(connection, ids)).items():
             left = Counter(bookings[key].seats) - gone  # whoever has accepted them comes in for them
             bookings[key] = msgspec.structs.replace(bookings[key], seats=tuple(left.elements()))

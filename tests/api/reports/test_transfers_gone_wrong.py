@@ -66,6 +66,31 @@ async def test_seats_that_are_being_accepted_let_nobody_in_by_the_giver_s_code(
     await scene.examined()
 
 
+@pytest.mark.parametrize("seats", [(), ("A-1",)], ids=["all", "one of them"])
+async def test_nobody_comes_in_for_what_is_being_given_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, seats: tuple[str, ...]
+) -> None:
+    ann = await scene.person()
+    booking = await scene.paid(ann, "A-1", "A-2")
+    send, told = scene.worker.office.gateway.send, []
+
+    async def meanwhile(*what: Any, **named: Any) -> Any:
+        told.append(await scene.door(booking["id"], 2))
+        told.append(await scene.door(booking["id"], 2, "A-1"))
+        return await send(*what, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.worker.office.gateway, "send", meanwhile)
+        answer = await refund(scene.http, booking["payment"], ann.headers, *seats)
+    assert answer.status_code == 201, answer.text
+    assert told == ["replaced", "replaced"]
+    assert await scene.door(booking["id"], 2, "A-2") == ("admitted" if seats else "refunded")
+    answer = await refund(scene.http, booking["payment"], ann.headers, "A-2")
+    problem(answer, 409, "not_refundable" if seats else "already_refunded")
+    other = await scene.paid(await scene.person(), "B-1")
+    assert await scene.door(other["id"], 1) == "admitted"
+
+
 async def test_who_comes_in_while_somebody_accepts_goes_first(scene: Scene) -> None:
     ann, bob = await scene.person(), await scene.person()
     booking = await scene.paid(ann, "A-1")

@@ -29,7 +29,11 @@ from loadtest.capacity.season import hold_each, open_season
 from loadtest.sale import newcomer
 from loadtest.stack import StackError
 
-CONNECTIONS, FEW_CONNECTIONS, PAYING_CONNECTIONS = 128, 8, 32
+CONNECTIONS, FEW_CONNECTIONS = 128, 8
+PAYING_CONNECTIONS = 20  # one for each customer there is
+# An address gets only so many mails an hour, more if it is confirmed: here each purchase is to have its own.
+CONFIRMED = "UPDATE accounts SET email_confirmed_at = now() WHERE email_confirmed_at IS NULL"
+LONG_AGO = "UPDATE notifications SET sent_at = sent_at - interval '2 hours' WHERE sent_at IS NOT NULL"
 REST_SECONDS = 5.0
 HOUSES = 20  # sold at the same time
 PAGES, PAGES_SECONDS = 400, 8  # open pages, and how long they are looked at
@@ -37,6 +41,8 @@ OPENINGS, OPENED_SEATS = 100, 500
 SOLD_OUT_SEATS, READ_SEATS = 1_000, 3_000
 PAGE = ("", "/layout", "/states")  # of a schedule: what a page asks for when it is opened
 PER_BOOKING = 100  # seats, at most
+NEWS_SECONDS = 1.5  # in which those who make mails have heard of what they are about, and begin
+MAIL_DUE = "SELECT 1 FROM notifications WHERE status IN ('pending', 'sending') AND due_at <= now() LIMIT 1"
 RESTS = 6  # times that it is waited for: mails are made long after what they are about
 
 T = TypeVar("T")
@@ -67,8 +73,9 @@ class Meter:
         self.idle = {name: seconds / (time.monotonic() - begun) for name, seconds in used.items()}
 
     async def _settle(self) -> None:
+        await asyncio.sleep(NEWS_SECONDS)
         for _ in range(RESTS):
-            if await self.table.rest():
+            if await self.table.rest() and not await self.target.query(MAIL_DUE):
                 return
 
     async def batches(self) -> dict[str, float]:
@@ -104,6 +111,9 @@ class Meter:
             seats=sale.seats[sale.first :],
         )
         load = msgspec.structs.replace(load, **changed)
+        if mode == "purchase":
+            await self.target.query(CONFIRMED)
+            await self.target.query(LONG_AGO)
         with tempfile.TemporaryDirectory(prefix="boxoffice-capacity-") as directory:
             driven = await wrk.drive(load, Path(directory))
         if mode in ("spread", "purchase"):

@@ -33,7 +33,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     oldest_unpublished_ms: int | None
     payments: Waiting  # without an outcome
     refunds: Waiting  # owed
-    mails: Waiting  # to be sent
+    mails: Waiting  # to be sent; the oldest is one that is not put off because its address has had enough
     mails_failed: int  # among the newest: failed, or of unknown fate
     parked_events: int
     examined: int
@@ -67,7 +67,8 @@ SELECT json_build_object(
     'oldest_unpublished_ms', (SELECT min(at_ms) FROM behind),
     'payments', {_money("payments")},
     'refunds', {_money("refunds")},
-    'mails', (SELECT json_build_object('count', count(*), 'oldest_ms', min({_MS.format("created_at")}))
+    'mails', (SELECT json_build_object('count', count(*), 'oldest_ms', min({_MS.format("created_at")})
+                                       FILTER (WHERE attempts > 0 OR due_at <= now()))
                 FROM notifications WHERE status IN ('pending', 'sending')),
     'mails_failed', (SELECT count(*) FILTER (WHERE status IN ('failed', 'unknown'))
                        FROM (SELECT status FROM notifications ORDER BY created_at DESC, id DESC

@@ -101,6 +101,24 @@ async def test_money_mails_and_parked_events_that_wait_are_counted(worker: Worke
     await worker.as_superuser("DELETE FROM parked_events")
 
 
+async def test_mails_that_are_put_off_on_purpose_are_counted_and_alarm_nobody(
+    worker: Worker, admin: dict[str, str]
+) -> None:
+    async def put(due: str) -> None:
+        await worker.as_superuser(
+            "INSERT INTO notifications (id, version, customer_id, kind, facts, status, created_at, due_at) VALUES"
+            f" (gen_random_uuid(), 7, gen_random_uuid(), 'confirmed', '{{}}', 'pending', '2026-01-01Z', {due})"
+        )
+
+    await worker.as_superuser("DELETE FROM notifications")
+    await put("now() + interval '1 hour'")
+    assert (await overview(worker, admin))["standing"]["mails"] == {"count": 1, "oldest_at": None, "amounts": {}}
+    await put("now() - interval '2 minutes'")
+    mails = (await overview(worker, admin))["standing"]["mails"]
+    assert (mails["count"], mails["oldest_at"]) == (2, "2026-01-01T00:00:00.000+00:00")
+    await worker.as_superuser("DELETE FROM notifications")
+
+
 async def test_however_many_look_the_tables_are_asked_once(
     worker: Worker, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,14 @@
 """One schedule's seats as a process knows them: the view, what has just changed, counts, and who follows it.
 
 A copy's version only rises. Whoever follows it may be slow: changes are merged for them, or they get a fresh view, so
-that memory does not grow with slow consumers.
+that memory does not grow with slow consumers. What leads on from a version is merged once for all who have that one.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -51,13 +52,18 @@ class Changes:
     async def __anext__(self) -> SeatView | SeatDelta:
         """The next change, or a whole view for who has none or lags too far behind."""
         while not (self._ended or self._copy.ended):
-            change = self._copy.change_after(self._seen)
-            if change is not None:
-                self._seen = change.version
+            if (change := self.at_once()) is not None:
                 return change
             self._news.clear()
             await self._news.wait()
         raise StopAsyncIteration
+
+    def at_once(self) -> SeatView | SeatDelta | None:
+        """The next change if there is one already."""
+        change = None if self._ended or self._copy.ended else self._copy.change_after(self._seen)
+        if change is not None:
+            self._seen = change.version
+        return change
 
     def wake(self) -> None:
         self._news.set()
@@ -82,10 +88,12 @@ class Copy:
         self.recent_changes = 0
         self.subscribers: set[Changes] = set()
         self.ended = False
+        self._merged: dict[int, SeatDelta] = {}  # what leads to the view, by where it leads on from
 
     def advance(self, delta: SeatDelta) -> None:
         """Goes on by a change that begins where the copy stands, and wakes who follows."""
         before, self.view = self.view, self.view.after(delta)
+        self._merged.clear()
         if self.counts is not None:
             self.counts.advance(before, delta)
         self.recent.append(delta)
@@ -100,6 +108,7 @@ class Copy:
         self.view, self.counts = view, None
         self.recent.clear()
         self.recent_changes = 0
+        self._merged.clear()
         for changes in self.subscribers:
             changes.wake()
 
@@ -107,7 +116,8 @@ class Copy:
         """What leads from a version to this one, oldest first; None if that is not known any more."""
         if version == self.view.version:
             return []
-        deltas = [delta for delta in self.recent if delta.version > version]
+        # From the newest: most who ask have seen all but a few.
+        deltas = list(takewhile(lambda delta: delta.version > version, reversed(self.recent)))[::-1]
         if not deltas or deltas[0].from_version > version:
             return None
         return deltas
@@ -116,10 +126,14 @@ class Copy:
         """What to tell somebody who has seen that version (None: nothing yet); None where there is no news."""
         if seen is None:
             return self.view
-        deltas = self.deltas_since(seen)
-        if deltas is None:
-            return self.view
-        return merge(deltas) if deltas else None
+        if seen == self.view.version:
+            return None
+        if (merged := self._merged.get(seen)) is None:
+            deltas = self.deltas_since(seen)
+            if deltas is None:
+                return self.view
+            merged = self._merged[seen] = merge(deltas)
+        return merged
 
     def end(self) -> None:
         """Ends for all who follow."""

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.seats import copies
-from actors.seats.copies import CategoryCount
+from actors.seats.copies import CategoryCount, Changes, Copy
 from actors.seats.seat_views import SeatViews
 from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
@@ -431,6 +431,23 @@ async def test_a_slow_consumer_gets_changes_merged(world: World, views: SeatView
         assert isinstance(change, SeatDelta)
         assert (change.from_version, change.version, change.seats) == (1, 5, ((0, SOLD), (1, FREE)))
         assert view.after(change) == world.journal["a"]
+
+
+def test_what_leads_on_from_a_version_is_merged_once_for_all_who_have_it() -> None:
+    copy = Copy(SeatView("a", 1, bytes(SIZE), ()))
+    early, late = [Changes(copy, 1) for _ in range(2)], Changes(copy, 2)
+    for version in (1, 2, 3):
+        copy.advance(SeatDelta("a", version, version + 1, ((version, HELD),), ()))
+    first, second = [each.at_once() for each in early]
+    assert isinstance(first, SeatDelta)
+    assert first is second
+    assert (first.from_version, first.version, first.seats) == (1, 4, ((1, HELD), (2, HELD), (3, HELD)))
+    other = late.at_once()
+    assert isinstance(other, SeatDelta)
+    assert (other.from_version, other.seats) == (2, ((2, HELD), (3, HELD)))
+    assert early[0].at_once() is None
+    copy.advance(SeatDelta("a", 4, 5, ((1, FREE),), ()))
+    assert early[0].at_once() == SeatDelta("a", 4, 5, ((1, FREE),), ())
 
 
 async def test_a_consumer_that_lags_too_far_gets_a_fresh_view_and_memory_stays_bounded(

@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.support.sale import Sale, open_sale, paid_booking, sign_up, small_plan
+from tests.web.browser import ELSEWHERE
 from tests.web.conftest import MakeReader, Reader
 
 pytestmark = pytest.mark.stack
@@ -107,6 +108,19 @@ async def test_without_a_connection_the_phone_decides_and_sends_it_later(
     counts = await http.get(f"/v1/schedules/{sale.schedule_id}/check-ins", headers=sale.organizer)
     admitted = [each["codes"] for each in counts.json()["gates"] if each["result"] == "admitted"]
     assert sum(admitted) >= 2
+
+
+async def test_by_plain_http_there_is_no_camera_and_codes_are_typed_all_the_same(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    url = f"/v1/schedules/{sale.schedule_id}/door-staff"
+    link = (await http.post(url, json={"name": "Jiwoo"}, headers=sale.organizer)).json()["link"]
+    reader = await make_reader(base_url=f"http://{ELSEWHERE}:{http.base_url.port}")
+    await reader.page.goto(link)
+    await reader.page.get_by_role("button", name="Use the camera").click()
+    await reader.page.get_by_text("open it by https").wait_for()
+    await scan(reader.page, await sold(1))
+    await verdict(reader.page, "Come in")
 
 
 async def test_who_has_no_code_at_hand_is_found_by_name(

@@ -1,12 +1,14 @@
 /**
  * Reads QR codes off the camera: by the browser's own detector where it has one, else by a decoder that is loaded then.
  *
- *     const stop = await watch(video, (code) => …)     throws `CameraDenied` or `NoCamera`
+ *     const stop = await watch(video, (code) => …)     throws `CameraDenied`, `CameraOverHttp` or `NoCamera`
  *
  * The same code is told again only when it was out of sight for a moment.
  */
 
 export class CameraDenied extends Error {}
+/** Browsers give the camera to no page that came by plain http from another machine. */
+export class CameraOverHttp extends Error {}
 export class NoCamera extends Error {}
 
 const LOOK_EVERY_MS = 120;
@@ -46,7 +48,7 @@ export async function watch(video: HTMLVideoElement, told: (code: string) => voi
 }
 
 async function opened(): Promise<MediaStream> {
-  if (navigator.mediaDevices === undefined) throw new NoCamera();
+  if (navigator.mediaDevices === undefined) throw isSecureContext ? new NoCamera() : new CameraOverHttp();
   try {
     return await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' }, audio: false });
   } catch (error) {

@@ -18,6 +18,7 @@ export const en = {
   cameraStart: 'Use the camera',
   cameraStop: 'Stop the camera',
   cameraDenied: 'The camera may not be used. Allow it in the browser, or type the codes.',
+  cameraOverHttp: 'This page came without encryption, and such pages get no camera: open it by https, or type the codes.',
   cameraNone: 'There is no camera here. Type the codes, or use a scanner.',
 
   results: {

@@ -20,6 +20,7 @@ export const ko: typeof en = {
   cameraStart: '카메라 사용',
   cameraStop: '카메라 끄기',
   cameraDenied: '카메라를 쓸 수 없습니다. 브라우저에서 허용하거나 코드를 입력하세요.',
+  cameraOverHttp: '암호화되지 않은 주소(http)에서는 카메라를 쓸 수 없습니다. https 주소로 열거나 코드를 입력하세요.',
   cameraNone: '카메라가 없습니다. 코드를 입력하거나 스캐너를 쓰세요.',
 
   results: {

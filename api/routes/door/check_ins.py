@@ -168,10 +168,13 @@ async def check_in(
             raise Problem("idempotency_key_reused")
         ids = {ticket.booking_id for ticket in tickets.values() if ticket is not None}
         ids |= {each.booking_id for each in read if each.booking_id is not None}
+        # Before the bookings are read: what is decided in between stands in them.
+        given_back = await giving_back.among(connection, ids, now)
+        handed_over = await transfers.being_handed_over(connection, ids)
         bookings = await log.ticket_bookings(connection, ids)
-        for key in await giving_back.among(connection, ids, now):
+        for key in given_back:
             bookings[key] = msgspec.structs.replace(bookings[key], seats=())
-        for key, gone in (await transfers.being_handed_over(connection, ids)).items():
+        for key, gone in handed_over.items():
             left = Counter(bookings[key].seats) - gone  # whoever has accepted them comes in for them
             bookings[key] = msgspec.structs.replace(bookings[key], seats=tuple(left.elements()))
         inside = await log.entries(connection, ids)

@@ -31,6 +31,7 @@ from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program
 from persistence.embedded.redis import redis
 from tests.conftest import START_SECONDS, STOP_SECONDS, inherited_environment
+from tests.support.services.network import changing
 
 SECRET = "a secret that all machines of the cluster have in common"
 SERVICES, PEERS = "svc", "peer"  # the two networks, as a machine sees them
@@ -39,6 +40,12 @@ SERVICES, PEERS = "svc", "peer"  # the two networks, as a machine sees them
 def ip(*words: str) -> None:
     """Runs `ip`. Raises `CalledProcessError`."""
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def up(link: str) -> None:
+    """Puts a link of this machine's to use, without an address that comes and goes with it: browsers mind."""
+    ip("link", "set", link, "addrgenmode", "none")
+    ip("link", "set", link, "up")
 
 
 def skip_without_namespaces() -> None:
@@ -68,10 +75,10 @@ class Network:
             raise RuntimeError("too many networks of tests are left: ip link")
         self.number = number
         self.names: list[str] = []
-        ip("addr", "add", f"{self.hub}/24", "dev", f"bxs{number}")
-        ip("link", "set", f"bxs{number}", "up")
         ip("link", "add", f"bxp{number}", "type", "bridge")
-        ip("link", "set", f"bxp{number}", "up")
+        ip("addr", "add", f"{self.hub}/24", "dev", f"bxs{number}")
+        for bridge in (f"bxs{number}", f"bxp{number}"):
+            up(bridge)
 
     @property
     def hub(self) -> str:
@@ -93,7 +100,8 @@ class Network:
         for network, bridge in ((SERVICES, f"bxs{self.number}"), (PEERS, f"bxp{self.number}")):
             outer = self._outer(name, network)
             ip("link", "add", outer, "type", "veth", "peer", "name", network, "netns", space)
-            ip("link", "set", outer, "master", bridge, "up")
+            ip("link", "set", outer, "master", bridge)
+            up(outer)
             ip("-n", space, "addr", "add", f"{self.address(name, network)}/24", "dev", network)
             ip("-n", space, "link", "set", network, "up")
 
@@ -278,13 +286,15 @@ def services(network: Network, data_dir: Path) -> tuple[list[Program], dict[str,
 async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterator[Cluster]:
     """Machines of these names, running; `extra` goes into their environment."""
     skip_without_namespaces()
-    network = Network()
+    async with changing():
+        network = Network()
     data_dir = Path(tempfile.mkdtemp(prefix="boxoffice-hub-"))
     children: list[Child] = []
     machines: list[Machine] = []
     try:
-        for name in names:
-            network.add(name)
+        async with changing():
+            for name in names:
+                network.add(name)
         programs, variables = services(network, data_dir)
         environment = inherited_environment()
         for program in programs:
@@ -300,6 +310,7 @@ async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterat
             await machine.destroy()
         for child in reversed(children):
             await child.stop()
-        network.destroy()
+        async with changing():
+            network.destroy()
         remove_run_directory(data_dir)
         shutil.rmtree(data_dir, ignore_errors=True)

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page, Route, async_playwright
 
 from api.web import building
 from tests.support.sale import PASSWORD, log_in, patient
+from tests.support.services import network
 from tests.web import browser as own_browser
 from tests.web.words import WORDS
 
@@ -209,6 +210,12 @@ MakeReader = Callable[..., Awaitable[Reader]]
 @pytest.fixture
 async def make_reader(chromium: Browser, http: httpx.AsyncClient) -> AsyncIterator[MakeReader]:
     """Readers, each with a browser profile of their own; what must hold of their pages is checked at the end."""
+    async with network.unchanged():
+        async for make in _readers(chromium, http):
+            yield make
+
+
+async def _readers(chromium: Browser, http: httpx.AsyncClient) -> AsyncIterator[MakeReader]:
     readers: list[Reader] = []
 
     async def make(language: str = "en", size: str = "phone", **options: Any) -> Reader:

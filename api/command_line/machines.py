@@ -10,6 +10,7 @@ from msgspec import Struct
 from actors.process.settings import Settings
 from actors.supervision.membership import emptied
 from persistence.database.dsn import asyncpg_dsn
+from persistence.database.pools import FAILURES
 from persistence.journal import leases, nodes
 from persistence.journal.nodes import DRAINING, SERVING, Node
 
@@ -73,5 +74,5 @@ async def _turn(connection: asyncpg.Connection[asyncpg.Record], name: str, state
 async def _connected(settings: Settings) -> asyncpg.Connection[asyncpg.Record]:
     try:
         return await asyncpg.connect(asyncpg_dsn(settings.database), timeout=5)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         raise MachinesError(f"PostgreSQL does not let us in: {error}") from error

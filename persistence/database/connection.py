@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from persistence.database.dsn import asyncpg_dsn
-from persistence.database.pools import is_away
+from persistence.database.pools import FAILURES, is_away
 
 if TYPE_CHECKING:
     # Imported where it is used: it takes a second, which every process would wait for and few need.
@@ -121,7 +121,7 @@ async def _connect(
             # Compiling short queries costs more than it saves, and slows asyncpg's own look-ups at connect.
             server_settings={"application_name": "boxoffice", "jit": "off", "timezone": "UTC", **(settings or {})},
         )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         raise DatabaseUnavailable(f"PostgreSQL does not let us in: {error}") from error
 
 

@@ -24,6 +24,10 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 AWAY_CLASSES = ("08", "40", "53", "57", "58")
 # Whoever holds a lock lets go in a moment, as a rule; and a server that takes no writes has become another's standby.
 AWAY_STATES = ("55P03", "25006")
+# What a statement fails by, be the fault the database's, the way's there, or its own.
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# The driver's, of a connection whose server died while it waited for the end of an answer.
+INTERRUPTED = "cannot switch to state"
 
 
 def is_away(error: BaseException) -> bool:
@@ -35,6 +39,8 @@ def is_away(error: BaseException) -> bool:
         return not isinstance(error, ValueError)  # that one says a value cannot be sent
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] in AWAY_CLASSES or error.sqlstate in AWAY_STATES
+    if isinstance(error, asyncpg.InternalClientError):
+        return str(error).startswith(INTERRUPTED)
     return isinstance(error, (TimeoutError, OSError))
 
 

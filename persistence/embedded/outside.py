@@ -23,9 +23,11 @@ async def reach_postgres(url: str) -> None:
     """Raises `UnreachableError` unless PostgreSQL at `url` lets us in."""
     import asyncpg
 
+    from persistence.database.pools import FAILURES
+
     try:
         connection = await asyncpg.connect(asyncpg_dsn(url), timeout=SECONDS)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (*FAILURES, ValueError) as error:
         raise unreachable("DATABASE_URL", "PostgreSQL", shown(url), error) from error
     await connection.close()
 

@@ -22,7 +22,7 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError
 from engine.stored_plan import plan_of
 from engine.turn import Step
-from persistence.database.pools import Connection, is_away
+from persistence.database.pools import FAILURES, Connection, is_away
 from persistence.journal.group_commit import group_commit, group_commit_of_many
 from persistence.journal.plans import SharedPlans
 from persistence.journal.rows import Rows
@@ -131,7 +131,6 @@ SELECT f.number, f.packed_plan, CASE WHEN f.packed_plan IS NULL THEN f.seating_p
 # What the database says of rows that it will never take, and of statements that stood in each other's way.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
-FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 ZSTD = b"\x28\xb5\x2f\xfd"  # how a Zstandard frame begins (RFC 8878)
 

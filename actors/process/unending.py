@@ -19,6 +19,6 @@ async def kept_up(work: Callable[[], Awaitable[None]], name: str) -> None:
     while True:
         try:
             await work()
-        except Exception:
+        except Exception:  # whatever it is: nobody waits for this work, and the sale beside it goes on
             logger.exception("%s breaks off, and is begun anew", name)
         await asyncio.sleep(ANEW_SECONDS)

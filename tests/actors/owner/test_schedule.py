@@ -337,7 +337,7 @@ async def test_a_snapshot_that_fails_is_logged_and_tried_again_and_counts_only_w
             raise errors.pop()
         await save_snapshot(claim, seq, payload)
 
-    house.journal.save_snapshot = fails_once  # type: ignore[method-assign]
+    house.journal.save_snapshot = fails_once  # type: ignore[method-assign]  # one that fails, in its place
     stored = house.journal.schedules[SCHEDULE]
     for number in range(1, 3):
         await owner.submit([hold(number, f"A-{number}")])

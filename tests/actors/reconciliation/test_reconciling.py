@@ -314,7 +314,7 @@ async def test_books_that_agree_are_read_on_from_there(house: Examined, past: Pa
         asked.append(since_ms)
         return payments(since_ms, until_ms)
 
-    house.provider.payments = listen  # type: ignore[method-assign, assignment]
+    house.provider.payments = listen  # type: ignore[method-assign, assignment]  # counts who asks
     await job.examine_the_whole()
     await job.examine_the_whole()
     house.provider.take(house.clock.new_id(), house.clock.new_id(), 1_000)

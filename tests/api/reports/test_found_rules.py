@@ -92,6 +92,6 @@ def test_a_rule_found_in_public_means_what_it_means_there(
 def test_a_rule_that_means_something_else_is_refused_with_what_is_wrong(rule: str, starts_at: str, said: str) -> None:
     with pytest.raises(Problem) as refused:
         dates(rule, starts_at, "Europe/Berlin")
-    (error,) = refused.value.facts["errors"]  # type: ignore[misc,attr-defined]
+    (error,) = refused.value.facts["errors"]  # type: ignore[misc,attr-defined]  # facts are of any shape
     assert said in error["message"]
     assert error["field"] == "recurrence"

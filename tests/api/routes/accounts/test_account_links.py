@@ -101,7 +101,7 @@ async def test_the_answer_is_out_before_the_email_is_looked_up(worker: Worker, m
         "scheme": "http",
         "http_version": "1.1",
     }
-    asking = asyncio.create_task(worker.app(scope, receive, send))  # type: ignore[arg-type]
+    asking = asyncio.create_task(worker.app(scope, receive, send))  # type: ignore[arg-type]  # plain dicts
     await asyncio.wait_for(looked_up.wait(), 10)
     assert sent == ["http.response.start", "http.response.body"]
     go_on.set()

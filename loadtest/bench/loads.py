@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from loadtest.bench.contenders.contender import LARGE, WARM_UP, Contender, OnSale
+from loadtest.bench.contenders.mails import let_all_be_sent
 from loadtest.bench.contenders.ours import Ours
 from loadtest.bench.contenders.processes import megabytes
 from loadtest.bench.figures.results import Round
@@ -187,7 +188,9 @@ def _random(table: Table, sale: OnSale, noun: str, expected: str) -> Drive:
 
 
 async def purchases(table: Table, contender: Contender) -> Round:
-    """Hold one seat, pay it, and only then the next: a booking counts once it is confirmed."""
+    """Hold one seat, pay it, and only then the next: a booking counts once it is confirmed. Each has its mail."""
+    assert isinstance(contender, Ours)
+    await let_all_be_sent(contender)
     sale = await _large_house(table, contender, 1, table.seconds)
     drive = Drive(
         mode="purchase",
@@ -200,7 +203,7 @@ async def purchases(table: Table, contender: Contender) -> Round:
         tokens=contender.tokens,
         seats=sale.seats[sale.first :],
     )
-    return await table.drive(contender, drive, sale, status="confirmed")
+    return await table.drive(contender, drive, sale, status="confirmed", mailing=contender)
 
 
 def read(path: str, *, known: bool = False) -> Measure:

@@ -7,6 +7,7 @@ off is paid for by whoever put it off.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from loadtest.bench import wrk
 from loadtest.bench.contenders.contender import Contender, OnSale, Opening
+from loadtest.bench.contenders.mails import Asked, are_sent
 from loadtest.bench.contenders.processes import cpu_seconds, difference, quiet_share_of, settle
 from loadtest.bench.contenders.verification import verify
 from loadtest.bench.figures.results import Line, Ratio, Result, Round, work_out
@@ -33,6 +35,9 @@ from persistence.embedded.process import ProcessError
 FAILURES = (StackError, ProcessError, ConnectionLost, asyncpg.PostgresError, RedisError, psutil.Error, OSError)
 WARM_UP_SECONDS = 1
 FASTEST = 9_000  # requests per second for which seats are kept ready; a new house costs everybody half a second
+
+NEWS_SECONDS = 1.5  # in which those who make mails have heard of what they are about, and begin
+RESTS = 6  # times that it is waited for: mails are made long after what they are about
 
 T = TypeVar("T")
 
@@ -87,6 +92,14 @@ class Table:
             lambda: sum(sum(cpu_seconds(each.processes()).values()) for each in self._open), quiet_share=share
         )
 
+    async def rest_with_mails(self, target: Asked) -> bool:
+        """Waits until no contender does anything, and nobody waits for a mail."""
+        await asyncio.sleep(NEWS_SECONDS)
+        for _ in range(RESTS):
+            if await self.rest() and await are_sent(target):
+                return True
+        return False
+
     async def drive(
         self,
         contender: Contender,
@@ -95,8 +108,12 @@ class Table:
         *,
         seats_each: int = 1,
         status: str = "held",
+        mailing: Asked | None = None,
     ) -> Round:
-        """A round of wrk. With `sale`, what was acknowledged is looked up in it; raises `Broken` if it isn't there."""
+        """A round of wrk. With `sale`, what was acknowledged is looked up in it; raises `Broken` if it isn't there.
+
+        With `mailing`, the same contender, the mails about it are part of the round.
+        """
         settled = await self.rest()
         before = cpu_seconds(contender.processes())
         with tempfile.TemporaryDirectory(prefix="boxoffice-bench-") as directory:
@@ -106,7 +123,8 @@ class Table:
                 if sale is not None:
                     sale.first = len(sale.seats)  # nobody knows how far it got
                 raise
-        settled = await self.rest() and settled
+        rested = await (self.rest() if mailing is None else self.rest_with_mails(mailing))
+        settled = rested and settled
         used = difference(before, cpu_seconds(contender.processes()))
         if sale is not None:
             sale.used(driven.seen.used)
@@ -126,7 +144,11 @@ def round_of(driven: wrk.Driven, used: dict[str, float], settled: bool) -> Round
         seconds=driven.seen.microseconds / 1e6,
         latency_us={name: float(value) for name, value in driven.seen.latency_us.items()},
         cpu_us={name: seconds / requests * 1e6 for name, seconds in used.items()},
-        extra={} if driven.stalls is None else {"stalls": float(driven.stalls)},
+        extra={
+            name: float(value)
+            for name, value in (("stalls", driven.stalls), ("unevenness", driven.unevenness))
+            if value is not None
+        },
         settled=settled,
     )
 

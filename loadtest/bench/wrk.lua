@@ -6,7 +6,7 @@
 --             get       GET the path
 --   inputs    a directory with tokens.txt and paths.txt, to which requests go in turn
 --   outputs   a directory for a file per thread: a line "created <id>" for each 201, and with one connection per thread
---             a line "took <time of the answer> <latency>" in µs for each answer (more files than that, and wrk, which
+--             a line "took <time of the answer> <latency> <path's number>" in µs for each answer (more files than that, and wrk, which
 --             allows for three descriptors per connection, would have none left for its connections)
 --   threads, connections, seed, target (end once so many were created: one thread), etag (of a GET)
 --   begin, finish   with one connection per thread: nothing is sent before, or counted after (monotonic clock, µs)
@@ -41,6 +41,7 @@ end
 options, headers, answers, taken, ran_out, ended, elapsed = {}, {}, {}, 0, 0, false, 0
 local created, complaints = 0, 0
 local sent, slot, started, held, interval
+local asked = 1 -- the path's number
 
 local function wait_for_slot()
   local now = now_us()
@@ -95,7 +96,8 @@ local function take_wish()
   taken = taken + 1
   if wishes[taken] == nil then ran_out = ran_out + 1 end
   local path, seat = (wishes[taken] or wishes[#wishes]):match("^(%d+) (.*)$")
-  return paths[tonumber(path)], '{"seats":["' .. seat .. '"]}'
+  asked = tonumber(path)
+  return paths[asked], '{"seats":["' .. seat .. '"]}'
 end
 
 local function take_batch()
@@ -127,8 +129,8 @@ function request()
     path, body = take_wish()
   end
   if #tokens > 0 then
-    -- a payment comes from whoever holds the seats: a thread that pays stays one customer
-    local who = mode == "purchase" and number or turn
+    -- a payment comes from whoever holds the seats; the next purchase is another customer's
+    local who = mode == "purchase" and number + count * taken or turn
     headers["Authorization"] = "Bearer " .. tokens[who % #tokens + 1]
   end
   if not held then sent = now_us() end
@@ -179,7 +181,7 @@ function response(status, _, body)
   answers[key] = (answers[key] or 0) + 1
   if status ~= 201 and status ~= 200 and status ~= 304 then complain(status, body) end
   if alone and not held then
-    file:write("took ", now, " ", now - math.min(slot, sent), "\n")
+    file:write("took ", now, " ", now - math.min(slot, sent), " ", asked, "\n")
   end
   if id and not held then
     created = created + 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -53,6 +55,7 @@ class Driven(Struct, frozen=True):
     seen: Seen
     created: list[str]
     stalls: int | None = None  # None where they are not counted
+    unevenness: float | None = None  # the 99th percentile of the path that waited longest ÷ that of the middle one
 
 
 async def drive(load: Drive, directory: Path) -> Driven:
@@ -80,8 +83,8 @@ async def drive(load: Drive, directory: Path) -> Driven:
     created, timed = noted(directory)
     if not alone:
         return Driven(seen, created)
-    seen = msgspec.structs.replace(seen, latency_us=percentiles([latency for _, latency in timed]))
-    return Driven(seen, created, count_stalls(timed))
+    seen = msgspec.structs.replace(seen, latency_us=percentiles([each.latency_us for each in timed]))
+    return Driven(seen, created, count_stalls([(each.at_us, each.latency_us) for each in timed]), unevenness(timed))
 
 
 def write_inputs(load: Drive, directory: Path) -> None:
@@ -140,8 +143,16 @@ def check(seen: Seen, load: Drive, complaints: str) -> None:
         raise StackError(f"only {seen.answers.get('201', 0)} of {load.target} were booked within {load.seconds} s")
 
 
-def noted(directory: Path) -> tuple[list[str], list[tuple[int, int]]]:
-    """What the threads wrote down: the ids of what was answered 201; when each answer came and what it took, in µs."""
+class Timed(NamedTuple):
+    """An answer: when it came, how long it took, and to a request for which path (from 1)."""
+
+    at_us: int
+    latency_us: int
+    path: int
+
+
+def noted(directory: Path) -> tuple[list[str], list[Timed]]:
+    """What the threads wrote down: the ids of what was answered 201, and when each answer came."""
     created, timed = [], []
     for path in directory.glob("thread-*.txt"):
         for line in path.read_text().splitlines():
@@ -149,7 +160,7 @@ def noted(directory: Path) -> tuple[list[str], list[tuple[int, int]]]:
             if kind == "created":
                 created.append(words[0])
             else:
-                timed.append((int(float(words[0])), int(float(words[1]))))
+                timed.append(Timed(int(float(words[0])), int(float(words[1])), int(words[2])))
     return created, timed
 
 
@@ -160,6 +171,15 @@ def percentiles(latencies: Sequence[int]) -> dict[str, int]:
     ordered = sorted(latencies)
     ranks = {"50": 0.5, "75": 0.75, "90": 0.9, "95": 0.95, "99": 0.99, "99.9": 0.999, "100": 1.0}
     return {name: ordered[max(0, -int(-share * len(ordered) // 1) - 1)] for name, share in ranks.items()}
+
+
+def unevenness(timed: Sequence[Timed]) -> float | None:
+    """How much longer one path's requests may take than another's; None where there is one path only."""
+    by_path: dict[int, list[int]] = {}
+    for each in timed:
+        by_path.setdefault(each.path, []).append(each.latency_us)
+    slowest = [percentiles(latencies)["99"] for latencies in by_path.values()]
+    return max(slowest) / statistics.median(slowest) if len(slowest) > 1 else None
 
 
 def count_stalls(timed: Sequence[tuple[int, int]], over_us: int = STALL_US) -> int:

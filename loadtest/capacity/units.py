@@ -10,16 +10,16 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import asyncpg
 import msgspec
 import psutil
 from msgspec import Struct
 
 from loadtest.bench import wrk
 from loadtest.bench.contenders.contender import LARGE, Contender, OnSale
+from loadtest.bench.contenders.mails import Asked, let_all_be_sent
 from loadtest.bench.contenders.ours import Ours
 from loadtest.bench.contenders.processes import Groups, cpu_seconds, difference, megabytes
 from loadtest.bench.inside import gateway_counters
@@ -31,9 +31,6 @@ from loadtest.stack import StackError
 
 CONNECTIONS, FEW_CONNECTIONS = 128, 8
 PAYING_CONNECTIONS = 20  # one for each customer there is
-# An address gets only so many mails an hour, more if it is confirmed: here each purchase is to have its own.
-CONFIRMED = "UPDATE accounts SET email_confirmed_at = now() WHERE email_confirmed_at IS NULL"
-LONG_AGO = "UPDATE notifications SET sent_at = sent_at - interval '2 hours' WHERE sent_at IS NOT NULL"
 REST_SECONDS = 5.0
 HOUSES = 20  # sold at the same time
 PAGES, PAGES_SECONDS = 400, 8  # open pages, and how long they are looked at
@@ -41,17 +38,8 @@ OPENINGS, OPENED_SEATS = 100, 500
 SOLD_OUT_SEATS, READ_SEATS = 1_000, 3_000
 PAGE = ("", "/layout", "/states")  # of a schedule: what a page asks for when it is opened
 PER_BOOKING = 100  # seats, at most
-NEWS_SECONDS = 1.5  # in which those who make mails have heard of what they are about, and begin
-MAIL_DUE = "SELECT 1 FROM notifications WHERE status IN ('pending', 'sending') AND due_at <= now() LIMIT 1"
-RESTS = 6  # times that it is waited for: mails are made long after what they are about
 
 T = TypeVar("T")
-
-
-class Asked(Contender, Protocol):
-    """A contender whose database may be looked into."""
-
-    async def query(self, query: str, *arguments: object) -> list[asyncpg.Record]: ...
 
 
 class Meter:
@@ -66,17 +54,11 @@ class Meter:
 
     async def rest(self) -> None:
         """Waits until nothing of what was done before goes on, and takes what the system takes at rest."""
-        await self._settle()
+        await self.table.rest_with_mails(self.target)
         before, begun = cpu_seconds(self.target.processes()), time.monotonic()
         await asyncio.sleep(REST_SECONDS)
         used = difference(before, cpu_seconds(self.target.processes()))
         self.idle = {name: seconds / (time.monotonic() - begun) for name, seconds in used.items()}
-
-    async def _settle(self) -> None:
-        await asyncio.sleep(NEWS_SECONDS)
-        for _ in range(RESTS):
-            if await self.table.rest() and not await self.target.query(MAIL_DUE):
-                return
 
     async def batches(self) -> dict[str, float]:
         """Calls to owners, commits of theirs, and parts of these beyond one for each: made so far."""
@@ -90,7 +72,7 @@ class Meter:
         before, begun = cpu_seconds(self.target.processes()), time.monotonic()
         done = await work
         if settle:
-            await self._settle()
+            await self.table.rest_with_mails(self.target)
         seconds = time.monotonic() - begun
         used = difference(before, cpu_seconds(self.target.processes()))
         return done, cost_of({name: value - self.idle.get(name, 0.0) * seconds for name, value in used.items()})
@@ -112,8 +94,7 @@ class Meter:
         )
         load = msgspec.structs.replace(load, **changed)
         if mode == "purchase":
-            await self.target.query(CONFIRMED)
-            await self.target.query(LONG_AGO)
+            await let_all_be_sent(self.target)
         with tempfile.TemporaryDirectory(prefix="boxoffice-capacity-") as directory:
             driven = await wrk.drive(load, Path(directory))
         if mode in ("spread", "purchase"):

@@ -107,12 +107,12 @@ def test_no_wish_is_given_to_two_threads_and_none_is_left_out(tmp_path: Path) ->
 
 
 def test_what_all_threads_noted_is_read(tmp_path: Path) -> None:
-    (tmp_path / "thread-0.txt").write_text("created a\ntook 100 20\n")
-    (tmp_path / "thread-1.txt").write_text("created b\ntook 1.2e+02 30.5\n")
+    (tmp_path / "thread-0.txt").write_text("created a\ntook 100 20 1\n")
+    (tmp_path / "thread-1.txt").write_text("created b\ntook 1.2e+02 30.5 2\n")
     (tmp_path / "tokens.txt").write_text("no\n")
     created, timed = wrk.noted(tmp_path)
     assert sorted(created) == ["a", "b"]
-    assert sorted(timed) == [(100, 20), (120, 30)]
+    assert sorted(timed) == [(100, 20, 1), (120, 30, 2)]
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
@@ -129,6 +129,13 @@ def test_requests_that_wait_at_the_same_time_wait_for_one_stall() -> None:
     assert wrk.count_stalls([*later, *quick, *together]) == 2
 
 
+def test_schedules_are_served_evenly_if_none_waits_much_longer_than_the_middle_one() -> None:
+    timed = [wrk.Timed(at, 1_000 * path, path) for at in range(10) for path in (1, 2, 6)]
+    assert wrk.unevenness(timed) == 3.0
+    assert wrk.unevenness([each for each in timed if each.path == 1]) is None, "nobody to compare with"
+    assert round_of(wrk.Driven(SEEN, [], 0, 3.0), {}, True).extra == {"stalls": 0, "unevenness": 3.0}
+
+
 def test_a_round_counts_cpu_by_request() -> None:
     measured = round_of(wrk.Driven(SEEN, ["a"], 3), {"API": 0.1}, True)
     assert (measured.requests, measured.created, measured.refused, measured.seconds) == (100, 90, 10, 2.0)
@@ -138,7 +145,9 @@ def test_a_round_counts_cpu_by_request() -> None:
 
 def test_a_purchase_counts_when_it_is_paid() -> None:
     seen = msgspec.structs.replace(SEEN, answers={"201": 60, "paid 201": 40})
-    assert round_of(wrk.Driven(seen, []), {}, True).created == 40
+    paid = round_of(wrk.Driven(seen, []), {"API": 0.1}, True)
+    assert paid.created == 40
+    assert value_of(paid, "cpu_created") == pytest.approx(2_500), "of both requests"
 
 
 # --- processes --------------------------------------------------------------------------------------------------------

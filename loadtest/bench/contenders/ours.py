@@ -140,14 +140,16 @@ def named(parent: psutil.Process, name: str, parts: Mapping[int, str]) -> Iterat
 
 
 @contextlib.asynccontextmanager
-async def open_ours(extra: Mapping[str, str] | None = None, broker: Child | None = None) -> AsyncIterator[Ours]:
+async def open_ours(
+    extra: Mapping[str, str] | None = None, broker: Child | None = None, *, customers: int = CUSTOMERS
+) -> AsyncIterator[Ours]:
     """A system of our own with the routes that benchmarks need; `extra` goes into its environment."""
     # Houses that are to be sold in their turn stay awake until then.
     environment = {"BOXOFFICE_BENCH": "on", "BOXOFFICE_ACTOR_IDLE_SECONDS": "3600", **(extra or {})}
     async with own_stack(environment) as stack:
         organizer = await newcomer(stack.url, "organizer")
         try:
-            crowd = await gather_crowd(stack.url, "", CUSTOMERS, Ledger(), lambda: None)
+            crowd = await gather_crowd(stack.url, "", customers, Ledger(), lambda: None)
             yield Ours(stack, organizer, tuple(buyer.token for buyer in crowd), broker)
             for buyer in crowd:
                 buyer.close()

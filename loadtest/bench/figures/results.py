@@ -82,14 +82,16 @@ class Spread(Struct, frozen=True):
 
 
 def value_of(each: Round, metric: str) -> float:
-    """A metric by its name: a rate per second (`created`, `requests`, `refused`), a percentile in µs (`p99`), `cpu`,
-    or one of the round's extras."""
+    """A metric by its name: a rate per second (`created`, `requests`, `refused`), a percentile in µs (`p99`), `cpu`
+    of a request and `cpu_created` of what was made, or one of the round's extras."""
     if metric in each.extra:
         return each.extra[metric]
     if metric.startswith("p") and metric[1:] in each.latency_us:
         return each.latency_us[metric[1:]]
     if metric == "cpu":
         return sum(each.cpu_us.values())
+    if metric == "cpu_created" and each.created:  # of all requests that a booking took
+        return sum(each.cpu_us.values()) * each.requests / each.created
     counts = {"created": each.created, "requests": each.requests, "refused": each.refused}
     if metric not in counts:
         raise KeyError(f"no round has the metric {metric!r}")

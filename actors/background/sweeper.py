@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any, Generic
 
 import asyncpg
@@ -17,38 +18,20 @@ from actors.process.clock import Clock
 from actors.process.rounds import every
 from actors.receivers.names import RECEIVERS
 from engine.commands import Expire
-from persistence.database.conditions import UNPUBLISHED_TEXT
-from persistence.events import positions
+from persistence.journal import heads
 
 SWEEP_SECONDS = 1.0
 # An owner that is alive expires its holds within a second of their time, and publishes within a few.
 OVERDUE_MS = 2_000
 REST_ROUND_SECONDS = 60.0  # how often schedules are let rest, so that what has been played is passed by
 QUIET_SECONDS = 600.0  # twice as long as an owner stays that is not used
-UNPUBLISHED_SECONDS = 10
-OPENS_WITHIN_SECONDS = 30  # a process of owners may take two seconds to start: have it there before the crowd
+UNPUBLISHED = timedelta(seconds=10)
+OPENS_WITHIN = timedelta(
+    seconds=30
+)  # a process of owners may take two seconds to start: have it there before the crowd
 # Schedules woken per round. Each is read from the journal and stays in memory for a while, so a restart of everything
 # does not read them all at once. Only the sweep is late: a hold past its time counts as expired anyway.
 SWEEP_LIMIT = 50
-
-# What is written before a schedule has an owner (it is opened, and perhaps moved, cancelled or withdrawn): nobody needs
-# a process for that, its first owner tells of it. What is in a head changes with every commit, so those that do not
-# rest are looked through; the schedules are found by an index.
-DUE = f"""
-SELECT schedule_id::text
-  FROM (SELECT schedule_id, next_deadline_ms
-          FROM schedule_heads h
-         WHERE NOT resting
-           AND (next_deadline_ms < $1
-                OR ($2 AND {UNPUBLISHED_TEXT} AND updated_at < now() - make_interval(secs => $3)))
-        UNION ALL
-        SELECT id, NULL
-          FROM schedules
-         WHERE sale_opens_at BETWEEN now() AND now() + make_interval(secs => $4) AND deleted_at IS NULL) AS due
- GROUP BY schedule_id
- ORDER BY min(next_deadline_ms) NULLS LAST
- LIMIT $5
-"""  # noqa: S608  # of words that stand beside the tables
 
 logger = logging.getLogger(__name__)
 
@@ -70,19 +53,18 @@ class Sweeper(Generic[OwnerT]):
 
     async def let_rest(self) -> int:
         """Takes out of what is looked at where nothing is due; returns how many."""
-        return await positions.let_rest(self._pool, RECEIVERS, quiet_seconds=QUIET_SECONDS)
+        return await heads.let_rest(self._pool, RECEIVERS, quiet_seconds=QUIET_SECONDS)
 
     async def run_once(self) -> list[str]:
         """Wakes what is due now; returns the schedules."""
-        rows = await self._pool.fetch(
-            DUE,
-            self._clock.now_ms() - OVERDUE_MS,
-            self._publishing,
-            UNPUBLISHED_SECONDS,
-            OPENS_WITHIN_SECONDS,
-            SWEEP_LIMIT,
+        due = await heads.due(
+            self._pool,
+            before_ms=self._clock.now_ms() - OVERDUE_MS,
+            publishing=self._publishing,
+            unpublished=UNPUBLISHED,
+            opens_within=OPENS_WITHIN,
+            limit=SWEEP_LIMIT,
         )
-        due = [row["schedule_id"] for row in rows]
         await asyncio.gather(*(self._wake(schedule_id) for schedule_id in due))
         return due
 

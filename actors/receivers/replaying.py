@@ -17,6 +17,7 @@ from actors.receivers.taker import Service, Taker
 from persistence.events import positions
 from persistence.events.cloud_events import EventError, decode
 from persistence.events.log import Message
+from persistence.journal import heads
 from persistence.journal.journal import Journal
 
 ReadTopic = Callable[[], AsyncIterator[list[Message]]]  # all of it, from its beginning to where it ends now
@@ -38,14 +39,9 @@ class Replay:
 
     async def left(self, schedule_id: str | None = None) -> list[tuple[str, int]]:
         """The schedules still to be done with their newest versions; all of them where no replay was broken off."""
-        rows = await self._pool.fetch(
-            "SELECT h.schedule_id::text, h.seq FROM schedule_heads h"
-            " LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1"
-            " WHERE p.consumer IS NULL AND ($2::uuid IS NULL OR h.schedule_id = $2) ORDER BY 1",
-            self._mark,
-            schedule_id,
-        )
-        return [(row[0], row[1]) for row in rows]
+        done = await positions.of_all(self._pool, self._mark)
+        known = await heads.of_all(self._pool, schedule_id)
+        return [(each, head.seq) for each, head in known.items() if each not in done]
 
     async def run(self, schedule_id: str | None, done: Callable[[int], None]) -> int:
         """Does what is left; `done` is told of every schedule's events. Returns how many events were taken."""
@@ -62,7 +58,7 @@ class Replay:
 
     async def again(self, schedule_id: str) -> int:
         """Makes one schedule's data again from the journal, whatever other replays are under way."""
-        until = await self._pool.fetchval("SELECT seq FROM schedule_heads WHERE schedule_id = $1", schedule_id)
+        until = (await heads.of_schedule(self._pool, schedule_id)).seq
         await self._begin_anew(schedule_id)
         return await self._taker.catch_up(schedule_id, until)
 
@@ -86,12 +82,7 @@ class Replay:
     # --- from the topic -----------------------------------------------------------------------------------------------
     async def published(self, schedule_id: str | None = None) -> dict[str, int]:
         """Up to which version each schedule's events are on the topic."""
-        rows = await self._pool.fetch(
-            "SELECT schedule_id::text, least(published_seq, seq) FROM schedule_heads"
-            " WHERE $1::uuid IS NULL OR schedule_id = $1",
-            schedule_id,
-        )
-        return {row[0]: row[1] for row in rows}
+        return {each: head.announced for each, head in (await heads.of_all(self._pool, schedule_id)).items()}
 
     async def run_from_topic(self, schedule_id: str | None, read: ReadTopic, done: Callable[[int], None]) -> int:
         """Makes the data again from what is on the topic; returns how many events were taken.

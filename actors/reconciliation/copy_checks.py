@@ -11,13 +11,13 @@ import msgspec
 
 from actors.reconciliation.checks import Check, Name, checked
 from actors.reconciliation.following import READ, UNFIT, Followed
-from actors.reconciliation.table_checks import Head
 from actors.wire.messages import Inspection
 from engine.events import Record, decode_event
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import Snapshot, SnapshotError, decode, state_hash
 from engine.state import Remembered, apply
 from persistence.database.pools import Connection
+from persistence.journal.heads import Head
 from persistence.journal.journal import decompressed
 from persistence.reconciliation.table_mirror import Mirror
 from persistence.seats.cache import SeatView

@@ -23,6 +23,7 @@ from actors.reconciliation.repair import Mended, Repair
 from persistence.database.connection import create_engine
 from persistence.database.pools import open_pool
 from persistence.events.log import EventLog, KafkaEventLog
+from persistence.journal import heads
 from persistence.journal.journal import PostgresJournal
 from persistence.providers.opening import open_providers
 from persistence.providers.provider import Provider, ProviderUnavailable
@@ -80,7 +81,7 @@ class Desk:
 
     async def schedules(self) -> list[str]:
         """Every schedule's id."""
-        return [row[0] for row in await self.pool.fetch("SELECT schedule_id::text FROM schedule_heads ORDER BY 1")]
+        return list(await heads.of_all(self.pool))
 
     async def overall_books(self) -> tuple[list[Check], set[str]]:
         """Each provider's books since the first booking, and the schedules of which it took money unknown here."""

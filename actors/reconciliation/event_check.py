@@ -19,6 +19,7 @@ from engine.events import Record
 from engine.state import ScheduleState, apply
 from persistence.events.cloud_events import EventError, decode, render
 from persistence.events.log import EventLog, LogUnavailable, Message
+from persistence.journal import heads
 from persistence.journal.history import know_plans
 from persistence.journal.journal import Journal
 
@@ -73,9 +74,7 @@ async def with_events(report: Report, pool: Any, reconciler: Reconciler, log: Ev
     """
     if Name.JOURNAL_IS_WHOLE in report.failing:
         return report
-    published_seq = await pool.fetchval(
-        "SELECT least(published_seq, seq) FROM schedule_heads WHERE schedule_id = $1", report.schedule_id
-    )
+    published_seq = (await heads.of_schedule(pool, report.schedule_id)).announced
     try:
         check = (await compare_events(reconciler, log, report.schedule_id, published_seq)).check
     except LogUnavailable as error:

@@ -14,10 +14,10 @@ import asyncpg
 import msgspec
 
 from actors.process.rounds import pause_after
-from actors.reconciliation.table_checks import Head
 from engine.events import PlanChanged, Record, decode_event
 from persistence.database.moments import moment
 from persistence.database.pools import Connection
+from persistence.journal.heads import Head
 from persistence.journal.journal import read_plans
 from persistence.reconciliation.sales_mirror import SalesMirror
 from persistence.reconciliation.table_mirror import Mirror

@@ -24,11 +24,13 @@ from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.copy_checks import check_memory, check_outside, check_snapshot, check_view
 from actors.reconciliation.following import BrokenJournal, Followed, advance, count
 from actors.reconciliation.receiver_checks import check_received, compare_sales, received
-from actors.reconciliation.table_checks import Head, against_journal, by_themselves
+from actors.reconciliation.table_checks import against_journal, by_themselves
 from actors.wire.messages import Inspection
 from persistence.database.asked_once import latest_within
 from persistence.database.pools import Connection
-from persistence.journal.journal import Journal, UnknownSchedule
+from persistence.journal import heads
+from persistence.journal.heads import Head
+from persistence.journal.journal import Journal
 from persistence.reconciliation.table_mirror import Mirror
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatView
 
@@ -109,7 +111,7 @@ class Reconciler:
 
     async def follow(self, mirror: Mirror, schedule_id: str, connection: Connection) -> None:
         """Brings a mirror up to now. Raises `BrokenJournal`."""
-        head = await _head(connection, schedule_id)
+        head = await heads.of_schedule(connection, schedule_id)
         broken = await advance(connection, schedule_id, mirror, head.seq)
         if broken:
             raise BrokenJournal(broken)
@@ -127,7 +129,7 @@ class Reconciler:
         """
         mirror, share = followed.mirror, self._share
         for _ in range(LAPS):
-            head, taken = await _head(self._pool, schedule_id), await received(self._pool, schedule_id)
+            head, taken = await heads.of_schedule(self._pool, schedule_id), await received(self._pool, schedule_id)
             near = min(head.seq, taken.sales_version or head.seq) - following.CHUNK
             snapshot = await self._pool.fetchval(NEWEST_SNAPSHOT, schedule_id)
             until = min((mark for mark in (snapshot, near) if mirror.seq < mark <= near), default=0)
@@ -143,7 +145,8 @@ class Reconciler:
 
     async def _look(self, schedule_id: str, followed: Followed) -> Report:
         copies = await self._copies(schedule_id)
-        if (await _head(self._pool, schedule_id)).seq < followed.mirror.seq:  # an older database was restored
+        head = await heads.of_schedule(self._pool, schedule_id)
+        if head.seq < followed.mirror.seq:  # an older database was restored
             fresh = await self._start(schedule_id)
             followed.mirror, followed.sales = fresh.mirror, fresh.sales
             followed.since_ms, followed.snapshot = fresh.since_ms, fresh.snapshot
@@ -151,7 +154,7 @@ class Reconciler:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            head = await _head(connection, schedule_id)
+            head = await heads.of_schedule(connection, schedule_id)
             checks = await self._examine(connection, schedule_id, followed, head, copies)
         return Report(schedule_id=schedule_id, version=head.seq, checked_ms=self.now_ms(), checks=tuple(checks))
 
@@ -193,19 +196,10 @@ class Reconciler:
     async def _durable(self, schedule_id: str, version: int) -> bool:
         """Waits for the journal to reach what was in memory: its newest commit may be under way."""
         for _ in range(int(DURABLE_SECONDS / POLL_SECONDS)):
-            if (await _head(self._pool, schedule_id)).seq >= version:
+            if (await heads.of_schedule(self._pool, schedule_id)).seq >= version:
                 return True
             await asyncio.sleep(POLL_SECONDS)
         return False
-
-
-async def _head(connection: Connection, schedule_id: str) -> Head:
-    row = await connection.fetchrow(
-        "SELECT seq, published_seq, epoch FROM schedule_heads WHERE schedule_id = $1", schedule_id
-    )
-    if row is None:
-        raise UnknownSchedule(schedule_id)
-    return Head(*row)
 
 
 # --- the journal against its copies -----------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from persistence.bookings import refunds
 from persistence.bookings.bookings import find_booking
 from persistence.bookings.payments import PaymentRow, find_payment
 from persistence.events.log import EventLog, LogUnavailable
+from persistence.journal import heads
 from persistence.journal.journal import drop_snapshots
 from persistence.journal.rows import about_schedule
 from persistence.providers.provider import (
@@ -162,9 +163,8 @@ class Repair:
 
     async def _compared(self, schedule_id: str) -> event_check.Comparison:
         assert self._log is not None, "asked for only where events are published"
-        query = "SELECT least(published_seq, seq) FROM schedule_heads WHERE schedule_id = $1"
-        published_seq = await self._pool.fetchval(query, schedule_id)
-        return await compare_events(self._reconciler, self._log, schedule_id, published_seq)
+        head = await heads.of_schedule(self._pool, schedule_id)
+        return await compare_events(self._reconciler, self._log, schedule_id, head.announced)
 
     # --- owner and readers --------------------------------------------------------------------------------------------
     async def _start_afresh(self, schedule_id: str, dry_run: bool) -> list[Action]:
@@ -209,10 +209,8 @@ class Repair:
 
     # --- publishing ---------------------------------------------------------------------------------------------------
     async def _publish(self, schedule_id: str, dry_run: bool) -> list[Action]:
-        row = await self._pool.fetchrow(
-            "SELECT seq, published_seq FROM schedule_heads WHERE schedule_id = $1", schedule_id
-        )
-        if row is not None and row["published_seq"] > row["seq"]:
+        head = await heads.of_schedule(self._pool, schedule_id)
+        if head.published_seq > head.seq:
             return await self._publish_from(schedule_id, 1, dry_run)  # nobody knows what it was
         told = "its owner is woken and publishes from the watermark on"
         if dry_run:
@@ -235,22 +233,16 @@ class Repair:
         told = f"the watermark is set back, and a new owner publishes from version {version} on"
         if dry_run:
             return [(told, False)]
-        # The epoch, so that the owner there is cannot raise the watermark again.
-        await self._pool.execute(
-            "UPDATE schedule_heads SET published_seq = $2, epoch = epoch + 1, resting = false WHERE schedule_id = $1",
-            schedule_id,
-            version - 1,
-        )
+        await heads.publish_from(self._pool, schedule_id, version)
         await self._gateway.retire(schedule_id)
         await self._send_nothing(schedule_id)
         return await self._until_published(schedule_id, told)
 
     async def _until_published(self, schedule_id: str, told: str) -> list[Action]:
-        seq = await self._pool.fetchval("SELECT seq FROM schedule_heads WHERE schedule_id = $1", schedule_id)
+        until = (await heads.of_schedule(self._pool, schedule_id)).seq
 
         async def published() -> bool:
-            query = "SELECT published_seq >= $2 FROM schedule_heads WHERE schedule_id = $1"
-            return bool(await self._pool.fetchval(query, schedule_id, seq))
+            return (await heads.of_schedule(self._pool, schedule_id)).published_seq >= until
 
         done = await _until(published)
         return [(told if done else f"{told}, which is still going on", done)]
@@ -301,7 +293,7 @@ class Repair:
 
     async def _hold_still(self, connection: Any, mirror: Mirror, schedule_id: str) -> None:
         """Keeps the schedule's owner from committing until this transaction ends, and reads the journal up to there."""
-        await connection.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", schedule_id)
+        await heads.hold_still(connection, schedule_id)
         await self._reconciler.follow(mirror, schedule_id, connection)
 
     # --- money --------------------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ Queries on one consistent picture of the database; each costs one pass over the 
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
 
 from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Name, checked, equal_journal, none_of
 from engine.seating_plan import SeatingPlan
 from engine.state import HELD, SOLD
 from persistence.database.pools import Connection
+from persistence.journal.heads import Head
 from persistence.reconciliation import money
 from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, described, differing, table_digest
 
@@ -20,14 +20,6 @@ PUBLISHED_WITHIN_MS = 60_000
 OUTCOME_WITHIN_MS = 300_000
 PAID_OUT_WITHIN_MS = 900_000
 EXPIRED_WITHIN_MS = 60_000
-
-
-class Head(Struct, frozen=True):
-    """The schedule's head row."""
-
-    seq: int
-    published_seq: int
-    epoch: int  # 0: it never had an owner
 
 
 async def against_journal(connection: Connection, schedule_id: str, mirror: Mirror) -> list[Check]:

@@ -20,6 +20,7 @@ from persistence.events.from_journal import JournalFeed
 from persistence.events.log import LogUnavailable
 from persistence.events.options import KafkaOptions
 from persistence.events.reader import read_through
+from persistence.journal import heads
 from persistence.journal.journal import PostgresJournal
 from persistence.sales import figures
 
@@ -47,17 +48,17 @@ async def tail(settings: Settings, schedule_id: str | None, first: int | None, *
     """
     async with _pool(settings) as pool:
         feed = JournalFeed(PostgresJournal(pool))
-        told = await _heads(pool, schedule_id)
+        told = {each: head.seq for each, head in (await heads.of_all(pool, schedule_id)).items()}
         if schedule_id is not None:
             if not told:
                 raise EventsError(f"there is no schedule {schedule_id}")
             told[schedule_id] = max((first or told[schedule_id] - LAST + 1) - 1, 0)
         while True:
-            for each, head in (await _heads(pool, schedule_id)).items():
-                async for events in feed.events(each, told.get(each, 0), head):
+            for each, head in (await heads.of_all(pool, schedule_id)).items():
+                async for events in feed.events(each, told.get(each, 0), head.seq):
                     for event in events:
                         yield line(event, with_schedule=schedule_id is None)
-                told[each] = head
+                told[each] = head.seq
             if not follow:
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
@@ -124,13 +125,6 @@ def line(event: EventEnvelope, *, with_schedule: bool) -> str:
     if isinstance(reason, str):
         words.append(f"({reason})")
     return "  ".join(words)
-
-
-async def _heads(pool: asyncpg.Pool[Any], schedule_id: str | None) -> dict[str, int]:
-    rows = await pool.fetch(
-        "SELECT schedule_id::text, seq FROM schedule_heads WHERE $1::uuid IS NULL OR schedule_id = $1", schedule_id
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from engine.seating_plan import SeatingPlan
 from engine.stored_plan import plan_of
 from persistence.catalogue import schedules, venues
 from persistence.database.asked_once import AskedOnce
-from persistence.journal.heads import plan_changes
+from persistence.journal.history import plan_changes
 from persistence.journal.journal import UnknownSchedule
 
 PLANS_BYTES = 256 * 1024 * 1024  # of plans that a worker keeps: twenty houses of 50,000 places

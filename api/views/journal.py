@@ -17,7 +17,7 @@ from engine.events import Record
 from engine.seating_plan import SeatingPlan
 from persistence.bookings.bookings import BookingRow
 from persistence.database.moments import rfc3339
-from persistence.journal.heads import read_journal
+from persistence.journal.history import read_journal
 
 FromVersion = Annotated[int, Query(ge=1, le=2**62, description="The first version to answer.")]
 

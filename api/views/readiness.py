@@ -21,9 +21,9 @@ from api.http.models import normal_email
 from api.office.office import Office
 from persistence.accounts import accounts
 from persistence.database.asked_once import AskedOnce
-from persistence.database.conditions import UNPUBLISHED_TEXT
 from persistence.embedded.instance import run_directory
 from persistence.embedded.outside import reach_tcp
+from persistence.journal import heads
 
 CHECK_SECONDS = 2.0
 ASKED_AGAIN_SECONDS = 1.0
@@ -32,12 +32,6 @@ SILENT_SECONDS = 10.0  # for so long a request that its owner did not answer in 
 LAG_SECONDS = 60.0  # events are published within a second; what waits so long waits for a broker
 
 UP = "up"
-# The oldest event that is not on Kafka yet, if any is.
-UNPUBLISHED = f"""
-SELECT extract(epoch FROM now()) - min(j.at_ms) / 1000.0
-  FROM schedule_heads h JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
- WHERE NOT h.resting AND {UNPUBLISHED_TEXT}
-"""  # noqa: S608  # of words that stand beside the tables
 
 
 def season_mark(settings: Settings) -> Path:
@@ -167,7 +161,7 @@ class Prober:
 
     async def _look_at_publishing(self) -> None:
         async with self._office.database.connect() as connection:
-            lag = (await connection.execute(sa.text(UNPUBLISHED))).scalar_one()
+            lag = await heads.oldest_unpublished_seconds(connection)
         if lag is not None and lag > LAG_SECONDS:
             raise Impaired(f"events have waited for {float(lag):.0f} s")
 

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from persistence.database.conditions import UNPUBLISHED_TEXT
 from persistence.database.pools import Connection
 from persistence.events.event_data import EventEnvelope
 
@@ -29,20 +28,6 @@ SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint
   FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1
  WHERE NOT h.resting AND h.seq > 1 AND h.epoch > 0
 """
-# So many at once that whoever is to have one of them opened does not wait for long; the array, so that they are looked
-# for once and then found by their key.
-REST = f"""
-UPDATE schedule_heads SET resting = true
- WHERE schedule_id = ANY(ARRAY(
-    SELECT h.schedule_id FROM schedule_heads h
-     WHERE NOT h.resting AND h.host IS NULL AND h.next_deadline_ms IS NULL AND h.oldest_payment_ms IS NULL
-       AND h.overruled_at IS NULL AND h.updated_at < now() - $1::interval AND NOT ({UNPUBLISHED_TEXT})
-       AND NOT EXISTS (
-           SELECT FROM unnest($2::text[]) AS each(consumer)
-             LEFT JOIN consumer_positions p ON p.consumer = each.consumer AND p.schedule_id = h.schedule_id
-            WHERE coalesce(p.version, 0) < h.published_seq)
-     LIMIT 1000 FOR UPDATE OF h SKIP LOCKED))
-"""  # noqa: S608  # of words that stand beside the tables
 
 
 class Gap(Struct, frozen=True):
@@ -106,6 +91,12 @@ async def of(connection: Connection, consumer: str, schedule_id: str) -> int:
     return await connection.fetchval(query, consumer, schedule_id) or 0
 
 
+async def of_all(connection: Connection, consumer: str) -> dict[str, int]:
+    """The service's positions by schedule, of those that it has taken anything of."""
+    query = "SELECT schedule_id::text, version FROM consumer_positions WHERE consumer = $1"
+    return dict(await connection.fetch(query, consumer))
+
+
 async def reach(connection: Connection, consumer: str, schedule_id: str) -> tuple[int, int | None]:
     """The service's position on a schedule, and how far its journal goes; None where there is no such schedule."""
     row = await connection.fetchrow(
@@ -149,17 +140,6 @@ async def lag(connection: Connection, consumer: str) -> int:
     What is older than a schedule's first owner does not count: that one tells of it.
     """
     return int(await connection.fetchval(LAG, consumer))
-
-
-async def let_rest(connection: Connection, consumers: Sequence[str], *, quiet_seconds: float) -> int:
-    """Lets schedules rest that nothing has changed for so long, where nothing is due any more; returns how many, a
-    thousand at most.
-
-    Each of these services has what was published of them. Whoever gives a schedule a place, writes past its owner or
-    sets its watermark back says that it rests no longer.
-    """
-    done: str = await connection.execute(REST, timedelta(seconds=quiet_seconds), list(consumers))
-    return int(done.rpartition(" ")[2])
 
 
 async def forget(connection: Connection, consumer: str, schedule_id: str | None = None) -> None:

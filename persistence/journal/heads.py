@@ -1,15 +1,23 @@
-"""The head rows and the journal as an admin reads them: how far each schedule stands, and what happened, in order."""
+"""The head rows: how far each schedule stands, what is due of it, and who may write it.
+
+Every row's `epoch` is the fence, and `seq` the length of its journal. Owners move both in their own transactions
+(`group_commit`, `journal`), `placement` gives a row its process, `overruling` writes past an owner; what else is asked
+of heads, or done to them, is here. Only this wing writes them. Elsewhere in the layer they are joined, to be read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.events import PlanChanged, Record, decode_event
-from persistence.database.tables import journal, schedule_heads
+from persistence.database.conditions import UNPUBLISHED_TEXT
+from persistence.database.pools import Connection
+from persistence.database.tables import schedule_heads
+from persistence.journal.journal import UnknownSchedule
 
 
 class Head(Struct, frozen=True):
@@ -18,7 +26,7 @@ class Head(Struct, frozen=True):
     so, or because it is found to keep it busy."""
 
     schedule_id: str
-    epoch: int  # how often the schedule has had a new owner
+    epoch: int  # how often the schedule has had a new owner; 0: it never had one
     seq: int
     published_seq: int
     snapshot_seq: int
@@ -28,31 +36,77 @@ class Head(Struct, frozen=True):
     dedicated: bool
     hot: bool
 
+    @property
+    def announced(self) -> int:
+        """The newest version that is published, and is in the journal."""
+        return min(self.published_seq, self.seq)
+
 
 _MARKS = {name: schedule_heads.c[f"{name}_at"].is_not(None).label(name) for name in ("dedicated", "hot")}
 _COLUMNS = [_MARKS[name] if name in _MARKS else schedule_heads.c[name] for name in Head.__struct_fields__]
+_READ = """
+SELECT schedule_id::text, epoch, seq, published_seq, snapshot_seq, next_deadline_ms, oldest_payment_ms, host,
+       dedicated_at IS NOT NULL, hot_at IS NOT NULL
+  FROM schedule_heads
+"""
+
+# What is written before a schedule has an owner (it is opened, and perhaps moved, cancelled or withdrawn): nobody needs
+# a process for that, its first owner tells of it. What is in a head changes with every commit, so those that do not
+# rest are looked through; the schedules are found by an index.
+DUE = f"""
+SELECT schedule_id::text
+  FROM (SELECT schedule_id, next_deadline_ms
+          FROM schedule_heads h
+         WHERE NOT resting
+           AND (next_deadline_ms < $1
+                OR ($2 AND {UNPUBLISHED_TEXT} AND updated_at < now() - $3::interval))
+        UNION ALL
+        SELECT id, NULL
+          FROM schedules
+         WHERE sale_opens_at BETWEEN now() AND now() + $4::interval AND deleted_at IS NULL) AS due
+ GROUP BY schedule_id
+ ORDER BY min(next_deadline_ms) NULLS LAST
+ LIMIT $5
+"""  # noqa: S608  # of words that stand beside the tables
+# The oldest event that is not on Kafka yet, if any is.
+UNPUBLISHED = f"""
+SELECT extract(epoch FROM now()) - min(j.at_ms) / 1000.0
+  FROM schedule_heads h JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
+ WHERE NOT h.resting AND {UNPUBLISHED_TEXT}
+"""  # noqa: S608  # of words that stand beside the tables
+# So many at once that whoever is to have one of them opened does not wait for long; the array, so that they are looked
+# for once and then found by their key.
+REST = f"""
+UPDATE schedule_heads SET resting = true
+ WHERE schedule_id = ANY(ARRAY(
+    SELECT h.schedule_id FROM schedule_heads h
+     WHERE NOT h.resting AND h.host IS NULL AND h.next_deadline_ms IS NULL AND h.oldest_payment_ms IS NULL
+       AND h.overruled_at IS NULL AND h.updated_at < now() - $1::interval AND NOT ({UNPUBLISHED_TEXT})
+       AND NOT EXISTS (
+           SELECT FROM unnest($2::text[]) AS each(consumer)
+             LEFT JOIN consumer_positions p ON p.consumer = each.consumer AND p.schedule_id = h.schedule_id
+            WHERE coalesce(p.version, 0) < h.published_seq)
+     LIMIT 1000 FOR UPDATE OF h SKIP LOCKED))
+"""  # noqa: S608  # of words that stand beside the tables
 
 
-class PlanChange(Struct, frozen=True):
-    """From which version on a schedule's places are numbered by which of its house's plans."""
+# --- read -------------------------------------------------------------------------------------------------------------
+async def of_schedule(connection: Connection, schedule_id: str) -> Head:
+    """The schedule's head. Raises `UnknownSchedule`."""
+    row = await connection.fetchrow(f"{_READ} WHERE schedule_id = $1", schedule_id)
+    if row is None:
+        raise UnknownSchedule(schedule_id)
+    return Head(*row)
 
-    version: int
-    number: int
 
-
-async def plan_changes(connection: AsyncConnection, schedule_id: str) -> list[PlanChange]:
-    """When the plan of a schedule was corrected, oldest first."""
-    query = (
-        sa.select(journal.c.seq, journal.c.payload)
-        .where(journal.c.schedule_id == schedule_id, journal.c.type == PlanChanged.__struct_config__.tag)
-        .order_by(journal.c.seq)
-    )
-    told = [(seq, decode_event(payload)) for seq, payload in await connection.execute(query)]
-    return [PlanChange(seq, event.plan_number) for seq, event in told if isinstance(event, PlanChanged)]
+async def of_all(connection: Connection, schedule_id: str | None = None) -> dict[str, Head]:
+    """The heads by their schedules' ids, in the order of these; one alone, or none, if a schedule is named."""
+    rows = await connection.fetch(f"{_READ} WHERE $1::uuid IS NULL OR schedule_id = $1 ORDER BY 1", schedule_id)
+    return {row[0]: Head(*row) for row in rows}
 
 
 async def list_heads(database: AsyncEngine, *, after_id: str | None, limit: int) -> list[Head]:
-    """The heads in the order of their schedules' ids."""
+    """A page of the heads in the order of their schedules' ids."""
     query = sa.select(*_COLUMNS).order_by(schedule_heads.c.schedule_id).limit(limit)
     if after_id is not None:
         query = query.where(schedule_heads.c.schedule_id > after_id)
@@ -60,11 +114,38 @@ async def list_heads(database: AsyncEngine, *, after_id: str | None, limit: int)
         return [Head(*row) for row in await connection.execute(query)]
 
 
+async def due(
+    connection: Connection,
+    *,
+    before_ms: int,
+    publishing: bool,
+    unpublished: timedelta,
+    opens_within: timedelta,
+    limit: int,
+) -> list[str]:
+    """Schedules that have something to do without anybody asking: holds that ended before `before_ms`, where events
+    are published one that waits for so long, and a sale that is about to open. The longest overdue first."""
+    rows = await connection.fetch(DUE, before_ms, publishing, unpublished, opens_within, limit)
+    return [row[0] for row in rows]
+
+
+async def oldest_unpublished_seconds(connection: AsyncConnection) -> float | None:
+    """How old the oldest event is that is not published; None where all are."""
+    found: float | None = (await connection.execute(sa.text(UNPUBLISHED))).scalar_one()
+    return found
+
+
+# --- written ----------------------------------------------------------------------------------------------------------
 async def locked(connection: AsyncConnection, schedule_id: str) -> Head | None:
     """The head, kept to this transaction until it ends; None if there is no such schedule."""
     query = sa.select(*_COLUMNS).where(schedule_heads.c.schedule_id == schedule_id).with_for_update()
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else Head(*row)
+
+
+async def hold_still(connection: Connection, schedule_id: str) -> None:
+    """Keeps the schedule's owner from committing until this transaction ends."""
+    await connection.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", schedule_id)
 
 
 async def dedicate(connection: AsyncConnection, schedule_id: str, dedicated: bool) -> None:
@@ -74,21 +155,22 @@ async def dedicate(connection: AsyncConnection, schedule_id: str, dedicated: boo
     await connection.execute(statement.values(dedicated_at=at))
 
 
-async def read_journal(
-    database: AsyncEngine, schedule_id: str, *, from_version: int, booking_id: str | None, limit: int
-) -> Sequence[Record] | None:
-    """Up to `limit` records from a version on, of one booking if asked; None if there is no such schedule."""
-    query = (
-        sa.select(journal.c.seq, journal.c.at_ms, journal.c.payload, journal.c.request_id, journal.c.fingerprint)
-        .where(journal.c.schedule_id == schedule_id, journal.c.seq >= from_version)
-        .order_by(journal.c.seq)
-        .limit(limit)
+async def publish_from(connection: Connection, schedule_id: str, version: int) -> None:
+    """Sets the watermark back, for the next owner to publish from this version on. The one there is deposed: it would
+    raise the watermark again."""
+    await connection.execute(
+        "UPDATE schedule_heads SET published_seq = $2, epoch = epoch + 1, resting = false WHERE schedule_id = $1",
+        schedule_id,
+        version - 1,
     )
-    if booking_id is not None:
-        query = query.where(journal.c.booking_id == booking_id)
-    known = sa.select(sa.exists().where(schedule_heads.c.schedule_id == schedule_id))
-    async with database.connect() as connection:
-        if not await connection.scalar(known):
-            return None
-        rows = await connection.execute(query)
-        return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]
+
+
+async def let_rest(connection: Connection, consumers: Sequence[str], *, quiet_seconds: float) -> int:
+    """Lets schedules rest that nothing has changed for so long, where nothing is due any more; returns how many, a
+    thousand at most.
+
+    Each of these services has what was published of them. Whoever gives a schedule a place, writes past its owner or
+    sets its watermark back says that it rests no longer.
+    """
+    done: str = await connection.execute(REST, timedelta(seconds=quiet_seconds), list(consumers))
+    return int(done.rpartition(" ")[2])

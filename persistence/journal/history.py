@@ -1,6 +1,6 @@
-"""A schedule's state read back from its history: the newest snapshot, then the journal's tail; without a snapshot that
-can be read, all of the journal.
+"""A schedule's history read back: its records, and the state that they lead to.
 
+The state is the newest snapshot's, then the journal's tail; without a snapshot that can be read, all of the journal.
 Who recovers, publishes after an outage, audits or shows a house nobody has asked for today reads it through here.
 """
 
@@ -9,11 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 
-from engine.events import PlanChanged, Record
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from engine.events import PlanChanged, Record, decode_event
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError, decode
 from engine.state import ScheduleState, apply
 from engine.turn import Step
+from persistence.database.tables import journal as written
+from persistence.database.tables import schedule_heads
 from persistence.journal.journal import Journal, UnknownSchedule
 
 logger = logging.getLogger(__name__)
@@ -79,3 +85,48 @@ async def _beginning(journal: Journal, schedule_id: str, plan: SeatingPlan, at_m
     except SnapshotError as error:  # slower, and no sale stops for it; reconciliation names it and drops it
         logger.error("schedule %s is read from its first record on, its snapshot is damaged: %s", schedule_id, error)
     return ScheduleState(plan)
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+class PlanChange(Struct, frozen=True):
+    """From which version on a schedule's places are numbered by which of its house's plans."""
+
+    version: int
+    number: int
+
+
+async def plan_changes(connection: AsyncConnection, schedule_id: str) -> list[PlanChange]:
+    """When the plan of a schedule was corrected, oldest first."""
+    query = (
+        sa.select(written.c.seq, written.c.payload)
+        .where(written.c.schedule_id == schedule_id, written.c.type == PlanChanged.__struct_config__.tag)
+        .order_by(written.c.seq)
+    )
+    told = [(seq, decode_event(payload)) for seq, payload in await connection.execute(query)]
+    return [PlanChange(seq, event.plan_number) for seq, event in told if isinstance(event, PlanChanged)]
+
+
+async def read_journal(
+    database: AsyncEngine, schedule_id: str, *, from_version: int, booking_id: str | None, limit: int
+) -> Sequence[Record] | None:
+    """Up to `limit` records from a version on, of one booking if asked; None if there is no such schedule."""
+    query = (
+        sa.select(
+            written.c.seq,
+            written.c.at_ms,
+            written.c.payload,
+            written.c.request_id,
+            written.c.fingerprint,
+        )
+        .where(written.c.schedule_id == schedule_id, written.c.seq >= from_version)
+        .order_by(written.c.seq)
+        .limit(limit)
+    )
+    if booking_id is not None:
+        query = query.where(written.c.booking_id == booking_id)
+    known = sa.select(sa.exists().where(schedule_heads.c.schedule_id == schedule_id))
+    async with database.connect() as connection:
+        if not await connection.scalar(known):
+            return None
+        rows = await connection.execute(query)
+        return [Record(seq, at_ms, decode_event(payload), rid, fp) for seq, at_ms, payload, rid, fp in rows]

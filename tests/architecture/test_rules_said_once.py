@@ -58,6 +58,27 @@ def test_what_is_said_in_one_place_is_said_in_no_other() -> None:
     assert sorted(again) == sorted(allowed), f"see {HERE} and persistence/database/asked_once.py"
 
 
+WRITES_HEADS = re.compile(
+    r"UPDATE schedule_heads|INTO schedule_heads|FROM schedule_heads\b[^\"]*FOR UPDATE"
+    r"|schedule_heads\.(update|insert|delete)\(|schedule_heads[^\n]*with_for_update"
+)
+
+
+def test_the_fence_is_written_in_one_wing_and_named_in_one_layer() -> None:
+    named = {
+        str(path.relative_to(ROOT)): path.read_text()
+        for layer in ("engine", "persistence", "actors", "api")
+        for path in sorted((ROOT / layer).rglob("*.py"))
+        if "node_modules" not in path.parts and "schedule_heads" in path.read_text()
+    }
+    elsewhere = [path for path in named if not path.startswith("persistence/")]
+    assert elsewhere == [], "see persistence/journal/heads.py"
+    writers = {path for path, text in named.items() if WRITES_HEADS.search(text)}
+    strangers = {path for path in writers if not path.startswith(("persistence/journal/", "persistence/database/migr"))}
+    assert strangers == set()
+    assert "persistence/journal/heads.py" in writers, "what is looked for is there to be found"
+
+
 def test_every_rule_is_looked_for_where_it_is_said() -> None:
     said = (ROOT / HERE).read_text() + (ROOT / "engine/booking.py").read_text()
     assert SAID_AGAIN["the end of a sale"].search(said)

@@ -17,7 +17,8 @@ from api.views.booking import described, listed
 from api.views.journal import STORY, FromVersion, entry, seats_of
 from persistence.catalogue.titles import Title
 from persistence.database.moments import milliseconds, rfc3339
-from persistence.journal.heads import Head, list_heads, read_journal
+from persistence.journal.heads import Head, list_heads
+from persistence.journal.history import read_journal
 from persistence.operations.vitals import OwnerVitals
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])

@@ -8,16 +8,15 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from actors.background.sweeper import DUE, Sweeper
+from actors.background.sweeper import Sweeper
 from actors.gateway.gateway import Gateway
 from actors.process.clock import SystemClock
 from actors.receivers.names import RECEIVERS
 from actors.wire.messages import decode_call, encode_answer
-from api.views import readiness
 from engine.events import ScheduleCancelled
 from persistence.database.connection import create_engine
 from persistence.events import positions
-from persistence.journal import overruling
+from persistence.journal import heads, overruling
 from persistence.journal.placement import OneMachine, Placement
 from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
 from tests.support.local_owners import OneHost
@@ -119,7 +118,7 @@ async def test_a_sweep_looks_at_no_schedule_that_is_over(pool: asyncpg.Pool) -> 
         " FROM schedules, generate_series(1, 5000) AS n"
     )
     await pool.execute("ANALYZE schedules")
-    plan = await pool.fetch(f"EXPLAIN {DUE}", 0, True, 10, 30, 50)
+    plan = await pool.fetch(f"EXPLAIN {heads.DUE}", 0, True, timedelta(seconds=10), timedelta(seconds=30), 50)
     lines = [row[0] for row in plan]
     assert any("ix_schedules_sale_opens_at" in line for line in lines), lines
     assert not any("Seq Scan on schedules" in line for line in lines), lines
@@ -179,11 +178,11 @@ async def test_whoever_is_written_to_past_its_owner_rests_no_longer(pool: asyncp
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        (DUE, (0, True, 10, 30, 50)),
+        (heads.DUE, (0, True, timedelta(seconds=10), timedelta(seconds=30), 50)),
         (positions.BEHIND, ("sales", timedelta(seconds=10), 20)),
         (positions.LAG, ("sales",)),
-        (positions.REST, (timedelta(minutes=10), list(RECEIVERS))),
-        (readiness.UNPUBLISHED, ()),
+        (heads.REST, (timedelta(minutes=10), list(RECEIVERS))),
+        (heads.UNPUBLISHED, ()),
     ],
     ids=["the sweep", "what a service has missed", "its lag", "letting rest", "readiness"],
 )
@@ -203,6 +202,6 @@ async def test_what_looks_for_something_due_passes_by_what_has_been_played(
 async def test_what_was_written_before_the_first_owner_delays_nothing(pool: asyncpg.Pool) -> None:
     """An evening called off before anybody has booked tells of it with its first owner, which it may never have."""
     await pool.execute(f"UPDATE schedule_heads SET seq = 3, epoch = 0, {LONG_AGO}")
-    assert await pool.fetchval(readiness.UNPUBLISHED) is None
+    assert await pool.fetchval(heads.UNPUBLISHED) is None
     await pool.execute("UPDATE schedule_heads SET epoch = 1")
-    assert await pool.fetchval(readiness.UNPUBLISHED) is not None
+    assert await pool.fetchval(heads.UNPUBLISHED) is not None

@@ -22,7 +22,7 @@ from persistence.bookings import refunds
 from persistence.bookings.bookings import find_booking
 from persistence.bookings.payments import find_payment
 from persistence.bookings.refunds import RefundRow
-from persistence.journal import heads
+from persistence.journal import history
 from persistence.providers.provider import Approved, ChargeRequest, Declined
 from persistence.providers.sandbox import SIGNATURE_HEADER, SIGNATURE_TOLERANCE_SECONDS, SandboxProvider, sign
 from persistence.providers.sandbox import webhook_key as key_of
@@ -130,7 +130,7 @@ class Purchase:
     async def journal(self) -> list[tuple[str, str]]:
         """What happened to the booking after its payment was requested, and by which request."""
         what: Any = (self._office.database, self.schedule_id)
-        records = await heads.read_journal(*what, from_version=1, booking_id=self.booking_id, limit=100)
+        records = await history.read_journal(*what, from_version=1, booking_id=self.booking_id, limit=100)
         assert records is not None
         return [(record.event.type_name, record.request_id) for record in records[2:]]
 

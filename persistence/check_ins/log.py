@@ -123,11 +123,13 @@ async def entries(connection: AsyncConnection, booking_ids: Collection[str]) -> 
     return found
 
 
-async def write(connection: AsyncConnection, judged: Sequence[CheckIn]) -> None:
-    """Appends what was judged."""
-    if judged:
-        rows = [{name: getattr(each, name) for name in CheckIn.__struct_fields__} for each in judged]
-        await connection.execute(check_ins.insert(), rows)
+async def write(connection: AsyncConnection, judged: Sequence[CheckIn]) -> bool:
+    """Appends what was judged; False if another door has used one of the ids at this moment, then undo everything."""
+    if not judged:
+        return True
+    rows = [{name: getattr(each, name) for name in CheckIn.__struct_fields__} for each in judged]
+    written = await connection.execute(insert(check_ins).values(rows).on_conflict_do_nothing())
+    return bool(written.rowcount == len(rows))
 
 
 async def find(connection: AsyncConnection, check_in_id: str) -> CheckIn | None:

@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from msgspec.structs import replace
 from pydantic import Field
 
+from actors.gateway.gateway import Unavailable
 from api.http.models import Input, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
@@ -129,6 +130,9 @@ async def _refund(
     """From the command to the provider's answer. If this process dies, `actors.money.refunding` goes on."""
     try:
         booking = await commands.send(office, row.schedule_id, command, request, account)
+    except Unavailable:
+        note = None  # the owner may give the seats back yet: the door stays shut until that is over
+        raise
     finally:
         if note is not None:
             await _open_the_door(office, note)

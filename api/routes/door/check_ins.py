@@ -190,7 +190,8 @@ async def check_in(
                     booking_id=judged.booking_id, places=judged.places, seat=judged.seat, gate=judged.gate, at=judged.at
                 )
                 inside.setdefault(judged.booking_id, []).append(entry)
-        await log.write(connection, list(fresh.values()))
+        if not await log.write(connection, list(fresh.values())):
+            raise Problem("idempotency_key_reused")
     return json_answer([(known | fresh)[each.id].answer for each in read])
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from actors.gateway.gateway import Unavailable
 from actors.mail.tickets import Ticket, ticket_code, ticket_key
 from api.selling.admission import judge
 from engine.commands import ApprovePayment, CancelSchedule, Refund, RequestPayment
@@ -299,6 +300,36 @@ async def test_a_place_somebody_came_in_on_is_not_given_back(door: Door, worker:
     for wish in ({}, {"seats": seats[:2]}):
         document = problem(await worker.http.post(url, json=wish, headers=door.customer), 409, "not_refundable")
         assert document["reason"] == "checked_in"
+
+
+async def test_nobody_comes_in_as_long_as_it_is_not_known_whether_seats_are_given_back(
+    door: Door, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = await door.sold(2)
+    url, owners = f"/v1/payments/{door.payment_id}/refunds", worker.office.gateway.send
+
+    async def heard_and_not_answered(schedule_id: str, command: Any, **named: Any) -> Any:
+        if isinstance(command, Refund):
+            raise Unavailable("no answer in time")
+        return await owners(schedule_id, command, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.office.gateway, "send", heard_and_not_answered)
+        problem(await worker.http.post(url, headers=door.customer), 503, "overloaded")
+    (now,) = await door.read(one(code))
+    assert (now["result"], now["places"]) != ("admitted", 2)
+    assert (await worker.http.post(url, headers=door.customer)).status_code == 201, "asked again, it is decided"
+    (afterwards,) = await door.read(one(code))
+    assert afterwards["result"] == "refunded"
+
+
+async def test_two_doors_that_use_one_id_at_once_are_told_apart(door: Door, worker: Worker) -> None:
+    other = Door(worker, await open_sale(worker.http))
+    codes = [await door.sold(2), await other.sold(2)]
+    for _ in range(5):
+        read = [one(code, id=same, places=1) for same in [str(uuid4())] for code in codes]
+        answers = await asyncio.gather(door.post(read[0]), other.post(read[1]))
+        assert sorted(answer.status_code for answer in answers) == [200, 422]
 
 
 # --- who may ----------------------------------------------------------------------------------------------------------

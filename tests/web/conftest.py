@@ -29,6 +29,15 @@ SMALL = {
 }  # where nothing moves, to be looked at
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 860}}
 AXE = own_browser.LIBRARIES / "axe-core" / "axe.min.js"
+LOOK = """
+async (rules) => {
+  const options = { resultTypes: ['violations'], ...(rules.length && { runOnly: rules }) };
+  for (let look = 1; ; look++) {
+    const before = document.body.outerHTML;
+    const found = await axe.run(document, options);
+    if (found.violations.length === 0 || look === 5 || document.body.outerHTML === before) return found;
+  }
+}"""
 WATCHING = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) =>
@@ -112,11 +121,13 @@ class Reader:
         await self.page.get_by_text(text, exact=True).first.wait_for()
 
     async def faults(self, *rules: str) -> list[str]:
-        """What axe finds wrong with the page as it is, as `rule: element`; by these rules alone, if any."""
+        """What axe finds wrong with the page as it is, as `rule: element`; by these rules alone, if any.
+
+        A page that has changed while axe looked is looked at again: half of each is no page that anybody saw.
+        """
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(AXE.read_text())
-        run = "rules => axe.run(document, { resultTypes: ['violations'], ...(rules.length && { runOnly: rules }) })"
-        result = await self.page.evaluate(run, list(rules))
+        result = await self.page.evaluate(LOOK, list(rules))
         return [
             f"{found['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
             for found in result["violations"]

@@ -23,7 +23,8 @@ QUEUE_LIMIT = 20_000  # steps kept for publishing, about 20 MB
 CHUNK = 500  # events sent at a time
 RENDERED_AT_ONCE = 50  # events, in 0.8 ms: nothing else happens in the owner's process meanwhile
 # So that under load one message carries the events of many commits: it costs as much for one event as for hundreds,
-# here, at the broker and at every consumer.
+# here, at the broker and at every consumer. All schedules of a process publish at the same moments, so many seconds
+# apart, for the same reason.
 LINGER_SECONDS = 0.25
 SAVE_SECONDS = 0.5  # how long the watermark waits for a group commit to take it along, before it is saved by itself
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -109,7 +110,7 @@ class Publisher:
         except TimeoutError:
             return False
         self._wake.clear()
-        await asyncio.sleep(LINGER_SECONDS)
+        await asyncio.sleep(LINGER_SECONDS - asyncio.get_running_loop().time() % LINGER_SECONDS)
         return True
 
     async def _save(self) -> None:

@@ -4,10 +4,11 @@ Guarantee: when `publish` returns, every value is acknowledged by all in-sync re
 raises `LogUnavailable`, a prefix of the values (perhaps none, perhaps all) is in the log, and the publisher sends them
 again from its durable watermark: a value can occur twice, but never for the first time before the one it follows.
 
-How order survives a retry: one batch at a time is on its way, and the next is sent only after the last one is
+How order survives a retry: one batch a partition is on its way, and the next is sent only after the last one is
 acknowledged; after any failure the producer is thrown away together with what it still held. Events are durable in the
-journal before they come here, so nothing here needs to survive a crash. Calls are serialized: the memory in use is one
-batch, however much is asked.
+journal before they come here, so nothing here needs to survive a crash. What is published meanwhile under any number of
+keys gathers and goes together: a request costs as much for one event as for hundreds, here, at the broker and at every
+consumer. The memory in use is one batch a partition, however much is asked.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     AuthenticationFailedError,
+    BrokerResponseError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
@@ -41,6 +44,7 @@ from msgspec import Struct
 from persistence.database.held import holds_none
 from persistence.events import topic
 from persistence.events.options import PARTITIONS, KafkaOptions
+from persistence.events.outgoing import Load, Outgoing
 from persistence.events.topic import TopicFacts
 
 logger = logging.getLogger(__name__)
@@ -147,11 +151,13 @@ class KafkaEventLog:
         self._options = options
         self._topic = options.topic
         self._timeout_seconds = timeout_seconds
-        self._partition_of = DefaultPartitioner()
         self._producer: AIOKafkaProducer | None = None
         self._idempotent: bool | None = None
         self._offsets: dict[int, int] = {}  # partition → the last offset this producer was given
         self._turn = asyncio.Lock()
+        self._waiting: list[Outgoing] = []
+        self._refused: set[bytes] = set()  # keys of which the broker would not have something: each goes by itself
+        self._work: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -180,14 +186,11 @@ class KafkaEventLog:
         if not values:
             return
         holds_none("publishing on Kafka")
-        name = key.encode()
-        async with self._turn:
-            left = iter(values)
-            value = next(left, None)
-            while value is not None:
-                async with self._attempt("publish"):
-                    producer = await self._connected()
-                    value = await self._send(producer, name, value, left)
+        outgoing = Outgoing(key.encode(), values)
+        self._waiting.append(outgoing)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._publish_waiting())
+        await outgoing.done
 
     async def read_all(self, key: str | None = None) -> list[Message]:
         with self._reported("read"):
@@ -198,21 +201,59 @@ class KafkaEventLog:
         async with self._turn:
             await self._discard()
 
-    async def _send(self, producer: AIOKafkaProducer, key: bytes, value: bytes, left: Iterator[bytes]) -> bytes | None:
-        """Sends one batch, beginning with `value`, and waits for its acknowledgement; returns what no longer fitted."""
-        numbers = sorted(await producer.partitions_for(self._topic))
-        batch = producer.create_batch()
-        unsent: bytes | None = value
-        while unsent is not None and batch.append(timestamp=None, key=key, value=unsent) is not None:
-            unsent = next(left, None)
-        if unsent is value:
-            raise MessageSizeTooLargeError(f"an event of {len(value)} bytes")
-        batch.close()
-        acknowledged = await producer.send_batch(
-            batch, self._topic, partition=self._partition_of(key, numbers, numbers)
-        )
-        self._expect_growth(await acknowledged)
-        return unsent
+    async def _publish_waiting(self) -> None:
+        """Sends what waits, round after round, until nothing does."""
+        while together := self._next_round():
+            try:
+                async with self._turn, self._attempt("publish"):
+                    await self._send(together)
+            except Exception as error:  # noqa: BLE001  # whatever it is, those concerned are told, and the others go on
+                for each in together:
+                    each.end(error)
+            except BaseException:  # raised again: nobody is left waiting for it
+                for each in self._waiting:
+                    each.end(LogUnavailable("publishing was broken off"))
+                raise
+
+    def _next_round(self) -> list[Outgoing]:
+        """Those that go together: all the others are not to wait for one that the broker refuses."""
+        self._waiting = [each for each in self._waiting if not each.done.done()]
+        if self._waiting and self._waiting[0].key in self._refused:
+            return self._waiting[:1]
+        return [each for each in self._waiting if each.key not in self._refused]
+
+    async def _send(self, together: Sequence[Outgoing]) -> None:
+        """One batch for each partition, and the wait for their acknowledgements."""
+        producer = await self._connected()
+        numbers = tuple(sorted(await producer.partitions_for(self._topic)))
+        loads: dict[int, Load] = {}
+        for each in together:
+            number = _partition_of(each.key, numbers)
+            if number not in loads:
+                loads[number] = Load(producer.create_batch())
+            loads[number].take(each)
+            if not loads[number].aboard:
+                self._refused.add(each.key)
+                raise MessageSizeTooLargeError(f"an event of {len(each.values[each.acknowledged])} bytes")
+        acknowledged = []
+        for number, load in loads.items():
+            load.batch.close()
+            acknowledged.append(await producer.send_batch(load.batch, self._topic, partition=number))
+        written = await asyncio.gather(*acknowledged, return_exceptions=True)
+        failures = []
+        for load, outcome in zip(loads.values(), written, strict=True):
+            keys = {outgoing.key for outgoing, _ in load.aboard}
+            if isinstance(outcome, BaseException):
+                failures.append(outcome)
+                if isinstance(outcome, BrokerResponseError) and not outcome.retriable:
+                    self._refused |= keys
+                continue
+            self._expect_growth(outcome)
+            self._refused -= keys
+            for outgoing, reached in load.aboard:
+                outgoing.reach(reached)
+        if failures:
+            raise failures[0]
 
     def _expect_growth(self, written: RecordMetadata) -> None:
         """A log that got shorter has lost what was in it. Raising starts over, topic included.
@@ -327,3 +368,9 @@ class KafkaEventLog:
 def kafka_message(record: ConsumerRecord[bytes | None, bytes | None]) -> Message:
     """A record as it is told here."""
     return Message(record.partition, record.offset, (record.key or b"").decode(), record.value or b"")
+
+
+@lru_cache(maxsize=4096)  # it is worked out in Python, byte by byte
+def _partition_of(key: bytes, numbers: tuple[int, ...]) -> int:
+    """Where Kafka's own clients would put the key."""
+    return int(DefaultPartitioner()(key, numbers, numbers))

@@ -70,6 +70,7 @@ ON_THEIR_OWN = {
     "api/views/failures.py": "names the errors only",
     "persistence/embedded/outside.py": "asked before anything runs",
     "persistence/events/feed.py": "reads on before it takes, see actors/receivers/receiver.py",
+    "persistence/events/outgoing.py": "by way of persistence/events/log.py",
     "persistence/events/reader.py": "reads the topic for the command line",
     "persistence/events/topic.py": "before anything is published",
     "persistence/providers/toss.py": "by way of persistence/providers/connection.py",

@@ -20,7 +20,7 @@ HOST = "owners-0"
 def publishing_at_once() -> Iterator[None]:
     """Meanwhile owners wait for no company: neither with what is to be published, nor to note how far they are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publisher, "LINGER_SECONDS", 0.0)
+        patch.setattr(publisher, "LINGER_SECONDS", 0.001)
         patch.setattr(publisher, "SAVE_SECONDS", 0.01)
         yield
 

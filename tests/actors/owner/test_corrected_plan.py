@@ -69,7 +69,7 @@ class House:
 
 @pytest.fixture
 async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(publishing, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(publishing, "LINGER_SECONDS", 0.001)
     house = House()
     yield house
     await house.stop()

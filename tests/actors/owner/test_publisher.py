@@ -80,7 +80,7 @@ class WatchedLog(MemoryEventLog):
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the seconds between two tries."""
     monkeypatch.setattr(publishing, "RETRY_SECONDS", (0.001,))
-    monkeypatch.setattr(publishing, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(publishing, "LINGER_SECONDS", 0.001)
     monkeypatch.setattr(publishing, "SAVE_SECONDS", 0.001)
 
 

@@ -20,7 +20,7 @@ class Request(Struct, frozen=True, gc=False, array_like=True):
 
     id: str  # unique per customer and wish; empty for the system's own
     command: AnyCommand
-    fingerprint: str = ""  # of the body it came with; a repeat must carry the same
+    fingerprint: str = ""  # of the body it came with; a repeat must carry the same; others it may have, after a comma
     again: bool = False  # sent before by the same sender, whose answer got lost: wait for the first rather than refuse
 
 
@@ -51,7 +51,7 @@ def execute(state: ScheduleState, request: Request, now_ms: int) -> Turn:
     remembered = state.requests.get(request.id) if request.id else None
     if remembered is None:
         return Turn(_take_effect(state, request, now_ms, steps), tuple(steps))
-    if remembered.fingerprint != request.fingerprint:
+    if remembered.fingerprint not in request.fingerprint.split(","):
         return Turn(Refusal(Code.IDEMPOTENCY_KEY_REUSED), tuple(steps))
     answer = Done(remembered.answer) if isinstance(remembered.answer, int) else remembered.answer
     return Turn(answer, tuple(steps), repeated=True)
@@ -61,7 +61,7 @@ def _take_effect(state: ScheduleState, request: Request, now_ms: int, steps: lis
     decision = decide(state, request.command, now_ms)
     if isinstance(decision, Refusal):
         return decision
-    request_id, fingerprint = request.id, request.fingerprint
+    request_id, fingerprint = request.id, request.fingerprint.partition(",")[0]
     booking: Booking | None = None
     for event in decision:
         record = Record(state.seq + 1, now_ms, event, request_id, fingerprint)

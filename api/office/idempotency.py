@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, TypeVar, cast
 
@@ -59,20 +59,19 @@ def key_of(request: Request) -> str | None:
 
 
 async def request_of(request: Request, account: Account) -> tuple[str, str]:
-    """A command's request id and fingerprint. Without a key the id is fresh and there is nothing to compare."""
+    """A command's request id, and its fingerprint by each secret that counts. Without a key the id is fresh and there
+    is nothing to compare."""
     office = cast(Office, request.app.state.office)
     key = key_of(request)
     if key is None:
         return office.clock.new_id(), ""
-    return _request_id(account, key), await _fingerprint(request, office, 8)
+    return _request_id(account, key), ",".join(await _fingerprints(request, office, 8))
 
 
 def request_of_part(request: Request, account: Account, key: str, part: bytes) -> tuple[str, str]:
     """The same for a part of a request, which is to be done once by a key of its own."""
     office = cast(Office, request.app.state.office)
-    secret = derived(office.settings.secret, "fingerprints")
-    content = f"{request.method} {request.url.path}\0".encode() + part
-    return _request_id(account, key), hashlib.blake2b(content, digest_size=8, key=secret).hexdigest()
+    return _request_id(account, key), ",".join(_fingerprints_of(request, office, part, 8))
 
 
 def _request_id(account: Account, key: str) -> str:
@@ -86,12 +85,14 @@ async def once(
     create: Callable[[AsyncConnection], Awaitable[ModelT]],
     location: str,
     *,
+    formerly: Sequence[str] = (),
     makes_account: bool = False,
     begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
 ) -> Response:
     """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
 
-    `begin` opens the transaction, where it is not to be one of the pool that everybody uses.
+    `formerly`: what else the owner of the key was called. `begin` opens the transaction, where it is not to be one of
+    the pool that everybody uses.
 
     The answer is 201 with `location`, in which `{id}` stands for the new id. A `Problem` from `create` undoes
     everything and is not kept: the same request may succeed later.
@@ -105,10 +106,12 @@ async def once(
     async with begin() as connection:
         if not await first_answers.try_lock(connection, owner, key):
             raise Problem("idempotency_in_progress", retry_after=1)
-        first = await first_answers.find(connection, owner, key)
+        found = [await first_answers.find(connection, each, key) for each in (owner, *formerly)]
+        first = next((each for each in found if each is not None), None)
         if first is None:
             body = (await create(connection)).model_dump_json().encode()
-            first = first_answers.FirstAnswer(await _fingerprint(request, office, 16), CREATED, body)
+            newest, *_ = await _fingerprints(request, office, 16)
+            first = first_answers.FirstAnswer(newest, CREATED, body)
             # The answer says who somebody is, and is to go with their account.
             about = msgspec.json.decode(body, type=_Made).id if makes_account else None
             await first_answers.keep(connection, owner, key, first, account_id=about)
@@ -117,25 +120,26 @@ async def once(
     return _answer(first.status, first.body, location)
 
 
-async def _fingerprint(request: Request, office: Office, size: int) -> str:
-    """Tells one request from another."""
-    return (await _fingerprints(request, office, size))[0]
-
-
 async def _fingerprints(request: Request, office: Office, size: int) -> list[str]:
-    """The same by the secret that is in force, and by the one before it.
+    return _fingerprints_of(request, office, await request.body(), size)
+
+
+def _fingerprints_of(request: Request, office: Office, body: bytes, size: int) -> list[str]:
+    """What tells one request from another: by the secret that is in force, and by the one before it.
 
     Keyed, because a body may hold a password and fingerprints are kept.
     """
-    content = f"{request.method} {request.url.path}\0".encode() + await request.body()
+    content = f"{request.method} {request.url.path}\0".encode() + body
     keys = [derived(secret, "fingerprints") for secret in office.settings.secrets]
     return [hashlib.blake2b(content, digest_size=size, key=key).hexdigest() for key in keys]
 
 
-def stranger(office: Office, request: Request) -> str:
-    """The owner of a key that comes without an account: keys of different addresses do not meet."""
-    key = derived(office.settings.secret, "strangers")
-    return hashlib.blake2b(address_of(request).encode(), digest_size=16, key=key).hexdigest()
+def strangers(office: Office, request: Request) -> list[str]:
+    """The owner of a key that comes without an account, and what it was called by the former secret: keys of different
+    addresses do not meet."""
+    address = address_of(request).encode()
+    keys = [derived(secret, "strangers") for secret in office.settings.secrets]
+    return [hashlib.blake2b(address, digest_size=16, key=key).hexdigest() for key in keys]
 
 
 class _Made(msgspec.Struct):

@@ -38,6 +38,21 @@ def test_the_same_key_with_another_body_is_refused() -> None:
     assert execute(state, other, NOW).result == Refusal(Code.IDEMPOTENCY_KEY_REUSED)
 
 
+def test_a_repeat_that_bears_the_first_fingerprint_among_others_gets_the_first_answer() -> None:
+    """As requests do while a secret is being replaced."""
+    state = opened()
+    first = execute(state, HOLD, NOW)
+    assert [step.record.fingerprint for step in first.steps] == ["body"]
+    for fingerprint in ("body", "new,body", "body,new"):
+        again = Request(HOLD.id, HOLD.command, fingerprint)
+        assert execute(state, again, NOW).result == first.result
+    assert execute(state, Request(HOLD.id, HOLD.command, "new,other"), NOW).result == Refusal(
+        Code.IDEMPOTENCY_KEY_REUSED
+    )
+    made = execute(state, Request("two", c.HoldSeats("b2", BOB, ("A-2",)), "new,former"), NOW)
+    assert [step.record.fingerprint for step in made.steps] == ["new"]
+
+
 def test_a_refused_request_is_not_remembered_and_may_succeed_later() -> None:
     state = opened()
     execute(state, Request("b", c.HoldSeats("b2", BOB, ("A-1",))), NOW)

@@ -18,7 +18,7 @@ from api.http.models import Email, Input, Output, Password, Timestamp, Word, not
 from api.http.problems import Problem, invalid, language_of, responses
 from api.http.security_log import note
 from api.office.dependencies import OF_STRANGERS, CurrentAccount, OfficeOf
-from api.office.idempotency import TAKES_KEY, once, stranger
+from api.office.idempotency import TAKES_KEY, once, strangers
 from api.office.office import Office
 from persistence.accounts import accounts, erasure, links, sessions
 from persistence.notifications import account_mails
@@ -119,7 +119,8 @@ async def sign_up(new: NewAccount, request: Request, office: OfficeOf) -> Respon
         note(request, "account_created", row.id, role=row.role)
         return _view(row)
 
-    return await once(office, request, stranger(office, request), create, "/v1/accounts/me", makes_account=True)
+    owner, *formerly = strangers(office, request)
+    return await once(office, request, owner, create, "/v1/accounts/me", formerly=formerly, makes_account=True)
 
 
 @router.get("/me", summary="My account", responses=responses("unauthenticated"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http.cookies import Morsel, SimpleCookie
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -13,7 +14,7 @@ from api.accounts import cookies
 from api.office.tokens import hash_of
 from persistence.accounts.sessions import GRACE
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
-from tests.support.sale import problem
+from tests.support.sale import open_sale, problem, small_plan
 
 URL = "/v1/sessions/browser"
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -202,6 +203,36 @@ async def test_a_new_secret_logs_nobody_out(database_url: str, redis_url: str, o
         assert (await refresh(new, f"{again.key}={again.value}")).status_code == 201
         answer = await new.http.post("/v1/sessions/refresh", json={"refresh_token": program["refresh_token"]})
         assert answer.status_code == 201
+
+
+async def test_a_new_secret_answers_repeated_requests_as_the_former_did(
+    database_url: str, redis_url: str, open_local: OpenLocal
+) -> None:
+    before = local_settings(database_url, redis_url)
+    after = msgspec.structs.replace(
+        before, secret="another secret of at least 32 characters", previous_secret=before.secret
+    )
+    key = {"Idempotency-Key": "once"}
+    account = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+    venue = {"name": f"House {uuid4().hex}", "seating_plan": small_plan()}
+    wish, batch = {"seats": ["A-1"]}, {"wishes": [{"id": "one", "seats": ["A-2"]}]}
+
+    async def asked(worker: Worker) -> list[Any]:
+        """A row that a stranger makes, one that an account makes, a command, and a part of a batch."""
+        made = await worker.http.post("/v1/accounts", json=account, headers=key)
+        built = await worker.http.post("/v1/venues", json=venue, headers=sale.organizer | key)
+        held = await worker.http.post(sale.bookings_url, json=wish, headers=customer | key)
+        several = await worker.http.post(f"{sale.bookings_url}:batch", json=batch, headers=customer)
+        assert [each.status_code for each in (made, built, held, several)] == [201, 201, 201, 200], held.text
+        (answered,) = several.json()["answers"]
+        assert answered["status"] == 201, several.text
+        return [made.json()["id"], built.json()["id"], held.json()["id"], answered["booking"]["id"]]
+
+    async with open_local(before) as old:
+        sale, customer = await open_sale(old.http), await old.sign_up()
+        first = await asked(old)
+    async with open_local(after) as new:
+        assert await asked(new) == first
 
 
 # --- ending -----------------------------------------------------------------------------------------------------------

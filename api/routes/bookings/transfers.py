@@ -275,13 +275,15 @@ async def _hand_over(office: Office, transfer: Transfer) -> Refusal | None:
             refusal = None  # it was answered so long ago that the owner has forgotten it
         if refusal is None:
             if now is not None and now.status != "accepted":
-                await transfers.change(connection, transfer.id, status="accepted", ended_at=office.now())
-                assert transfer.to_customer_id is not None, "somebody has accepted"
-                await _audit(connection, office, transfer.to_customer_id, "transfer.accepted", transfer)
+                taker = transfer.to_customer_id
+                assert taker is not None, "somebody has accepted"
+                ended = {"ended_at": office.now(), "to_customer_id": taker}
+                await transfers.change(connection, transfer.id, status="accepted", **ended)
+                await _audit(connection, office, taker, "transfer.accepted", transfer)
         elif now is not None and now.status == "accepting":
             waits = refusal.code is Code.CUSTOMER_LIMIT_REACHED
             status, ended_at = ("offered", None) if waits else ("withdrawn", office.now())
-            await transfers.change(connection, transfer.id, status=status, ended_at=ended_at)
+            await transfers.change(connection, transfer.id, status=status, ended_at=ended_at, to_customer_id=None)
     return refusal
 
 

@@ -270,6 +270,8 @@ async def test_report_18_the_limit_is_that_of_whoever_accepts(worker: Worker) ->
     waiting = await scene.offered(ann, booking, bob)
     problem(await scene.accept(bob, waiting), 409, "customer_limit_reached")
     assert (await scene.listed(bob))[0]["status"] == "offered"  # it waits until there is room
+    kept = "SELECT to_customer_id FROM transfers WHERE id = $1"
+    assert await worker.office.pool.fetchval(kept, waiting["id"]) is None, "nobody has accepted"
     assert (await scene.http.delete(f"/v1/bookings/{theirs['id']}", headers=bob.headers)).is_success
     await scene.accepted(bob, waiting)
     # And whoever has handed on may buy again.

@@ -296,8 +296,12 @@ class KafkaEventLog:
                 max_batch_size=BATCH_BYTES,
                 retry_backoff_ms=RETRY_BACKOFF_MS,
             )
-            self._producer = producer  # before it is started: a failure must find it to take it down
-            await producer.start()
+            try:
+                await producer.start()
+            except BaseException:  # raised again: half a producer is nobody's, also if whoever wanted it has gone
+                await _taken_down(producer)
+                raise
+            self._producer = producer
         return self._producer
 
     async def _probe(self) -> None:
@@ -310,22 +314,10 @@ class KafkaEventLog:
             logger.info("events go to topic %s on %s, %s", self._topic, self._options.servers, has)
 
     async def _discard(self) -> None:
-        """Takes the producer down with all that it holds, in bounded time."""
         producer, self._producer = self._producer, None
         self._offsets.clear()
-        if producer is None:
-            return
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await producer.stop()
-        except (KafkaError, OSError, TimeoutError) as error:
-            # `stop` first waits for what was never acknowledged, which an idempotent producer retries for ever. Its
-            # parts can be stopped, but only one by one.
-            logger.debug("the producer did not stop by itself: %r", error)
-            with contextlib.suppress(KafkaError, OSError):
-                await producer._sender.close()
-            producer._message_accumulator.fail_all(KafkaConnectionError("given up"))
-            await producer.client.close()
+        if producer is not None:
+            await _taken_down(producer)
 
     async def _read(self, key: bytes | None) -> list[Message]:
         """What stands between the beginning and where the log ended when this was called."""
@@ -363,6 +355,21 @@ class KafkaEventLog:
             await consumer.stop()
         found.sort(key=lambda message: (message.partition, message.offset))
         return found
+
+
+async def _taken_down(producer: AIOKafkaProducer) -> None:
+    """With all that it holds, in bounded time."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        # `stop` first waits for what was never acknowledged, which an idempotent producer retries for ever. Its
+        # parts can be stopped, but only one by one.
+        logger.debug("the producer did not stop by itself: %r", error)
+        with contextlib.suppress(KafkaError, OSError):
+            await producer._sender.close()
+        producer._message_accumulator.fail_all(KafkaConnectionError("given up"))
+        await producer.client.close()
 
 
 def kafka_message(record: ConsumerRecord[bytes | None, bytes | None]) -> Message:

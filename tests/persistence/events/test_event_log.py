@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from loadtest.apache_kafka import apache_kafka
 from persistence.embedded.kafka import kafka
@@ -248,6 +249,29 @@ async def test_a_cancelled_publish_leaves_the_log_usable(servers: str) -> None:
         await task
     await log.publish("a", [b"last"])
     assert (await written(log))[-1] == b"last"
+    await log.close()
+
+
+async def test_a_connecting_that_is_called_off_half_way_leaves_the_next_to_begin_anew(
+    kafka_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, reached = AIOKafkaProducer.start, asyncio.Event()
+
+    async def half(producer: AIOKafkaProducer) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    log = KafkaEventLog(options(kafka_servers), timeout_seconds=60)
+    monkeypatch.setattr(AIOKafkaProducer, "start", half)
+    task = asyncio.create_task(log.start())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    async with asyncio.timeout(30):  # half a producer would have its batch wait for as long as one may
+        await log.publish("a", [b"one"])
+    assert await written(log) == [b"one"]
     await log.close()
 
 

@@ -41,6 +41,12 @@ class Head(Struct, frozen=True):
         """The newest version that is published, and is in the journal."""
         return min(self.published_seq, self.seq)
 
+    @property
+    def waiting(self) -> int:
+        """The events on their way to Kafka, as `UNPUBLISHED_TEXT` has it: of what was written before its first owner
+        that one tells."""
+        return self.seq - self.announced if self.seq > 1 and self.epoch > 0 else 0
+
 
 _MARKS = {name: schedule_heads.c[f"{name}_at"].is_not(None).label(name) for name in ("dedicated", "hot")}
 _COLUMNS = [_MARKS[name] if name in _MARKS else schedule_heads.c[name] for name in Head.__struct_fields__]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from persistence.database.conditions import OWED
+from persistence.database.conditions import OWED, UNPUBLISHED_TEXT
 from persistence.reconciliation.findings import OVERALL
 
 LATE_MAILS_LOOKED_AT = 1_000  # of the newest: failures of long ago are in the list, not in the overview
@@ -59,7 +59,7 @@ WITH behind AS MATERIALIZED (
     SELECT h.seq - h.published_seq AS events, j.at_ms
       FROM schedule_heads h
       JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
-     WHERE h.host IS NOT NULL AND h.published_seq < h.seq
+     WHERE h.host IS NOT NULL AND {UNPUBLISHED_TEXT}
 )
 SELECT json_build_object(
     'schedules_unpublished', (SELECT count(*) FROM behind),

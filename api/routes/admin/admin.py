@@ -32,6 +32,7 @@ HEAD_EXAMPLE = {
     "epoch": 3,
     "seq": 4211,
     "published_seq": 4211,
+    "unpublished": 0,
     "snapshot_seq": 4000,
     "next_deadline_ms": 1_790_000_600_000,
     "oldest_payment_ms": None,
@@ -48,8 +49,10 @@ HEAD_EXAMPLE = {
 
 class HeadView(Head, frozen=True):
     """A schedule's head, what it is called, and how its owner does: `queue` waits for its commit, `commit_ms` is the
-    median of its last commits. Null: the owner sleeps, or has not been used lately."""
+    median of its last commits. Null: the owner sleeps, or has not been used lately. `unpublished` events are on their
+    way to Kafka."""
 
+    unpublished: int
     title: str | None
     title_en: str | None
     starts_at: str | None
@@ -102,6 +105,7 @@ async def list_actors(
 def _head(row: Head, title: Title | None, vitals: OwnerVitals | None) -> HeadView:
     return HeadView(
         **msgspec.structs.asdict(row),
+        unpublished=row.waiting,
         title=None if title is None else title.title,
         title_en=None if title is None else title.title_en,
         starts_at=None if title is None else rfc3339(milliseconds(title.starts_at)),

@@ -101,6 +101,28 @@ async def test_the_overview_follows_a_sale(
         await row.get_by_role("cell").nth(5).get_by_text(str(before + sold), exact=True).wait_for()
 
 
+async def test_a_schedule_is_given_a_process_to_itself_and_shares_one_again(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
+) -> None:
+    admin = await log_in_admin(http, stack)
+
+    async def is_dedicated(wanted: bool) -> bool:
+        heads = await read(http, "/v1/admin/actors", admin, limit=200)
+        return [each["dedicated"] for each in heads["items"] if each["schedule_id"] == sale.schedule_id] == [wanted]
+
+    title = (await read(http, f"/v1/performances/{sale.performance_id}", admin))["title"]
+    reader = await at_admin(make_reader, stack)
+    await reader.go("/admin/schedules")
+    switch = reader.page.get_by_role("switch", name=f"A process to itself: {title}")
+    await switch.check()
+    await reader.reads("Whoever shares its process leaves within seconds, if there are processes enough.")
+    assert await is_dedicated(True)
+    assert await reader.faults() == []
+    await switch.uncheck()
+    await reader.reads("It shares a process from now on.")
+    assert await is_dedicated(False)
+
+
 async def test_a_booking_is_found_and_cancelled_with_its_consequences_first(
     make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
 ) -> None:

@@ -146,6 +146,11 @@ export async function sendAgain(notification_id: string): Promise<void> {
   await answer(api.POST('/v1/admin/notifications/{notification_id}/retry', { params: { path: { notification_id } } }));
 }
 
+/** Gives a schedule a process to itself, or has it share one. */
+export async function dedicate(schedule_id: string, dedicated: boolean): Promise<void> {
+  await answer(api.PATCH('/v1/admin/schedules/{schedule_id}', { params: { path: { schedule_id } }, body: { dedicated } }));
+}
+
 export function heads(cursor?: string): Promise<Page<Head>> {
   return answer(api.GET('/v1/admin/actors', { params: { query: given({ cursor }) } }));
 }

@@ -77,6 +77,7 @@ async def test_heads_name_their_schedules_and_how_their_owners_do(
     assert by_id[sale.schedule_id]["commit_ms"] > 0
     assert by_id[asleep.schedule_id]["queue"] is None
     assert by_id[asleep.schedule_id]["title"]
+    assert by_id[asleep.schedule_id]["unpublished"] == 0, "its first owner will tell of it"
 
 
 async def test_money_mails_and_parked_events_that_wait_are_counted(worker: Worker, admin: dict[str, str]) -> None:

@@ -74,6 +74,15 @@ export const en = {
     epoch: 'Owners so far',
     look: 'Look at',
   },
+  ownProcess: {
+    title: 'Process to itself',
+    of: (schedule: string) => `A process to itself: ${schedule}`,
+    on: 'its own',
+    off: 'shared',
+    hot: 'found busy',
+    given: 'Whoever shares its process leaves within seconds, if there are processes enough.',
+    shared: 'It shares a process from now on.',
+  },
   processes: {
     title: 'Processes',
     process: 'Process',

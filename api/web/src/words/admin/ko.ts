@@ -76,6 +76,15 @@ export const ko: AdminWords = {
     epoch: '지금까지의 소유자',
     look: '보기',
   },
+  ownProcess: {
+    title: '전용 프로세스',
+    of: (schedule) => `전용 프로세스: ${schedule}`,
+    on: '전용',
+    off: '공유',
+    hot: '바쁜 회차로 감지됨',
+    given: '프로세스가 모자라지 않으면, 같은 프로세스를 쓰던 회차가 몇 초 안에 옮겨 갑니다.',
+    shared: '이제부터 다른 회차와 프로세스를 함께 씁니다.',
+  },
   processes: {
     title: '프로세스',
     process: '프로세스',

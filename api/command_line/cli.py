@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,6 @@ from persistence.embedded.instance import read_note
 
 app = typer.Typer(
     name="boxoffice",
-    help="An actor-based booking engine for performances.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # one of them may be a password
     add_completion=False,
@@ -37,6 +37,22 @@ events = typer.Typer(help="What happened, and the services that live on it.", no
 app.add_typer(events, name="events")
 audit_log = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_log, name="audit")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"boxoffice {version('boxoffice')}")
+        raise typer.Exit
+
+
+@app.callback()
+def boxoffice(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show which release this is.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """An actor-based booking engine for performances."""
+
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=".boxoffice")

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -30,6 +31,13 @@ def test_help_names_every_command() -> None:
     assert started.returncode == 0
     for command in ("up", "migrate", "demo", "admin", "doctor", "top", "reconcile", "audit"):
         assert command in output
+
+
+def test_the_version_is_told() -> None:
+    started = subprocess.run(
+        [sys.executable, "-m", "api.command_line.cli", "--version"], capture_output=True, text=True
+    )
+    assert (started.returncode, started.stdout) == (0, f"boxoffice {version('boxoffice')}\n")
 
 
 def test_a_command_waits_for_no_library_that_only_others_need() -> None:

@@ -91,14 +91,19 @@ class Forking:
             keep=program.pass_fds,
             log=None if program.log is None else str(program.log),
         )
-        async with self._ordering:
-            born = asyncio.get_running_loop().create_future()
-            self._expected.append(born)
-            await self._tell(order)
         try:
-            return Child(program, await born)
+            return Child(program, await self._born(order))
         except ProcessError as error:
             raise ProcessError(f"{program.name} cannot be started: {error}") from error
+
+    async def _born(self, order: Order) -> Fork:
+        """What comes of the order. Raises `ProcessError`."""
+        async with self._ordering:
+            if self._channel is None:  # the server has died while others gave their orders
+                raise ProcessError("the fork server is gone")
+            born: asyncio.Future[Fork] = asyncio.get_running_loop().create_future()
+            await self._tell(order, born)
+        return await born
 
     async def end(self) -> None:
         """Ends the server, and whatever it has forked that still runs."""
@@ -106,10 +111,17 @@ class Forking:
         if self._server is not None:
             await self._server.kill()
 
-    async def _tell(self, order: Order) -> None:
-        if self._channel is not None:
-            with contextlib.suppress(OSError):  # it has died: `_hear` is about to say so
-                await asyncio.get_running_loop().sock_sendall(self._channel, msgspec.json.encode(order))
+    async def _tell(self, order: Order, born: asyncio.Future[Fork] | None = None) -> None:
+        """Gives an order; `born` is told what comes of it. Raises `ProcessError` for one that is too long."""
+        said = msgspec.json.encode(order)
+        if len(said) > MESSAGE_BYTES:  # the server would read half of it
+            raise ProcessError(f"its environment and arguments take {len(said)} bytes, more than {MESSAGE_BYTES}")
+        if self._channel is None:
+            return
+        if born is not None:
+            self._expected.append(born)
+        with contextlib.suppress(OSError):  # it has died: `_hear` is about to say so
+            await asyncio.get_running_loop().sock_sendall(self._channel, said)
 
     def _hear(self, channel: socket.socket) -> None:
         try:

@@ -87,6 +87,7 @@ class Keeper:
         await asyncio.to_thread(end_marked, self._data_dir, self.name)
 
     async def _start(self) -> None:
+        self._called_off = False  # whatever ended the one before
         self.child = await self._start_program(self.program, self._environment)
         self._on_change()
         await self.child.until_ready()
@@ -109,16 +110,15 @@ class Keeper:
                 logger.error(
                     "%s (pid %d) %s, starting it again", self.name, self.child.pid, describe_exit(self.child.returncode)
                 )
-            self._called_off = False
             await self._start_again(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _start_again(self, pause: float) -> None:
         """Returns when the program is ready, however often that takes."""
         while True:
-            await asyncio.to_thread(end_marked, self._data_dir, self.name)  # its own children may have outlived it
-            await asyncio.sleep(pause)
             try:
+                await asyncio.to_thread(end_marked, self._data_dir, self.name)  # its own children may have outlived it
+                await asyncio.sleep(pause)
                 await self._start()
             except (ProcessError, OSError) as error:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -34,6 +34,7 @@ from actors.receivers.names import RECEIVERS
 from actors.supervision import ray_head
 from actors.supervision.environments import Environments
 from actors.supervision.forking import Forking
+from actors.supervision.guarding import Guarding
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import (
     BACKGROUND,
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GUARD = Path(outside.__file__).with_name("guard.py")
 READY_SECONDS = 60.0  # from all processes started until /readyz says yes
 PROBE_SECONDS, PROBE_TIMEOUT_SECONDS = 0.1, 5.0
 SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaitable[None]]]] = {
@@ -132,7 +132,7 @@ class Supervisor:
         self._keepers: list[Keeper] = []
         self._outside: list[str] = []
         self._sandbox_is_ours = settings.sandbox_url is None
-        self._guard: asyncio.subprocess.Process | None = None
+        self._guarding: Guarding | None = None
         self._forking: Forking | None = None
         self._membership: Membership | None = None
 
@@ -189,7 +189,9 @@ class Supervisor:
         remove_run_directory(self.data_dir)
         metrics = run_directory(self.data_dir) / "metrics"
         metrics.mkdir()
-        await self._start_guard()
+        if sys.platform == "linux":
+            self._guarding = Guarding(instance_of(self.data_dir), self._give_up)
+            await self._guarding.begin()
         services = self._settle_addresses()
         names = ", ".join(program.name for program in services)
         logger.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
@@ -389,39 +391,33 @@ class Supervisor:
             ),
         )
 
-    async def _start_guard(self) -> None:
-        if sys.platform != "linux":
-            return
-        instance = instance_of(self.data_dir)
-        self._guard = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(GUARD), instance),
-            stdin=asyncio.subprocess.PIPE,
-            env={INSTANCE_VARIABLE: instance},
-            start_new_session=True,
-        )
-
     async def _stop_all(self, listener: socket.socket) -> None:
-        """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left."""
+        """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left.
+
+        What cannot be stopped is told, and left to what ends all that is ours: the rest is stopped as it should be.
+        """
         logger.info("stopping")
         if self._membership is not None:
-            await self._membership.leave()
-        await together(self._stop_serving(listener), *(keeper.end() for keeper in self._named(BESIDE_WORKERS)))
+            await each_of(self._membership.leave())
+        await each_of(self._stop_serving(listener), *(keeper.end() for keeper in self._named(BESIDE_WORKERS)))
         for kinds in (*STOP_ORDER, ("postgres",)):
-            await together(*(keeper.end() for keeper in self._named(kinds)))
+            await each_of(*(keeper.end() for keeper in self._named(kinds)))
         if self._forking is not None:
-            await self._forking.end()
+            await each_of(self._forking.end())
+        if self._guarding is not None:
+            await self._guarding.leave()
         await asyncio.to_thread(end_marked, self.data_dir)  # the guard, too: nothing is left to guard
-        if self._guard is not None:
-            await self._guard.wait()
+        if self._guarding is not None:
+            await self._guarding.ended()
         if self._membership is not None:
-            await self._membership.close()
+            await each_of(self._membership.close())
         forget_note(self.data_dir)
         self._keep_ray_log()
         remove_run_directory(self.data_dir)
         logger.info("stopped")
 
     async def _stop_serving(self, listener: socket.socket) -> None:
-        await together(*(keeper.end() for keeper in self._named(("worker",))))
+        await each_of(*(keeper.end() for keeper in self._named(("worker",))))
         refuse(listener)
 
     def _keep_ray_log(self) -> None:
@@ -449,6 +445,13 @@ def ask_readiness(url: str) -> tuple[bool, str]:
 def _kind(name: str) -> str:
     """What kind of process it is, of which there may be several."""
     return name.partition("-")[0]
+
+
+async def each_of(*work: Coroutine[None, None, None]) -> None:
+    """Does all at once. What fails is told, and is no reason to leave out the others, or what comes after."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            logger.error("a part could not be stopped", exc_info=outcome)
 
 
 async def together(*work: Coroutine[None, None, None]) -> None:

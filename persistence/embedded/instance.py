@@ -22,6 +22,8 @@ from typing import TextIO
 import msgspec
 import psutil
 
+from persistence.embedded.process import ProcessError
+
 INSTANCE_VARIABLE = "BOXOFFICE_INSTANCE"  # which data directory a process belongs to
 ROLE_VARIABLE = "BOXOFFICE_ROLE"  # which of its programs started it: a Ray actor's process carries "ray"
 LONGEST_TEMPORARY_DIRECTORY = 24  # bytes; Ray's own socket names need 83 of the 107 a Unix socket's path may have
@@ -203,7 +205,10 @@ def marked(data_dir: Path, role: str | None = None) -> list[psutil.Process]:
 
 
 def end_marked(data_dir: Path, role: str | None = None) -> int:
-    """Ends those processes with SIGKILL, also what they start meanwhile; returns how many there were."""
+    """Ends those processes with SIGKILL, also what they start meanwhile; returns how many there were.
+
+    Raises `ProcessError` where one stays all the same.
+    """
     ended: set[int] = set()
     while found := marked(data_dir, role):
         for process in found:
@@ -213,7 +218,7 @@ def end_marked(data_dir: Path, role: str | None = None) -> int:
         deadline = time.monotonic() + END_SECONDS
         while alive := [process for process in found if lives(process)]:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"processes do not end, even on SIGKILL: {', '.join(map(str, alive))}")
+                raise ProcessError(f"processes do not end, even on SIGKILL: {', '.join(map(str, alive))}")
             time.sleep(PAUSE_SECONDS)
     return len(ended)
 

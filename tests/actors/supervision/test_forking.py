@@ -14,8 +14,10 @@ import pytest
 
 from actors.receivers.names import RECEIVERS
 from actors.supervision import programs, ray_head
+from actors.supervision.fork_server import MESSAGE_BYTES
 from actors.supervision.forking import Forking
 from persistence.embedded.process import ProcessError, Program, child_environment
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are forked on Linux only")
 
@@ -120,6 +122,33 @@ async def test_a_program_that_cannot_be_imported_is_an_error_and_others_are_fork
     with pytest.raises(ProcessError, match="it is not whole"):
         await forking.start(program(tmp_path, "exit", "0", module="broken"), {})
     assert await (await forking.start(program(tmp_path, "exit", "0"), {})).wait() == 0
+
+
+async def test_whoever_waits_to_give_an_order_when_the_server_dies_is_told(forking: Forking, tmp_path: Path) -> None:
+    """Nobody would answer it: it would be waited for without end, and the program be missed."""
+    await forking.begin()
+    async with forking._ordering:  # somebody else's order is on its way
+        asked = asyncio.create_task(forking.start(program(tmp_path, "exit", "0"), {}))
+        await asyncio.sleep(0)
+        assert forking.pid is not None
+        os.kill(forking.pid, signal.SIGKILL)
+        await until(lambda: forking._channel is None)
+    with pytest.raises(ProcessError, match="the fork server is gone"):
+        await asked
+    assert await (await forking.start(program(tmp_path, "exit", "0"), {})).wait() == 0
+
+
+async def test_an_environment_that_is_too_long_is_an_error_and_ends_nobody_else(
+    forking: Forking, tmp_path: Path
+) -> None:
+    first = await forking.start(program(tmp_path, "wait"), {})
+    await first.until_ready()
+    for size in (MESSAGE_BYTES, 4 * MESSAGE_BYTES):
+        with pytest.raises(ProcessError, match="environment and arguments take"):
+            await forking.start(program(tmp_path, "say", "LONG"), {"LONG": "x" * size})
+    assert first.alive
+    assert await (await forking.start(program(tmp_path, "exit", "0"), {})).wait() == 0
+    await first.stop()
 
 
 async def test_no_two_forks_draw_the_same_ids(environment: dict[str, str], tmp_path: Path) -> None:

@@ -21,12 +21,14 @@ from actors.gateway.ray_owners import _for_owners
 from actors.process.keys import AUDIT_HEADS, SANDBOX, TICKETS
 from actors.process.settings import NEEDED, SECRETS, Settings, SettingsError, local_url
 from actors.supervision.environments import DATABASE_ROLES
+from actors.supervision.guarding import GUARD
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
-from actors.supervision.supervisor import StartError, Supervisor, together
+from actors.supervision.supervisor import StartError, Supervisor, each_of, together
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
+from tests.support.waiting import until
 
 SLEEPER = (sys.executable, "-I", "-S", "-c", "import signal; signal.pause()")
 
@@ -112,6 +114,54 @@ class TestKeeper:
             await keeper.end()
         assert marked(tmp_path) == []
 
+    async def test_what_cannot_be_ended_yet_is_waited_for(
+        self, keeper: Keeper, changes: asyncio.Queue[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where the kernel still writes for it: no reason to give the whole system up."""
+        busy = iter([ProcessError("processes do not end, even on SIGKILL")])
+
+        def end(data_dir: Path, role: str | None = None) -> int:
+            for error in busy:
+                raise error
+            return end_marked(data_dir, role)
+
+        await keeper.begin()
+        monkeypatch.setattr("actors.supervision.keeper.end_marked", end)
+        assert keeper.pid is not None
+        os.kill(keeper.pid, signal.SIGKILL)
+        await next_restart(changes)
+        assert keeper.pid is not None
+
+    async def test_a_renewal_during_a_start_hides_no_later_death(
+        self, tmp_path: Path, changes: asyncio.Queue[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        may_be_ready = asyncio.Event()
+
+        async def ready() -> None:
+            assert may_be_ready.is_set()
+
+        may_be_ready.set()
+        keeper = keeper_of(replace(sleeper(), ready=ready), tmp_path, changes)
+        try:
+            await keeper.begin()
+            may_be_ready.clear()
+            former = keeper.pid
+            assert former is not None
+            os.kill(former, signal.SIGKILL)
+            await until(lambda: keeper.pid not in (None, former))
+            starting = keeper.pid
+            await keeper.renew()
+            await until(lambda: keeper.pid not in (None, starting))
+            may_be_ready.set()
+            await next_restart(changes)
+            caplog.clear()
+            assert keeper.pid is not None
+            os.kill(keeper.pid, signal.SIGKILL)
+            await next_restart(changes)
+            assert "starting it again" in caplog.text
+        finally:
+            await keeper.end()
+
     async def test_a_keeper_that_fails_itself_says_so(self, tmp_path: Path, changes: asyncio.Queue[str]) -> None:
         async def broken(_: Keeper) -> None:
             raise RuntimeError("a bug")
@@ -180,6 +230,21 @@ asyncio.run(main())
     async with asyncio.timeout(10):
         while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(0.01)
+
+
+async def test_what_cannot_be_stopped_keeps_nothing_else_from_being(caplog: pytest.LogCaptureFixture) -> None:
+    stopped = asyncio.Event()
+
+    async def broken() -> None:
+        raise ProcessError("processes do not end, even on SIGKILL")
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        stopped.set()
+
+    await each_of(broken(), later())
+    assert stopped.is_set()
+    assert "a part could not be stopped" in caplog.text
 
 
 async def test_marked_finds_only_the_processes_of_its_data_directory(tmp_path: Path) -> None:
@@ -354,6 +419,14 @@ class TestStack:
             for _ in range(50):  # each on a connection of its own, so that the kernel has to find somebody to take it
                 assert (await client.get("/healthz", headers={"Connection": "close"})).status_code == httpx.codes.OK
             await own.replaced("worker-2", former)
+
+    async def test_a_guard_that_is_killed_is_followed_by_another(self, own: Stack) -> None:
+        def guards() -> set[int]:
+            return {each.pid for each in marked(own.data_dir) if str(GUARD) in each.cmdline()}
+
+        (former,) = guards()
+        os.kill(former, signal.SIGKILL)
+        await until(lambda: len(guards() - {former}) == 1)
 
     @pytest.mark.long
     async def test_when_ray_is_killed_everything_connected_to_it_is_started_anew(self, own: Stack) -> None:

@@ -8,9 +8,11 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import icalendar
+from icalendar.parser import Contentline, Parameters
 from msgspec import Struct
 
 PRODUCT = "-//Boxoffice//Tickets//EN"
+NO_PARAMETERS = Parameters()
 BEGIN, END = b"BEGIN:VEVENT\r\n", b"END:VEVENT\r\n"
 
 
@@ -42,11 +44,13 @@ def calendar(entries: Sequence[Entry], *, method: str, now: datetime, organizer:
 
 def _event(entry: Entry, method: str, now: datetime, organizer: str | None) -> bytes:
     times = (entry.starts_at, entry.ends_at, entry.time_zone)
+    description: bytes = Contentline.from_parts("DESCRIPTION", NO_PARAMETERS, "\n".join(entry.lines)).to_ical()
     own = f"UID:{entry.uid}\r\nSEQUENCE:{entry.sequence}\r\nDTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}\r\n"
     return (
         BEGIN
         + own.encode("ascii")
-        + _lines(description="\n".join(entry.lines))
+        + description
+        + b"\r\n"
         + _occasion(*times, entry.title, entry.place, organizer, method)
         + END
     )

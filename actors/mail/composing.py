@@ -118,12 +118,11 @@ class Postmark:
 
     def _mail(self, row: Outgoing, recipient: Recipient, subject: str, content: bytes) -> Mail:
         to, subject = sendable(recipient.email), " ".join(subject.split())
-        name = Address(person(recipient.name), *_parts(to))  # one recipient, whatever the name is
         head = (
             mime.plain("Message-ID", f"<{row.id}@{self._sender.domain}>"),
             mime.plain("Date", format_datetime(self.now())),
             self._from,
-            mime.header("To", name, international=not to.isascii()),
+            mime.recipient(person(recipient.name), to),  # one, whatever the name is
             mime.subject(subject),
             mime.plain("Auto-Submitted", "auto-generated"),  # RFC 3834: no answering machine answers it
             mime.plain("MIME-Version", "1.0"),
@@ -161,15 +160,12 @@ class Postmark:
 
 def sendable(email: str) -> str:
     """The address as a mail server takes it: in ASCII, unless its part before the @ is not."""
+    if email.isascii():
+        return email
     try:
         return validate_email(email, check_deliverability=False, test_environment=True).ascii_email or email
     except EmailNotValidError:
         return email  # whatever is wrong with it, the mail server says
-
-
-def _parts(address: str) -> tuple[str, str]:
-    local, _, domain = address.rpartition("@")
-    return local, domain
 
 
 def _named(disposition: str, filename: str) -> str:

@@ -8,7 +8,8 @@ Base64, in whose alphabet our boundaries cannot be written. So what is around th
 
 from __future__ import annotations
 
-import base64
+import binascii
+import re
 from collections.abc import Sequence
 from email import policy
 from email.headerregistry import Address
@@ -16,14 +17,23 @@ from functools import lru_cache
 
 PLAIN, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 ASCII = policy.SMTP
+LINE = 76  # of Base64
+FOLDED = 78  # and its end: as long as a line of a header may be that is not folded
+WORD = 60  # characters of what an encoded word of 75 has in it
+# Nothing in them has to be quoted, and no name looks like an encoded word.
+SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+SIMPLE_NAME = re.compile(r"[A-Za-z]+( [A-Za-z]+)*")
 INTERNATIONAL = policy.SMTPUTF8  # RFC 6532: for whoever's address is not ASCII
 
 
 def leaf(content_type: str, content: bytes, *more: str) -> bytes:
     """A part with a content of its own; `more` headers than say what it is."""
-    return _head(f"Content-Type: {content_type}", "Content-Transfer-Encoding: base64", *more) + (
-        base64.encodebytes(content).replace(b"\n", b"\r\n")
-    )
+    return _head(f"Content-Type: {content_type}", "Content-Transfer-Encoding: base64", *more) + (_base64(content))
+
+
+def _base64(content: bytes) -> bytes:
+    whole = binascii.b2a_base64(content, newline=False)
+    return b"".join([whole[at : at + LINE] + b"\r\n" for at in range(0, len(whole), LINE)])
 
 
 def text(content_type: str, content: str) -> bytes:
@@ -46,6 +56,22 @@ def header(name: str, value: str | Address, *, international: bool = False) -> b
     """
     kept = INTERNATIONAL if international else ASCII
     return kept.fold_binary(*kept.header_store_parse(name, value))
+
+
+def recipient(name: str, address: str) -> bytes:
+    """The header that says to whom a mail is: what `header` would write, in a tenth of the time for most of us."""
+    if SIMPLE_ADDRESS.fullmatch(address) is not None:
+        if not name:
+            written = f"To: {address}\r\n"
+        elif SIMPLE_NAME.fullmatch(name) is not None:
+            written = f"To: {name} <{address}>\r\n"
+        else:
+            word = binascii.b2a_base64(name.encode(), newline=False).decode()
+            written = f"To: =?utf-8?b?{word}?= <{address}>\r\n" if len(word) <= WORD else ""
+        if written and len(written) <= FOLDED:
+            return written.encode("ascii")
+    local, _, domain = address.rpartition("@")
+    return header("To", Address(name, local, domain), international=not address.isascii())
 
 
 def plain(name: str, value: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 NAME_CHARACTERS = 60  # of a person: nobody is greeted by a sentence
 # Between letters mail programs take these for an address on the web, or a person's.
@@ -19,6 +20,7 @@ AT = re.compile(r"\s*[@＠﹫]\s*")
 SPECIALS = re.compile(r"""[()<>\[\]:;@\\,."=?]""")
 
 
+@lru_cache(4_096)  # a sale's mails have the same titles, zones and rows
 def plain(text: str) -> str:
     """The text on one line: its letters, digits, marks and signs, and nothing that would become a link."""
     visible = "".join(character if _is_shown(character) else " " for character in unicodedata.normalize("NFC", text))

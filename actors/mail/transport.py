@@ -265,16 +265,21 @@ class Outbox:
 
     async def send(self, content: bytes, to: str) -> None:
         holds_none("handing a mail over")
-        try:  # what could begin a mail for a reader of the file, "From " at a line's begin, is in none of ours
-            await asyncio.to_thread(self._append, content.replace(b"\r\n", b"\n"))
+        # What could begin a mail for a reader of the file, "From " at a line's begin, is in none of ours.
+        lines = content.replace(b"\r\n", b"\n")
+        try:
+            try:
+                self._append(lines, fcntl.LOCK_NB)  # a few µs, where handing it to a thread and back takes many
+            except BlockingIOError:
+                await asyncio.to_thread(self._append, lines)
         except OSError as error:
             raise MailAway(f"{self._path}: {error.strerror}") from error
 
-    def _append(self, content: bytes) -> None:
+    def _append(self, content: bytes, unless_locked: int = 0) -> None:
         head = f"From MAILER-DAEMON {time.asctime(time.gmtime())}\n".encode()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)  # until it is closed
+            fcntl.lockf(file, fcntl.LOCK_EX | unless_locked)  # until it is closed
             end = file.seek(0, os.SEEK_END)
             try:
                 file.write(_gap(file.fileno(), end) + head + content.rstrip(b"\n") + b"\n\n")

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
+from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES as _MINUTES
 from persistence.database.conditions import BOUGHT, LIVE
 from persistence.database.pools import Connection
 from persistence.database.tables import notifications
@@ -75,7 +75,7 @@ class NewNotification(Struct, frozen=True, kw_only=True):
 
 
 class Outgoing(Struct, frozen=True, kw_only=True):
-    """A row that was taken to be sent."""
+    """A row that is to be sent."""
 
     id: str
     schedule_id: str | None  # None: it is about the account
@@ -84,7 +84,7 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     booking_id: str | None
     kind: str
     facts: Facts
-    attempts: int  # this one included
+    attempts: int  # made before
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
@@ -116,12 +116,21 @@ class Occasion(Struct, frozen=True, kw_only=True):
         return self.starts_at + timedelta(minutes=self.duration_minutes)
 
 
-class Taken(Struct, frozen=True):
-    """A row that was taken, with what its mail is to be written from."""
+class Waiting(Struct, frozen=True):
+    """A row that is due, with what its mail is to be written from."""
 
     row: Outgoing
     recipient: Recipient | None  # None once the account was deleted
     occasion: Occasion | None  # deleted from the catalogue or not; None: the mail is about the account
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """What has become of a row that was being sent."""
+
+    id: str
+    status: str
+    error: str | None = None
+    address_digest: bytes | None = None
 
 
 class NotificationRow(Struct, frozen=True, kw_only=True):
@@ -223,80 +232,85 @@ _DUE = (
     " CASE WHEN schedule_id IS NULL THEN 0 ELSE 1 + (hashtext(customer_id::text) & 2147483647) % ($2 - 1) END"
 )
 
-_IS_DUE = f"SELECT EXISTS (SELECT 1 FROM notifications WHERE {_DUE})"  # noqa: S608  # a constant
-_TAKE = f"""
-WITH taken AS (
-UPDATE notifications SET status = 'sending', due_at = now(), attempts = attempts + 1, error = NULL
-WHERE id = (
-    SELECT id FROM notifications WHERE {_DUE} ORDER BY due_at, created_at, version LIMIT 1 FOR UPDATE SKIP LOCKED
-)
-RETURNING *
-)
+_WAITING = f"""
 SELECT t.id::text, t.schedule_id::text, t.version, t.customer_id::text, t.booking_id::text, t.kind, t.facts::text,
        t.attempts,
        a.email, a.name, a.language, a.email_confirmed_at IS NOT NULL,
        p.title, p.title_en, v.name, v.time_zone, s.starts_at, coalesce(p.duration_minutes, $3), s.currency
-  FROM taken t
+  FROM (SELECT * FROM notifications WHERE {_DUE} ORDER BY due_at, created_at, version LIMIT $4) t
   LEFT JOIN accounts a ON a.id = t.customer_id AND a.deleted_at IS NULL
   LEFT JOIN (schedules s JOIN performances p ON p.id = s.performance_id JOIN venues v ON v.id = s.venue_id)
     ON s.id = t.schedule_id
+ ORDER BY t.due_at, t.created_at, t.version
 """  # noqa: S608  # constants
 _ROW, _TO = len(Outgoing.__struct_fields__), len(Recipient.__struct_fields__)
 
 
-async def due(connection: Connection, lane: int, lanes: int) -> bool:
-    """Whether there is anything to be taken in a lane."""
-    return bool(await connection.fetchval(_IS_DUE, lane, lanes))
+async def waiting(connection: Connection, lane: int, lanes: int, limit: int) -> list[Waiting]:
+    """The next rows that are due in a lane. Nobody has them yet: whoever `claim`s one does."""
+    return [_waiting(list(found)) for found in await connection.fetch(_WAITING, lane, lanes, _MINUTES, limit)]
 
 
-async def take(connection: Connection, lane: int, lanes: int) -> Taken | None:
-    """Marks the next row that is due in a lane as `sending`; None if there is none.
-
-    What its mail is written from comes along: a statement of its own for each would cost as much as writing it.
-    """
-    found = await connection.fetchrow(_TAKE, lane, lanes, DEFAULT_DURATION_MINUTES)
-    if found is None:
-        return None
-    values: list[Any] = list(found)
+def _waiting(values: list[Any]) -> Waiting:
     row, to, of = values[:_ROW], values[_ROW : _ROW + _TO], values[_ROW + _TO :]
-    taken = dict(zip(Outgoing.__struct_fields__, row, strict=True))
-    outgoing = Outgoing(**taken | {"facts": msgspec.json.decode(taken["facts"], type=Facts)})
+    found = dict(zip(Outgoing.__struct_fields__, row, strict=True))
+    outgoing = Outgoing(**found | {"facts": msgspec.json.decode(found["facts"], type=Facts)})
     recipient = None if to[0] is None else Recipient(**dict(zip(Recipient.__struct_fields__, to, strict=True)))
     assert of[0] is not None or outgoing.schedule_id is None, "a schedule that has events has a row"
     occasion = None if of[0] is None else Occasion(**dict(zip(Occasion.__struct_fields__, of, strict=True)))
-    return Taken(outgoing, recipient, occasion)
+    return Waiting(outgoing, recipient, occasion)
+
+
+_SETTLE = """
+UPDATE notifications SET status = $1::text, error = $2, sent_at = CASE WHEN $1 = 'sent' THEN now() END,
+       address_digest = $3
+ WHERE id = $4 AND status = 'sending'
+"""
+_CLAIM = """
+UPDATE notifications SET status = 'sending', due_at = now(), attempts = attempts + 1, error = NULL
+ WHERE id = ${id} AND status = 'pending' AND due_at <= now()
+   AND (SELECT a.email FROM accounts a WHERE a.id = customer_id AND a.deleted_at IS NULL) IS NOT DISTINCT FROM ${email}
+RETURNING true
+"""
+_CLAIM_ONE = _CLAIM.format(id=1, email=2)
+_CLAIM_NEXT = f"WITH settled AS ({_SETTLE}) {_CLAIM.format(id=5, email=6)}"
+
+
+async def claim(connection: Connection, next_one: Waiting, last: Settled | None = None) -> bool:
+    """Marks a row as `sending`, unless somebody else has it or its customer has another address than was read. With
+    it, in the same transaction, what has become of the row before: a statement of its own for that would cost as much
+    as writing a mail.
+    """
+    of_next = (next_one.row.id, None if next_one.recipient is None else next_one.recipient.email)
+    if last is None:
+        return bool(await connection.fetchval(_CLAIM_ONE, *of_next))
+    return bool(await connection.fetchval(_CLAIM_NEXT, *_values(last), *of_next))
+
+
+async def settle(connection: Connection, settled: Settled) -> None:
+    """Records what has become of a row that was being sent."""
+    await connection.execute(_SETTLE, *_values(settled))
+
+
+def _values(settled: Settled) -> tuple[object, ...]:
+    return settled.status, settled.error, settled.address_digest, settled.id
 
 
 _SENT_WITHIN = """
-SELECT greatest(
-    (SELECT count(*) FROM notifications
-     WHERE customer_id = $1 AND created_at > now() - interval '1 day' AND sent_at > now() - make_interval(secs => $3)),
-    (SELECT count(*) FROM notifications WHERE address_digest = $2 AND sent_at > now() - make_interval(secs => $3)))
+SELECT (SELECT count(*) FROM notifications WHERE customer_id = who.customer_id
+           AND created_at > now() - interval '1 day' AND sent_at > now() - make_interval(secs => $3)),
+       (SELECT count(*) FROM notifications WHERE address_digest = who.digest
+           AND sent_at > now() - make_interval(secs => $3))
+  FROM unnest($1::uuid[], $2::bytea[]) WITH ORDINALITY AS who (customer_id, digest, number) ORDER BY number
 """
 
 
-async def sent_within(connection: Connection, customer_id: str, address_digest: bytes, seconds: float) -> int:
-    """How many mails the account or the address, whichever got more, was sent so lately."""
-    found: int = await connection.fetchval(_SENT_WITHIN, customer_id, address_digest, seconds)
-    return found
-
-
-async def settle(
-    connection: Connection,
-    notification_id: str,
-    status: str,
-    error: str | None = None,
-    address_digest: bytes | None = None,
-) -> None:
-    """What has become of a row that was being sent."""
-    await connection.execute(
-        "UPDATE notifications SET status = $2::text, error = $3, sent_at = CASE WHEN $2 = 'sent' THEN now() END,"
-        " address_digest = $4 WHERE id = $1 AND status = 'sending'",
-        notification_id,
-        status,
-        error,
-        address_digest,
-    )
+async def sent_within(
+    connection: Connection, who: Sequence[tuple[str, bytes]], seconds: float
+) -> list[tuple[int, int]]:
+    """How many mails each of these accounts was sent so lately, and its address."""
+    customers, digests = [customer_id for customer_id, _ in who], [digest for _, digest in who]
+    return [(row[0], row[1]) for row in await connection.fetch(_SENT_WITHIN, customers, digests, seconds)]
 
 
 async def put_off(connection: Connection, notification_id: str, seconds: float, error: str) -> None:
@@ -310,17 +324,12 @@ async def put_off(connection: Connection, notification_id: str, seconds: float, 
     )
 
 
-async def put_off_all(connection: Connection, taken: Outgoing, seconds: float, error: str) -> None:
-    """Gives a row that was not tried back, and with it all of the same customer's that are due: others wait for none of
-    them.
-    """
+async def put_off_all(connection: Connection, customer_id: str, seconds: float, error: str) -> None:
+    """Has all of a customer's that are due tried later: others wait for none of them."""
     await connection.execute(
-        "UPDATE notifications SET status = 'pending', due_at = now() + make_interval(secs => $3), error = $4,"
-        " attempts = attempts - (status = 'sending')::int"
-        " WHERE customer_id = $1 AND schedule_id IS NOT NULL"
-        " AND (id = $2 AND status = 'sending' OR status = 'pending' AND due_at <= now())",
-        taken.customer_id,
-        taken.id,
+        "UPDATE notifications SET due_at = now() + make_interval(secs => $2), error = $3"
+        " WHERE customer_id = $1 AND schedule_id IS NOT NULL AND status = 'pending' AND due_at <= now()",
+        customer_id,
         seconds,
         error,
     )

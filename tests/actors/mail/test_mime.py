@@ -57,6 +57,19 @@ def test_an_address_beyond_ascii_is_written_as_it_is_where_the_server_takes_that
     assert (to.display_name, to.addr_spec) == ("김민지", "minji@example.com")
 
 
+@pytest.mark.parametrize("name", ["", "Minji", "Minji Kim", "김민지", "O'Neil", "민" * 15, "민" * 60, "a" * 70])
+@pytest.mark.parametrize(
+    "address", ["minji@example.com", "m.k+x@mail.example.co.kr", "a!b@example.com", f"{'m' * 60}@example.com"]
+)
+def test_the_short_way_says_to_whom_a_mail_is_as_the_package_does(name: str, address: str) -> None:
+    written = mime.recipient(name, address)
+    local, _, domain = address.rpartition("@")
+    by_the_package = mime.header("To", Address(name, local, domain))
+    ((ours,), (theirs,)) = (read(each, b"\r\n")["To"].addresses for each in (written, by_the_package))
+    assert (ours.display_name, ours.addr_spec) == (theirs.display_name, theirs.addr_spec) == (name, address)
+    assert max(map(len, written.split(b"\r\n"))) <= 78
+
+
 def test_no_value_makes_a_header_of_its_own() -> None:
     for wrong in ("one\r\nBcc: all@example.com", "one\nBcc: all@example.com"):
         with pytest.raises(ValueError, match="linefeed"):

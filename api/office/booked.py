@@ -1,7 +1,8 @@
 """What bookings are of, for their views: read anew for whoever reads, kept for some seconds for whoever books.
 
-The answer to a hold is on the hottest way there is, and nothing is looked up for it that was looked up a moment before.
-It never fails for want of a title: what cannot be read is left out.
+The answer to a hold is on the hottest way there is, and nothing is looked up for it that was looked up a moment before;
+what several schedules miss at the same time is looked up together. It never fails for want of a title: what cannot be
+read is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.office.together import Together
 from persistence.bookings.booked_schedules import BookedSchedule, booked_schedules
 from persistence.database.asked_once import AskedOnce
 from persistence.database.connection import is_unavailable
@@ -29,6 +31,8 @@ class BookedSchedules:
     def __init__(self, database: AsyncEngine, *, now: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._known: AskedOnce[BookedSchedule | None] = AskedOnce(KEPT, now=now)
+        self._missed: set[str] = set()
+        self._reading: Together[dict[str, BookedSchedule]] = Together()
 
     async def read(self, ids: Collection[str]) -> dict[str, BookedSchedule]:
         """These schedules as they are now."""
@@ -40,10 +44,15 @@ class BookedSchedules:
         return await self._known.ask(schedule_id, partial(self._renew, schedule_id), within_seconds=KEPT_SECONDS)
 
     async def _renew(self, schedule_id: str) -> BookedSchedule | None:
+        self._missed.add(schedule_id)
         try:
-            return (await self.read([schedule_id])).get(schedule_id)
+            return (await self._reading.ask("missed", self._read_missed)).get(schedule_id)
         except Exception as error:
             if not is_unavailable(error):
                 raise
             logger.warning("what schedule %s is cannot be read: %r", schedule_id, error)
             return None
+
+    async def _read_missed(self) -> dict[str, BookedSchedule]:
+        missed, self._missed = self._missed, set()
+        return await self.read(missed)

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from actors.process import keys
 from actors.process.settings import Settings, local_url
 from actors.process.telemetry import METRICS_VARIABLE
 from actors.receivers.names import RECEIVERS
@@ -298,25 +299,31 @@ class Supervisor:
         if "database_url" in self._outside:
             await self._reach("database_url")
         await together(*(self._begin(keeper) for keeper in self._keepers if keeper.name == "postgres"))
-        from persistence.database.connection import migrate
+        from persistence.database.connection import DatabaseUnavailable, LaterRelease, migrate
+        from persistence.database.pools import FAILURES
 
-        await migrate(self.settings.database)
-        self._has_roles = await establish(self.settings.database)
+        try:
+            await migrate(self.settings.database)
+            self._has_roles = await establish(self.settings.database)
+        except (DatabaseUnavailable, LaterRelease) as error:
+            raise StartError(str(error)) from error
+        except FAILURES as error:
+            raise StartError(f"the database is in trouble: {error}") from error
         if self._prepare is not None:
             await self._prepare(self.settings)
         if self.settings.node or "database_url" in self._outside:
             await self._join(self.settings.database)
 
     async def _join(self, database_url: str) -> None:
-        """Takes this machine's place in its cluster, if it is in one; it is given schedules once it serves."""
-        from actors.supervision.membership import CannotJoin, Membership, see_that_nobody_is_there
+        """Takes this machine's place in its cluster, where it is given schedules once it serves; or says that it is
+        alone, where others could use its database, too: they would take schedules from each other for ever."""
+        from actors.supervision.membership import CannotJoin, Membership
+        from actors.wire.secured import known_by
 
+        place = (self.settings.node, self.settings.node_address, self.settings.hosts)
+        marks = known_by(self.settings.keys_for(keys.MACHINES), certified=bool(self.settings.node_certificate))
+        self._membership = Membership(database_url, *place, on_loss=self._give_up, known_by=marks)
         try:
-            if not self.settings.node:
-                await see_that_nobody_is_there(database_url)
-                return
-            place = (self.settings.node, self.settings.node_address, self.settings.hosts)
-            self._membership = Membership(database_url, *place, on_loss=self._give_up)
             await self._membership.join()
         except CannotJoin as error:
             raise StartError(str(error)) from error

@@ -20,7 +20,7 @@ import secrets
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -70,6 +70,11 @@ decode_trust = msgspec.msgpack.Decoder(Trust).decode
 def _mark(key: bytes) -> bytes:
     """By which an end says which key it means."""
     return hmac.digest(key, b"which", hashlib.sha256)[:8]
+
+
+def known_by(keys: Sequence[bytes], *, certified: bool) -> list[str]:
+    """What an end may tell everybody, by which two see beforehand whether they will know each other."""
+    return [f"{_mark(key).hex()}{'/tls' if certified else ''}" for key in keys]
 
 
 class _Secrets:

@@ -97,7 +97,7 @@ def migrate(data_dir: DataDir = None) -> None:
     settings = connected(data_dir)
     try:
         asyncio.run(connection.migrate(settings.database))
-    except connection.DatabaseUnavailable as error:
+    except (connection.DatabaseUnavailable, connection.LaterRelease) as error:
         fail(str(error))
     console().print("The database is up to date.")
 

@@ -12,7 +12,7 @@ from actors.supervision.membership import emptied
 from persistence.database.dsn import asyncpg_dsn
 from persistence.database.pools import FAILURES
 from persistence.journal import leases, nodes
-from persistence.journal.nodes import DRAINING, SERVING, Node
+from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
 
 BACKGROUND = "background"  # the work that one of them does for all
 
@@ -39,7 +39,8 @@ async def listed(settings: Settings) -> Sequence[Row]:
     try:
         counts = await nodes.schedules(connection)
         leader = await leases.holder_of(connection, BACKGROUND)
-        return [Row(node, counts.get(node.name, 0), node.name == leader) for node in await nodes.look(connection)]
+        found = [node for node in await nodes.look(connection) if node.name]
+        return [Row(node, counts.get(node.name, 0), node.name == leader) for node in found]
     finally:
         await connection.close()
 
@@ -48,10 +49,10 @@ async def drain(settings: Settings, name: str, *, within_seconds: float) -> int:
     """Has a machine's schedules opened elsewhere; returns how many are left there. Raises `MachinesError`."""
     connection = await _connected(settings)
     try:
-        others = [each for each in await nodes.look(connection) if each.name != name]
-        if not any(each.state == SERVING and not each.silent for each in others):
-            raise MachinesError("no other machine takes schedules in: start one first")
-        await _turn(connection, name, DRAINING)
+        if (await _found(connection, name)).silent:
+            raise MachinesError(f"{name} is lost: its schedules are opened elsewhere as they are asked for")
+        if not await nodes.drain(connection, name):
+            raise MachinesError("no other machine takes schedules in: start one first, or take another drain back")
         return await emptied(connection, name, within_seconds=within_seconds)
     finally:
         await connection.close()
@@ -61,14 +62,19 @@ async def resume(settings: Settings, name: str) -> None:
     """Has a machine take schedules in again. Raises `MachinesError`."""
     connection = await _connected(settings)
     try:
-        await _turn(connection, name, SERVING)
+        if await nodes.turn(connection, name, SERVING, DRAINING):
+            return
+        if (await _found(connection, name)).state == STARTING:
+            raise MachinesError(f"{name} is starting: it takes schedules in by itself as soon as it can")
     finally:
         await connection.close()
 
 
-async def _turn(connection: asyncpg.Connection[asyncpg.Record], name: str, state: str) -> None:
-    if not await nodes.turn(connection, name, state):
-        raise MachinesError(f"there is no machine {name}: `boxoffice nodes` shows those there are")
+async def _found(connection: asyncpg.Connection[asyncpg.Record], name: str) -> Node:
+    for node in await nodes.look(connection):
+        if node.name == name:
+            return node
+    raise MachinesError(f"there is no machine {name}: `boxoffice nodes` shows those there are")
 
 
 async def _connected(settings: Settings) -> asyncpg.Connection[asyncpg.Record]:

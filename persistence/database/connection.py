@@ -7,6 +7,7 @@ it is done once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_WAIT_MS, LOCK_PAUSE_SECONDS, LOCK_TRIES = 2_000, 1.0, 100
 MIGRATION_LOCK = 0x626F786F66666963  # "boxoffic" in ASCII: the advisory lock that migrations take
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -35,6 +37,10 @@ POOL_WAIT_SECONDS = 5  # then the request is answered 503
 
 class DatabaseUnavailable(Exception):
     """PostgreSQL cannot be reached, or refuses the connection."""
+
+
+class LaterRelease(Exception):
+    """The database has the shape of a release after this one, which may have written what this one cannot read."""
 
 
 def create_engine(url: str, *, pool_size: int = 10, lock_timeout_seconds: float = 0) -> AsyncEngine:
@@ -56,12 +62,26 @@ def create_engine(url: str, *, pool_size: int = 10, lock_timeout_seconds: float 
 
 
 async def migrate(url: str) -> None:
-    """Brings the database to the newest revision; does nothing if it is there."""
+    """Brings the database to the newest revision; does nothing if it is there.
+
+    A step that would have everybody wait behind it for a lock that somebody keeps gives way and is tried again: those
+    who sell meanwhile do not notice. Raises `LaterRelease` where the database is ahead of this code.
+    """
     async with _unpooled(url) as connection:
         # A session lock, so that a migration may commit in between. It goes with the connection, whatever happens.
         await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        await connection.execute(text(f"SET lock_timeout = {LOCK_WAIT_MS}"))
         await connection.commit()
-        await connection.run_sync(_upgrade)
+        for tries in range(LOCK_TRIES, 0, -1):
+            try:
+                await connection.run_sync(_upgrade)
+            except exc.DBAPIError as error:
+                if not _waited_for_a_lock(error) or tries == 1:
+                    raise
+                await connection.rollback()
+                await asyncio.sleep(LOCK_PAUSE_SECONDS)
+            else:
+                break
         await connection.commit()
 
 
@@ -82,10 +102,24 @@ def head_revision() -> str:
     return head
 
 
+def _waited_for_a_lock(error: exc.DBAPIError) -> bool:
+    return isinstance(error.driver_exception, asyncpg.LockNotAvailableError)
+
+
 def _upgrade(connection: Connection) -> None:
     from alembic import command
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     config = _config()
+    current = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()  # a migration has transactions of its own
+    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise LaterRelease(
+            f"the database has been brought to revision {current} by a later release; this one knows those up to"
+            f" {max(known)}: start that release, or restore the backup from before it"
+        )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -549,6 +549,7 @@ nodes = Table(
     Column("state", Text, nullable=False),  # starting | serving | draining
     Column("joined_at", TIME, nullable=False, server_default=CLOCK),
     Column("beat_at", TIME, nullable=False, server_default=CLOCK),  # when it was last heard of
+    Column("known_by", ARRAY(Text), nullable=False, server_default="{}"),  # marks of the keys that it knows
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 import pytest
 
 from actors.supervision import membership
-from actors.supervision.membership import CannotJoin, Membership, see_that_nobody_is_there
+from actors.supervision.membership import CannotJoin, Membership
+from actors.wire.secured import known_by
 from persistence.journal import nodes
 from persistence.journal.nodes import DRAINING, SERVING, STARTING
 from tests.persistence.journal.test_journal import ident
@@ -26,9 +27,9 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 class Life:
     """One life of a machine."""
 
-    def __init__(self, database_url: str, name: str) -> None:
-        self.losses: list[CannotJoin] = []
-        self.membership = Membership(database_url, name, "127.0.0.1", 1, self.losses.append)
+    def __init__(self, database_url: str, name: str, known: Sequence[str] = ()) -> None:
+        self.losses: list[BaseException] = []
+        self.membership = Membership(database_url, name, "127.0.0.1", 1, self.losses.append, known)
 
     async def end(self) -> None:
         await self.membership.leave()
@@ -108,13 +109,83 @@ async def test_leaving_it_waits_until_its_schedules_are_elsewhere_if_anybody_can
     assert await states(connection) == {}
 
 
-async def test_a_machine_by_itself_does_not_use_a_cluster_s_database(
-    connection: asyncpg.Connection, database_url: str
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is waited for."""
+    monkeypatch.setattr(membership, "JOIN_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "against"),
+    [
+        ("a", "", r"machines of a cluster \(a\) use this database: set BOXOFFICE_NODE"),
+        ("", "a", "a machine by itself uses this database"),
+        ("", "", "another machine by itself uses this database"),
+    ],
+    ids=["a cluster's", "a machine's by itself", "another's by itself"],
+)
+@pytest.mark.usefixtures("impatient")
+async def test_a_machine_by_itself_shares_its_database_with_nobody(
+    connection: asyncpg.Connection, database_url: str, first: str, second: str, against: str
 ) -> None:
-    await see_that_nobody_is_there(database_url)
+    there, here = Life(database_url, first), Life(database_url, second)
+    await there.membership.join()
+    with pytest.raises(CannotJoin, match=against):
+        await here.membership.join()
+    await here.end()
+    assert [each.name for each in await nodes.look(connection)] == [first]
+    await there.end()
+    await (again := Life(database_url, second)).membership.join()
+    await again.end()
+
+
+async def test_a_machine_by_itself_takes_part_in_nothing(connection: asyncpg.Connection, database_url: str) -> None:
+    life = Life(database_url, "")
+    await life.membership.join()
+    life.membership.pause()
+    await life.membership.serve()
+    assert await states(connection) == {"": STARTING}
+    await life.end()
+    assert await states(connection) == {}
+
+
+KEYS = [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "talk"),
+    [
+        (known_by(KEYS[:1], certified=False), known_by(KEYS[:1], certified=False), True),
+        (known_by(KEYS[:2], certified=False), known_by(KEYS[1:], certified=False), True),  # a secret is replaced
+        (known_by(KEYS[:1], certified=False), known_by(KEYS[1:], certified=False), False),
+        (known_by(KEYS[:1], certified=True), known_by(KEYS[:1], certified=False), False),
+        ([], known_by(KEYS[:1], certified=False), True),  # a former release does not say
+    ],
+    ids=["the same secret", "one in common", "another secret", "one with a certificate", "a former release"],
+)
+@pytest.mark.usefixtures("impatient")
+async def test_machines_that_would_not_talk_are_not_together(
+    database_url: str, first: list[str], second: list[str], talk: bool
+) -> None:
+    there, here = Life(database_url, "a", first), Life(database_url, "b", second)
+    await there.membership.join()
+    if talk:
+        await here.membership.join()
+    else:
+        with pytest.raises(CannotJoin, match="machine b and a would not talk: they have another BOXOFFICE_SECRET"):
+            await here.membership.join()
+    await here.end()
+    await there.end()
+
+
+async def test_a_machine_that_can_beat_no_more_ends(connection: asyncpg.Connection, database_url: str) -> None:
+    """The others give it up; it must not go on as if nothing were wrong."""
     life = Life(database_url, "a")
     await life.membership.join()
-    with pytest.raises(CannotJoin, match="set BOXOFFICE_NODE"):
-        await see_that_nobody_is_there(database_url)
+    await connection.execute("ALTER TABLE nodes RENAME beat_at TO beaten_at")
+    try:
+        await until(lambda: bool(life.losses))
+        assert isinstance(life.losses[0], asyncpg.UndefinedColumnError)
+    finally:
+        await connection.execute("ALTER TABLE nodes RENAME beaten_at TO beat_at")
     await life.end()
-    await see_that_nobody_is_there(database_url)

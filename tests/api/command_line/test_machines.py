@@ -10,7 +10,7 @@ import pytest
 from actors.process.settings import Settings
 from api.command_line.machines import MachinesError, drain, listed, resume
 from persistence.journal import leases, nodes
-from persistence.journal.nodes import DRAINING, SERVING, Node
+from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
 from tests.persistence.journal.test_journal import ident
 from tests.support.waiting import until
 
@@ -63,6 +63,25 @@ async def test_draining_waits_until_nothing_is_left(settings: Settings, database
     assert await draining == 0
     await resume(settings, "b")
     assert [row.state for row in await listed(settings)] == [SERVING, SERVING]
+
+
+async def test_a_machine_that_starts_or_is_lost_is_neither_resumed_nor_drained(
+    settings: Settings, database_url: str
+) -> None:
+    await add(database_url, "a", "b")
+    await add(database_url, "c", state=STARTING)
+    with pytest.raises(MachinesError, match="c is starting: it takes schedules in by itself"):
+        await resume(settings, "c")
+    await resume(settings, "b")  # it serves: there is nothing to do
+    await execute(database_url, "UPDATE nodes SET beat_at = beat_at - interval '1 minute' WHERE name = 'b'")
+    with pytest.raises(MachinesError, match="b is lost: its schedules are opened elsewhere"):
+        await drain(settings, "b", within_seconds=60)
+    assert [row.state for row in await listed(settings)] == [SERVING, "lost", STARTING]
+
+
+async def test_a_machine_by_itself_is_no_machine_of_a_cluster(settings: Settings, database_url: str) -> None:
+    await add(database_url, "", state=STARTING)
+    assert await listed(settings) == []
 
 
 async def test_what_does_not_leave_in_time_is_told(settings: Settings, database_url: str) -> None:

@@ -9,15 +9,19 @@ from pathlib import Path
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.database import connection as connections
 from persistence.database import tables
 from persistence.database.connection import (
     MIGRATION_LOCK,
     MIGRATIONS,
     DatabaseUnavailable,
+    LaterRelease,
+    _config,
     asyncpg_dsn,
     create_engine,
     current_revision,
@@ -28,6 +32,7 @@ from persistence.database.connection import (
 from persistence.database.pools import open_pool
 from tests.conftest import made_database
 from tests.support.services.databases import execute, other_database
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -95,6 +100,55 @@ async def test_a_migration_waits_for_the_one_under_way(empty_url: str) -> None:
     await other.close()
     await waiting
     assert await current_revision(empty_url) == head_revision()
+
+
+async def back_by_one(url: str) -> None:
+    """Takes the newest step back."""
+    engine = create_engine(url)
+
+    def downgrade(connection: sa.Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+        connection.commit()
+
+    async with engine.connect() as connection:
+        await connection.run_sync(downgrade)
+    await engine.dispose()
+
+
+async def test_a_migration_that_has_to_wait_for_a_lock_has_nobody_wait_behind_it(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LOCK_WAIT_MS", 50)
+    monkeypatch.setattr(connections, "LOCK_PAUSE_SECONDS", 0.0)
+    await migrate(empty_url)
+    await back_by_one(empty_url)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    reader = await asyncpg.connect(empty_url)
+    async with open_pool(empty_url, 2) as pool, reader.transaction():
+        for (table,) in await reader.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+            await reader.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(migrate(empty_url))
+
+        async def waiting() -> bool:
+            return bool(await pool.fetchval(waits))
+
+        await until(waiting)
+        async with asyncio.timeout(10):  # it would take as long as that reader reads
+            await pool.fetch("SELECT FROM nodes")
+        assert not migrating.done()
+    await reader.close()
+    await migrating
+    assert await current_revision(empty_url) == head_revision()
+
+
+async def test_a_database_of_a_later_release_is_left_alone(empty_url: str) -> None:
+    await migrate(empty_url)
+    await execute(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LaterRelease, match=f"revision 9999 by a later release; this one knows .* {head_revision()}"):
+        await migrate(empty_url)
+    assert await current_revision(empty_url) == "9999"
 
 
 def test_every_migration_ships_with_the_package() -> None:

@@ -50,6 +50,31 @@ async def test_of_several_that_take_a_name_at_once_one_has_it(
         assert sum(await asyncio.gather(*(nodes.join(pool, each) for each in lives))) == 1
 
 
+async def test_of_two_that_are_drained_at_once_one_is_left(connection: asyncpg.Connection, database_url: str) -> None:
+    for name in ("a", "b"):
+        await nodes.join(connection, msgspec.structs.replace(A, name=name))
+        await nodes.turn(connection, name, SERVING)
+    async with asyncpg.create_pool(database_url, min_size=2, max_size=2) as pool:
+        assert sorted(await asyncio.gather(nodes.drain(pool, "a"), nodes.drain(pool, "b"))) == [False, True]
+    assert sorted(each.state for each in await nodes.look(connection)) == [DRAINING, SERVING]
+
+
+async def test_nobody_takes_over_from_a_machine_where_the_others_are_lost(connection: asyncpg.Connection) -> None:
+    for name in ("a", "b"):
+        await nodes.join(connection, msgspec.structs.replace(A, name=name))
+        await nodes.turn(connection, name, SERVING)
+    await connection.execute("UPDATE nodes SET beat_at = beat_at - interval '1 minute' WHERE name = 'b'")
+    assert not await nodes.drain(connection, "a")
+    assert await nodes.state_of(connection, "a") == SERVING
+
+
+async def test_a_machine_that_was_lost_long_ago_is_forgotten(connection: asyncpg.Connection) -> None:
+    await nodes.join(connection, A)
+    await connection.execute("UPDATE nodes SET beat_at = beat_at - make_interval(days => $1)", nodes.FORGOTTEN_DAYS + 1)
+    await nodes.join(connection, msgspec.structs.replace(A, name="b"))
+    assert [each.name for each in await nodes.look(connection)] == ["b"]
+
+
 async def test_a_machine_is_told_the_state_it_is_to_be_in(connection: asyncpg.Connection) -> None:
     await nodes.join(connection, A)
     assert await nodes.turn(connection, "a", SERVING)

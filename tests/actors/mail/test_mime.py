@@ -57,7 +57,7 @@ def test_an_address_beyond_ascii_is_written_as_it_is_where_the_server_takes_that
     assert (to.display_name, to.addr_spec) == ("김민지", "minji@example.com")
 
 
-@pytest.mark.parametrize("name", ["", "Minji", "Minji Kim", "김민지", "O'Neil", "민" * 15, "민" * 60, "a" * 70])
+@pytest.mark.parametrize("name", ["", "Minji", "Minji Kim", "김민지", "O'Neil", "민" * 15, "a" * 70])
 @pytest.mark.parametrize(
     "address", ["minji@example.com", "m.k+x@mail.example.co.kr", "a!b@example.com", f"{'m' * 60}@example.com"]
 )

@@ -14,9 +14,9 @@ import signal
 from actors.process import garbage
 from actors.process.rounds import every
 from actors.process.settings import Settings
-from actors.receivers.taker import CHUNK, Service, Taker
+from actors.receivers.taker import Service, Taker
 from persistence.database.pools import is_away, open_pool
-from persistence.events.feed import EventFeed, KafkaEventFeed
+from persistence.events.feed import BATCH, EventFeed, KafkaEventFeed
 from persistence.events.log import LogUnavailable, Message
 from persistence.journal.journal import PostgresJournal
 
@@ -24,8 +24,8 @@ POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 REPAIR_SECONDS = 5.0  # how often what the feed has left out is looked for
 REPAIR_RESTING_SECONDS = 600.0  # the same where schedules rest, of which there are more every evening
-# After few events more are waited for: a transaction and a commit of offsets cost as much for one as for hundreds, and
-# nobody who looks at figures or mails sees the difference.
+# Where the feed has no more for now, more is waited for: a schedule's transaction and a commit of offsets cost as much
+# for one event as for hundreds, and nobody who looks at figures or mails sees the difference.
 GATHER_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Receiver:
                 await self._taker.receive(messages)
                 if messages:
                     await self._feed.done()
-                    if len(messages) < CHUNK:
+                    if len(messages) < BATCH:
                         await _pause(stop, GATHER_SECONDS)
                 failures = 0
             except Exception as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -70,6 +70,10 @@ class Service(Protocol):
 
     async def forget(self, connection: Connection, schedule_id: str) -> None:
         """Throws away what was written for a schedule, to be made again from its first event."""
+
+
+# How events of one schedule are taken, in the caller's transaction.
+Take = Callable[["asyncpg.pool.PoolConnectionProxy[Any]", Sequence[EventEnvelope]], Awaitable[None]]
 
 
 class _Told(Struct, frozen=True):
@@ -184,17 +188,44 @@ class Taker:
         return taken
 
     async def _take(self, schedule_id: str, events: Sequence[EventEnvelope], source: str) -> int:
-        """Takes those of the next events, without gaps, that nobody has taken meanwhile."""
+        """Takes those of the next events, without gaps, that nobody has taken meanwhile; where the service cannot
+        digest them, one by one."""
+        name = self._service.name
+        try:
+            taken = await self._digested(schedule_id, events, self._service.take)
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.warning("%s takes %d events one by one: %r", name, len(events), error)
+            taken = await self._digested(schedule_id, events, self._take_or_park)
+        TAKEN.labels(name, source).inc(taken)
+        return taken
+
+    async def _digested(self, schedule_id: str, events: Sequence[EventEnvelope], take: Take) -> int:
         name = self._service.name
         async with self._pool.acquire() as connection, connection.transaction():
             position = await positions.lock(connection, name, schedule_id)
             fresh = [event for event in events if event.data.version > position]
             if not fresh or fresh[0].data.version > position + 1:  # begun anew: whoever did that goes on from there
                 return 0
-            await self._digest(connection, fresh)
+            await take(connection, fresh)
             await positions.move(connection, name, schedule_id, fresh[-1].data.version)
-        TAKEN.labels(name, source).inc(len(fresh))
         return len(fresh)
+
+    async def _take_or_park(
+        self, connection: asyncpg.pool.PoolConnectionProxy[Any], events: Sequence[EventEnvelope]
+    ) -> None:
+        """Gives the events to the service one by one, and parks what it cannot digest."""
+        for event in events:
+            try:
+                async with connection.transaction():
+                    await self._service.take(connection, [event])
+            except Exception as error:
+                if is_away(error):
+                    raise
+                logger.exception("%s parks event %s", self._service.name, event.id)
+                PARKED.labels(self._service.name).inc()
+                await positions.park(connection, self._service.name, event, repr(error))
 
     async def _suspect(self, told: _Told, why: str) -> None:
         """Puts an event aside that is not believed."""
@@ -204,29 +235,6 @@ class Taker:
         logger.error("%s does not believe event %.100s (%.50s): %s", self._service.name, event.id, event.type, why)
         SUSPECT.labels(self._service.name).inc()
         await positions.suspect(self._pool, self._service.name, event, why)
-
-    async def _digest(self, connection: asyncpg.pool.PoolConnectionProxy[Any], events: Sequence[EventEnvelope]) -> None:
-        """Gives the events to the service; where it fails, one by one, and parks what it cannot digest."""
-        try:
-            async with connection.transaction():
-                await self._service.take(connection, events)
-        except Exception as error:
-            if is_away(error):
-                raise
-            logger.warning("%s takes %d events one by one: %r", self._service.name, len(events), error)
-            for event in events:
-                await self._take_or_park(connection, event)
-
-    async def _take_or_park(self, connection: asyncpg.pool.PoolConnectionProxy[Any], event: EventEnvelope) -> None:
-        try:
-            async with connection.transaction():
-                await self._service.take(connection, [event])
-        except Exception as error:
-            if is_away(error):
-                raise
-            logger.exception("%s parks event %s", self._service.name, event.id)
-            PARKED.labels(self._service.name).inc()
-            await positions.park(connection, self._service.name, event, repr(error))
 
 
 def _place(service: Service, message: Message) -> tuple[str, int, int]:

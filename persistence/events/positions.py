@@ -23,6 +23,7 @@ SELECT h.schedule_id::text, coalesce(p.version, 0), h.published_seq
  ORDER BY h.updated_at LIMIT $3
 """
 BEHIND, BEHIND_RESTING = _BEHIND.format("NOT h.resting"), _BEHIND.format("h.resting")
+LOCK = "SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2 FOR UPDATE"
 LAG = """
 SELECT coalesce(sum(h.seq - coalesce(p.version, 0)), 0)::bigint
   FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1
@@ -62,16 +63,15 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 async def lock(connection: Connection, consumer: str, schedule_id: str) -> int:
     """The service's position on a schedule, kept to this transaction until it ends."""
-    await connection.execute(
-        "INSERT INTO consumer_positions (consumer, schedule_id, version) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
-        consumer,
-        schedule_id,
-    )
-    version: int = await connection.fetchval(
-        "SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2 FOR UPDATE",
-        consumer,
-        schedule_id,
-    )
+    version: int | None = await connection.fetchval(LOCK, consumer, schedule_id)
+    if version is None:
+        await connection.execute(
+            "INSERT INTO consumer_positions (consumer, schedule_id, version) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
+            consumer,
+            schedule_id,
+        )
+        version = await connection.fetchval(LOCK, consumer, schedule_id)
+    assert version is not None, "it was there a moment ago, or has been made"
     return version
 
 

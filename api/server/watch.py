@@ -16,10 +16,11 @@ import time
 from collections.abc import Collection
 from functools import lru_cache
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.process.tallies import Seconds, Tallies, Tally
 from actors.process.telemetry import REQUEST_ID
 from api.http.problems import Problem, answer
 from api.http.security_log import told_path
@@ -41,7 +42,7 @@ POLICIES = (
 NO_STORE = (b"cache-control", b"no-store")
 
 REQUESTS = Counter("boxoffice_http_requests_total", "Answered requests", ("method", "route", "status"))
-SECONDS = Histogram(
+SECONDS = Seconds(
     "boxoffice_http_request_seconds",
     "Time to the first byte of the answer",
     ("method", "route"),
@@ -69,11 +70,14 @@ class Watch:
         self._personal = frozenset(personal)
         secure = b"max-age=%d; includeSubDomains" % HSTS_SECONDS
         self._policies = (*POLICIES, (b"strict-transport-security", secure)) if https else POLICIES
+        self._tallies = Tallies()
+        self._tally = lru_cache(maxsize=1024)(_tally_of)  # as many as there are routes, methods and statuses
         self._added = lru_cache(maxsize=256)(self._what_is_added)  # answers have few kinds of heads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            self._tallies.tell()  # a lifespan has ended
             return
         started = time.perf_counter()
         request_id = _id_of(scope)
@@ -87,7 +91,7 @@ class Watch:
             if message["type"] == "http.response.start":
                 begun = True
                 route = getattr(scope.get("route"), "path", "none")
-                _count(scope, route, message["status"], time.perf_counter() - started)
+                self._count(scope, route, message["status"], time.perf_counter() - started)
                 personal = (scope["method"], route) in self._personal
                 message = {**message, "headers": self._dressed(message.get("headers", ()), request_id, personal)}
             await send(message)
@@ -99,6 +103,11 @@ class Watch:
                 raise
             away = Problem("overloaded", retry_after=STOPPING_RETRY_AFTER_SECONDS)
             await answer(away, Request(scope))(scope, receive, watched)
+
+    def _count(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        self._tallies.take(self._tally(scope["method"], route, status), seconds)
+        if status >= SERVER_ERROR:
+            logger.warning("%s %s → %d after %.0f ms", scope["method"], told_path(scope), status, seconds * 1000)
 
     def _dressed(self, given: Collection[tuple[bytes, bytes]], request_id: str, personal: bool) -> Headers:
         names = tuple([name for name, _ in given])
@@ -133,15 +142,6 @@ def _without_body(send: Send) -> Send:
     return headed
 
 
-def _count(scope: Scope, route: str, status: int, seconds: float) -> None:
+def _tally_of(method: str, route: str, status: int) -> Tally:
     # The route's template: a label per booking id would never stop growing.
-    requests, taken = _counters(scope["method"], route, status)
-    requests.inc()
-    taken.observe(seconds)
-    if status >= SERVER_ERROR:
-        logger.warning("%s %s → %d after %.0f ms", scope["method"], told_path(scope), status, seconds * 1000)
-
-
-@lru_cache(maxsize=1024)  # as many as there are routes, methods and statuses; looking them up costs more than counting
-def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
+    return Tally(REQUESTS.labels(method, route, status), SECONDS.labels(method, route))

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from actors.process.tallies import tell_all
 from actors.process.telemetry import metrics
 from api.http.models import Output
 from api.http.paging import json_answer
@@ -76,6 +77,7 @@ async def readyz(request: Request, office: OfficeOf) -> Response:
 async def get_metrics(office: OfficeOf) -> Response:
     if not office.settings.metrics:
         raise Problem("route_not_found")
+    tell_all()
     page, content_type = await asyncio.to_thread(metrics)
     return Response(page, media_type=content_type)
 

@@ -26,10 +26,9 @@ from ray.exceptions import GetTimeoutError, RayError
 from actors.gateway.gateway import Gateway, OwnerLost
 from actors.gateway.machines import EveryOwner, Machines, RemoteOwner, watching
 from actors.owner.process import OwnerProcess
-from actors.process import keys
 from actors.process.settings import Settings
 from actors.wire.channel import Channel
-from actors.wire.secured import Trust, encode_trust
+from actors.wire.secured import encode_trust, trust_of
 from persistence.database.pools import open_pool
 from persistence.database.roles import OWNER, has_role, with_role
 from persistence.journal import nodes
@@ -170,16 +169,6 @@ def _for_owners(settings: Settings) -> Settings:
         url = with_role(url, OWNER)
     own = msgspec.structs.replace(settings, data_dir=str(settings.data_path), database_url=url)
     return own.for_process("owner")
-
-
-def trust_of(settings: Settings) -> Trust:
-    """What the machines of a cluster know each other by."""
-    return Trust(
-        settings.keys_for(keys.MACHINES),
-        certificate=settings.node_certificate,
-        private_key=settings.node_private_key,
-        authority=settings.node_authority,
-    )
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -28,7 +29,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from actors.process import keys
 from actors.process.settings import Settings, local_url
 from actors.process.telemetry import METRICS_VARIABLE
 from actors.receivers.names import RECEIVERS
@@ -318,11 +318,15 @@ class Supervisor:
         """Takes this machine's place in its cluster, where it is given schedules once it serves; or says that it is
         alone, where others could use its database, too: they would take schedules from each other for ever."""
         from actors.supervision.membership import CannotJoin, Membership
-        from actors.wire.secured import known_by
+        from actors.wire.secured import trust_of
 
         place = (self.settings.node, self.settings.node_address, self.settings.hosts)
-        marks = known_by(self.settings.keys_for(keys.MACHINES), certified=bool(self.settings.node_certificate))
-        self._membership = Membership(database_url, *place, on_loss=self._give_up, known_by=marks)
+        trust = trust_of(self.settings)
+        try:
+            trust.context(ssl.Purpose.CLIENT_AUTH)  # or each process would find out by itself, again and again
+        except (OSError, ValueError) as error:
+            raise StartError(f"BOXOFFICE_NODE_CERTIFICATE, …_PRIVATE_KEY, …_AUTHORITY: {error}") from error
+        self._membership = Membership(database_url, *place, on_loss=self._give_up, known_by=trust.known_by)
         try:
             await self._membership.join()
         except CannotJoin as error:

@@ -20,10 +20,13 @@ import secrets
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from msgspec import Struct
+
+from actors.process import keys
+from actors.process.settings import Settings
 
 MAGIC = b"BOX1"
 HELLO = struct.Struct("4s8s32s")  # magic, which key, the caller's challenge
@@ -51,6 +54,11 @@ class Trust(Struct, frozen=True):
     private_key: str = ""
     authority: str = ""  # a PEM file: who signs the certificates of all ends
 
+    @property
+    def known_by(self) -> list[str]:
+        """What an end may tell everybody, by which two see beforehand whether they will know each other."""
+        return [f"{_mark(key).hex()}{'/tls' if self.certificate else ''}" for key in self.keys]
+
     def context(self, purpose: ssl.Purpose) -> ssl.SSLContext | None:
         """TLS for one end, which shows its certificate and asks for the other's."""
         if not self.certificate:
@@ -63,6 +71,16 @@ class Trust(Struct, frozen=True):
         return context
 
 
+def trust_of(settings: Settings) -> Trust:
+    """What the machines of a cluster know each other by."""
+    return Trust(
+        settings.keys_for(keys.MACHINES),
+        certificate=settings.node_certificate,
+        private_key=settings.node_private_key,
+        authority=settings.node_authority,
+    )
+
+
 encode_trust = msgspec.msgpack.Encoder().encode
 decode_trust = msgspec.msgpack.Decoder(Trust).decode
 
@@ -70,11 +88,6 @@ decode_trust = msgspec.msgpack.Decoder(Trust).decode
 def _mark(key: bytes) -> bytes:
     """By which an end says which key it means."""
     return hmac.digest(key, b"which", hashlib.sha256)[:8]
-
-
-def known_by(keys: Sequence[bytes], *, certified: bool) -> list[str]:
-    """What an end may tell everybody, by which two see beforehand whether they will know each other."""
-    return [f"{_mark(key).hex()}{'/tls' if certified else ''}" for key in keys]
 
 
 class _Secrets:

@@ -53,7 +53,10 @@ async def drain(settings: Settings, name: str, *, within_seconds: float) -> int:
             raise MachinesError(f"{name} is lost: its schedules are opened elsewhere as they are asked for")
         if not await nodes.drain(connection, name):
             raise MachinesError("no other machine takes schedules in: start one first, or take another drain back")
-        return await emptied(connection, name, within_seconds=within_seconds)
+        left = await emptied(connection, name, within_seconds=within_seconds)
+        if await nodes.state_of(connection, name) == SERVING:
+            raise MachinesError(f"{name} takes schedules in again: the drain was taken back meanwhile")
+        return left
     finally:
         await connection.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.supervision import membership
 from actors.supervision.membership import CannotJoin, Membership
-from actors.wire.secured import known_by
+from actors.wire.secured import Trust
 from persistence.journal import nodes
 from persistence.journal.nodes import DRAINING, SERVING, STARTING
 from tests.persistence.journal.test_journal import ident
@@ -155,11 +155,11 @@ KEYS = [b"one", b"two", b"three"]
 @pytest.mark.parametrize(
     ("first", "second", "talk"),
     [
-        (known_by(KEYS[:1], certified=False), known_by(KEYS[:1], certified=False), True),
-        (known_by(KEYS[:2], certified=False), known_by(KEYS[1:], certified=False), True),  # a secret is replaced
-        (known_by(KEYS[:1], certified=False), known_by(KEYS[1:], certified=False), False),
-        (known_by(KEYS[:1], certified=True), known_by(KEYS[:1], certified=False), False),
-        ([], known_by(KEYS[:1], certified=False), True),  # a former release does not say
+        (Trust(KEYS[:1]).known_by, Trust(KEYS[:1]).known_by, True),
+        (Trust(KEYS[:2]).known_by, Trust(KEYS[1:]).known_by, True),  # a secret is replaced
+        (Trust(KEYS[:1]).known_by, Trust(KEYS[1:]).known_by, False),
+        (Trust(KEYS[:1], certificate="a.pem").known_by, Trust(KEYS[:1]).known_by, False),
+        ([], Trust(KEYS[:1]).known_by, True),  # a former release does not say
     ],
     ids=["the same secret", "one in common", "another secret", "one with a certificate", "a former release"],
 )

@@ -384,6 +384,27 @@ async def test_nothing_serves_before_what_must_be_there_is_prepared(
     assert marked(tmp_path) == []
 
 
+async def test_certificates_that_cannot_be_read_are_named_at_the_start(
+    tmp_path: Path, database_url: str, redis_url: str, kafka_servers: str
+) -> None:
+    settings = Settings(
+        data_dir=str(tmp_path),
+        port=0,
+        database_url=database_url,
+        redis_url=redis_url,
+        kafka_bootstrap_servers=kafka_servers,
+        sandbox_url="http://127.0.0.1:9",
+        secret="a secret of at least 32 characters",
+        node="a",
+        node_certificate="no.pem",
+        node_private_key="no.pem",
+        node_authority="no.pem",
+    )
+    with pytest.raises(StartError, match="BOXOFFICE_NODE_CERTIFICATE.*No such file"):
+        await Supervisor(settings).run()
+    assert marked(tmp_path) == []
+
+
 async def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     supervisor = Supervisor(Settings(data_dir=str(tmp_path), port=0))
     running = asyncio.create_task(supervisor.run())

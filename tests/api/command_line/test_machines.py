@@ -65,6 +65,19 @@ async def test_draining_waits_until_nothing_is_left(settings: Settings, database
     assert [row.state for row in await listed(settings)] == [SERVING, SERVING]
 
 
+async def test_a_drain_that_was_taken_back_meanwhile_is_no_leave_to_stop(settings: Settings, database_url: str) -> None:
+    await add(database_url, "a", "b")
+    draining = asyncio.create_task(drain(settings, "b", within_seconds=60))
+
+    async def is_draining() -> bool:
+        return [row.state for row in await listed(settings)] == [SERVING, DRAINING]
+
+    await until(is_draining)
+    await resume(settings, "b")
+    with pytest.raises(MachinesError, match="b takes schedules in again"):
+        await draining
+
+
 async def test_a_machine_that_starts_or_is_lost_is_neither_resumed_nor_drained(
     settings: Settings, database_url: str
 ) -> None:

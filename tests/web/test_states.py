@@ -188,6 +188,15 @@ REFUND = {
     "requested_at": "2026-11-22T14:00:00+00:00",
     "status": "pending",
 }
+
+
+async def refunded_since(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+    """Handed on and cancelled since: the money is the giver's, and the booking that it belongs to is not."""
+    page = {"items": [REFUND | {"by": "organizer", "reason": "the hall is flooded"}], "next_cursor": None}
+    await reader.page.route("**/v1/payments/*/refunds", lambda route: route.fulfill(json=page))
+    await booked(status="transferred", seats=[])(reader, sale, headers, http)
+
+
 CANCELLED = {"cancelled_at": "2026-11-22T14:00:00+00:00"}
 
 
@@ -257,6 +266,7 @@ STATES: dict[str, State] = {
     "cancelled": (booked(status="cancelled"), "Cancelled"),
     "expired": (booked(status="expired"), "Try the same seats"),
     "handed on": (booked(status="transferred", seats=[]), "Your ticket opens no door any more."),
+    "handed on, money back": (refunded_since, "for seats that you paid for and handed on"),
     "no such booking": (at(f"/b/{NOBODY}"), "There is no such booking"),
     "bookings": (at("/bookings"), "To come"),
     "no bookings": (where("**/v1/bookings?*", nothing, "/bookings"), "You have no bookings yet"),

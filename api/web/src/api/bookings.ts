@@ -2,7 +2,7 @@
 
 import { answer, api } from './client.ts';
 import { newKey } from './keys.ts';
-import type { Booking, Quote } from './shapes.ts';
+import type { Booking, Quote, Refund } from './shapes.ts';
 
 const of = (booking_id: string) => ({ path: { booking_id } });
 
@@ -19,6 +19,12 @@ export async function listBookings(cursor: string | null): Promise<BookingPage> 
   const query = { limit: 20, ...(cursor === null ? {} : { cursor }) };
   const page = await answer(api.GET('/v1/bookings', { params: { query } }));
   return { items: page.items as Booking[], next: page.next_cursor };
+}
+
+/** What came back of a payment of one's own: also for seats that are somebody else's since. */
+export async function refundsOf(payment_id: string): Promise<readonly Refund[]> {
+  const page = await answer(api.GET('/v1/payments/{payment_id}/refunds', { params: { path: { payment_id } } }));
+  return page.items as Refund[];
 }
 
 /** Something that happened with a booking, by its name in the journal. */

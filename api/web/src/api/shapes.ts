@@ -14,6 +14,7 @@ export type Facets = Answer<'/v1/performances/facets'>;
 export type Booking = Answer<'/v1/bookings/{booking_id}'>;
 export type Seat = Booking['seats'][number];
 export type Payment = NonNullable<Booking['payment']>;
+export type Refund = Booking['refunds'][number];
 export type Quote = Answer<'/v1/payments/{payment_id}/refund_quote'>;
 export type Counts = Answer<'/v1/schedules/{schedule_id}/availability'>;
 export type Transfer = Answer<'/v1/transfers'>['items'][number];

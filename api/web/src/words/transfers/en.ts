@@ -24,6 +24,7 @@ export const en = {
 
   gone: 'These seats are somebody else’s now. Your ticket opens no door any more.',
   goneMoney: 'If the organizer cancels, what you paid comes back to you.',
+  refunded: 'for seats that you paid for and handed on',
   came: 'These seats were handed on to you. You can hand them on, but not give them back: if the organizer cancels, the money goes back to who paid.',
 
   incoming: 'Seats for you',

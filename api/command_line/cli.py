@@ -102,6 +102,37 @@ def migrate(data_dir: DataDir = None) -> None:
     console().print("The database is up to date.")
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Write the database as it is at this moment to a file, while it sells."""
+    from api.command_line.backup import BackupError, back_up
+
+    try:
+        size = back_up(connected(data_dir), file)
+    except BackupError as error:
+        fail(str(error))
+    console().print(f"{file} has all of it, {size / 2**20:,.1f} MiB. Keep the secret, too.", highlight=False)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `boxoffice backup` wrote.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make the database again from a backup, where there is none: before `up`, with nothing running."""
+    from api.command_line.backup import BackupError
+    from api.command_line.backup import restore as restored
+
+    try:
+        restored(settings_for(data_dir), file)
+    except BackupError as error:
+        fail(str(error))
+    console().print("Restored. Now `boxoffice up`, then `boxoffice reconcile`.", highlight=False)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def demo(context: typer.Context) -> None:
     """Sell out a real venue to a crowd, audit the result (`boxoffice demo --help` for its options)."""

@@ -400,7 +400,7 @@ async def test_certificates_that_cannot_be_read_are_named_at_the_start(
         node_private_key="no.pem",
         node_authority="no.pem",
     )
-    with pytest.raises(StartError, match="BOXOFFICE_NODE_CERTIFICATE.*No such file"):
+    with pytest.raises(StartError, match=r"BOXOFFICE_NODE_CERTIFICATE.*No such file"):
         await Supervisor(settings).run()
     assert marked(tmp_path) == []
 

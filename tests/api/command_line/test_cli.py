@@ -29,7 +29,7 @@ def test_help_names_every_command() -> None:
     started = subprocess.run([sys.executable, "-m", "api.command_line.cli", "--help"], capture_output=True, text=True)
     output = started.stdout
     assert started.returncode == 0
-    for command in ("up", "migrate", "demo", "admin", "doctor", "top", "reconcile", "audit"):
+    for command in ("up", "migrate", "demo", "admin", "doctor", "top", "reconcile", "audit", "backup", "restore"):
         assert command in output
 
 

@@ -1,0 +1,106 @@
+"""`boxoffice backup` and `boxoffice restore`: the database in one file, and again from it.
+
+A backup is one moment of the whole, taken while it sells. What the embedded PostgreSQL brings along does it
+(`pg_dump`, `pg_restore`), for a database elsewhere, too, whose version is not later than that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from actors.process.settings import Settings
+from persistence.database.dsn import asyncpg_dsn
+from persistence.database.pools import FAILURES
+from persistence.embedded.instance import AlreadyRunningError, locked, remove_run_directory
+from persistence.embedded.postgres import installation, postgres
+from persistence.embedded.process import ProcessError, child_environment, running
+
+TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+# Roles and their rights are not the database's but the server's; `up` gives them anew.
+PLAIN = ("--no-owner", "--no-privileges")
+
+
+class BackupError(RuntimeError):
+    """There is no backup, or nothing was restored; the message says why and what to do."""
+
+
+def back_up(settings: Settings, file: Path) -> int:
+    """Writes the database as it is now to `file`; returns how many bytes that takes. Raises `BackupError`."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.touch(mode=0o600, exist_ok=True)  # names, e-mails and password hashes are in it
+        asyncio.run(_run(settings.database, "pg_dump", "--format=custom", *PLAIN, f"--file={part}"))
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(file)
+    except OSError as error:
+        raise BackupError(f"{file} cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return file.stat().st_size
+
+
+def restore(settings: Settings, file: Path) -> None:
+    """Makes the database from `file`, all or nothing of it, where there is none yet. Raises `BackupError`."""
+    if not file.is_file():
+        raise BackupError(f"there is no file {file}")
+    try:
+        asyncio.run(_restore(settings, file))
+    except (AlreadyRunningError, ProcessError, *FAILURES) as error:
+        raise BackupError(str(error)) from error
+
+
+async def _restore(settings: Settings, file: Path) -> None:
+    async with _database(settings) as url:
+        connection = await asyncpg.connect(asyncpg_dsn(url), timeout=5)
+        try:
+            tables = await connection.fetchval(TABLES)
+        finally:
+            await connection.close()
+        if tables:
+            raise BackupError("the database is not empty: restore into a new one, or with another --data-dir")
+        await _run(url, "pg_restore", *PLAIN, "--single-transaction", "--exit-on-error", str(file))
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[str]:
+    """The database elsewhere, or the embedded one, which runs for the time of the block."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with locked(settings.data_path):
+        try:
+            server = postgres(settings.data_path)
+            async with running(server):
+                yield server.address
+        finally:
+            remove_run_directory(settings.data_path)
+
+
+async def _run(url: str, name: str, *arguments: str) -> None:
+    """Runs one of PostgreSQL's programs to its end. The password is not for everybody to see who lists processes."""
+    url = asyncpg_dsn(url)
+    password = unquote(urlsplit(url).password or "")
+    if password:
+        parts = urlsplit(url)
+        user, _, place = parts.netloc.rpartition("@")
+        url = parts._replace(netloc=f"{user.partition(':')[0]}@{place}").geturl()
+    secret = {"PGPASSWORD": password} if password else {}
+    process = await asyncio.create_subprocess_exec(
+        str(installation() / "bin" / name),
+        *arguments,
+        f"--dbname={url}",
+        env=child_environment(os.environ, **secret),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    if process.returncode != 0:
+        raise BackupError(f"{name} failed: {said.decode(errors='replace').strip()}")

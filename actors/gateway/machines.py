@@ -18,6 +18,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import asyncpg
 
 from actors.gateway.lane import Owner, OwnerLost, Unreachable
+from actors.process import keys
+from actors.process.settings import Settings
 from actors.process.unending import kept_up
 from actors.wire.remote import RemoteProcess
 from actors.wire.secured import Refused, SecuredChannel, Trust
@@ -83,6 +85,16 @@ class Machines:
 
 def _working(machines: Mapping[str, Node]) -> set[str]:
     return {name for name, node in machines.items() if node.state != STARTING}
+
+
+def trust_of(settings: Settings) -> Trust:
+    """What the machines of a cluster know each other by."""
+    return Trust(
+        settings.keys_for(keys.MACHINES),
+        certificate=settings.node_certificate,
+        private_key=settings.node_private_key,
+        authority=settings.node_authority,
+    )
 
 
 class RemoteOwner:

@@ -24,11 +24,11 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.gateway.gateway import Gateway, OwnerLost
-from actors.gateway.machines import EveryOwner, Machines, RemoteOwner, watching
+from actors.gateway.machines import EveryOwner, Machines, RemoteOwner, trust_of, watching
 from actors.owner.process import OwnerProcess
 from actors.process.settings import Settings
 from actors.wire.channel import Channel
-from actors.wire.secured import encode_trust, trust_of
+from actors.wire.secured import encode_trust
 from persistence.database.pools import open_pool
 from persistence.database.roles import OWNER, has_role, with_role
 from persistence.journal import nodes

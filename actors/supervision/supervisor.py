@@ -317,8 +317,8 @@ class Supervisor:
     async def _join(self, database_url: str) -> None:
         """Takes this machine's place in its cluster, where it is given schedules once it serves; or says that it is
         alone, where others could use its database, too: they would take schedules from each other for ever."""
+        from actors.gateway.machines import trust_of
         from actors.supervision.membership import CannotJoin, Membership
-        from actors.wire.secured import trust_of
 
         place = (self.settings.node, self.settings.node_address, self.settings.hosts)
         trust = trust_of(self.settings)

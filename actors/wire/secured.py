@@ -25,9 +25,6 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from msgspec import Struct
 
-from actors.process import keys
-from actors.process.settings import Settings
-
 MAGIC = b"BOX1"
 HELLO = struct.Struct("4s8s32s")  # magic, which key, the caller's challenge
 REPLY = struct.Struct("32s32s")  # the other end's challenge, its proof
@@ -69,16 +66,6 @@ class Trust(Struct, frozen=True):
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(self.certificate, self.private_key)
         return context
-
-
-def trust_of(settings: Settings) -> Trust:
-    """What the machines of a cluster know each other by."""
-    return Trust(
-        settings.keys_for(keys.MACHINES),
-        certificate=settings.node_certificate,
-        private_key=settings.node_private_key,
-        authority=settings.node_authority,
-    )
 
 
 encode_trust = msgspec.msgpack.Encoder().encode

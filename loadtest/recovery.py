@@ -25,7 +25,7 @@ from typing import Any
 import asyncpg
 from rich.console import Console
 
-from actors.owner.schedule import snapshot_due
+from actors.owner.snapshots import snapshot_due
 from actors.process.clock import SystemClock
 from engine.commands import Cancel, HoldSeats
 from engine.snapshot import capture, encode

@@ -4,7 +4,8 @@ What survives a crash: everything answered as a success, because it was in the j
 that had no answer yet. They carry ids, so their sender asks again and gets the first answer if there was one.
 
 The class knows no Ray. Around its turns (`submit`) run the group commit (`_commit_batches`), the clock
-(`_expire_holds`), the view for readers (`seat_board.SeatBoard`), publishing (`publisher.Publisher`) and snapshots.
+(`_expire_holds`), the view for readers (`seat_board.SeatBoard`), publishing (`publisher.Publisher`) and snapshots
+(`snapshots.Snapshots`); `gathering.py` has the batch between turns and commit, `answers.py` what may be answered when.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from actors.owner.answers import answered
+from actors.owner.gathering import Broken, Gathering, Rewound, RewoundForGood, Stopped
 from actors.owner.publisher import Publisher
 from actors.owner.pulse import Work
 from actors.owner.seat_board import Readers, SeatBoard
+from actors.owner.snapshots import Snapshots
 from actors.process.clock import Clock
-from actors.wire.messages import Fault, Inspection, Reply, reply_of
+from actors.wire.messages import Fault, Inspection, Reply
 from engine.commands import Expire
-from engine.refusals import Code, Refusal
 from engine.seating_plan import SeatingPlan
-from engine.snapshot import Fingerprint, capture, encode
+from engine.snapshot import Fingerprint
 from engine.state import HELD, SOLD, ScheduleState
-from engine.turn import Request, Step, execute
+from engine.turn import Request, execute
 from persistence.database.ending_tasks import end
 from persistence.events.log import EventLog
 from persistence.journal import history
@@ -38,74 +41,12 @@ from persistence.operations.vitals import OwnerVitals
 ANSWER_SECONDS = 1.5
 # Steps waiting for the next group commit; beyond it new requests are told to come again.
 BATCH_LIMIT = 20_000
-# Records from one snapshot to the next, and entries in the state per such record: a large state is saved less often, or
-# saving it would cost more than selling. A recovery replays 29,000 records at most, in a third of a second.
-SNAPSHOT_EVERY, ENTRIES_PER_RECORD = 5_000, 4
-SNAPSHOT_AGAIN = 500  # records after one that failed it is tried again
 FINGERPRINTED_AT_ONCE = 500  # bookings, in a millisecond
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 # What a schedule takes in memory beside its plan, about: measured by opening a thousand of them.
 BASE_BYTES, BYTES_PER_ENTRY, BYTES_PER_SEAT = 40_000, 700, 25
-# Refusals that state a fact of the caller's own: they wait for the commit that the fact rests on.
-OWN_FACTS = frozenset(
-    {
-        Code.ALREADY_REFUNDED,
-        Code.BOOKING_ALREADY_CANCELLED,
-        Code.BOOKING_ALREADY_PAID,
-        Code.BOOKING_EXPIRED,
-        Code.BOOKING_PAID,
-        Code.BOOKING_TRANSFERRED,
-        Code.PAYMENT_ALREADY_SETTLED,
-        Code.PAYMENT_NOT_FOUND,
-        Code.REFUND_NOT_FOUND,
-        Code.SCHEDULE_CANCELLED,
-        Code.SCHEDULE_NOT_FOUND,
-    }
-)
 
 logger = logging.getLogger(__name__)
-
-
-def snapshot_due(state: ScheduleState, records: int) -> bool:
-    """Whether another snapshot pays, so many records after the last one."""
-    entries = len(state.bookings) + len(state.requests) + len(state.ended)
-    return records >= max(SNAPSHOT_EVERY, entries // ENTRIES_PER_RECORD)
-
-
-class Rewound(Exception):
-    """The batch was lost or its fate is unknown; memory has been read anew from the journal."""
-
-
-class RewoundForGood(Rewound):
-    """The same, and the batch would be lost again: the database will not have it."""
-
-
-class Broken(Exception):
-    """The owner has ended by an error nobody foresaw; what waited for it is not to be tried again."""
-
-
-class Stopped(Exception):
-    """The owner has ended; what became of the batch the next one knows."""
-
-
-class _Gathering:
-    """The batch that the next group commit will take."""
-
-    __slots__ = ("durable", "steps")
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.durable.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
-
-    def end(self, error: Exception | None = None) -> None:
-        """Tells whoever waits for it; nobody who was told already."""
-        if self.durable.done():
-            return
-        if error is None:
-            self.durable.set_result(None)
-        else:
-            self.durable.set_exception(error)
 
 
 class Schedule:
@@ -141,11 +82,10 @@ class Schedule:
         self._fingerprint: Fingerprint
         self._claim: Claim
         self._publisher: Publisher | None = None
-        self._gathering = _Gathering()
-        self._committing: _Gathering | None = None
+        self._gathering = Gathering()
+        self._committing: Gathering | None = None
         self._durable_seq = 0
-        self._snapshot_seq = 0  # of the newest that is saved
-        self._snapshot_again_seq = 0  # before which another is not tried
+        self._snapshots = Snapshots(journal, self._under_way)
         self._board = SeatBoard(schedule_id, cache)
         self.work = Work()
 
@@ -221,7 +161,7 @@ class Schedule:
     async def leave(self) -> bool:
         """Makes room for others, unless somebody has come for it meanwhile."""
         if self.free:
-            await self._save_snapshot()
+            await self._snapshots.save(self._state)
         if self.free:
             logger.info("schedule %s leaves memory to others", self.id)
             self._leave()
@@ -254,8 +194,8 @@ class Schedule:
         self.epoch = claim.epoch
         self._fingerprint = Fingerprint(state)
         self._durable_seq = claim.seq
-        self._snapshot_seq = self._snapshot_again_seq = claim.snapshot_seq
-        self._gathering, self._committing = _Gathering(), None
+        self._snapshots.reset(claim)
+        self._gathering, self._committing = Gathering(), None
         self._doubtful = False
         self._board.reset(state)
         if self._log is not None:
@@ -340,7 +280,7 @@ class Schedule:
                 return requests
             return requests[1:]
 
-    def _under_way(self) -> _Gathering | None:
+    def _under_way(self) -> Gathering | None:
         """The newest batch that is not durable yet."""
         return self._gathering if self._gathering.steps else self._committing
 
@@ -357,15 +297,7 @@ class Schedule:
         if turn.steps:
             self._gathering.steps.extend(turn.steps)
             self._dirty.set()
-        pending = self._state.seq > self._durable_seq
-        if isinstance(turn.result, Refusal):
-            return turn.result, pending and turn.result.code in OWN_FACTS
-        if turn.repeated:
-            version = turn.result.version
-            if version > self._durable_seq and not request.again:
-                return Refusal(Code.IDEMPOTENCY_IN_PROGRESS), False
-            return reply_of(turn.result, self._state.plan.number), version > self._durable_seq
-        return reply_of(turn.result, self._state.plan.number), pending
+        return answered(request, turn, self._state, self._durable_seq)
 
     # --- group commit -------------------------------------------------------------------------------------------------
     async def _commit_batches(self) -> None:
@@ -377,7 +309,7 @@ class Schedule:
             if not self._gathering.steps:
                 continue
             batch = self._committing = self._gathering
-            self._gathering = _Gathering()
+            self._gathering = Gathering()
             state, publisher = self._state, self._publisher
             published_seq = 0 if publisher is None else publisher.published_seq
             places = self._board.take(state)
@@ -416,8 +348,7 @@ class Schedule:
                 publisher.saved(published_seq)
                 publisher.offer(batch.steps)
             self._fingerprint.refresh(FINGERPRINTED_AT_ONCE)  # so that it has little to do when it is asked for
-            due = self._durable_seq >= self._snapshot_again_seq
-            if due and not self._doubtful and snapshot_due(state, self._durable_seq - self._snapshot_seq):
+            if not self._doubtful and self._snapshots.due(state, self._durable_seq):
                 self._start_snapshot()
 
     async def _rewind(self, reason: Rewound) -> None:
@@ -429,36 +360,8 @@ class Schedule:
                 each.end(reason)
 
     def _start_snapshot(self) -> None:
-        self._snapshot_again_seq = self._durable_seq + SNAPSHOT_AGAIN  # unless this one is saved
-        task = asyncio.create_task(self._save_snapshot())
+        task = asyncio.create_task(self._snapshots.save(self._state))
         self._tasks = [each for each in self._tasks if not each.done()] + [task]
-
-    async def _save_snapshot(self) -> None:
-        """Saves the state off the critical path. It may hold turns that are not durable yet, so it waits for them.
-
-        One that cannot be saved makes the next recovery longer and nothing wrong: it is logged, and tried again.
-        """
-        try:
-            await self._snapshot()
-        except (Rewound, Broken, Stopped, Deposed) as error:  # what it was of did not become durable, or is another's
-            logger.info("schedule %s saves no snapshot: %s", self.id, type(error).__name__)
-        except JournalUnavailable as error:
-            logger.warning("schedule %s could not save a snapshot: %s", self.id, error)
-        except Exception:  # whatever it is: the journal has everything, and no sale ends for want of a snapshot
-            logger.exception("schedule %s cannot save a snapshot", self.id)
-
-    async def _snapshot(self) -> None:
-        claim, snapshot = self._claim, capture(self._state)
-        if snapshot.seq == self._snapshot_seq:
-            return
-        payload = await asyncio.to_thread(encode, snapshot)
-        if self._gathering.steps:
-            await asyncio.shield(self._gathering.durable)
-        elif self._committing is not None:
-            await asyncio.shield(self._committing.durable)
-        await self._journal.save_snapshot(claim, snapshot.seq, payload)
-        if claim is self._claim:
-            self._snapshot_seq = self._snapshot_again_seq = snapshot.seq
 
     async def inspect(self) -> Inspection:
         """What is in memory, for auditors; waits for nothing but an owner's recovery."""
@@ -488,7 +391,7 @@ class Schedule:
             schedule_id=self.id,
             version=self._durable_seq,
             unpublished=self._durable_seq - published,
-            unsaved=self._durable_seq - self._snapshot_seq,
+            unsaved=self._durable_seq - self._snapshots.saved_seq,
             waiting=waiting,
             held=state.seats.count(HELD) + sum(area[HELD] for area in state.areas),
             sold=state.seats.count(SOLD) + sum(area[SOLD] for area in state.areas),
@@ -504,7 +407,7 @@ class Schedule:
             await asyncio.sleep(wait_ms / 1000)
             if self._may_leave():
                 logger.info("schedule %s leaves memory, unused", self.id)
-                await self._save_snapshot()
+                await self._snapshots.save(self._state)
                 if self._may_leave():
                     self._leave()
 

@@ -21,7 +21,7 @@ from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
 
 async def test_a_past_is_as_if_it_had_been_lived_through(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "PAST_AT_ONCE", 20)
-    monkeypatch.setattr("actors.owner.schedule.SNAPSHOT_EVERY", 50)
+    monkeypatch.setattr("actors.owner.snapshots.SNAPSHOT_EVERY", 50)
     await plant_schedule(database_url, SystemClock().now_ms())
     kafka = KafkaOptions(servers="127.0.0.1:1", topic="t")
     stack = Stack(url="", admin_email="", admin_password="", database_url=database_url, kafka=kafka)

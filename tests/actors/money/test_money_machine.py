@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-import actors.owner.schedule
+import actors.owner.snapshots
 import engine.booking
 import engine.decide
 import engine.refund_policy
@@ -65,8 +65,8 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.snapshot_every = actors.owner.schedule.SNAPSHOT_EVERY
-        actors.owner.schedule.SNAPSHOT_EVERY = 7  # so that most recoveries start from a snapshot
+        self.snapshot_every = actors.owner.snapshots.SNAPSHOT_EVERY
+        actors.owner.snapshots.SNAPSHOT_EVERY = 7  # so that most recoveries start from a snapshot
         self.world = self.make_world()
         self.news: list[tuple[str, Outcome]] = []  # what workers, look-ups and webhooks know, and may tell at any time
 
@@ -82,7 +82,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 world.run(world.check_agreement())
         finally:
             world.close()
-            actors.owner.schedule.SNAPSHOT_EVERY = self.snapshot_every
+            actors.owner.snapshots.SNAPSHOT_EVERY = self.snapshot_every
 
     @invariant()
     def memory_journal_and_tables_agree(self) -> None:
@@ -384,7 +384,7 @@ class MoneyMachine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Bad luck is logged, thousands of times."""
-    caplog.set_level(logging.ERROR, logger="actors.owner.schedule")
+    caplog.set_level(logging.ERROR, logger="actors.owner")
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))  # one long run would remember every story, a gigabyte of them

@@ -138,7 +138,7 @@ async def test_the_topic_names_each_place_as_it_was_called_then(house: House) ->
 async def test_replay_snapshot_and_mirrors_come_to_the_same_house(house: House) -> None:
     await told(house)
     assert house.owner is not None
-    await house.owner._save_snapshot()
+    await house.owner._snapshots.save(house.owner._state)
     seq = house.journal.schedules[SCHEDULE].seq
     by_snapshot = await history.state_at(house.journal, SCHEDULE, PLANS, seq)
     house.journal.schedules[SCHEDULE].snapshots.clear()

@@ -327,8 +327,8 @@ async def test_an_error_nobody_foresaw_ends_the_owner_and_is_told_at_once_and_no
 async def test_a_snapshot_that_fails_is_logged_and_tried_again_and_counts_only_when_it_is_saved(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    monkeypatch.setattr("actors.owner.schedule.SNAPSHOT_EVERY", 2)
-    monkeypatch.setattr("actors.owner.schedule.SNAPSHOT_AGAIN", 2)
+    monkeypatch.setattr("actors.owner.snapshots.SNAPSHOT_EVERY", 2)
+    monkeypatch.setattr("actors.owner.snapshots.SNAPSHOT_AGAIN", 2)
     owner = await house.owner()
     save_snapshot, errors = house.journal.save_snapshot, [error]
 

@@ -17,8 +17,7 @@ import asyncpg
 import pytest
 
 from actors.gateway.gateway import Gateway, OwnerLost, Unavailable, UnknownSchedule
-from actors.owner import publisher
-from actors.owner import schedule as owner
+from actors.owner import publisher, snapshots
 from actors.owner.host import Host
 from actors.owner.process import Places
 from actors.owner.readers import SharedReaders
@@ -425,7 +424,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots are made soon, and in this thread: another one's time would not be the loop's. Little is remembered."""
     monkeypatch.setattr("actors.gateway.gateway.QUEUES_LIMIT", 2)
     monkeypatch.setattr(asyncio, "to_thread", _in_this_thread)
-    monkeypatch.setattr(owner, "SNAPSHOT_EVERY", SNAPSHOT_EVERY)
+    monkeypatch.setattr(snapshots, "SNAPSHOT_EVERY", SNAPSHOT_EVERY)
     monkeypatch.setattr(publisher, "QUEUE_LIMIT", 10)
 
 

@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -39,6 +40,7 @@ LOW_DISK_BYTES = 5 * GIB
 NO_DISK_BYTES = 1 * GIB  # less than the journal's own write-ahead log may take
 ENOUGH_FILES = 4096  # a connection is a file: two workers with a crowd of 1,500 each, and what they need themselves
 FEW_FILES = 1024
+CLOCK_SECONDS = 1.0  # a hold may end so much sooner or later when its schedule moves to another machine
 DURABLE_COMMITS = ("on", "local", "remote_write", "remote_apply")  # each waits for this server's own disk
 ACCESS_ADVICE = "correct BOXOFFICE_KAFKA_SECURITY_PROTOCOL, BOXOFFICE_KAFKA_SASL_… or BOXOFFICE_KAFKA_SSL_CAFILE"
 SMTP_SECONDS = 8.0  # of each step of a conversation
@@ -102,6 +104,9 @@ async def postgres(settings: Settings, run: RunNote | None) -> list[Finding]:
             name: str(await connection.fetchval("SELECT current_setting($1)", name))
             for name in ("server_version", "fsync", "full_page_writes", "synchronous_commit", "max_connections")
         }
+        began = time.time()
+        there = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+        clock = clock_finding((began + time.time()) / 2 - there)
     finally:
         await connection.close()
     findings = [Finding("PostgreSQL", State.FINE, f"version {seen['server_version']}")]
@@ -114,16 +119,27 @@ async def postgres(settings: Settings, run: RunNote | None) -> list[Finding]:
             "" if durable else "acknowledged bookings can be lost: ALTER SYSTEM SET … = on; SELECT pg_reload_conf()",
         )
     )
+    findings.append(clock)
     current, head = await current_revision(settings.database_url), head_revision()
+    later = "a later release has brought it there: start that one"
     findings.append(
         Finding(
             "PostgreSQL migrations",
             State.FINE if current == head else State.WRONG,
             f"at {current or 'none'}" + ("" if current == head else f", this version needs {head}"),
-            "" if current == head else "boxoffice migrate",
+            "" if current == head else later if (current or "") > head else "boxoffice migrate",
         )
     )
     return findings
+
+
+def clock_finding(ahead_seconds: float) -> Finding:
+    """How far this machine's clock is from the database's, by which all of a cluster's can be compared."""
+    off = abs(ahead_seconds)
+    seen = f"{off:.1f} s {'ahead of' if ahead_seconds > 0 else 'behind'} the database's"
+    if off <= CLOCK_SECONDS:
+        return Finding("clock", State.FINE, seen)
+    return Finding("clock", State.WRONG, seen, "holds and sales end by it: set the machines' clocks (NTP, chrony)")
 
 
 async def redis(settings: Settings, run: RunNote | None) -> list[Finding]:

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from actors.process.settings import Settings
 from api.command_line import doctor
-from api.command_line.doctor import Finding, State, kafka, mail, topic_findings
+from api.command_line.doctor import Finding, State, clock_finding, kafka, mail, topic_findings
 from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from persistence.events.topic import EVENT_BYTES, TopicFacts
@@ -129,6 +129,21 @@ async def guarded_mail_server(user: str, password: str) -> AsyncIterator[MailSer
     finally:
         server.close()
         await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "seen"),
+    [
+        (0.04, State.FINE, "0.0 s ahead of the database's"),
+        (-0.9, State.FINE, "0.9 s behind the database's"),
+        (180.0, State.WRONG, "180.0 s ahead of the database's"),
+        (-1.5, State.WRONG, "1.5 s behind the database's"),
+    ],
+)
+def test_a_clock_that_is_not_the_database_s_is_wrong(ahead: float, state: State, seen: str) -> None:
+    found = clock_finding(ahead)
+    assert (found.state, found.seen) == (state, seen)
+    assert bool(found.advice) == (state is State.WRONG)
 
 
 async def test_without_a_mail_server_it_says_where_mails_go(tmp_path: Path) -> None:

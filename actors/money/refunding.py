@@ -13,7 +13,7 @@ import logging
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.gateway.gateway import Unavailable, UnknownSchedule
+from actors.gateway.gateway import Impossible, Unavailable, Unencodable, UnknownSchedule
 from actors.money.settlement import Sends
 from actors.process.clock import Clock
 from actors.process.rounds import every
@@ -108,6 +108,9 @@ class Refunding:
                 outcome = await pay_out(self._gateway, self._provider, due)
             except (Unavailable, UnknownSchedule) as error:
                 logger.warning("refund %s put off, its schedule is unavailable: %r", refund_id, error)
+                return False
+            except (Impossible, Unencodable):  # whatever the provider has said, the others' refunds go on
+                logger.critical("what became of refund %s cannot be recorded", refund_id, exc_info=True)
                 return False
             except Exception as error:
                 if not is_unavailable(error):

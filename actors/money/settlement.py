@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.gateway.gateway import Unavailable, UnknownSchedule
+from actors.gateway.gateway import Impossible, Unavailable, Unencodable, UnknownSchedule
 from actors.process.clock import Clock
 from actors.process.rounds import every
 from engine.booking import Booking
@@ -178,6 +178,8 @@ class Settlement:
                 logger.warning("payment %s put off, its schedule is unavailable", row.payment.id)
             except UnknownSchedule:
                 logger.exception("payment %s belongs to a schedule that is not there", row.payment.id)
+            except (Impossible, Unencodable):  # whatever the provider has said, the others' payments go on
+                logger.critical("what became of payment %s cannot be recorded", row.payment.id, exc_info=True)
             except Exception as error:
                 if not is_unavailable(error):
                     raise

@@ -166,6 +166,14 @@ async def story(database: AsyncEngine, schedule_id: str, booking_id: str) -> lis
         return [Record(seq, at_ms, decode_event(payload)) for seq, at_ms, payload in await connection.execute(query)]
 
 
+async def was_asked(connection: AsyncConnection, schedule_id: str, booking_id: str, request_id: str) -> bool:
+    """Whether the journal has what came of a request about the booking."""
+    found = sa.exists().where(
+        journal.c.schedule_id == schedule_id, journal.c.booking_id == booking_id, journal.c.request_id == request_id
+    )
+    return bool((await connection.execute(sa.select(found))).scalar_one())
+
+
 _DUE = sa.select(
     *_REFUND,
     payments.c.amount.label("paid"),

@@ -54,7 +54,6 @@ from persistence.providers.provider import (
     Approved,
     ChargeRequest,
     Outcome,
-    Provider,
     Unknown,
 )
 
@@ -154,15 +153,20 @@ async def pay(
     repeated = requested.payment.id != asked.payment_id
     # A customer who hangs up must not stop what happens between the charge and its outcome's being recorded; what a
     # process that dies leaves undone is left to settlement.
-    result = await finished(_take(office, provider, row, wish.method.token, repeated=repeated))
+    result = await finished(_take(office, row, wish.method.token, repeated=repeated))
     return await _answer(office, account, row, result)
 
 
-async def _take(
-    office: Office, provider: Provider, row: PaymentRow, token: SecretStr, *, repeated: bool
-) -> Booking | PaymentRow:
-    """Has the provider take the money and records what came of it: the booking then, or the payment as it stands."""
+async def _take(office: Office, row: PaymentRow, token: SecretStr, *, repeated: bool) -> Booking | PaymentRow:
+    """Has the provider take the money and records what came of it: the booking then, or the payment as it stands.
+
+    That is the provider the payment was first asked of, whichever takes new ones by now: it may have the money.
+    """
     payment = row.payment
+    provider = office.providers.get(payment.provider)
+    if provider is None:
+        logger.error("payment %s is left waiting: there is no provider %s", payment.id, payment.provider)
+        return row
     if repeated:
         now = await payments.find_payment(office.database, payment.id, row.customer_id)
         if now is not None and now.payment.status is not PaymentStatus.REQUESTED:

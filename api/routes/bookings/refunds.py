@@ -22,7 +22,7 @@ from api.http.models import Input, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import Caller, CurrentAccount, OfficeOf
-from api.office.idempotency import TAKES_KEY
+from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
 from api.office.tokens import BUYERS, Account
 from api.office.under_way import finished
@@ -119,17 +119,24 @@ async def refund_payment(
     An admin may refund any payment, at any time, for any fee, and says why.
     """
     row = await _for_seats(office, await _payment(office, payment_id, account), account, (wish or RefundWish()).seats)
-    note = None if account.role == "admin" else await _shut_the_door(office, row, wish or RefundWish())
+    named = await request_of(request, account)
+    note = None if account.role == "admin" else await _shut_the_door(office, row, wish or RefundWish(), named[0])
     command = _command(wish or RefundWish(), row, account, office.clock.new_id())
-    return await finished(_refund(office, request, account, row, command, note))
+    return await finished(_refund(office, request, account, row, command, named, note))
 
 
 async def _refund(
-    office: Office, request: Request, account: Account, row: PaymentRow, command: Refund, note: str | None
+    office: Office,
+    request: Request,
+    account: Account,
+    row: PaymentRow,
+    command: Refund,
+    named: tuple[str, str],
+    note: str | None,
 ) -> Response:
     """From the command to the provider's answer. If this process dies, `actors.money.refunding` goes on."""
     try:
-        booking = await commands.send(office, row.schedule_id, command, request, account)
+        booking = await commands.send_named(office, row.schedule_id, command, account, named)
     except Unavailable:
         note = None  # the owner may give the seats back yet: the door stays shut until that is over
         raise
@@ -160,15 +167,18 @@ async def _refund(
     return json_answer(view, 201, {"Location": f"/v1/refunds/{refund.id}"})
 
 
-async def _shut_the_door(office: Office, row: PaymentRow, wish: RefundWish) -> str:
-    """A customer gives back no place that somebody has come in on, and nobody comes in until that is decided."""
+async def _shut_the_door(office: Office, row: PaymentRow, wish: RefundWish, request_id: str) -> str:
+    """A customer gives back no place that somebody has come in on, and nobody comes in until that is decided.
+
+    Whoever has given back already and asks again, as the answer was lost, gives back nothing more.
+    """
     note, booking_id = office.clock.new_id(), row.booking_id
     async with office.database.begin() as connection:
         await log.lock(connection, row.schedule_id)
         inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
         booking = (await log.ticket_bookings(connection, [booking_id]))[booking_id]
         kept = len(booking.seats) - len(wish.seats) if wish.seats else 0
-        if inside > max(0, kept):
+        if inside > max(0, kept) and not await refunds.was_asked(connection, row.schedule_id, booking_id, request_id):
             raise Problem("not_refundable", reason="checked_in")
         await giving_back.begin(connection, note, booking_id, office.now())
     return note

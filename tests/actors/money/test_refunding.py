@@ -270,3 +270,17 @@ async def test_run_goes_on_after_database_failures_and_stops_when_told(
     async with asyncio.timeout(5):
         await running
     await nowhere.dispose()
+
+
+async def test_what_a_provider_says_that_cannot_be_kept_stops_nobody_else_s_refund(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    (broken, broken_id), (_, sound_id) = await house.owe("A-1"), await overdue(house, "A-2")
+    assert broken.payment is not None
+    house.provider.refunding[broken.payment.id] = [Refunded("nul\x00")]
+    assert await house.refunding.run_once() == 1
+    assert [(await house.refund(each)).status for each in (broken_id, sound_id)] == [
+        RefundStatus.REQUESTED,
+        RefundStatus.COMPLETED,
+    ]
+    assert f"what became of refund {broken_id} cannot be recorded" in caplog.text

@@ -200,6 +200,20 @@ async def test_settles_through_the_sandbox_client_too(house: House) -> None:
         await provider.close()
 
 
+@pytest.mark.parametrize("reference", ["nul\x00", "half a character \ud800"])
+async def test_what_a_provider_says_that_cannot_be_kept_stops_nobody_else_s_payment(
+    house: House, reference: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, broken_id = await house.in_doubt("A-1")
+    sound, sound_id = await house.in_doubt("A-2")
+    house.provider.outcomes |= {broken_id: Approved(reference), sound_id: Approved("sbx_1")}
+    assert await house.settlement.run_once() == 1
+    assert [await house.status(each) for each in (broken, sound)] == [Status.HELD, Status.CONFIRMED]
+    assert f"what became of payment {broken_id} cannot be recorded" in caplog.text
+    house.provider.outcomes[broken_id] = Approved("sbx_2")
+    assert await house.settlement.run_once() == 1, "it is still asked about"
+
+
 # --- who settles, and how often ---------------------------------------------------------------------------------------
 async def test_webhook_s_id_is_journaled_with_its_effect_and_its_replay_gets_the_first_answer(house: House) -> None:
     _, payment_id = await house.in_doubt("A-1")

@@ -18,6 +18,7 @@ from persistence.providers.provider import (
     Refunded,
     RefundOutcome,
     RefundRequest,
+    Unknown,
 )
 from tests.api.conftest import Worker
 from tests.support.sale import hold, open_sale, paid_booking, pay, problem, read, refund
@@ -30,9 +31,11 @@ class Bank:
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
+        self.charged: list[str] = []
         self.given_back: list[RefundRequest] = []
 
     async def charge(self, request: ChargeRequest) -> Outcome:
+        self.charged.append(request.payment_id)
         return self.outcome
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
@@ -49,6 +52,29 @@ def bank(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Bank:
         monkeypatch.delitem(providers, name)
     monkeypatch.setitem(providers, provider.name, cast(Provider, provider))
     return provider
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_payment_sent_again_goes_to_the_provider_it_was_asked_of_whoever_takes_new_ones(
+    worker: Worker, bank: Bank, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "A-1")
+    headers = customer | {"Idempotency-Key": uuid4().hex}
+    bank.outcome = Unknown("the answer was lost")  # it has the money
+    first = (await pay(worker.http, booking, headers)).json()
+    assert first["status"] == "pending"
+    providers = cast(dict[str, Provider], worker.office.providers)
+    other = Bank(Approved("taken again"))
+    monkeypatch.delitem(providers, bank.name)
+    monkeypatch.setitem(providers, "other", cast(Provider, other))
+    if known:
+        monkeypatch.setitem(providers, bank.name, cast(Provider, bank))
+        bank.outcome = Approved("taken")
+    again = (await pay(worker.http, booking, headers)).json()
+    assert (again["id"], again["status"]) == (first["id"], "approved" if known else "pending")
+    assert other.charged == [], "the money would be taken twice"
+    assert bank.charged == [first["id"]] * (2 if known else 1)
 
 
 async def test_money_that_came_for_a_declined_payment_is_on_its_way_back(worker: Worker, bank: Bank) -> None:

@@ -302,6 +302,19 @@ async def test_a_place_somebody_came_in_on_is_not_given_back(door: Door, worker:
         assert document["reason"] == "checked_in"
 
 
+async def test_whoever_asks_again_for_a_refund_that_was_made_hears_of_it_whoever_came_in_since(
+    door: Door, worker: Worker
+) -> None:
+    seats = list(door.sale.seats[:2])
+    await door.sold(2)
+    url, headers = f"/v1/payments/{door.payment_id}/refunds", door.customer | {"Idempotency-Key": "once"}
+    first = await worker.http.post(url, json={"seats": seats[:1]}, headers=headers)
+    await door.read(one(door.code(1)))
+    again = await worker.http.post(url, json={"seats": seats[:1]}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json()["id"] == first.json()["id"]
+
+
 async def test_nobody_comes_in_as_long_as_it_is_not_known_whether_seats_are_given_back(
     door: Door, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

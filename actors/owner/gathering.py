@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.turn import Step
+from actors.wire.messages import Fault, Reply
+from engine.turn import Request, Step
 
 
 class Rewound(Exception):
@@ -41,3 +42,39 @@ class Gathering:
             self.durable.set_result(None)
         else:
             self.durable.set_exception(error)
+
+
+class Round:
+    """One go at the requests of a call, each with its place in it: decided, and not answered before that is durable."""
+
+    __slots__ = ("batch", "later", "replies", "tentative")
+
+    def __init__(self, replies: list[Reply]) -> None:
+        self.replies = replies
+        self.tentative: list[tuple[int, Request]] = []  # tried again if their batch is lost
+        self.later: list[tuple[int, Request]] = []  # those the batch has no room for
+        self.batch: Gathering | None = None  # that it waits for
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return self.batch is None or self.batch.durable.done()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether all of it is decided, and whatever its answers rest on durable."""
+        batch = self.batch
+        return not self.later and (batch is None or (batch.durable.done() and batch.durable.exception() is None))
+
+    async def settled(self) -> list[tuple[int, Request]]:
+        """Waits for the commit. Returns what has to be tried again."""
+        if self.batch is None:
+            return self.later
+        try:
+            await asyncio.shield(self.batch.durable)
+        except Rewound:
+            return self.tentative + self.later
+        except Broken as error:
+            for position, _ in self.tentative:
+                self.replies[position] = Fault(str(error), ours=True)
+        return self.later

@@ -19,7 +19,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from actors.owner.answers import answered
-from actors.owner.gathering import Broken, Gathering, Rewound, RewoundForGood, Stopped
+from actors.owner.gathering import Broken, Gathering, Rewound, RewoundForGood, Round, Stopped
 from actors.owner.publisher import Publisher
 from actors.owner.pulse import Work
 from actors.owner.seat_board import Readers, SeatBoard
@@ -206,22 +206,25 @@ class Schedule:
         self._ready.set()
 
     # --- turns --------------------------------------------------------------------------------------------------------
-    async def submit(self, requests: Sequence[Request]) -> list[Reply]:
+    async def submit(self, requests: Sequence[Request], begun: Round | None = None) -> list[Reply]:
         """Decides the requests in order and answers when every success among them is durable.
 
-        A reply of None says that this did not happen within `ANSWER_SECONDS`: ask again with the same id.
+        A reply of None says that this did not happen within `ANSWER_SECONDS`: ask again with the same id. `begun` is
+        what `begin` has made of them.
         """
-        replies: list[Reply] = [None] * len(requests)
+        replies: list[Reply] = [None] * len(requests) if begun is None else begun.replies
         open_requests = list(enumerate(requests))
         self._asking += 1
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
+                if begun is not None:
+                    open_requests = await begun.settled()
                 while open_requests:
                     await self._ready.wait()
                     if self._suspects:
                         open_requests = await self._attempt_alone(open_requests, replies)
                     else:
-                        open_requests = await self._attempt(open_requests, replies)
+                        open_requests = await self._decided(open_requests, replies).settled()
         except (TimeoutError, Stopped):
             for position, _ in open_requests:
                 replies[position] = None
@@ -229,30 +232,27 @@ class Schedule:
             self._asking -= 1
         return replies
 
-    async def _attempt(self, requests: list[tuple[int, Request]], replies: list[Reply]) -> list[tuple[int, Request]]:
-        """One round of turns and the wait for their commit. Returns what has to be tried again after a rewind."""
+    def begin(self, requests: Sequence[Request]) -> Round | None:
+        """Decides them at once, where that can be; `submit` waits, tries again what is lost, and answers."""
+        if not self.ready or self._suspects:
+            return None
+        return self._decided(list(enumerate(requests)), [None] * len(requests))
+
+    def _decided(self, requests: list[tuple[int, Request]], replies: list[Reply]) -> Round:
+        """One round of turns."""
         now_ms = self.used_ms = self._clock.now_ms()
-        tentative: list[tuple[int, Request]] = []
-        later: list[tuple[int, Request]] = []  # those the batch has no room for
+        decided = Round(replies)
         for position, request in requests:
-            if later or self._doubtful or len(self._gathering.steps) >= BATCH_LIMIT:
-                later.append((position, request))
+            if decided.later or self._doubtful or len(self._gathering.steps) >= BATCH_LIMIT:
+                decided.later.append((position, request))
                 continue
             replies[position], waits = self._turn(request, now_ms)
             if waits:
-                tentative.append((position, request))
-        # Whatever these answers rest on is in the gathering batch or in one before it, and batches commit in order.
-        batch = self._under_way()
-        if batch is None or not (tentative or later):
-            return later
-        try:
-            await asyncio.shield(batch.durable)
-        except Rewound:
-            return tentative + later
-        except Broken as error:
-            for position, _ in tentative:
-                replies[position] = Fault(str(error), ours=True)
-        return later
+                decided.tentative.append((position, request))
+        if decided.tentative or decided.later:
+            # Whatever the answers rest on is in the gathering batch or in one before it, and batches commit in order.
+            decided.batch = self._under_way()
+        return decided
 
     async def _attempt_alone(
         self, requests: list[tuple[int, Request]], replies: list[Reply]

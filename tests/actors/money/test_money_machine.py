@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -31,6 +30,7 @@ import engine.booking
 import engine.decide
 import engine.refund_policy
 import engine.state
+from actors.owner.gathering import Round
 from actors.owner.schedule import Schedule
 from actors.wire.messages import Reply, reply_of
 from engine import commands as c
@@ -528,12 +528,12 @@ def test_the_machine_finds_out_an_engine_whose_holds_expire_under_a_payment(monk
 
 
 def test_the_machine_finds_out_an_owner_that_answers_before_it_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(self: Schedule, requests: list[tuple[int, Request]], replies: list[Reply]) -> list[Any]:
+    def at_once(self: Schedule, requests: list[tuple[int, Request]], replies: list[Reply]) -> Round:
         for position, request in requests:
             result, _ = self._turn(request, self._clock.now_ms())
             replies[position] = reply_of(result)
-        return []
+        return Round(replies)
 
-    monkeypatch.setattr(Schedule, "_attempt", at_once)
+    monkeypatch.setattr(Schedule, "_decided", at_once)
     with pytest.raises(AssertionError, match="not durable"):
         find_a_violation(MoneyMachine)

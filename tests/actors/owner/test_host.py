@@ -306,6 +306,30 @@ async def test_a_turn_that_breaks_off_costs_its_own_request_only(world: World, m
     assert stored.seq == 3
 
 
+async def test_a_commit_that_is_lost_is_made_good_within_the_call_and_the_others_do_not_notice(world: World) -> None:
+    name, *others = NAMES
+    await world.open(*NAMES)
+    world.journal.fail_next = [False, True]
+    answer = await world.call((name, [hold(1)]), *((each, [hold(number)]) for number, each in enumerate(others, 2)))
+    assert [[type(reply) for reply in each] for each in answer if isinstance(each, list)] == [[Booking]] * len(NAMES)
+    assert [sorted(world.journal.schedules[each].bookings) for each in NAMES] == [[f"b{n}"] for n in range(1, 6)]
+
+
+async def test_an_owner_that_ends_by_an_error_says_so_in_its_place_of_the_call(world: World) -> None:
+    async def broken(*_: object) -> None:
+        raise LookupError("a bug")
+
+    name, neighbour, *_ = NAMES
+    await world.open(name, neighbour)
+    schedule = next(each for each in world.schedules if each.id == name)
+    schedule._journal = SlowJournal()
+    schedule._journal.append = broken  # type: ignore[method-assign]  # one that fails, in its place
+    failed, sound = await world.call((name, [hold(1)]), (neighbour, [hold(2)]))
+    assert isinstance(failed, list)
+    assert isinstance(sound, list)
+    assert [type(reply) for reply in (*failed, *sound)] == [Fault, Booking]
+
+
 async def test_a_request_that_cannot_be_kept_is_found_among_its_neighbours(world: World) -> None:
     name, neighbour, *_ = NAMES
     await world.open(name, neighbour)

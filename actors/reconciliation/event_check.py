@@ -1,9 +1,7 @@
 """Whether what is on Kafka of a schedule is its journal: every version, in order, saying the same.
 
 Reads the whole topic, so it is done when asked for and not continuously. A consumer drops what it has seen; so
-repetitions are allowed, and the versions are in order if each can be read off after the one before it. A topic keeps
-its events for a while, and the embedded broker for as long as it runs: that it begins later than the journal is told,
-and is no disagreement. What is missing after its beginning is one.
+repetitions are allowed, and the versions are in order if 1, 2, 3 … can be read off one after another.
 """
 
 from __future__ import annotations
@@ -32,8 +30,7 @@ class Topic(Struct):
     """One schedule's events as they are in the log."""
 
     said: dict[int, bytes]  # version → what its first event says
-    begins: int  # the lowest version that is there; 1 where there is none
-    in_order: int  # from there up to this version they can be read off one after another
+    in_order: int  # up to this version they can be read off one after another
     unreadable: list[str]
     repeated: int
 
@@ -54,22 +51,19 @@ async def compare_events(reconciler: Reconciler, log: EventLog, schedule_id: str
     messages = await log.read_all(schedule_id)
     topic = await asyncio.to_thread(_read, messages)
     last = max(published_seq, max(topic.said, default=0))
-    begins = topic.begins if topic.said else published_seq + 1
     state = ScheduleState(await reconciler.journal.plan(schedule_id))
     differing = await _differing(reconciler.journal, schedule_id, state, last, topic.said)
-    missing = [version for version in range(begins, published_seq + 1) if version not in topic.said]
+    missing = [version for version in range(1, published_seq + 1) if version not in topic.said]
     wrong = [f"version {version}: not there" for version in missing]
     if topic.in_order < published_seq and topic.in_order + 1 in topic.said:
         wrong.insert(0, f"version {topic.in_order + 1}: not after version {topic.in_order}")
     wrong += [f"version {version}: says something else" for version in differing]
     wrong += topic.unreadable
-    there = f"{published_seq + 1 - begins - len(missing)} of {published_seq} versions"
+    there = f"{published_seq - len(missing)} of {published_seq} versions"
     actual = f"{there}, {topic.repeated} repetitions" + (f", {len(differing)} differ" if differing else "")
-    expected, told = f"versions 1 to {published_seq}, in order", list(wrong)
-    if begins > 1:
-        actual += f", beginning later than the journal, after version {begins - 1}"
-        told.append(f"versions 1 to {begins - 1}: no longer in the topic, only in the journal")
-    check = checked(Name.EVENTS_EQUAL_JOURNAL, expected, actual, told, holds=not wrong)
+    check = checked(
+        Name.EVENTS_EQUAL_JOURNAL, f"versions 1 to {published_seq}, in order", actual, wrong, holds=not wrong
+    )
     return Comparison(check, topic.in_order + 1 if topic.in_order < published_seq else None, tuple(differing))
 
 
@@ -91,7 +85,7 @@ async def with_events(report: Report, pool: Any, reconciler: Reconciler, log: Ev
 
 
 def _read(messages: Sequence[Message]) -> Topic:
-    topic, versions = Topic({}, 1, 0, [], 0), []
+    topic = Topic({}, 0, [], 0)
     for message in messages:
         try:
             version = decode(message.value).data.version
@@ -100,10 +94,6 @@ def _read(messages: Sequence[Message]) -> Topic:
             continue
         topic.repeated += version in topic.said
         topic.said.setdefault(version, message.value)
-        versions.append(version)
-    topic.begins = min(versions, default=1)
-    topic.in_order = topic.begins - 1
-    for version in versions:
         topic.in_order += version == topic.in_order + 1
     return topic
 

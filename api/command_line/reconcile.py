@@ -99,9 +99,8 @@ def _print(screen: Console, title: str, checks: Sequence[Check], *, whole: bool 
             table.add_row(check.name, holds, escape(check.expected), escape(check.actual))
     screen.print(table)
     for check in checks:  # below the table, where ids are not broken
-        if check.offenders and (whole or not check.holds):
-            colour = "yellow" if check.holds else "red"
-            screen.print(f"[{colour}]{check.name}[/]", highlight=False)
+        if check.offenders and not check.holds:
+            screen.print(f"[red]{check.name}[/red]", highlight=False)
             for offender in check.offenders:
                 screen.print(f"  {escape(offender)}", highlight=False, soft_wrap=True)
 
@@ -124,8 +123,5 @@ def _conclude(screen: Console, findings: Findings, *, dry_run: bool) -> None:
     if findings.overall:
         told += f"; overall: {', '.join(wrong)} does not hold" if wrong else "; so do audit log and providers' books"
     screen.print(f"[{'green' if findings.holds else 'red'}]{told}.[/]", highlight=False)
-    if later := sum(check.holds and bool(check.offenders) for each in findings.results for check in each.report.checks):
-        of = "1 schedule" if later == 1 else f"{later} schedules"
-        screen.print(f"[yellow]The topic begins later than the journal of {of}: the rest is in the journal.[/yellow]")
     if dry_run and left:
         screen.print("This was a dry run: --repair does what it says would be done.", highlight=False)

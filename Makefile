@@ -35,8 +35,8 @@ quick: $(STAMP) ## Run within a minute what needs no service, and a smoke test o
 test: pages ## Run the whole test suite, integration included
 	@exec $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
-test-long: $(STAMP) ## Run the few tests that take long for what quicker ones show in the small
-	@exec $(BIN)/pytest -m long $(ARGS)
+test-long: $(STAMP) ## Run the few tests that take long, and look for stories that no run has told yet
+	@exec $(BIN)/pytest -m "long or hypothesis" --hypothesis-profile=default $(ARGS)
 
 demo: $(STAMP) ## Sell out a real venue to a crowd and audit the result
 	@exec $(BIN)/boxoffice demo $(ARGS)

@@ -22,6 +22,10 @@ MAX_CONNECTIONS = 100  # per process
 IDLE_SECONDS = 5.0  # an unused connection is closed by us, before the other end does and a charge is lost in it
 
 
+# Far above the longest honest one, 5,000 movements of money in a page; whoever sends without end fills no memory.
+MAX_ANSWER_BYTES = 16 * 2**20
+
+
 class Answer(Struct, frozen=True):
     """What came back, whatever its status."""
 
@@ -78,7 +82,13 @@ class Connection:
             async with self._opened().request(
                 method, self._url + path, data=content, headers=headers, params=params, allow_redirects=False
             ) as response:
-                return Answer(response.status, response.headers, await response.read())
+                body = bytearray()
+                async for piece in response.content.iter_any():
+                    body += piece
+                    if len(body) > MAX_ANSWER_BYTES:
+                        logger.error("%s gave an answer without end", self._name)
+                        return Unknown("an answer without end")
+                return Answer(response.status, response.headers, bytes(body))
         except (ClientError, HttpProcessingError, TimeoutError) as error:
             logger.warning("%s gave no answer: %s", self._name, type(error).__name__)
             return Unknown(type(error).__name__)

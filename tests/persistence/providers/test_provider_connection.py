@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from persistence.providers.provider import Unknown
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 TIMEOUT_SECONDS = 0.5
+PACKED = gzip.compress(b"x" * 2_000)
 
 
 @contextlib.asynccontextmanager
@@ -39,6 +41,24 @@ async def answering(*pieces: bytes, stays: bool = False) -> AsyncIterator[Connec
         yield connection
         await connection.close()
         leaving.set()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (HEAD, b"content-length: 1000\r\n\r\n", b"x" * 1_000),
+        (HEAD, b"\r\n", b"x" * 1_000),
+        (HEAD, b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(PACKED), PACKED),
+    ],
+    ids=["that is said", "that is not", "unpacked"],
+)
+async def test_an_answer_without_end_is_not_read_to_it(
+    pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("persistence.providers.connection.MAX_ANSWER_BYTES", 999)
+    async with answering(*pieces) as connection:
+        assert isinstance(await connection.call("GET", "/payments"), Unknown)
+    assert "an answer without end" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from functools import partial
 
 from loadtest.bench.contenders.baseline import open_baseline
 from loadtest.bench.contenders.contender import Opening
-from loadtest.bench.contenders.ours import open_ours, open_with_own_broker
+from loadtest.bench.contenders.ours import MANY_CUSTOMERS, open_ours, open_with_own_broker
 from loadtest.bench.figures.results import Ratio
 from loadtest.bench.inside import one_row_commit, ray_call, saturated
 from loadtest.bench.loads import (
@@ -26,11 +26,10 @@ from loadtest.bench.loads import (
 from loadtest.bench.measuring import Entry, Scenario
 
 # An examination of a large house would fall into the rounds of one of those that are compared, and not of the other.
-MANY = 2 * SINGLE_FILE  # customers, whose mails of a round are fewer than an address may get
 UNDISTURBED = {"BOXOFFICE_RECONCILE": "off"}
 OPENINGS: dict[str, Opening] = {
     "ours": open_ours,
-    "ours, many customers": partial(open_ours, customers=MANY),
+    "ours, many customers": partial(open_ours, customers=MANY_CUSTOMERS),
     "ours, own broker": partial(open_with_own_broker, UNDISTURBED),
     "ours, unpublished": partial(open_ours, UNDISTURBED | {"BOXOFFICE_PUBLISH": "off"}),
     "no-op": partial(open_baseline, "noop"),

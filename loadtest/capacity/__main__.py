@@ -14,7 +14,7 @@ import msgspec
 import psutil
 from rich.console import Console
 
-from loadtest.bench.contenders.ours import open_ours
+from loadtest.bench.contenders.ours import MANY_CUSTOMERS, open_ours
 from loadtest.bench.measuring import FAILURES, Options
 from loadtest.capacity.model import Cost, Costs, Crowd, demand, owner_limit
 from loadtest.capacity.points import Point, check
@@ -66,7 +66,7 @@ def tables(costs: Costs, points: Sequence[Point]) -> str:
 
 async def run(options: Options) -> tuple[Costs, list[Point]]:
     """Measures and checks. Raises one of `FAILURES`."""
-    async with open_ours(UNDISTURBED) as ours:
+    async with open_ours(UNDISTURBED, customers=MANY_CUSTOMERS) as ours:
         costs = await measure(ours, options)
         return costs, await check(Meter(ours, options), costs)
 

@@ -30,7 +30,7 @@ from loadtest.sale import newcomer
 from loadtest.stack import StackError
 
 CONNECTIONS, FEW_CONNECTIONS = 128, 8
-PAYING_CONNECTIONS = 20  # one for each customer there is
+PAYING_CONNECTIONS = 20  # fewer than customers, so that each is at one thing at a time
 REST_SECONDS = 5.0
 HOUSES = 20  # sold at the same time
 PAGES, PAGES_SECONDS = 400, 8  # open pages, and how long they are looked at

@@ -26,6 +26,7 @@ from persistence.embedded.kafka import kafka
 from persistence.embedded.process import Child, running
 
 CUSTOMERS = 20
+MANY_CUSTOMERS = 128  # so that none of them has more mails of a round than an address may get within the hour
 HOLD_SECONDS = 3600  # the longest there is: no hold of an early round expires in the middle of a later one
 # What each part of the system is called in the figures. Everything else is "other".
 PARTS = {

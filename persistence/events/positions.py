@@ -15,11 +15,15 @@ from persistence.events.event_data import EventEnvelope
 SUSPECT = "/suspect"  # after a service's name: events that were put aside without being believed
 SUSPECTS_KEPT = 1_000
 
+# A head of which something is sold all the time is never old; what the service has not taken of it may be.
 _BEHIND = """
 SELECT h.schedule_id::text, coalesce(p.version, 0), h.published_seq
   FROM schedule_heads h LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = $1
- WHERE {} AND coalesce(p.version, 0) < h.published_seq AND h.updated_at < now() - $2::interval
+ WHERE {} AND coalesce(p.version, 0) < h.published_seq
    AND (p.updated_at IS NULL OR p.updated_at < now() - $2::interval)
+   AND (h.updated_at < now() - $2::interval
+        OR EXISTS (SELECT FROM journal j WHERE j.schedule_id = h.schedule_id AND j.seq = coalesce(p.version, 0) + 1
+                      AND j.at_ms < extract(epoch FROM now() - $2::interval) * 1000))
  ORDER BY h.updated_at LIMIT $3
 """
 BEHIND, BEHIND_RESTING = _BEHIND.format("NOT h.resting"), _BEHIND.format("h.resting")

@@ -158,6 +158,17 @@ async def test_what_is_never_told_is_read_from_the_journal(house: House, monkeyp
     assert await house.checksum() == await house.right()
 
 
+async def test_a_schedule_that_goes_on_being_sold_is_read_from_the_journal_too(house: House) -> None:
+    """As where the broker gives nobody a share of the topic for minutes, while machines come and go."""
+    await house.taker.receive(house.messages(1, 2, 3))
+    await house.pool.execute("ALTER TABLE journal DISABLE TRIGGER USER")
+    await house.pool.execute("UPDATE journal SET at_ms = (extract(epoch FROM now()) * 1000)::bigint - 60_000")
+    await house.pool.execute("UPDATE schedule_heads SET updated_at = now()")
+    assert await house.taker.repair() == 0  # it has taken something just now
+    await house.pool.execute("UPDATE consumer_positions SET updated_at = now() - interval '1 h'")
+    assert await house.taker.repair() == len(house.events) - 3
+
+
 async def test_where_all_rests_a_service_that_was_begun_anew_is_repaired_too(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,8 @@ async def compare_events(reconciler: Reconciler, log: EventLog, schedule_id: str
     wrong += topic.unreadable
     there = f"{published_seq - len(missing)} of {published_seq} versions"
     actual = f"{there}, {topic.repeated} repetitions" + (f", {len(differing)} differ" if differing else "")
+    if missing and missing[-1] == len(missing):
+        actual += f"; the topic begins after version {missing[-1]}: its broker has lost or dropped what was before"
     check = checked(
         Name.EVENTS_EQUAL_JOURNAL, f"versions 1 to {published_seq}, in order", actual, wrong, holds=not wrong
     )

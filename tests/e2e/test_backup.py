@@ -61,7 +61,7 @@ async def test_a_lost_database_is_made_again_from_a_backup_and_everything_agrees
         await restored(stack, backup)
         exit_code, said = await said_by(stack, "restore", str(backup))
         assert exit_code == 1, said
-        exit_code, said = await said_by(stack, "reconcile", "--events")
+        exit_code, said = await said_by(stack, "reconcile")
         assert exit_code == 0, said
         async with stack.client() as http:
             assert await read(http, f"/v1/bookings/{inside['id']}", customer) == inside

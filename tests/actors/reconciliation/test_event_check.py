@@ -83,6 +83,7 @@ async def test_a_log_that_came_back_empty_is_filled_again(house: Examined, past:
     await without(house, *range(1, seq + 1))
     report = await house.examine(events=True)
     assert report.failing == {"events_equal_journal"}
+    assert f"the topic begins after version {seq}" in check(report, "events_equal_journal").actual
     await house.mend(report)
     assert (await house.examine(events=True)).failing == frozenset()
 

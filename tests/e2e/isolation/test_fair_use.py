@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import Counter
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from api.office import limits
 from tests.conftest import Stack
 from tests.support.honest_sale import HonestSale, address_of
 from tests.support.sale import PASSWORD, sign_up
 
 pytestmark = pytest.mark.stack
 
+WORKERS = 2
 PLACES = [address_of(6_000 + number) for number in range(60)]
 
 
@@ -38,11 +42,13 @@ async def test_guesses_from_everywhere_do_not_shut_out_whose_account_it_is(
                 await http.post("/v1/accounts", json={"email": email, "password": PASSWORD})
                 assert await log_in(http, email, PASSWORD) == httpx.codes.CREATED
             guesses: Counter[int] = Counter()
+            began = time.monotonic()
             for place in PLACES:
                 async with client_at(besieged, place) as http:
                     guesses[await log_in(http, email)] += 1
-            assert guesses[401] == 20
-            assert guesses[429] == len(PLACES) - 20
+            more = math.ceil((time.monotonic() - began) / (10 * 60 / 20))  # as time passes: twenty in ten minutes
+            assert 20 <= guesses[401] <= 20 + more
+            assert guesses[429] == len(PLACES) - guesses[401]
             async with client_at(besieged, home) as http:
                 assert await log_in(http, email, PASSWORD) == httpx.codes.CREATED
 
@@ -69,11 +75,14 @@ async def test_a_customer_s_commands_are_counted_whatever_they_are(
     assert booking.status_code == httpx.codes.CREATED, booking.text
     url = f"/v1/bookings/{booking.json()['id']}/extension"
     found: Counter[int] = Counter()
+    began = time.monotonic()
     async with honest_sale.goes_on() as beside:
         while beside.needs_more() or found.total() < 2_000:
             answers = await asyncio.gather(*(attacker.post(url, headers=headers) for _ in range(40)))
             found.update(answer.status_code for answer in answers)
-    assert found[429] > found[200] + found[201] + found[409], found
+    windows = math.ceil((time.monotonic() - began) / limits.WINDOW_SECONDS) + 1
+    assert found.total() - found[429] <= windows * WORKERS * limits.COMMANDS_PER_WINDOW["customer"], found
+    assert found[429], found
 
 
 async def test_one_client_cannot_have_all_the_streams(

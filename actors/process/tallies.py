@@ -1,8 +1,8 @@
-"""Times that are taken at every request: gathered in memory, and told to Prometheus once a second and when it asks.
+"""Times that are taken at every request: gathered in memory, told to Prometheus ten times a second and when it asks.
 
 Counting is then an append. Told one by one, each would be three writes into the file that the port's processes share.
-Who is asked for `/metrics` tells its own first (`tell_all`); another worker's last second is seen a second later, and
-that of one that is killed, never.
+Who is asked for `/metrics` tells its own first (`tell_all`); what another worker has counted is seen a tenth of a
+second later, and the last of one that is killed, never.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from prometheus_client import Counter, Histogram
 
-TELL_SECONDS = 1.0
+TELL_SECONDS = 0.1
 
 
 class Seconds(Histogram):

@@ -13,10 +13,9 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from actors.process.settings import Settings
-from api.server.app import create_app
 from api.web import building, policies, sharing
 from api.web.served import FOR_PROGRAMS, PAGES, Pages, coding_of
+from tests.support.openapi import openapi_document
 
 HOME = "src/customer/finding/Home.svelte"
 ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"
@@ -126,8 +125,7 @@ async def test_a_browser_at_an_address_where_nothing_is_gets_a_page_that_says_so
 
 
 def test_no_route_of_the_api_is_taken_for_a_page() -> None:
-    app = create_app(Settings())
-    roots = {path.split("/", 2)[1] for path in app.openapi()["paths"]}
+    roots = {path.split("/", 2)[1] for path in openapi_document()["paths"]}
     assert roots <= FOR_PROGRAMS
 
 

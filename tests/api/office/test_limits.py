@@ -12,14 +12,13 @@ import httpx
 import msgspec
 import pytest
 
-from actors.process.settings import Settings
 from api.http.addresses import place_of
 from api.http.problems import Problem
 from api.office import limits as fair_use
 from api.office.dependencies import READING
 from api.office.limits import Limits
-from api.server.app import create_app
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
+from tests.support.openapi import openapi_document
 from tests.support.sale import problem
 from tests.support.services.databases import Databases
 
@@ -193,7 +192,7 @@ async def test_who_comes_through_a_trusted_proxy_is_counted_by_their_own_address
 
 MUTATING = [
     (method, path)
-    for path, methods in create_app(Settings()).openapi()["paths"].items()
+    for path, methods in openapi_document()["paths"].items()
     for method in methods
     if method.upper() not in READING
 ]
@@ -224,7 +223,7 @@ async def test_every_command_is_limited(
 
 
 def test_every_command_says_that_it_is_limited() -> None:
-    paths: dict[str, Any] = create_app(Settings()).openapi()["paths"]
+    paths: dict[str, Any] = openapi_document()["paths"]
     for method, path in MUTATING:
         assert "rate_limited" in repr(paths[path][method]["responses"].get("429")), f"{method} {path}"
 

@@ -16,8 +16,7 @@ import openapi_python_client
 import pytest
 from openapi_python_client.config import Config, ConfigFile, MetaType
 
-from actors.process.settings import Settings
-from api.server.app import create_app
+from tests.support.openapi import openapi_document
 from tests.support.sale import PASSWORD, open_sale
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ PACKAGE = "boxoffice_client_made_from_the_document"
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings()).openapi()
+    return openapi_document()
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,13 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from actors.process.settings import Settings
-from api.server.app import create_app
 from tests.api.conftest import Worker
 from tests.api.routes.door.test_check_ins import Door
 from tests.api.server.test_storable import admin, resolved
+from tests.support.openapi import openapi_document
 from tests.support.sale import hold, open_sale
 
-SCHEMA = create_app(Settings(bench=True)).openapi()
+SCHEMA = openapi_document()
 ENDLESS = re.compile(r"/stream$|^/metrics$|^/v1/bench")  # streams never end
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors.process.settings import Settings
 from api.http.problem_messages import PROBLEMS
-from api.server.app import create_app
 from tests.api.conftest import Worker
+from tests.support.openapi import openapi_document
 from tests.support.sale import problem
 
 WITHOUT_TOKEN = {
@@ -29,7 +28,7 @@ WITHOUT_TOKEN = {
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    return create_app(Settings()).openapi()
+    return openapi_document()
 
 
 def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from actors.process.settings import Settings
 from api.http import large_bodies, storable
 from api.http.problems import Problem
-from api.server.app import create_app
 from tests.api.conftest import Worker
+from tests.support.openapi import openapi_document
 from tests.support.sale import open_sale, problem, small_plan
 
 NOWHERE = "0199f3a0-0000-7000-8000-000000000000"
@@ -27,7 +26,7 @@ IN_ADDRESSES = {"NUL": "a%00b", "half a pair": "%ED%A0%80", "no UTF-8": "%FF"}
 JSON = {"Content-Type": "application/json"}
 HOLDS = 60
 
-SCHEMA = create_app(Settings(bench=True)).openapi()
+SCHEMA = openapi_document()
 
 
 class Attack(Struct, frozen=True):

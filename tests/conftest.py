@@ -25,7 +25,7 @@ from xdist.remote import Producer
 
 from actors.process.garbage import spare_what_is_here
 from actors.process.settings import VARIABLES
-from actors.supervision.ray_head import client_environment, ray_head
+from actors.supervision.ray_head import client_environment
 from loadtest.apache_kafka import CannotFetch, apache_kafka, check_java, fetch, java
 from persistence.database.connection import migrate
 from persistence.database.roles import establish
@@ -37,6 +37,7 @@ from persistence.embedded.redis import redis
 from tests.support import pace
 from tests.support.services import commands
 from tests.support.services.databases import Databases, execute, other_database
+from tests.support.services.guarded_ray import guarded_ray
 
 DATABASE_NUMBERS = itertools.count(1)
 ADMIN_EMAIL = "admin@tests.example"
@@ -111,9 +112,8 @@ async def services_dir() -> AsyncIterator[Path]:
 @pytest.fixture(scope="session")
 async def ray_address(services_dir: Path) -> AsyncIterator[str]:
     """A Ray head that this process may join."""
-    program = ray_head(services_dir)
-    async with running(program):
-        yield program.address
+    async with guarded_ray(services_dir) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

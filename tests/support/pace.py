@@ -19,6 +19,7 @@ SERVICES = {
     "postgres_url",
     "ray_address",
     "redis_url",
+    "run_with_ray",
     "servers",
     "stack",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.clock import SystemClock
-from persistence.accounts import accounts, sessions
-from persistence.accounts.revocations import ROW_TRUST_SECONDS, Revocations
+from persistence.accounts import accounts, revocations, sessions
+from persistence.accounts.revocations import Revocations
 from persistence.accounts.sessions import GRACE, LIFETIME, UNUSED
 from persistence.database.connection import create_engine
 from persistence.embedded.process import running
@@ -23,6 +22,7 @@ from persistence.embedded.redis import redis
 from tests.support.waiting import until
 
 new_id = SystemClock().new_id
+PATIENCE_SECONDS = 60.0  # for an answer on a busy machine
 
 
 @pytest.fixture
@@ -35,12 +35,10 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 @asynccontextmanager
 async def worker(engine: AsyncEngine, redis_url: str, token_seconds: int = 900) -> AsyncIterator[Revocations]:
     """What one API worker knows."""
-    revocations = Revocations(
-        engine, redis_url, now_ms=SystemClock().now_ms, token_seconds=token_seconds, worker=new_id()
-    )
-    await revocations.start()
-    yield revocations
-    await revocations.stop()
+    known = Revocations(engine, redis_url, now_ms=SystemClock().now_ms, token_seconds=token_seconds, worker=new_id())
+    await known.start()
+    yield known
+    await known.stop()
 
 
 async def log_in(engine: AsyncEngine, account_id: str | None = None, *, browser: bool = False) -> tuple[str, str]:
@@ -176,7 +174,10 @@ async def test_a_session_ends_however_often_it_is_used(engine: AsyncEngine) -> N
 
 
 # --- who is out -------------------------------------------------------------------------------------------------------
-async def test_every_worker_knows_when_announce_returns(engine: AsyncEngine, redis_url: str) -> None:
+async def test_every_worker_knows_when_announce_returns(
+    engine: AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(revocations, "ACK_SECONDS", PATIENCE_SECONDS)
     async with worker(engine, redis_url) as one, worker(engine, redis_url) as two, worker(engine, redis_url) as three:
         for each in (one, two, three):
             assert each.live
@@ -184,9 +185,8 @@ async def test_every_worker_knows_when_announce_returns(engine: AsyncEngine, red
             _, session_id = await log_in(engine)
             assert not await three.is_revoked(session_id)
             await revoke(engine, session_id)
-            started = time.monotonic()
             await one.announce([session_id])
-            assert time.monotonic() - started < ROW_TRUST_SECONDS, "all acknowledged, so nothing is waited out"
+            assert "not acknowledged" not in caplog.text, "all acknowledged, so nothing is waited out"
             for each in (one, two, three):
                 assert await each.is_revoked(session_id)
 

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 
 from api.web import building, policies, sharing
 from api.web.served import FOR_PROGRAMS, PAGES, Pages, coding_of
-from tests.support.openapi import openapi_document
+from tests.api.server.openapi import openapi_document
 
 HOME = "src/customer/finding/Home.svelte"
 ID = "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90"

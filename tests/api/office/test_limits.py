@@ -18,7 +18,7 @@ from api.office import limits as fair_use
 from api.office.dependencies import READING
 from api.office.limits import Limits
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
-from tests.support.openapi import openapi_document
+from tests.api.server.openapi import openapi_document
 from tests.support.sale import problem
 from tests.support.services.databases import Databases
 

@@ -16,7 +16,7 @@ import openapi_python_client
 import pytest
 from openapi_python_client.config import Config, ConfigFile, MetaType
 
-from tests.support.openapi import openapi_document
+from tests.api.server.openapi import openapi_document
 from tests.support.sale import PASSWORD, open_sale
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from tests.api.conftest import Worker
 from tests.api.routes.door.test_check_ins import Door
+from tests.api.server.openapi import openapi_document
 from tests.api.server.test_storable import admin, resolved
-from tests.support.openapi import openapi_document
 from tests.support.sale import hold, open_sale
 
 SCHEMA = openapi_document()

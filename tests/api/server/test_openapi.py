@@ -10,7 +10,7 @@ import pytest
 
 from api.http.problem_messages import PROBLEMS
 from tests.api.conftest import Worker
-from tests.support.openapi import openapi_document
+from tests.api.server.openapi import openapi_document
 from tests.support.sale import problem
 
 WITHOUT_TOKEN = {

@@ -17,7 +17,7 @@ from msgspec import Struct
 from api.http import large_bodies, storable
 from api.http.problems import Problem
 from tests.api.conftest import Worker
-from tests.support.openapi import openapi_document
+from tests.api.server.openapi import openapi_document
 from tests.support.sale import open_sale, problem, small_plan
 
 NOWHERE = "0199f3a0-0000-7000-8000-000000000000"

@@ -36,7 +36,7 @@ FAILURES = (StackError, ProcessError, ConnectionLost, asyncpg.PostgresError, Red
 WARM_UP_SECONDS = 1
 FASTEST = 9_000  # requests per second for which seats are kept ready; a new house costs everybody half a second
 
-NEWS_SECONDS = 1.5  # in which those who make mails have heard of what they are about, and begin
+NEWS_SECONDS = 1.5  # in which services have heard of what was sold, gathered more of it, and begun
 RESTS = 6  # times that it is waited for: mails are made long after what they are about
 
 T = TypeVar("T")
@@ -94,7 +94,6 @@ class Table:
 
     async def rest_with_mails(self, target: Asked) -> bool:
         """Waits until no contender does anything, and nobody waits for a mail."""
-        await asyncio.sleep(NEWS_SECONDS)
         for _ in range(RESTS):
             if await self.rest() and await are_sent(target):
                 return True
@@ -123,6 +122,7 @@ class Table:
                 if sale is not None:
                     sale.first = len(sale.seats)  # nobody knows how far it got
                 raise
+        await asyncio.sleep(NEWS_SECONDS)  # until then some do nothing, who have something to do
         rested = await (self.rest() if mailing is None else self.rest_with_mails(mailing))
         settled = rested and settled
         used = difference(before, cpu_seconds(contender.processes()))

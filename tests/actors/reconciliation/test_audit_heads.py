@@ -19,7 +19,7 @@ from actors.reconciliation.audit_heads import AuditHeads, read_heads
 from persistence.audit.verification import DamagedLine, ExportedHead, Kind
 from persistence.database.connection import create_engine
 from tests.support.audit_log import found, sql, stored, write
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 KEY, NEW_KEY = (derived(f"{name} secret of at least 32 characters", AUDIT_HEADS) for name in ("a", "another"))
 
@@ -173,5 +173,5 @@ async def test_exporting_goes_on_after_trouble_and_ends_when_told(
     file.make_directory()
     await until(lambda: file.is_there)
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
     assert len(file.heads()) == 1

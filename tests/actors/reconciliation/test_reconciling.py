@@ -19,7 +19,7 @@ from persistence.journal.journal import JournalUnavailable
 from persistence.reconciliation import findings
 from tests.support import audit_log
 from tests.support.examined import Examined, Past, examined_schedule
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 KEY = b"a key of the heads"
 
@@ -208,7 +208,7 @@ async def test_it_goes_on_until_told_to_stop(house: Examined, past: Past, job: R
 
     await until(both_found)
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 async def test_findings_are_listed_and_summed_up(house: Examined, past: Past, job: Reconciling) -> None:

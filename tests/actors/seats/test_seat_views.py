@@ -19,6 +19,7 @@ from engine.state import BLOCKED, FREE, HELD, SOLD
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import AreaCounts, MemorySeatCache, SeatDelta, SeatView
 from persistence.seats.redis_cache import RedisSeatCache
+from tests.support.waiting import PATIENCE_SECONDS
 
 SIZE = 6
 DOCUMENT = {
@@ -119,7 +120,7 @@ async def views(world: World) -> AsyncIterator[SeatViews]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0)
 
@@ -136,14 +137,14 @@ async def interrupted(world: World) -> AsyncIterator[None]:
 
 
 async def version_becomes(views: SeatViews, schedule_id: str, version: int) -> SeatView:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (view := await views.view(schedule_id)).version < version:
             await asyncio.sleep(0)
     return view
 
 
 async def next_change(changes: AsyncIterator[SeatView | SeatDelta]) -> SeatView | SeatDelta:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await anext(changes)
 
 

@@ -19,6 +19,7 @@ from api.http.corked import Protocol
 from api.server import worker
 from api.server.watch import Watch
 from tests.support.sale import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,7 +46,7 @@ async def test_who_still_waits_when_the_worker_stops_is_told_to_come_again() -> 
             for answer in await asyncio.gather(*waiting):
                 problem(answer, 503, "overloaded")
                 assert int(answer.headers["retry-after"]) >= 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await server.wait()
     finally:
         if server.returncode is None:

@@ -16,6 +16,7 @@ from actors.process.telemetry import REQUEST_ID
 from api.server.watch import NO_STORE, POLICIES, Watch
 from tests.api.conftest import OpenLocal, Worker, local_settings
 from tests.support.sale import Sale, open_sale
+from tests.support.waiting import PATIENCE_SECONDS
 
 NOWHERE = "0199f3a0-0000-7000-8000-000000000000"
 
@@ -208,7 +209,7 @@ async def test_head_is_answered_like_get_without_the_body(worker: Worker, sale: 
         assert (head.status_code, head.content) == (get.status_code, b""), path
         kept = [{name: value for name, value in each.headers.items() if name not in own} for each in (get, head)]
         assert kept[0] == kept[1], path
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         stream = await worker.http.head(f"/v1/schedules/{sale.schedule_id}/stream")
     assert stream.headers["content-type"].startswith("text/event-stream")
 

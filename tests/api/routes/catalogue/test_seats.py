@@ -40,6 +40,7 @@ from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import AreaCounts, MemorySeatCache, SeatDelta, SeatView
 from tests.support.sale import hold, open_sale, sign_up, small_plan
 from tests.support.sale import until as eventually
+from tests.support.waiting import PATIENCE_SECONDS
 
 PRICES = {"R": 150_000, "S": 90_000}  # the floor is not for sale
 
@@ -123,7 +124,7 @@ class World:
         )
         self.newest = before.after(delta)
         await self.cache.publish(self.newest, delta)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await self.views.view(self.schedule_id)).version < delta.version:
                 await asyncio.sleep(0)
         return delta.version
@@ -162,7 +163,7 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0)
 
@@ -429,14 +430,14 @@ class Events:
     async def next(self) -> dict[str, str]:
         """The next block's fields; a comment is the field ''."""
         block: dict[str, str] = {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while line := await anext(self._lines):
                 name, _, value = line.partition(":")
                 block[name] = value.removeprefix(" ")
         return block
 
     async def ends(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(StopAsyncIteration):
                 await self.next()
 
@@ -666,7 +667,7 @@ async def test_a_client_that_takes_nothing_does_not_hold_up_the_end(world: World
     running = asyncio.create_task(called(stream))
     await until(lambda: stream._sending is not None)
     world.pages.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 async def called(stream: Stream) -> None:
@@ -703,7 +704,7 @@ async def test_an_open_stream_does_not_hold_up_a_server_that_is_told_to_stop() -
             assert (await events.next())["event"] == "snapshot"
             server.terminate()
             await events.ends()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await server.wait()
     finally:
         if server.returncode is None:

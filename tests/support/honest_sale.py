@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -42,6 +43,7 @@ STRETCHES = 4  # at most
 WARMING = 100  # holds for connections, the owner and its caches
 GRANTED, SLOWER, SLOWEST_SECONDS = 0.99, 3.0, 1.0
 BYSTANDER_SECONDS = 0.025  # between two questions to it
+BYSTANDER_ALONE_SECONDS = 0.002  # what an answer of it takes at most, as a rule, where nothing else runs
 STALLED_SECONDS = 60.0
 ROOT = Path(__file__).parents[2]
 # Answers each line after a millisecond of work, until its input ends.
@@ -91,6 +93,12 @@ class Beside:
     @property
     def holds(self) -> list[Hold]:
         return [hold for hold in self._sale.holds if hold.due >= self._begun]
+
+    @property
+    def crowding(self) -> float:
+        """How many times as long as where nothing else runs anything takes: by the bystander's bit of work."""
+        meanwhile = [each.seconds for each in self._sale.exchanges if each.due >= self._begun]
+        return max(1.0, statistics.median(meanwhile) / BYSTANDER_ALONE_SECONDS)
 
     def needs_more(self) -> bool:
         """Whether an attack that goes on and on is to go on: not once the sale did not notice it for a whole stretch.

@@ -79,7 +79,7 @@ async def test_a_performance_of_many_evenings_is_deleted_whole(
             assert {answer.status_code for answer in answers} <= {404, 429}
             for evening in evenings:
                 problem(await attacker.get(f"/v1/schedules/{evening}"), 404, "schedule_not_found")
-    assert took < 5.0, f"it took {took:.1f} s"
+    assert took < 5.0 * beside.crowding, f"it took {took:.1f} s, {beside.crowding:.1f} times as long as alone"
 
 
 async def test_forty_changes_at_once_take_nobody_else_s_connections(
@@ -110,7 +110,8 @@ async def test_forty_changes_at_once_take_nobody_else_s_connections(
             statuses.update(answer.status_code for answer in await asyncio.gather(*changes))
     assert set(statuses) <= {200, 409, 429, 503}, statuses
     assert statuses[200] >= CHANGES // 4, statuses
-    assert min(slowest) <= UNHURRIED_SECONDS, f"somebody's bookings took {min(slowest):.1f} s"
+    limit = UNHURRIED_SECONDS * beside.crowding
+    assert min(slowest) <= limit, f"somebody's bookings took {min(slowest):.1f} s, where {limit:.1f} may be"
 
 
 async def test_nobody_fills_somebody_else_s_venue(attacker: httpx.AsyncClient, honest_sale: HonestSale) -> None:

@@ -56,7 +56,7 @@ async def test_everybody_gets_the_whole_price_back_whatever_the_policy(http: htt
     assert (await pay(http, paying, other, "tok_timeout_charged")).status_code == 202
 
     beforehand = await http.post(url_of(sale), params={"preview": "true"}, headers=sale.organizer)
-    assert beforehand.json() == {
+    open_yet = {
         "schedule_id": sale.schedule_id,
         "unpaid": 2,
         "paid": 2,
@@ -64,6 +64,8 @@ async def test_everybody_gets_the_whole_price_back_whatever_the_policy(http: htt
         "amount": 516_000,
         "currency": "KRW",
     }
+    # The provider may have said by now that it has the money.
+    assert beforehand.json() in (open_yet, open_yet | {"unpaid": 1, "paid": 3, "amount": 571_000})
     assert (await read(http, f"/v1/schedules/{sale.schedule_id}", sale.organizer))["cancelled_at"] is None
     problem(await http.post(url_of(sale), headers=sale.organizer), 422, "validation_failed")
     answer = await http.post(url_of(sale), json=REASON, headers=sale.organizer)

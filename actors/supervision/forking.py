@@ -1,7 +1,8 @@
 """The supervisor's side of the fork server: starts it, asks it for programs, learns how they end.
 
 A program that is forked is a `Child` like one that was started, and dies with the supervisor like that. Should the
-server die, everything it has forked dies with it, and is started again by whoever keeps it, from a new server.
+server die, everything it has forked dies with it, and is started again by whoever keeps it, from a new server. One that
+is paused or stuck is missed by nobody until it owes an answer: then it is ended like that, too.
 """
 
 from __future__ import annotations
@@ -14,23 +15,36 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from actors.supervision.fork_server import MESSAGE_BYTES, Answer, Order
-from persistence.embedded.process import Child, ProcessError, Program
+from persistence.embedded.process import Child, ProcessError, Program, kill_group
+
+# How long an answer may take. It comes within milliseconds, on a machine that is swamped within seconds; but the first
+# one when all is imported.
+SILENT_SECONDS, FIRST_SECONDS = 10.0, 120.0
 
 logger = logging.getLogger(__name__)
 
 
 class Fork:
-    """A process the server has forked for us: the part of `asyncio.subprocess.Process` that a `Child` needs."""
+    """A process the server has forked for us: the part of `asyncio.subprocess.Process` that a `Child` needs.
 
-    def __init__(self, pid: int) -> None:
+    `on_end` is called when the kernel says that it has ended; how it did only the server can know.
+    """
+
+    def __init__(self, pid: int, on_end: Callable[[], None]) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self._ended = asyncio.Event()
+        self._on_end = on_end
+        self.gone = False  # as the kernel says
+        self._watched: int | None = None
+        with contextlib.suppress(OSError):  # it has ended already, or the kernel is older than Linux 5.3
+            self._watched = os.pidfd_open(pid)
+            asyncio.get_running_loop().add_reader(self._watched, self._see_it_gone)
 
     async def wait(self) -> int:
         await self._ended.wait()
@@ -39,17 +53,38 @@ class Fork:
 
     def end(self, code: int) -> None:
         """It has ended."""
+        self._unwatch()
         self.returncode = code
         self._ended.set()
+
+    def _see_it_gone(self) -> None:
+        self._unwatch()
+        self.gone = True
+        self._on_end()
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            os.close(self._watched)
+            self._watched = None
 
 
 class Forking:
     """Starts programs by forking. `modules` are imported beforehand, in this order; `inherited` can be passed on."""
 
-    def __init__(self, environment: Mapping[str, str], modules: Sequence[str], inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        modules: Sequence[str],
+        inherited: Sequence[int] = (),
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._environment = dict(environment)
         self._modules = modules
         self._inherited = tuple(inherited)
+        self._silent = silent_seconds
+        self._answered = False  # this server, ever
+        self._missing: asyncio.TimerHandle | None = None  # runs while an answer is due
         self._server: Child | None = None
         self._channel: socket.socket | None = None
         self._forks: dict[int, Fork] = {}
@@ -75,6 +110,7 @@ class Forking:
                 program = Program(name="fork server", argv=words, address="", pass_fds=descriptors)
                 self._server = await Child.start(program, self._environment)
             self._channel = ours
+            self._answered = False
             asyncio.get_running_loop().add_reader(ours, self._hear, ours)
             for module in self._modules:
                 await self._tell(Order(module=module))
@@ -120,8 +156,25 @@ class Forking:
             return
         if born is not None:
             self._expected.append(born)
+            self._miss()
         with contextlib.suppress(OSError):  # it has died: `_hear` is about to say so
-            await asyncio.get_running_loop().sock_sendall(self._channel, said)
+            async with asyncio.timeout(self._patience):  # a `TimeoutError` is an `OSError`, too
+                await asyncio.get_running_loop().sock_sendall(self._channel, said)
+
+    @property
+    def _patience(self) -> float:
+        return self._silent if self._answered else FIRST_SECONDS
+
+    def _miss(self) -> None:
+        """From now on the server owes an answer."""
+        if self._missing is None and self._channel is not None:
+            self._missing = asyncio.get_running_loop().call_later(self._patience, self._end_silent)
+
+    def _end_silent(self) -> None:
+        """Ends a server that owes an answer: `_hear` does the rest."""
+        logger.error("the fork server (pid %s) has not answered for %g s and is ended", self.pid, self._patience)
+        if self._server is not None:
+            kill_group(self._server.pid)
 
     def _hear(self, channel: socket.socket) -> None:
         try:
@@ -134,14 +187,23 @@ class Forking:
             logger.error("the fork server (pid %s) is gone, and everything it had forked", self.pid)
             self._lose()
             return
+        self._answered = True
+        self._miss_no_longer()
         answer = msgspec.json.decode(data, type=Answer)
         if answer.code is not None:
             self._forks.pop(answer.pid).end(answer.code)
         elif answer.pid:
-            fork = self._forks[answer.pid] = Fork(answer.pid)
+            fork = self._forks[answer.pid] = Fork(answer.pid, self._miss)
             self._answer(fork)
         else:
             self._answer(ProcessError(answer.error))
+        if self._expected or any(fork.gone for fork in self._forks.values()):
+            self._miss()
+
+    def _miss_no_longer(self) -> None:
+        if self._missing is not None:
+            self._missing.cancel()
+            self._missing = None
 
     def _answer(self, outcome: Fork | ProcessError) -> None:
         born = self._expected.popleft()
@@ -160,6 +222,7 @@ class Forking:
         asyncio.get_running_loop().remove_reader(self._channel)
         self._channel.close()
         self._channel = None
+        self._miss_no_longer()
         for fork in self._forks.values():
             fork.end(-signal.SIGKILL)
         self._forks.clear()

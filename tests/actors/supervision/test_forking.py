@@ -175,6 +175,39 @@ async def test_a_fork_dies_with_the_server_and_another_server_forks_it_again(for
     await second.stop()
 
 
+async def test_a_server_that_is_stopped_is_missed_by_nobody_until_it_is_needed_and_then_replaced(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    forking = Forking(environment, ["sample"], silent_seconds=0.2)
+    try:
+        for need in ("another program", "word of one that has ended"):
+            first, second = [await forking.start(program(tmp_path, "wait"), {}) for _ in range(2)]
+            await first.until_ready()
+            former = forking.pid
+            assert former is not None
+            os.kill(former, signal.SIGSTOP)
+            if need == "another program":
+                with pytest.raises(ProcessError, match="the fork server is gone"):
+                    await forking.start(program(tmp_path, "wait"), {})
+            else:
+                os.kill(second.pid, signal.SIGKILL)
+            assert {await first.wait(), await second.wait()} == {-signal.SIGKILL}
+            await until(lambda former=former: forking.pid != former)  # type: ignore[misc]
+        third = await forking.start(program(tmp_path, "wait"), {})
+        await third.stop()
+    finally:
+        await forking.end()
+
+
+async def test_a_server_that_is_stopped_keeps_nobody_from_stopping(environment: dict[str, str], tmp_path: Path) -> None:
+    forking = Forking(environment, ["sample"], silent_seconds=0.2)
+    child = await forking.start(program(tmp_path, "wait"), {})
+    assert forking.pid is not None
+    os.kill(forking.pid, signal.SIGSTOP)
+    await child.stop()
+    await forking.end()
+
+
 async def test_a_fork_dies_with_whoever_asked_for_it(environment: dict[str, str]) -> None:
     source = """
 import asyncio, os, sys

@@ -1,10 +1,11 @@
 """How every worker learns at once that a session was revoked.
 
 The row in Postgres is the truth. Guarantee: when `Revocations.announce` returns, no worker lets the session's access
-tokens through any more. Workers that are subscribed acknowledge. One that is not (Redis away, connection lost) asks the
+tokens through any more. Workers that are subscribed acknowledge, and look at the rows every second all the same:
+whoever revokes may be the one who cannot reach Redis. One that is not subscribed (Redis away, connection lost) asks the
 row itself and believes an answer for `ROW_TRUST_SECONDS`; where an acknowledgement is missing, `announce` waits out the
-time in which a worker must have noticed that and asked. What a worker missed it reads from Postgres before it trusts
-its own memory again.
+time in which a worker must have noticed that and asked, or looked. What a worker missed it reads from Postgres before
+it trusts its own memory again.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ ACK_SECONDS = 0.5  # how long a log-out waits for the other workers
 ROW_TRUST_SECONDS = 1.0
 ROWS_REMEMBERED = 10_000
 PING_SECONDS = 1.0
-# By then a worker whose connection is dead without knowing it has missed a ping, and asked the row since.
+LOOK_SECONDS = 1.0
+LOOK_BACK_SECONDS = 60.0  # clocks of machines apart, and transactions that take their time
+# By then a worker whose connection is dead without knowing it has missed a ping, and asked the row since; and one whose
+# connection is not has looked.
 UNACKNOWLEDGED_SECONDS = 2 * PING_SECONDS + ROW_TRUST_SECONDS
 CONNECT_SECONDS = 1.0
 RECONNECT_SECONDS = 0.5
@@ -79,19 +83,18 @@ class Revocations:
         # Session id → (revoked, when it was read).
         self._rows: LRUCache[str, tuple[bool, int]] = latest_within(ROWS_REMEMBERED)
         self._awaited: dict[str, _Acknowledgements] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._first_attempt = asyncio.Event()
         self.live = False  # subscribed, and everything missed was read from Postgres
 
     async def start(self) -> None:
         """Begins to listen. Returns when the first attempt is through, successful or not."""
-        self._task = asyncio.create_task(self._listen())
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
         await self._first_attempt.wait()
 
     async def stop(self) -> None:
         """Stops listening and lets go of connections."""
-        if self._task is not None:
-            await end([self._task])
+        await end(self._tasks)
         await self._redis.aclose()
 
     async def is_revoked(self, session_id: str) -> bool:
@@ -141,6 +144,28 @@ class Revocations:
             revoked = (await connection.execute(query)).scalar_one_or_none()
         return revoked is None or bool(revoked)
 
+    # --- looking ------------------------------------------------------------------------------------------------------
+    async def _look(self) -> None:
+        """For ever: hears of what nobody could tell."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self.live:
+                continue  # rows decide
+            try:
+                await self._read(LOOK_BACK_SECONDS)
+            except Exception as error:  # the same as for `_listen`
+                if is_unavailable(error):
+                    logger.warning("cannot look at revocations: %s", error)
+                else:
+                    logger.exception("looking at revocations failed")
+
+    async def _read(self, seconds: float) -> None:
+        """Remembers what was revoked lately."""
+        since = datetime.fromtimestamp(self._now_ms() / 1000 - seconds, UTC)
+        async with self._database.connect() as connection:
+            query = sa.select(sessions.c.id).where(sessions.c.revoked_at > since)
+            self._remember((await connection.execute(query)).scalars())
+
     # --- listening ----------------------------------------------------------------------------------------------------
     async def _listen(self) -> None:
         while True:
@@ -173,10 +198,7 @@ class Revocations:
                 raise OSError("no answer to SUBSCRIBE")
             confirmed += message["type"] == "subscribe"
         # Only now: what is revoked from here on is announced, what was revoked before has its row.
-        since = datetime.fromtimestamp((self._now_ms() - self._token_ms) / 1000, UTC)
-        async with self._database.connect() as connection:
-            query = sa.select(sessions.c.id).where(sessions.c.revoked_at > since)
-            self._remember((await connection.execute(query)).scalars())
+        await self._read(self._token_ms / 1000)
         self._rows.clear()
         self.live = True
         self._first_attempt.set()

@@ -65,6 +65,7 @@ sessions = Table(
     Column("used_at", TIME, nullable=False, server_default=NOW),  # when the refresh token was last exchanged
     Column("expires_at", TIME, nullable=False),
     Column("revoked_at", TIME),
+    Index("ix_sessions_revoked_at", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
 )
 
 account_links = Table(

@@ -222,6 +222,20 @@ async def test_without_redis_the_row_decides(engine: AsyncEngine) -> None:
         assert await two.is_revoked(new_id()), "a session that does not exist lets nobody in"
 
 
+async def test_a_worker_that_alone_cannot_reach_redis_has_the_others_know_when_announce_returns(
+    engine: AsyncEngine, redis_url: str
+) -> None:
+    """They are subscribed and hear nothing: what is not said cannot be missed."""
+    async with worker(engine, "redis://127.0.0.1:1") as cut_off, worker(engine, redis_url) as other:
+        _, session_id = await log_in(engine)
+        assert other.live
+        assert not await other.is_revoked(session_id)
+        await revoke(engine, session_id)
+        await cut_off.announce([session_id])
+        assert other.live
+        assert await other.is_revoked(session_id)
+
+
 async def test_what_was_missed_while_redis_was_away_is_read_from_postgres(engine: AsyncEngine, tmp_path: Path) -> None:
     program = redis(tmp_path)
     async with running(program):

@@ -125,20 +125,26 @@ async def test_a_migration_that_has_to_wait_for_a_lock_has_nobody_wait_behind_it
     await migrate(empty_url)
     await back_by_one(empty_url)
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    reader = await asyncpg.connect(empty_url)
-    async with open_pool(empty_url, 2) as pool, reader.transaction():
-        for (table,) in await reader.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-            await reader.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+    writer = await asyncpg.connect(empty_url)
+    tables_there = [
+        table for (table,) in await writer.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    ]
+    as_writing = [f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE" for table in tables_there]
+    async with open_pool(empty_url, 2) as pool, writer.transaction():
+        for lock in as_writing:
+            await writer.execute(lock)
         migrating = asyncio.create_task(migrate(empty_url))
 
         async def waiting() -> bool:
             return bool(await pool.fetchval(waits))
 
         await until(waiting)
-        async with asyncio.timeout(10):  # it would take as long as that reader reads
-            await pool.fetch("SELECT FROM nodes")
+        async with asyncio.timeout(10), pool.acquire() as other:  # it would take as long as that writer writes
+            for lock in as_writing:
+                async with other.transaction():
+                    await other.execute(lock)
         assert not migrating.done()
-    await reader.close()
+    await writer.close()
     await migrating
     assert await current_revision(empty_url) == head_revision()
 

@@ -3,7 +3,8 @@
 Local copies are kept live by the cache's announcements. Guarantees: a version is never followed by an older one; a copy
 that may have missed something is validated before it is shown again, against the cache or, failing that, the journal;
 with the cache away a reader still gets an answer no older than 250 ms (or five times what reading the journal takes);
-memory does not grow with slow consumers, who get changes merged or a fresh view.
+with an owner that cannot reach the cache, so that there is nothing to be missed, one no older than two comparisons with
+the journal, which are 2 s apart; memory does not grow with slow consumers, who get changes merged or a fresh view.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from actors.process.unending import kept_up
 from actors.seats.copies import OFFLINE_PATIENCE_SECONDS, Availability, Changes, Copy, Counts
 from engine.seating_plan import SeatingPlan
 from persistence.database.ending_tasks import end
 from persistence.database.held import holds_none
-from persistence.journal.journal import UnknownSchedule
+from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatDelta, SeatView
 
 logger = logging.getLogger(__name__)
@@ -30,18 +32,21 @@ CACHE_PAUSE_SECONDS = (
     1.0  # after a failure the cache is left alone for so long: its time-outs must not slow readers down
 )
 MIND_SECONDS = 1.0  # how often copies with subscribers are looked after
+COMPARE_SECONDS = 2.0  # an announcement takes a twentieth of that, on a machine that is swamped perhaps half
 BACK_OFF_FIRST_SECONDS = 0.05
 BACK_OFF_MOST_SECONDS = 2.0
 
 Load = Callable[[str], Awaitable[SeatView | None]]
 PlanOf = Callable[[str, int], Awaitable[SeatingPlan]]
+Journaled = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
 
 
 class SeatViews:
     """Local copies of seat views: at most `capacity`, and besides those that somebody subscribes to.
 
     `load` reads a schedule's view from the journal (None: no such schedule), `plan_of` gives a plan of its house by its
-    number. Methods that read raise `UnknownSchedule`, and what `load` raises when neither of both can be read.
+    number, `journaled` the newest versions there are of schedules. Methods that read raise `UnknownSchedule`, and what
+    `load` raises when neither of both can be read.
     """
 
     def __init__(
@@ -49,16 +54,20 @@ class SeatViews:
         cache: SeatCache,
         load: Load,
         plan_of: PlanOf,
+        journaled: Journaled,
         *,
         capacity: int = COPIES,
         mind_seconds: float = MIND_SECONDS,
+        compare_seconds: float = COMPARE_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache = cache
         self._load = load
         self._plan_of = plan_of
+        self._journaled = journaled
         self._capacity = capacity
         self._mind_seconds = mind_seconds
+        self._compare_seconds = compare_seconds
         self._now = now
         self._copies: OrderedDict[str, Copy] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
@@ -70,7 +79,8 @@ class SeatViews:
 
     async def start(self) -> None:
         """Begins to listen. Returns when the first attempt to subscribe is through, successful or not."""
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._mind())]
+        comparing = kept_up(self._compare, "comparing seats with the journal")
+        self._tasks = [asyncio.create_task(work) for work in (self._follow(), self._mind(), comparing)]
         for task in self._tasks:
             task.add_done_callback(_report)
         await self._attempted.wait()
@@ -281,6 +291,20 @@ class SeatViews:
         while True:
             await asyncio.sleep(self._mind_seconds)
             self._refresh_subscribed()
+
+    async def _compare(self) -> None:
+        """For ever: has copies looked at anew that still lack what was in the journal a round ago."""
+        former: Mapping[str, int] = {}
+        while True:
+            await asyncio.sleep(self._compare_seconds)
+            for schedule_id, version in former.items():
+                if (copy := self._copies.get(schedule_id)) is not None and copy.view.version < version:
+                    copy.announced = max(copy.announced, version)
+            try:
+                former = await self._journaled(list(self._copies)) if self._subscribed and self._copies else {}
+            except JournalUnavailable as error:
+                former = {}
+                logger.warning("seats cannot be compared with the journal: %s", error)
 
     def _refresh_subscribed(self) -> None:
         for schedule_id, copy in self._copies.items():

@@ -48,6 +48,7 @@ from persistence.database.asked_once import AskedOnce
 from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
 from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
+from persistence.journal import heads
 from persistence.journal.journal import PostgresJournal
 from persistence.operations.board import VitalsBoard
 from persistence.providers.opening import NotConfigured, open_providers
@@ -220,7 +221,7 @@ async def _open_seat_views(
     async def load(schedule_id: str) -> SeatView | None:
         return await load_view(journal, schedule_id)
 
-    seat_views = SeatViews(cache, load, plans.numbered)
+    seat_views = SeatViews(cache, load, plans.numbered, partial(heads.newest, pool))
     await seat_views.start()
     stack.push_async_callback(seat_views.stop)
     return seat_views

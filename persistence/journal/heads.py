@@ -7,7 +7,7 @@ of heads, or done to them, is here. Only this wing writes them. Elsewhere in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from persistence.database.conditions import UNPUBLISHED_TEXT
 from persistence.database.pools import Connection
 from persistence.database.tables import schedule_heads
-from persistence.journal.journal import UnknownSchedule
+from persistence.journal.journal import UnknownSchedule, outages_told
 
 
 class Head(Struct, frozen=True):
@@ -109,6 +109,13 @@ async def of_all(connection: Connection, schedule_id: str | None = None) -> dict
     """The heads by their schedules' ids, in the order of these; one alone, or none, if a schedule is named."""
     rows = await connection.fetch(f"{_READ} WHERE $1::uuid IS NULL OR schedule_id = $1 ORDER BY 1", schedule_id)
     return {row[0]: Head(*row) for row in rows}
+
+
+async def newest(connection: Connection, schedule_ids: Collection[str]) -> dict[str, int]:
+    """The last sequence number of each of these schedules' journals. Raises `JournalUnavailable`."""
+    with outages_told():
+        query = "SELECT schedule_id::text, seq FROM schedule_heads WHERE schedule_id = ANY($1::uuid[])"
+        return dict(await connection.fetch(query, schedule_ids))
 
 
 async def list_heads(database: AsyncEngine, *, after_id: str | None, limit: int) -> list[Head]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from uuid import uuid4
 
 import pytest
@@ -67,6 +67,7 @@ class World:
         self.clock = Clock()
         self.journal: dict[str, SeatView] = {}
         self.loads = 0
+        self.compared = 0
         self.gate = asyncio.Event()  # closed: loading waits
         self.gate.set()
         self.journal_available = True
@@ -80,6 +81,12 @@ class World:
 
     async def plan_of(self, schedule_id: str, number: int) -> SeatingPlan:
         return PLAN
+
+    async def journaled(self, schedule_ids: Collection[str]) -> Mapping[str, int]:
+        self.compared += 1
+        if not self.journal_available:
+            raise JournalUnavailable("the database is away")
+        return {each: self.journal[each].version for each in schedule_ids if each in self.journal}
 
     def opened(self, schedule_id: str, version: int = 1) -> SeatView:
         self.journal[schedule_id] = SeatView(schedule_id, version, bytes(SIZE), (AreaCounts(100, 0, 0, 0),))
@@ -104,8 +111,17 @@ def world() -> World:
 
 
 @contextlib.asynccontextmanager
-async def reading(world: World, capacity: int = 256) -> AsyncIterator[SeatViews]:
-    views = SeatViews(world.cache, world.load, world.plan_of, capacity=capacity, mind_seconds=0.005, now=world.clock)
+async def reading(world: World, capacity: int = 256, compare_seconds: float = 60.0) -> AsyncIterator[SeatViews]:
+    views = SeatViews(
+        world.cache,
+        world.load,
+        world.plan_of,
+        world.journaled,
+        capacity=capacity,
+        mind_seconds=0.005,
+        compare_seconds=compare_seconds,
+        now=world.clock,
+    )
     await views.start()
     try:
         yield views
@@ -603,12 +619,39 @@ async def test_an_announcement_that_does_not_fit_stops_listening_but_not_reading
     assert "ended by an error" in caplog.text
 
 
+async def test_what_an_owner_cannot_announce_is_seen_all_the_same(world: World) -> None:
+    """Its way to the cache is broken, and readers' is not: they hear nothing, and do not know it."""
+    world.opened("a")
+    async with reading(world, compare_seconds=0.005) as views, views.subscribe("a") as changes:
+        assert await next_change(changes) == world.journal["a"]
+        world.commit("a", 0, HELD)
+        assert (await next_change(changes)).version == 2
+        world.journal_available = False
+        compared = world.compared
+        await until(lambda: world.compared > compared)
+        world.journal_available = True
+        world.commit("a", 1, HELD)
+        assert await version_becomes(views, "a", 3) == world.journal["a"]
+
+
+async def test_a_copy_that_is_told_of_everything_is_read_once_however_often_it_is_compared(world: World) -> None:
+    world.opened("a")
+    async with reading(world, compare_seconds=0.005) as views:
+        await views.view("a")
+        await world.publish("a", 0, HELD)
+        await version_becomes(views, "a", 2)
+        compared = world.compared
+        await until(lambda: world.compared > compared + 3)
+        await views.view("a")
+        assert world.loads == 1
+
+
 async def test_all_of_it_holds_with_redis_too(redis_url: str) -> None:
     world = World()
     cache = RedisSeatCache(redis_url)
     schedule_id = str(uuid4())
     opened = world.opened(schedule_id)
-    views = SeatViews(cache, world.load, world.plan_of)
+    views = SeatViews(cache, world.load, world.plan_of, world.journaled)
     await views.start()
     async with views.subscribe(schedule_id) as changes, Redis.from_url(redis_url) as redis:
         assert await next_change(changes) == opened

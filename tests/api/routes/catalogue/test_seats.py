@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class World:
         self.journal_available = True
         self.database_available = True
         self.terms_read = 0
-        self.views = SeatViews(self.cache, self.load, self.plan_of)
+        self.views = SeatViews(self.cache, self.load, self.plan_of, self.journaled)
         self.pages = SeatPages(self.views, self.read_offer)
         self.app = application()
         self.app.state.seat_pages = self.pages
@@ -95,6 +95,9 @@ class World:
     @property
     def url(self) -> str:
         return f"/v1/schedules/{self.schedule_id}"
+
+    async def journaled(self, schedule_ids: Collection[str]) -> Mapping[str, int]:
+        return {}  # nothing that is not announced
 
     async def load(self, schedule_id: str) -> SeatView | None:
         if not self.journal_available:

@@ -50,6 +50,16 @@ async def test_a_database_that_takes_no_writes(fresh_worker: Worker) -> None:
     assert await degraded(fresh_worker) == {"writes": "the database takes no writes"}
 
 
+async def test_a_redis_that_is_away(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines sell without it, and a load balancer would find none of them ready."""
+
+    async def away() -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(worker.office.redis, "ping", away)
+    assert await degraded(worker) == {"redis": "ConnectionError"}
+
+
 async def test_a_disk_that_is_full(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**40, 2**40, 2**20))

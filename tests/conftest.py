@@ -38,6 +38,7 @@ from tests.support import pace
 from tests.support.services import commands
 from tests.support.services.databases import Databases, execute, other_database
 from tests.support.services.guarded_ray import guarded_ray
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 DATABASE_NUMBERS = itertools.count(1)
 ADMIN_EMAIL = "admin@tests.example"
@@ -294,26 +295,25 @@ class Stack:
     async def replaced(self, part: str, former_pid: int) -> int:
         """Waits until the part runs in another process, and if it is a worker, serves; returns its pid."""
         ready_file = run_directory(self.data_dir) / f"{part}.ready"  # gone before the next worker is started
-        async with asyncio.timeout(START_SECONDS):
-            while (pid := self.run.processes.get(part)) in (None, former_pid):
-                await asyncio.sleep(0.02)
-            while part.startswith("worker-") and not ready_file.exists():
-                await asyncio.sleep(0.02)
-        assert pid is not None
-        return pid
+        await until(lambda: self.run.processes.get(part) not in (None, former_pid), START_SECONDS)
+        if part.startswith("worker-"):
+            await until(ready_file.exists, START_SECONDS)
+        return self.run.processes[part]
 
-    def client(self, timeout_seconds: float = 30) -> httpx.AsyncClient:
+    def client(self, timeout_seconds: float = PATIENCE_SECONDS) -> httpx.AsyncClient:
         """A client of its API. None of ours speaks TLS, and reading the certificates takes 20 ms a client."""
         return httpx.AsyncClient(base_url=self.base_url, timeout=timeout_seconds, trust_env=False, verify=False)
 
     async def answers(self) -> None:
         """Waits until the API says it is ready."""
-        async with asyncio.timeout(START_SECONDS), self.client() as client:
-            while True:
+        async with self.client() as client:
+
+            async def ready() -> bool:
                 with contextlib.suppress(httpx.HTTPError):
-                    if (await client.get("/readyz")).status_code == httpx.codes.OK:
-                        return
-                await asyncio.sleep(0.05)
+                    return (await client.get("/readyz")).status_code == httpx.codes.OK
+                return False
+
+            await until(ready, START_SECONDS)
 
     def remains(self) -> list[str]:
         """The processes of this system that are still there."""

@@ -141,7 +141,7 @@ class World:
                 assert child.alive, self._said()
                 return set(lines) <= set(self._said())
 
-            await until(said_all, timeout_seconds=90)
+            await until(said_all)
             await child.kill()
         return self._said()
 

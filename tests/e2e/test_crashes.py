@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import pytest
 
 from tests.conftest import MakeStack, Stack
 from tests.support.sale import Sale, log_in_admin, open_sale, sign_up, small_plan, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 
@@ -43,7 +45,7 @@ class Crowd:
         self.running = asyncio.gather(*(self._buy(buyer) for buyer in self.buyers))
 
     async def _buy(self, headers: dict[str, str]) -> None:
-        async with self.stack.client(60) as http:
+        async with self.stack.client() as http:
             while not self.stop.is_set():
                 seats = random.sample(self.sale.seats, 2)
                 answer = await self._post(http, self.sale.bookings_url, {"seats": seats}, headers)
@@ -63,20 +65,21 @@ class Crowd:
     ) -> httpx.Response | None:
         """One wish, sent again with the same key until it has an answer, as a careful client does."""
         key = {"Idempotency-Key": uuid4().hex}
-        for _ in range(200):
+        begun = time.monotonic()
+        while time.monotonic() - begun < PATIENCE_SECONDS:
             try:
                 answer = await http.post(url, json=body, headers=headers | key)
             except httpx.TransportError:
                 self.broken += 1
                 if self.stop.is_set():
                     return None
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # as a client waits before it asks again
                 continue
             self.statuses[answer.status_code] += 1
             if answer.status_code != 503:
                 return answer
             assert int(answer.headers["Retry-After"]) >= 1
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # less than it is told to
         return None
 
     async def grown(self, by: int) -> None:
@@ -86,7 +89,7 @@ class Crowd:
         async def reached() -> bool:
             return len(self.held) >= goal
 
-        await until(reached, 60)
+        await until(reached)
 
     async def goes_home(self) -> None:
         """Ends the sale and waits for the last answer, so that the tables no longer move."""
@@ -224,7 +227,7 @@ async def test_a_schedule_has_its_process_to_itself_when_that_is_asked_and_nobod
         await sell(by=10)
         assert not await alone()  # there are two processes
         await dedicate(True)
-        await until(alone, 60)
+        await until(alone)
         await sell(by=10)
         for each in crowds:
             assert set(each.statuses) <= {201, 409}, each.statuses
@@ -285,7 +288,7 @@ async def test_after_everything_was_killed_all_acknowledged_bookings_are_there_a
             return await connection.fetchval(query, sale.schedule_id) == 0
 
         # Nobody asks for the schedule: the sweeper alone brings its owner back.
-        await until(all_expired, 60)
+        await until(all_expired)
         late = await connection.fetchval(
             "SELECT min(j.at_ms - extract(epoch FROM b.expires_at) * 1000) FROM journal j"
             " JOIN bookings b ON b.id = j.booking_id WHERE j.type = 'reservation.expired' AND j.schedule_id = $1",

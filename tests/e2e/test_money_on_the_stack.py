@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from tests.conftest import Stack
 from tests.support.sale import Sale, log_in_admin, open_sale, sign_up
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -35,7 +36,7 @@ class MoneyOnTheStack(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.Runner()
-        self.http = httpx.AsyncClient(base_url=self.stack.run.url, timeout=40)
+        self.http = httpx.AsyncClient(base_url=self.stack.run.url, timeout=PATIENCE_SECONDS)
         self.sale: Sale = self.run(open_sale(self.http))
         self.customer = self.run(sign_up(self.http))
         self.admin = self.run(log_in_admin(self.http, self.stack))

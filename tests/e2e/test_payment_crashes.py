@@ -22,7 +22,6 @@ from tests.conftest import MakeStack
 from tests.support.crash_points import (
     FEE_PERCENT,
     LOCKED,
-    PATIENCE_SECONDS,
     REFUNDS,
     SECRET,
     SENT,
@@ -35,6 +34,7 @@ from tests.support.crash_points import (
 )
 from tests.support.sale import until
 from tests.support.services.holding_proxy import holding_proxy
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 
@@ -285,7 +285,7 @@ async def reconciled(scene: Scene, schedule_id: str) -> dict[str, Any]:
         return bool(report["holds"])
 
     with contextlib.suppress(TimeoutError):  # the test tells what does not hold
-        await until(holds, 20)
+        await until(holds)
     return report
 
 

@@ -70,7 +70,7 @@ class System:
             shown = (await self.http.get(f"/v1/schedules/{sale.schedule_id}/seats")).json()["version"]
             return bool(row["seq"] == row["published_seq"] == shown)
 
-        await until(rests, 60)
+        await until(rests)
 
     async def metric(self, name: str) -> float | None:
         """A metric's value; `name` with its labels."""
@@ -171,7 +171,7 @@ async def test_money_that_only_the_provider_knows_is_given_back(system: System, 
             ]
         )
 
-    await until(given_back, 60)
+    await until(given_back)
     await sandbox.close()
     await system.at_rest(sale)
     assert await system.failing(sale, events=True) == set()
@@ -244,7 +244,7 @@ async def test_events_that_a_broker_has_lost_are_published_anew(system: System, 
         (check,) = [each for each in report["checks"] if each["name"] == "events_equal_journal"]
         return "cannot be read" not in check["actual"]
 
-    await until(readable, 60)
+    await until(readable)
     assert await system.failing(sale, events=True) == {"events_equal_journal"}
     repair = await system.mended(sale, events=True)
     assert repair["after"]["holds"], repair
@@ -260,14 +260,14 @@ async def test_the_background_process_finds_it_too_and_counts_it(system: System,
     async def counted(value: float) -> bool:
         return await system.metric('boxoffice_reconciliation_failed{check="bookings_equal_journal"}') == value
 
-    await until(lambda: counted(0), 60)
+    await until(lambda: counted(0))
     await system.pool.execute("UPDATE bookings SET currency = 'USD' WHERE id = $1", booking["id"])
     await hold(system.http, sale, await sign_up(system.http), "D-3")  # what has changed is examined in the next round
-    await until(lambda: counted(1), 60)
+    await until(lambda: counted(1))
     overall = await read(system.http, "/v1/admin/reconciliation", system.admin, failing=True)
     assert [item["schedule_id"] for item in overall["items"]] == [sale.schedule_id]
     await system.mended(sale)
-    await until(lambda: counted(0), 60)
+    await until(lambda: counted(0))
     assert await system.metric('boxoffice_reconciliations_total{holds="true"}')
     assert await system.metric('boxoffice_reconciliations_total{holds="false"}')
     assert await system.metric("boxoffice_reconciliation_seconds_count")

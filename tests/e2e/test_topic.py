@@ -55,7 +55,7 @@ async def test_the_topic_is_made_at_the_start_and_again_when_the_broker_came_bac
 ) -> None:
     assert await topic_is_there(log)
     await own_stack.replaced("kafka", await own_stack.kill("kafka"))
-    await until(lambda: topic_is_there(log), 60)
+    await until(lambda: topic_is_there(log))
 
 
 class Watched:
@@ -116,7 +116,7 @@ async def test_what_an_emptied_broker_has_lost_the_services_read_from_the_journa
             await until(watched.published, SETTLED_SECONDS)
             lost, _ = await watched.head()
             await own_stack.replaced("kafka", await own_stack.kill("kafka"))
-            await until(lambda: topic_is_there(log), 60)
+            await until(lambda: topic_is_there(log))
             assert as_consumed(await log.read_all(), watched.sale.schedule_id) == {}
             assert await watched.positions() == heard
         finally:

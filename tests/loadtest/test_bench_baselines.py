@@ -18,6 +18,7 @@ from loadtest.bench.contenders.contender import OnSale, seat_ids
 from loadtest.bench.contenders.verification import verify
 from loadtest.bench.wrk import Drive, drive
 from tests.conftest import made_database
+from tests.support.waiting import PATIENCE_SECONDS
 
 STORES = ("row_locks", "conditional_update", "coalescer", "coalescer_short_way", "redis_lua")
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not on PATH")
@@ -55,7 +56,9 @@ async def noop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Baseli
 
 def client_of(baseline: Baseline) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {baseline.tokens[0]}"}
-    return httpx.AsyncClient(base_url=baseline.url, headers=headers, timeout=30, trust_env=False, verify=False)
+    return httpx.AsyncClient(
+        base_url=baseline.url, headers=headers, timeout=PATIENCE_SECONDS, trust_env=False, verify=False
+    )
 
 
 async def test_a_baseline_books_durably_and_sells_no_seat_twice(baseline: Baseline) -> None:

@@ -24,6 +24,7 @@ from loadtest.scenarios.outcome import Outcome
 from loadtest.scenarios.scenario import SCENARIOS
 from tests.conftest import Stack
 from tests.support.services.serving import serve
+from tests.support.waiting import PATIENCE_SECONDS
 
 USERS, SECONDS = 7, 3
 HOUSE = ("--venue", "opera")  # the smallest
@@ -111,7 +112,7 @@ def lose_a_cancellation(liar: Liar, request: Request) -> Response | None:
 async def proxy(upstream: str, falsify: Falsify) -> AsyncIterator[tuple[str, Liar]]:
     """The running system, but for what is falsified."""
     app, liar = FastAPI(), Liar()
-    async with httpx.AsyncClient(base_url=upstream, timeout=60, trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(base_url=upstream, timeout=PATIENCE_SECONDS, trust_env=False, verify=False) as client:
 
         @app.api_route("/{path:path}", methods=["GET", "POST", "PATCH"])
         async def forward(request: Request, path: str) -> Response:

@@ -140,7 +140,7 @@ class _Buyer:
 
 async def open_busy_sale(url: str, pool: asyncpg.Pool[Any], *, schedules: int = 3, seed: int = 1) -> BusySale:
     """Schedules on sale, and customers with accounts."""
-    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, verify=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False, verify=False) as http:
         organizer = await sign_up(http, "organizer")
         plan = small_plan(ROWS, SEATS_PER_ROW)
         sales = [await open_sale(http, plan=plan, organizer=organizer) for _ in range(schedules)]

@@ -28,10 +28,10 @@ from tests.conftest import Stack
 from tests.support.sale import Sale, log_in_admin, open_sale, paid_booking, sign_up, small_plan, until
 from tests.support.sale import hold as hold_seats
 from tests.support.services.holding_proxy import Hold, HoldingProxy
+from tests.support.waiting import PATIENCE_SECONDS
 
 SECRET = "a secret that sandbox and system share"
 FEE_PERCENT = 10
-PATIENCE_SECONDS = 60.0  # for one step on a busy machine
 SETTLED_SECONDS = 240.0  # a payment given up as never charged takes 80, see persistence/providers/provider.py
 
 
@@ -222,7 +222,7 @@ class Scene:
                         assert answer.status_code == httpx.codes.OK, answer.text
                         found: dict[str, Any] = answer.json()
                         return found
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # as a client waits before it asks again
 
     # --- standing still -----------------------------------------------------------------------------------------------
     async def freeze(self, http: httpx.AsyncClient, stories: Sequence[Story]) -> None:
@@ -276,7 +276,7 @@ class Scene:
         for sale in sales:
             connection = self._locks.pop(sale.schedule_id)
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # killed with the rest
-                await connection.close(timeout=5)
+                await connection.close(timeout=5)  # whoever holds the lock may have been killed
 
     async def decided(self, sale: Sale, stories: Sequence[Story]) -> None:
         """Waits until the owner has decided what the stories wait for, and nothing of it is durable."""

@@ -30,7 +30,7 @@ from persistence.database.connection import create_engine
 from persistence.providers.provider import Approved, Declined
 from tests.support.house import VIP, Away, House, LosesAnswers, open_house
 from tests.support.services.databases import execute
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ async def test_booking_that_only_a_table_takes_for_live_does_not_keep_the_round_
     await cancel(house)
     await house.endings.run_once()
     await execute(database_url, f"UPDATE bookings SET status = 'held' WHERE id = '{held.id}'")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await house.endings.run_once()
     assert await endings_of(house, held) == 1
 
@@ -283,6 +283,6 @@ async def test_run_goes_on_after_database_failures_and_stops_when_told(
     running = asyncio.create_task(Endings(nowhere, house.gateway, house.clock).run(stop))
     await until(lambda: caplog.text.count("ending bookings put off") >= 2)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await running
     await nowhere.dispose()

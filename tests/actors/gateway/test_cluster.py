@@ -23,7 +23,7 @@ from engine.booking import Booking, Status
 from engine.refusals import Code, Refusal
 from tests.engine.plans.houses import ANN, BOB
 from tests.persistence.journal.test_journal import SCHEDULE, ident, plant_schedule
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway
     paused.suspend()
     try:
         stranded = asyncio.create_task(hold(gateway, 2, "A-2"))
-        answer = await asyncio.wait_for(stranded, 15)
+        answer = await asyncio.wait_for(stranded, PATIENCE_SECONDS)
         assert isinstance(answer, Booking)
         assert answer.status is Status.HELD
         assert await owner_pid(gateway) != paused.pid
@@ -106,7 +106,7 @@ async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway
         with contextlib.suppress(psutil.NoSuchProcess):  # Ray may have ended it by now
             paused.resume()
     # Awake, it finds the stranded request in its queue, tries to commit it, is told that it is deposed, and goes.
-    await asyncio.to_thread(paused.wait, 15)
+    await asyncio.to_thread(paused.wait, PATIENCE_SECONDS)
     assert (await gateway.inspect(SCHEDULE)).durable_version == 3
     assert isinstance(await hold(gateway, 3, "A-3"), Booking)
 

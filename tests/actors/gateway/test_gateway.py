@@ -25,10 +25,11 @@ from engine.state import Done
 from engine.turn import Request
 from persistence.journal.journal import JournalUnavailable
 from tests.support.local_owners import OneHost
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, turns, until
 
 SCHEDULE = "s1"
 REFUSED = Refusal(Code.SALE_CLOSED)
+SILENT_SECONDS = 0.1  # after which a process is given up, where that is the point
 
 
 class FakeOwner:
@@ -115,7 +116,7 @@ async def open_gateway() -> AsyncIterator[Callable[..., Gateway[FakeOwner]]]:
     opened: list[Gateway[FakeOwner]] = []
 
     def open_one(
-        owners: FakeOwners, deadline_seconds: float = 5.0, call_timeout_seconds: float = 0.1
+        owners: FakeOwners, deadline_seconds: float = PATIENCE_SECONDS, call_timeout_seconds: float = PATIENCE_SECONDS
     ) -> Gateway[FakeOwner]:
         times = {"call_timeout_seconds": call_timeout_seconds, "deadline_seconds": deadline_seconds}
         gateway = Gateway(owners, OneHost(exists), **times)
@@ -188,14 +189,14 @@ async def test_those_who_were_answered_together_go_together_again(
     open_gateway: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.gateway.lane.PAUSE_SHARE", 1e9)  # of any time at all, so that the limit decides
-    monkeypatch.setattr("actors.gateway.lane.PAUSE_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr("actors.gateway.lane.PAUSE_LIMIT_SECONDS", 0.1)
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner))
 
     async def client(number: int) -> None:
         for _ in range(4):
             await wish(gateway, number)
-            await asyncio.sleep(0.001 * number)  # they do not come at the same moment
+            await turns(number)  # they do not come at the same moment
 
     await asyncio.gather(*(client(number) for number in range(3)))
     assert [len(call) for call in owner.calls] == [3, 3, 3, 3]
@@ -206,7 +207,7 @@ async def test_whoever_is_alone_does_not_wait_for_others(open_gateway: Open, mon
     monkeypatch.setattr("actors.gateway.lane.PAUSE_LIMIT_SECONDS", 1e9)
     owner = FakeOwner()
     gateway = open_gateway(FakeOwners(owner))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for number in range(10):
             await wish(gateway, number)
     assert [len(call) for call in owner.calls] == [1] * 10
@@ -238,7 +239,7 @@ async def test_a_silent_owner_is_replaced_and_the_request_succeeds_late(open_gat
     silent, fresh = FakeOwner(), FakeOwner()
     silent.gate.clear()
     owners = FakeOwners(silent, fresh)
-    assert await wish(open_gateway(owners), 1) == Done(1)
+    assert await wish(open_gateway(owners, call_timeout_seconds=SILENT_SECONDS), 1) == Done(1)
     assert owners.replaced == [silent]
 
 
@@ -258,7 +259,7 @@ async def test_a_process_that_will_not_retire_a_schedule_is_replaced(open_gatewa
 
     deaf = Deaf()
     owners = FakeOwners(deaf, FakeOwner())
-    await open_gateway(owners).retire(SCHEDULE)
+    await open_gateway(owners, call_timeout_seconds=SILENT_SECONDS).retire(SCHEDULE)
     assert owners.replaced == [deaf]
 
 
@@ -278,13 +279,14 @@ async def test_past_its_deadline_a_request_fails_also_where_its_call_never_ends(
 
     silent, fresh = FakeOwner(), FakeOwner()
     silent.gate.clear()
-    gateway = open_gateway(Stuck(silent, fresh), deadline_seconds=0.5)
+    gateway = open_gateway(Stuck(silent, fresh), deadline_seconds=0.5, call_timeout_seconds=SILENT_SECONDS)
     lost = wish(gateway, 1)
     await until(lambda: len(silent.calls) == 1)
     await until(lambda: silent.closed)
+    gateway._deadline = PATIENCE_SECONDS
     assert await wish(gateway, 2) == Done(1)
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(lost, 20)
+        await asyncio.wait_for(lost, PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("asked_again", [False, True])
@@ -300,7 +302,7 @@ async def test_a_schedule_that_was_forgotten_with_requests_under_way_is_remember
         return True
 
     owner = FakeOwner()
-    times = {"call_timeout_seconds": 60.0, "deadline_seconds": 0.5}
+    times = {"call_timeout_seconds": PATIENCE_SECONDS, "deadline_seconds": 0.5}
     gateway = Gateway(FakeOwners(owner), OneHost(found), **times)
     await wish(gateway, 0)
     owner.gate.clear()
@@ -313,7 +315,7 @@ async def test_a_schedule_that_was_forgotten_with_requests_under_way_is_remember
         asked.append(wish(gateway, 3))
     owner.open.clear()
     owner.gate.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         told = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(each) for each in told} <= {Unavailable, Done}
     await gateway.close()
@@ -325,7 +327,7 @@ async def test_what_a_call_had_no_room_for_does_not_wait_for_one_that_hangs(
     monkeypatch.setattr("actors.gateway.lane.PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr("actors.gateway.lane.CALL_LIMIT", 1)
     owner = FakeOwner()
-    gateway = open_gateway(FakeOwners(owner), deadline_seconds=60.0, call_timeout_seconds=60.0)
+    gateway = open_gateway(FakeOwners(owner))
     await wish(gateway, 0)
     owner.gate.clear()
     both = [wish(gateway, number) for number in (1, 2)]
@@ -341,7 +343,7 @@ async def test_an_answer_that_does_not_fit_its_call_leaves_nobody_waiting(open_g
             return answer if isinstance(answer, Standing) else answer[:-1]
 
     with pytest.raises(Unavailable, match="the call ended"):
-        await asyncio.wait_for(wish(open_gateway(FakeOwners(Confused())), 1), 20)
+        await asyncio.wait_for(wish(open_gateway(FakeOwners(Confused())), 1), PATIENCE_SECONDS)
 
 
 async def test_a_full_queue_refuses_instead_of_growing(open_gateway: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,12 +398,16 @@ async def test_one_that_is_not_where_it_was_opened_is_looked_for_anew(open_gatew
             return await super().host_of(schedule_id)
 
     owner, places = Forgetful(), Asked(exists)
-    gateway = Gateway(FakeOwners(owner), places, call_timeout_seconds=60.0, deadline_seconds=0.3)
+    gateway = Gateway(FakeOwners(owner), places, call_timeout_seconds=PATIENCE_SECONDS, deadline_seconds=0.3)
     with pytest.raises(Unavailable):
         await gateway.inspect(SCHEDULE)
+    assert 1 <= owner.looks <= 1 + 0.3 / FIND_PAUSE_SECONDS
+    gateway._deadline = PATIENCE_SECONDS
+    asking = asyncio.create_task(gateway.inspect(SCHEDULE))
+    await until(lambda: owner.looks > 2 + 0.3 / FIND_PAUSE_SECONDS)
+    asking.cancel()
     await gateway.close()
     assert places.times >= owner.looks
-    assert 2 <= owner.looks <= 1 + 0.3 / FIND_PAUSE_SECONDS
 
 
 # --- many schedules in one lane ---------------------------------------------------------------------------------------
@@ -489,7 +495,7 @@ async def test_a_schedule_that_is_slow_to_open_holds_up_no_other(open_gateway: O
     owner.opening.clear()
     slow = wish(gateway, 1)
     await until(lambda: SCHEDULE in owner.opened)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for number in range(10):
             await wish(gateway, number, "s2")
     assert not slow.done()
@@ -550,7 +556,7 @@ async def test_a_silent_process_is_replaced_once_whatever_number_of_calls_it_owe
     monkeypatch.setattr("actors.gateway.lane.PATIENCE_SECONDS", 0.01)
     silent, fresh = FakeOwner(), FakeOwner()
     owners = FakeOwners(silent, fresh)
-    gateway = open_gateway(owners)
+    gateway = open_gateway(owners, call_timeout_seconds=SILENT_SECONDS)
     await asyncio.gather(wish(gateway, 0), wish(gateway, 0, "s2"))
     silent.gate.clear()
     silent.opening.clear()
@@ -566,15 +572,18 @@ async def test_each_request_keeps_its_own_deadline_whatever_it_travels_with(
 ) -> None:
     monkeypatch.setattr("actors.gateway.gateway.EXPIRY_SECONDS", 0.02)
     owner = FakeOwner()
-    gateway = open_gateway(FakeOwners(owner), deadline_seconds=0.6)
-    owner.behaviour = lambda request: None if request.id == "r1" else 7
+    gateway = open_gateway(FakeOwners(owner), deadline_seconds=0.3)
+    owner.behaviour = lambda request: None
     early = wish(gateway, 1)
-    await until(lambda: len(owner.calls) > 2)
+    await turns(1)
+    gateway._deadline = PATIENCE_SECONDS
     late = wish(gateway, 2)
-    assert await late == Done(7)
-    assert not early.done()
     with pytest.raises(Unavailable):
         await early
+    assert any({request.id for request in call} == {"r1", "r2"} for call in owner.calls)
+    assert not late.done()
+    owner.behaviour = lambda request: 7
+    assert await late == Done(7)
 
 
 async def test_what_cannot_be_opened_in_time_is_refused_at_once_and_told_when_to_come_again(
@@ -583,7 +592,7 @@ async def test_what_cannot_be_opened_in_time_is_refused_at_once_and_told_when_to
     monkeypatch.setattr("actors.gateway.turns.AT_ONCE", 1)
     monkeypatch.setattr("actors.gateway.turns.EXPECTED_SECONDS", 1.0)
     owner = FakeOwner()
-    gateway = open_gateway(FakeOwners(owner), deadline_seconds=5)
+    gateway = open_gateway(FakeOwners(owner), deadline_seconds=5.0)
     owner.opening.clear()
     wishes = [wish(gateway, 0, f"s{number}") for number in range(10)]
     await until(lambda: any(each.done() for each in wishes))
@@ -605,7 +614,7 @@ async def test_a_schedule_whose_machine_is_out_of_reach_is_not_waited_for_until_
             raise Unreachable("no route")
 
     monkeypatch.setattr("actors.gateway.gateway.UNREACHABLE_SECONDS", 0.02)
-    gateway = open_gateway(CutOff(), deadline_seconds=60)
+    gateway = open_gateway(CutOff())
     with pytest.raises(Unavailable, match="cannot be reached"):
         await wish(gateway, 1)
 

@@ -113,7 +113,7 @@ async def test_whoever_cannot_look_goes_on_with_what_it_knew(monkeypatch: pytest
         rows.away = True
         rows.silent("b")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(lost.wait(), 0.05)
+            await asyncio.wait_for(lost.wait(), 0.05)  # fifty beats
         assert machines.holds("owners-0@b")
         rows.away = False
         await until(lost.is_set)

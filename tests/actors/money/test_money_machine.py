@@ -430,9 +430,9 @@ def test_what_a_refusal_says_has_been_done_is_durable_when_it_is_said(
         world.journal.gate.clear()
         owner = await world.owner()
         doing = asyncio.create_task(owner.submit([world.request(first)]))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # of the story's time: it has come as far as it gets
         asking = asyncio.create_task(owner.submit([world.request(second)]))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # so has this
         assert not asking.done(), "told before it is durable"
         world.journal.gate.set()
         await doing

@@ -18,7 +18,7 @@ from persistence.bookings.refunds import DueRefund
 from persistence.database.connection import create_engine
 from persistence.providers.provider import Refunded, Refused, Unknown
 from tests.support.house import FEE, LOST, VIP, Away, House, LosesAnswers, open_house
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ async def test_run_goes_on_after_database_failures_and_stops_when_told(
     running = asyncio.create_task(Refunding(nowhere, house.gateway, house.provider, house.clock).run(stop))
     await until(lambda: caplog.text.count("refunding put off") >= 2)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await running
     await nowhere.dispose()
 

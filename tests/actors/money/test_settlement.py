@@ -25,7 +25,7 @@ from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Approved, Dec
 from persistence.providers.sandbox import SandboxProvider
 from tests.support.house import HOLD_MS, LOST, VIP, Away, House, LosesAnswers, open_house
 from tests.support.services.serving import saying, serve
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 LATE = Approved("sbx_late")
 
@@ -177,7 +177,7 @@ async def test_run_goes_on_after_database_failures_and_stops_when_told(
     running = asyncio.create_task(Settlement(nowhere, house.gateway, house.provider, house.clock).run(stop))
     await until(lambda: caplog.text.count("settlement put off") >= 2)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await running
     await nowhere.dispose()
 

@@ -9,6 +9,7 @@ import pytest
 
 from actors.owner.readers import SharedReaders
 from persistence.seats.cache import CacheUnavailable, News, SeatDelta, SeatView
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Cache:
@@ -63,6 +64,6 @@ async def test_an_error_nobody_foresaw_leaves_nobody_waiting(monkeypatch: pytest
 
     monkeypatch.setattr("actors.owner.readers.TOLD_AT_ONCE", 1)
     readers = SharedReaders(Broken())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         told = await asyncio.gather(*(publish(readers, name) for name in "ab"), return_exceptions=True)
     assert [type(each) for each in told] == [CacheUnavailable] * 2

@@ -25,7 +25,7 @@ from persistence.journal.memory import MemoryJournal
 from persistence.seats.cache import MemorySeatCache
 from tests.engine.plans.houses import ANN, BOB, NOW, plan_document, terms
 from tests.support.clocks import ManualClock
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, turns, until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 PLAN = read_plan(plan_document())
@@ -113,7 +113,7 @@ async def test_a_refusal_that_states_a_fact_of_ones_own_waits_for_it(house: Hous
     cancel = asyncio.create_task(owner.submit([Request("c1", commands.Cancel("b1", "x1", ANN))]))
     await until(lambda: house.journal.appends == 2)
     again = asyncio.create_task(owner.submit([Request("c2", commands.Cancel("b1", "x2", ANN))]))
-    await asyncio.wait([again], timeout=0.05)
+    await asyncio.wait([again], timeout=0.05)  # it does not come
     assert not again.done()
     house.journal.open.set()
     assert (await again) == [Refusal(Code.BOOKING_ALREADY_CANCELLED)]
@@ -126,7 +126,7 @@ async def test_turns_taken_during_a_commit_share_the_next_one(house: House) -> N
     first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
     await until(lambda: house.journal.appends == 1)
     others = [asyncio.create_task(owner.submit([hold(n, f"B-{n}")])) for n in range(2, 7)]
-    await asyncio.wait(others, timeout=0.02)
+    await turns(10)  # whoever asks is in line by now
     house.journal.open.set()
     await asyncio.gather(first, *others)
     assert house.journal.appends == 2
@@ -156,7 +156,7 @@ async def test_after_a_lost_commit_the_next_in_line_gets_what_is_free_then(house
     first = asyncio.create_task(owner.submit([hold(1, "A-1"), hold(2, "A-2", customer=BOB)]))
     await until(lambda: house.journal.appends == 1)
     second = asyncio.create_task(owner.submit([hold(3, "A-3")]))
-    await asyncio.wait([second], timeout=0.02)
+    await turns(10)  # whoever asks is in line by now
     house.journal.open.set()
     replies: list[Reply] = [*await first, *await second]
     assert all(isinstance(reply, Booking) for reply in replies)
@@ -217,7 +217,7 @@ async def test_whoever_waits_for_an_owner_that_ends_is_told_to_ask_again_at_once
     later = asyncio.create_task(owner.submit([hold(2, "A-2")]))
     await asyncio.sleep(0)
     await owner.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert [await asked, await later] == [[None], [None]]
 
 
@@ -249,7 +249,7 @@ async def test_readers_see_what_is_durable_and_nothing_else(house: House) -> Non
     house.journal.open.clear()
     answer = asyncio.create_task(owner.submit([hold(1, "A-1")]))
     await until(lambda: house.journal.appends == 1)
-    await asyncio.wait([answer], timeout=0.1)
+    await asyncio.wait([answer], timeout=0.1)  # it does not come
     view = await house.cache.get(SCHEDULE)
     assert view is not None
     assert (view.version, view.states[0]) == (1, 0)
@@ -295,8 +295,7 @@ async def test_an_unused_owner_saves_a_snapshot_and_leaves(house: House) -> None
     owner = await house.owner(idle_seconds=0)
     await owner.submit([hold(1, "A-1"), Request("c1", commands.Cancel("b1", "x1", ANN))])
     house.clock.ms += 1
-    async with asyncio.timeout(5):
-        await owner.left.wait()
+    await until(owner.left.is_set)
     stored = house.journal.schedules[SCHEDULE]
     assert max(stored.snapshots) == stored.seq
     state = await history.latest(house.journal, SCHEDULE)

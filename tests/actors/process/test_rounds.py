@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors.process.rounds import every, pause_after
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ async def test_a_round_that_fails_for_want_of_a_service_is_followed_by_another()
             stop.set()
         raise ConnectionRefusedError("the database is away")
 
-    await asyncio.wait_for(every(0.0, stop, work, "work"), 10)
+    await asyncio.wait_for(every(0.0, stop, work, "work"), PATIENCE_SECONDS)
     assert done == 3
 
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from actors.process.unending import kept_up
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 async def test_what_nobody_waits_for_is_begun_anew_whatever_breaks_it_off(
@@ -24,7 +25,7 @@ async def test_what_nobody_waits_for_is_begun_anew_whatever_breaks_it_off(
         await asyncio.Event().wait()
 
     task = asyncio.create_task(kept_up(work, "work"))
-    await asyncio.wait_for(goes_on.wait(), 10)
+    await asyncio.wait_for(goes_on.wait(), PATIENCE_SECONDS)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()

@@ -44,7 +44,7 @@ from persistence.notifications import outbox
 from persistence.notifications.outbox import Facts
 from tests.support.house import FEE, HOLD_MS, STARTS_IN_DAYS, VIP, House, open_house
 from tests.support.services.databases import execute
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).parents[3]
 DAY = LOOK_BACK.total_seconds() * 1000
@@ -333,9 +333,9 @@ async def test_process_mails_what_is_published_and_stops_when_told(
                 assert process.returncode is None, (tmp_path / "log").read_text()
                 return await pool.fetchval("SELECT count(*) FROM notifications WHERE status = 'sent'") == 1
 
-            await until(sent, 40)
+            await until(sent)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await process.wait() == 0, (tmp_path / "log").read_text()
     finally:
         if process.returncode is None:

@@ -538,7 +538,7 @@ async def test_waiting_for_a_change_may_be_cancelled_and_taken_up_again(world: W
     async with views.subscribe("a") as changes:
         await next_change(changes)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.001):
+            async with asyncio.timeout(0.001):  # nothing comes
                 await anext(changes)
         delta = await world.publish("a", 0, HELD)
         assert await next_change(changes) == delta

@@ -85,9 +85,7 @@ async def output(forking: Forking, asked: Program, environment: dict[str, str]) 
 
 
 async def ended(process: psutil.Process) -> None:
-    async with asyncio.timeout(20):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.01)
+    await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
 
 
 async def test_a_fork_has_its_own_environment_arguments_and_log(forking: Forking, tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ import pytest
 
 from persistence.embedded.instance import marked
 from tests.support.services.guarded_ray import marked_as
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 60.0
 RUN = """
 import asyncio, sys
 from pathlib import Path
@@ -58,4 +57,4 @@ async def test_a_killed_test_run_leaves_nothing_of_ray(
     assert {"gcs_server", "raylet", "tail"} <= names(tmp_path)
     run_with_ray.send_signal(signal.SIGKILL)
     await run_with_ray.wait()
-    await until(lambda: not marked(marked_as(tmp_path)), PATIENCE_SECONDS)
+    await until(lambda: not marked(marked_as(tmp_path)))

@@ -28,7 +28,7 @@ from actors.supervision.supervisor import StartError, Supervisor, each_of, toget
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 SLEEPER = (sys.executable, "-I", "-S", "-c", "import signal; signal.pause()")
 
@@ -71,7 +71,7 @@ def keeper_of(
 
 
 async def next_restart(changes: asyncio.Queue[str]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await changes.get() != "restarted":
             pass
 
@@ -102,9 +102,7 @@ class TestKeeper:
         keeper = keeper_of(sleeper(argv=(sys.executable, "-c", child, *SLEEPER)), tmp_path, changes)
         try:
             await keeper.begin()
-            async with asyncio.timeout(10):
-                while len(marked(tmp_path)) < 2:
-                    await asyncio.sleep(0.01)
+            await until(lambda: len(marked(tmp_path)) == 2)
             former = {process.pid for process in marked(tmp_path)}
             assert keeper.pid is not None
             os.kill(keeper.pid, signal.SIGKILL)
@@ -175,7 +173,7 @@ class TestKeeper:
             await keeper.begin()
             assert keeper.pid is not None
             os.kill(keeper.pid, signal.SIGKILL)
-            await asyncio.wait_for(failures(), 20)
+            await asyncio.wait_for(failures(), PATIENCE_SECONDS)
         finally:
             await keeper.end()
 
@@ -227,9 +225,7 @@ asyncio.run(main())
     child = psutil.Process(int(await parent.stdout.readline()))
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(10):
-        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.01)
+    await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 async def test_what_cannot_be_stopped_keeps_nothing_else_from_being(caplog: pytest.LogCaptureFixture) -> None:
@@ -408,9 +404,7 @@ async def test_certificates_that_cannot_be_read_are_named_at_the_start(
 async def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     supervisor = Supervisor(Settings(data_dir=str(tmp_path), port=0))
     running = asyncio.create_task(supervisor.run())
-    async with asyncio.timeout(20):
-        while len(marked(tmp_path)) < 3:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(marked(tmp_path)) >= 3)
     supervisor.stop()
     await running
     assert marked(tmp_path) == []
@@ -470,9 +464,7 @@ class TestStack:
     @pytest.mark.long
     async def test_kill_9_of_the_supervisor_leaves_no_process_and_a_start_works(self, own: Stack) -> None:
         await own.kill_supervisor()
-        async with asyncio.timeout(15):
-            while own.remains():
-                await asyncio.sleep(0.02)
+        await until(lambda: not own.remains())
         await own.start()
         await own.answers()
 

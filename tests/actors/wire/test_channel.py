@@ -84,7 +84,7 @@ async def test_calls_do_not_wait_for_each_other_and_get_their_own_answers(line: 
 async def test_an_answer_that_nobody_waits_for_any_more_reaches_nobody(line: Channel, echo: Echo) -> None:
     echo.let.clear()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(line.call(b"too late"), 0.05)
+        await asyncio.wait_for(line.call(b"too late"), 0.05)  # nobody answers
     echo.let.set()
     assert await line.call(b"the next") == b"THE NEXT"
 

@@ -85,7 +85,7 @@ async def test_an_answer_that_nobody_waits_for_any_more_reaches_nobody(port: int
     line = channel(port)
     echo.let.clear()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(line.call(b"too late"), 0.05)
+        await asyncio.wait_for(line.call(b"too late"), 0.05)  # nobody answers
     echo.let.set()
     assert await line.call(b"the next") == b"THE NEXT"
     line.close()

@@ -11,6 +11,7 @@ import pytest
 from api.http.problems import Problem
 from api.office import passwords
 from api.office.passwords import THREADS, Passwords
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -29,13 +30,11 @@ class Slow:
 
     def __call__(self) -> None:
         self.begun += 1
-        self.go_on.wait(10)
+        self.go_on.wait(PATIENCE_SECONDS)
 
 
 async def begun(slow: Slow, count: int) -> None:
-    async with asyncio.timeout(10):
-        while slow.begun < count:
-            await asyncio.sleep(0.001)
+    await until(lambda: slow.begun >= count)
 
 
 async def test_who_would_wait_too_long_is_refused_while_others_still_run(
@@ -61,7 +60,7 @@ async def test_a_queue_that_would_take_too_long_is_not_joined(pool: Passwords) -
     waiting = asyncio.create_task(pool._run(slow))
     await asyncio.sleep(0)
     with pytest.raises(Problem, match="overloaded"):
-        await asyncio.wait_for(pool._run(slow), 1)
+        await asyncio.wait_for(pool._run(slow), PATIENCE_SECONDS / 2)
     slow.go_on.set()
     await asyncio.gather(*running, waiting)
 

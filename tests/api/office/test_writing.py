@@ -13,6 +13,7 @@ from engine.commands import Expire
 from persistence.catalogue import venues
 from tests.api.conftest import Worker
 from tests.support.sale import open_sale, problem, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 async def test_an_account_writes_so_much_at_once_and_others_do_not_wait_for_it(worker: Worker) -> None:
@@ -47,7 +48,7 @@ async def test_forty_changes_at_once_leave_connections_to_everybody_else(worker:
         for number in range(40)
     ]
     for _ in range(20):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert (await worker.http.get("/v1/bookings", headers=customer)).status_code == 200
     answers = await asyncio.gather(*changes)
     changed = [answer for answer in answers if answer.status_code == 200]

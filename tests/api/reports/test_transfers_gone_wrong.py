@@ -99,7 +99,7 @@ async def test_who_comes_in_while_somebody_accepts_goes_first(scene: Scene) -> N
         await log.lock(connection, scene.sale.schedule_id)
         accepting = asyncio.create_task(scene.accept(bob, offer))
         entering = asyncio.create_task(scene.door(booking["id"], 1))
-        await asyncio.wait([accepting, entering], timeout=0.2)
+        await asyncio.wait([accepting, entering], timeout=0.2)  # both have begun; whichever came first
     accepted, entered = (await accepting).status_code, await entering
     assert (accepted, entered) in [(200, "replaced"), (409, "admitted")]
 

@@ -162,7 +162,7 @@ async def test_a_large_plan_is_read_while_everything_else_goes_on(worker: Worker
         nonlocal longest
         while not done:
             before = time.process_time()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # a turn of the loop, and not all of them
             longest = max(longest, time.process_time() - before)
 
     turning = asyncio.create_task(turn())

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.server import connections
 from api.server.connections import Bounds, Connections
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 MIB = 1024 * 1024
 HEAD = b"POST /book HTTP/1.1\r\nHost: boxoffice\r\n"
@@ -92,14 +92,14 @@ class Client(Struct):
                 await self.writer.drain()
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
             body = await self.reader.readexactly(int(headers["content-length"]))
         return Answer(int(head[0].split()[1]), headers, body)
 
     async def ends(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(ConnectionError):
                 while await self.reader.read(MIB):
                     pass
@@ -261,7 +261,7 @@ async def drip(client: Client) -> None:
     await client.send(HEAD)
     while True:
         await client.send(b"X: y\r\n")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # that is how one drips
 
 
 @pytest.mark.usefixtures("impatient")

@@ -37,9 +37,11 @@ async def test_who_still_waits_when_the_worker_stops_is_told_to_come_again() -> 
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         assert server.stdout is not None
-        async with httpx.AsyncClient(base_url=base_url, timeout=20, trust_env=False, verify=False) as http:
+        async with httpx.AsyncClient(
+            base_url=base_url, timeout=PATIENCE_SECONDS, trust_env=False, verify=False
+        ) as http:
             waiting = [asyncio.create_task(http.post("/never")) for _ in range(3)]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 for _ in waiting:
                     await server.stdout.readline()
             server.terminate()

@@ -20,7 +20,7 @@ from msgspec import Struct
 from api.server.connections import Bounds, Connections
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, open_sale, small_plan
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 REQUESTS = 2_000
 LONG_WAY = b"?the=long+way"
@@ -202,7 +202,7 @@ class Door(Struct, frozen=True):
                 writer.write_eof()
         answer = b""
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while piece := await reader.read(64 * 1024):
                     answer += piece
         writer.close()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import MakeStack, Stack
 from tests.support.honest_sale import HonestSale, address_of, open_honest_sale
+from tests.support.waiting import PATIENCE_SECONDS
 
 ADDRESSES = itertools.count(5_000)
 
@@ -38,5 +39,7 @@ async def honest_sale(besieged: Stack) -> AsyncIterator[HonestSale]:
 async def attacker(besieged: Stack, address: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of somebody who means harm, at an address of its own."""
     transport = httpx.AsyncHTTPTransport(verify=False, local_address=address, limits=httpx.Limits())
-    async with httpx.AsyncClient(base_url=besieged.base_url, transport=transport, timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=besieged.base_url, transport=transport, timeout=PATIENCE_SECONDS, trust_env=False
+    ) as http:
         yield http

@@ -49,7 +49,7 @@ async def test_3_000_slow_connections_are_gone_within_half_a_minute(besieged: St
                 answer = asyncio.create_task(reader.read(64))
                 writer.write(HEAD)
                 while not answer.done():
-                    await asyncio.wait([answer], timeout=2.0)
+                    await asyncio.wait([answer], timeout=2.0)  # that is how they drip
                     writer.write(b"X: y\r\n")
                 refused += answer.exception() is None and answer.result().startswith(b"HTTP/1.1 503")
         lasted.append(time.monotonic() - started)

@@ -15,6 +15,7 @@ from api.office import limits
 from tests.conftest import Stack
 from tests.support.honest_sale import HonestSale, address_of
 from tests.support.sale import PASSWORD, sign_up
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 
@@ -24,7 +25,7 @@ PLACES = [address_of(6_000 + number) for number in range(60)]
 
 def client_at(stack: Stack, address: str) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(verify=False, local_address=address)
-    return httpx.AsyncClient(base_url=stack.base_url, transport=transport, timeout=30, trust_env=False)
+    return httpx.AsyncClient(base_url=stack.base_url, transport=transport, timeout=PATIENCE_SECONDS, trust_env=False)
 
 
 async def log_in(http: httpx.AsyncClient, email: str, password: str = "a wrong password") -> int:
@@ -111,5 +112,7 @@ async def test_one_client_cannot_have_all_the_streams(
 
 async def sign_up_somewhere(http: httpx.AsyncClient) -> dict[str, str]:
     """An account that is logged in, made where its log-in is not refused yet."""
-    async with httpx.AsyncClient(base_url=http.base_url, timeout=30, trust_env=False, verify=False) as calm:
+    async with httpx.AsyncClient(
+        base_url=http.base_url, timeout=PATIENCE_SECONDS, trust_env=False, verify=False
+    ) as calm:
         return await sign_up(calm)

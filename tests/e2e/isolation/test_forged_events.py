@@ -93,7 +93,7 @@ async def test_forged_events_mail_no_ticket_and_hide_no_real_one(besieged: Stack
 
         while beside.needs_more():
             await publish(options, schedule_id, [msgspec.json.encode(event) for event in events])
-            await until(has_caught_up, 60)
+            await until(has_caught_up)
         now = await pool.fetchval("SELECT seq FROM schedule_heads WHERE schedule_id = $1", schedule_id)
         assert await positions.of(pool, "notifications", schedule_id) <= now, "past the journal"
         suspects = await positions.parked(pool, consumer="notifications/suspect", limit=10)

@@ -17,6 +17,7 @@ from persistence.embedded.instance import marked
 from tests.conftest import Stack
 from tests.support.honest_sale import HonestSale, address_of
 from tests.support.sale import PRICES, sign_up, small_plan
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 
@@ -76,7 +77,9 @@ async def test_customers_who_come_again_when_they_are_told_all_have_their_evenin
 ) -> None:
     async def signed_up(number: int) -> tuple[httpx.AsyncClient, dict[str, str]]:
         transport = httpx.AsyncHTTPTransport(verify=False, local_address=address_of(FIRST_CUSTOMER + number))
-        http = httpx.AsyncClient(base_url=besieged.base_url, transport=transport, timeout=60, trust_env=False)
+        http = httpx.AsyncClient(
+            base_url=besieged.base_url, transport=transport, timeout=PATIENCE_SECONDS, trust_env=False
+        )
         return http, await sign_up(http)
 
     customers = [await signed_up(number) for number in range(PATIENT)]

@@ -19,10 +19,9 @@ from persistence.accounts.sessions import GRACE, LIFETIME, UNUSED
 from persistence.database.connection import create_engine
 from persistence.embedded.process import running
 from persistence.embedded.redis import redis
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 new_id = SystemClock().new_id
-PATIENCE_SECONDS = 60.0  # for an answer on a busy machine
 
 
 @pytest.fixture

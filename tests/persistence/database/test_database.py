@@ -32,7 +32,7 @@ from persistence.database.connection import (
 from persistence.database.pools import open_pool
 from tests.conftest import made_database
 from tests.support.services.databases import execute, other_database
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -93,9 +93,11 @@ async def test_a_migration_waits_for_the_one_under_way(empty_url: str) -> None:
     await other.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     waiting = asyncio.create_task(migrate(empty_url))
     query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    async with asyncio.timeout(10):
-        while not await other.fetchval(query):
-            await asyncio.sleep(0.01)
+
+    async def waits() -> bool:
+        return bool(await other.fetchval(query))
+
+    await until(waits)
     assert await current_revision(empty_url) is None
     await other.close()
     await waiting
@@ -139,7 +141,10 @@ async def test_a_migration_that_has_to_wait_for_a_lock_has_nobody_wait_behind_it
             return bool(await pool.fetchval(waits))
 
         await until(waiting)
-        async with asyncio.timeout(10), pool.acquire() as other:  # it would take as long as that writer writes
+        async with (
+            asyncio.timeout(PATIENCE_SECONDS),
+            pool.acquire() as other,
+        ):  # it would take as long as that writer writes
             for lock in as_writing:
                 async with other.transaction():
                     await other.execute(lock)
@@ -207,9 +212,7 @@ async def test_a_pool_never_hands_out_a_connection_that_the_server_closed(databa
         driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     await execute(database_url, f"SELECT pg_terminate_backend({first}, 5000)")
-    async with asyncio.timeout(10):
-        while not driver.is_closed():
-            await asyncio.sleep(0.01)
+    await until(driver.is_closed)
     async with engine.connect() as connection:
         second = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
     assert second != first

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from persistence.database import ending_tasks
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ async def forever(swallowed: int) -> None:
 async def test_a_task_that_takes_a_cancellation_for_something_else_is_ended_all_the_same() -> None:
     tasks = [asyncio.create_task(forever(swallowed)) for swallowed in (0, 1, 3)]
     await asyncio.sleep(0)
-    await asyncio.wait_for(ending_tasks.end(tasks), 5)
+    await asyncio.wait_for(ending_tasks.end(tasks), PATIENCE_SECONDS)
     assert all(task.cancelled() for task in tasks)
 
 

@@ -62,7 +62,7 @@ async def test_whoever_is_given_no_connection_holds_none(database_url: str) -> N
 
         async def patient() -> None:
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), pool.acquire():
+                async with asyncio.timeout(0.05), pool.acquire():  # the only one is taken
                     pass
             held.holds_none("a call")
 

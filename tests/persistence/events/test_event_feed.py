@@ -14,9 +14,9 @@ from persistence.embedded.process import Program, running
 from persistence.events.feed import EventFeed, KafkaEventFeed, MemoryEventFeed
 from persistence.events.log import EventLog, KafkaEventLog, LogUnavailable, MemoryEventLog, Message
 from persistence.events.options import KafkaOptions
+from tests.support.waiting import PATIENCE_SECONDS
 
 TOPICS = (f"event-feed-test-{number}" for number in itertools.count(1))
-PATIENCE_SECONDS = 60.0  # a group notices after up to 6 s that a member has died
 QUIET_SECONDS = 0.5  # two of a broker's answers that there is nothing new
 
 
@@ -78,7 +78,7 @@ async def listen(feed: EventFeed, count: int) -> list[Message]:
             try:
                 heard += await feed.next(QUIET_SECONDS)
             except LogUnavailable:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # as who takes its events pauses
     return heard
 
 
@@ -267,4 +267,4 @@ async def publish(log: EventLog, key: str, values: list[bytes]) -> None:
             try:
                 return await log.publish(key, values)
             except LogUnavailable:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # as who takes its events pauses

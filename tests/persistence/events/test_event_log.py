@@ -19,6 +19,7 @@ from persistence.embedded.kafka import kafka
 from persistence.embedded.process import Program, running
 from persistence.events.log import BATCH_BYTES, EventLog, KafkaEventLog, LogUnavailable, MemoryEventLog
 from persistence.events.options import Compression, KafkaOptions
+from tests.support.waiting import PATIENCE_SECONDS
 
 TOPICS = (f"event-log-test-{number}" for number in itertools.count(1))
 
@@ -205,7 +206,7 @@ async def test_a_silent_broker_is_reported_in_bounded_time() -> None:
     async with silent_server() as address:
         impatient = msgspec.structs.replace(options(address), request_timeout_seconds=0.2)
         log = KafkaEventLog(impatient, timeout_seconds=0.5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(LogUnavailable):
                 await log.publish("a", [b"one"])
             await log.close()
@@ -261,7 +262,7 @@ async def test_a_connecting_that_is_called_off_half_way_leaves_the_next_to_begin
         reached.set()
         await asyncio.Event().wait()
 
-    log = KafkaEventLog(options(kafka_servers), timeout_seconds=60)
+    log = KafkaEventLog(options(kafka_servers), timeout_seconds=2 * PATIENCE_SECONDS)
     monkeypatch.setattr(AIOKafkaProducer, "start", half)
     task = asyncio.create_task(log.start())
     await reached.wait()
@@ -269,7 +270,7 @@ async def test_a_connecting_that_is_called_off_half_way_leaves_the_next_to_begin
     with pytest.raises(asyncio.CancelledError):
         await task
     monkeypatch.setattr(AIOKafkaProducer, "start", start)
-    async with asyncio.timeout(30):  # half a producer would have its batch wait for as long as one may
+    async with asyncio.timeout(PATIENCE_SECONDS):  # half a producer would have its batch wait for as long as one may
         await log.publish("a", [b"one"])
     assert await written(log) == [b"one"]
     await log.close()

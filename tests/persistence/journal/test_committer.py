@@ -28,7 +28,7 @@ from persistence.journal.placement import Placement
 from persistence.journal.plans import SharedPlans
 from tests.engine.plans.houses import ANN, BOB, NOW, terms
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, Sale, ident, plant_schedule
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, turns, until
 
 SCHEDULES = (SCHEDULE, *(f"00000000-0000-7000-8000-0000000000{number}" for number in ("d1", "d2", "d3")))
 OTHERS = """
@@ -223,7 +223,7 @@ async def test_what_gathers_during_a_commit_goes_in_one_statement(counting: Coun
     first = committing(committer, [selling[0].commit()])
     await until(lambda: counting.alone == 1)
     others = committing(committer, [each.commit() for each in selling[1:]])
-    await asyncio.wait(others, timeout=0.01)
+    await turns(10)  # they are in line by now
     counting.open.set()
     await asyncio.gather(*first, *others)
     assert (counting.alone, counting.together) == (1, [3])
@@ -278,7 +278,7 @@ async def test_whatever_ends_the_work_nobody_waits_for_it_any_more(
     await until(lambda: counting.alone == 1)
     assert committer._work is not None
     committer._work.cancel()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         told = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in told] == [JournalUnavailable] * 4
 

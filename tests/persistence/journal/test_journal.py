@@ -34,6 +34,7 @@ from persistence.journal.journal import (
 from persistence.journal.memory import MemoryJournal
 from persistence.journal.opening import open_schedule
 from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened, plan_document, terms
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 SCHEDULE = "00000000-0000-7000-8000-0000000000aa"
 VENUE = "00000000-0000-7000-8000-0000000000bb"
@@ -227,6 +228,15 @@ async def fetch(database_url: str, postgres_journal: PostgresJournal) -> AsyncIt
     await connection.close()
 
 
+async def somebody_waits(fetch: Fetch, condition: str = "true") -> None:
+    """Waits until there is a lock that somebody waits for."""
+
+    async def waits() -> bool:
+        return bool(await fetch(f"SELECT 1 FROM pg_locks WHERE NOT granted AND {condition}"))
+
+    await until(waits)
+
+
 async def test_a_snapshot_on_its_way_holds_up_no_commit(
     postgres_journal: PostgresJournal, fetch: Fetch, database_url: str
 ) -> None:
@@ -238,11 +248,9 @@ async def test_a_snapshot_on_its_way_holds_up_no_commit(
     async with slow.transaction():
         await slow.execute("LOCK TABLE snapshots IN SHARE MODE")
         saving = asyncio.create_task(postgres_journal.save_snapshot(claim, seq, payload))
-        waiting = "SELECT 1 FROM pg_locks WHERE relation = 'snapshots'::regclass AND NOT granted"
-        while not await fetch(waiting):
-            await asyncio.sleep(0.01)
+        await somebody_waits(fetch, "relation = 'snapshots'::regclass")
         sale.do("r2", commands.HoldBest(ident(2), BOB, 1))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await postgres_journal.append(claim, PLAN, sale.batch())
     await saving
     await slow.close()
@@ -278,8 +286,7 @@ async def test_a_snapshot_being_saved_is_seen_by_whoever_drops_them(
     async with saving.transaction():
         await saving.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR KEY SHARE", SCHEDULE)
         dropping = asyncio.create_task(drop_all(database_url))
-        while not await fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0.01)
+        await somebody_waits(fetch)
         await saving.execute("INSERT INTO snapshots VALUES ($1, 2, '')", SCHEDULE)
     await dropping
     await saving.close()

@@ -36,7 +36,7 @@ from persistence.providers.stripe_payments import StripeProvider, from_stripe, t
 from tests.support.money.fake_stripe import KEY, FakeStripe
 from tests.support.money.stripe_mock import CannotBeHad, stripe_mock
 from tests.support.services.serving import PATIENT_SECONDS, impatient, serve
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 CLOCK = SystemClock()
 INTENTS = "v1/payment_intents"
@@ -469,7 +469,12 @@ def test_debug_output_of_the_sdk_is_switched_off() -> None:
     program = "import persistence.providers.stripe_payments, stripe._util as u; print(u._console_log_level())"
     environment = os.environ | {"STRIPE_LOG": "debug"}
     run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert run.stdout == "None\n"
 

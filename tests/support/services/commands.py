@@ -13,10 +13,10 @@ from pathlib import Path
 from actors.supervision.forking import Forking
 from api.command_line import cli
 from persistence.embedded.process import Child, Program
+from tests.support.waiting import PATIENCE_SECONDS
 
 MODULE = "tests.support.services.commands"
 LATE = ("administrators", "audit_report", "doctor", "events_report", "reconcile")  # what single commands import
-PATIENCE_SECONDS = 60
 
 _forking: list[Forking] = []  # the one, once it was needed
 

@@ -17,6 +17,7 @@ from persistence.notifications.account_mails import PER_HOUR
 from tests.api.conftest import PASSWORD, Worker
 from tests.support.mail.mailbox import Mailbox, text_of
 from tests.support.sale import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 RESETS, CONFIRMATIONS = "/v1/password-resets", "/v1/email-confirmations"
 RESET_PAGE, CONFIRM_PAGE = "/password-resets/", "/email-confirmations/"
@@ -102,7 +103,7 @@ async def test_the_answer_is_out_before_the_email_is_looked_up(worker: Worker, m
         "http_version": "1.1",
     }
     asking = asyncio.create_task(worker.app(scope, receive, send))  # type: ignore[arg-type]  # plain dicts
-    await asyncio.wait_for(looked_up.wait(), 10)
+    await asyncio.wait_for(looked_up.wait(), PATIENCE_SECONDS)
     assert sent == ["http.response.start", "http.response.body"]
     go_on.set()
     await asking

@@ -21,6 +21,7 @@ from tests.support.sale import (
     sign_up,
     small_plan,
 )
+from tests.support.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -56,7 +57,7 @@ WISHES = (
 
 @pytest.fixture(scope="module")
 async def sale(stack: Stack) -> Sale:
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=stack.base_url, timeout=PATIENCE_SECONDS, trust_env=False) as client:
         return await open_sale(client, plan=small_plan(rows=20, seats_per_row=20, standing=5))
 
 

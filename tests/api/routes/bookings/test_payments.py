@@ -179,7 +179,7 @@ async def test_customer_who_hangs_up_while_paying_has_paid(http: httpx.AsyncClie
             f"/v1/bookings/{booking['id']}/payments",
             json={"method": {"type": "card", "token": "tok_slow"}},
             headers=customer,
-            timeout=1.0,
+            timeout=1.0,  # the provider takes longer
         )
 
     async def confirmed() -> bool:
@@ -325,7 +325,7 @@ async def test_sandbox_killed_after_it_has_charged_still_tells_so(
     async def confirmed() -> bool:
         return bool((await booking_of(http, booking, customer))["status"] == "confirmed")
 
-    await until(confirmed, timeout_seconds=30.0)
+    await until(confirmed)
 
 
 async def test_card_token_is_nowhere_in_the_database(stack: Stack, sale: Sale, http: httpx.AsyncClient) -> None:

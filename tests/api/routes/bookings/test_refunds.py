@@ -391,7 +391,7 @@ async def test_customer_who_hangs_up_while_the_provider_is_silent_gets_the_money
         return bool(items and items[0]["status"] == "completed")
 
     # By the background process, which asks about refunds that nobody has confirmed after ten seconds.
-    await until(completed, timeout_seconds=40.0)
+    await until(completed)
 
 
 async def test_refund_that_the_provider_refuses_is_owed_until_an_admin_has_paid_it_out_by_hand(

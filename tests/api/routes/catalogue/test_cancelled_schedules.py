@@ -40,7 +40,7 @@ async def finished(http: httpx.AsyncClient, sale: Sale) -> None:
     async def done() -> bool:
         return bool((await read(http, url_of(sale), sale.organizer))["finished"])
 
-    await until(done, timeout_seconds=40.0)
+    await until(done)
 
 
 async def test_everybody_gets_the_whole_price_back_whatever_the_policy(http: httpx.AsyncClient, stack: Stack) -> None:

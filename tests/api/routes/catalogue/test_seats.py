@@ -661,7 +661,7 @@ async def test_a_stream_ends_when_its_schedule_is_gone(world: World, client: htt
 async def test_a_client_that_takes_nothing_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "SEND_SECONDS", 0.01)
     stream = await world.pages.stream(world.schedule_id, None)
-    await asyncio.wait_for(called(stream), 5)
+    await asyncio.wait_for(called(stream), PATIENCE_SECONDS)
     assert not world.pages.streams
 
 
@@ -697,11 +697,11 @@ async def test_an_open_stream_does_not_hold_up_a_server_that_is_told_to_stop() -
     )
     try:
         assert server.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             schedule_id = (await server.stdout.readline()).decode().strip()
         base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with (
-            httpx.AsyncClient(base_url=base_url, timeout=20) as client,
+            httpx.AsyncClient(base_url=base_url, timeout=PATIENCE_SECONDS) as client,
             streaming(client, f"/v1/schedules/{schedule_id}/stream") as events,
         ):
             assert (await events.next())["event"] == "snapshot"

@@ -18,6 +18,7 @@ from persistence.database.tables import journal, schedule_heads, schedules
 from persistence.journal import overruling
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, hold, open_sale, paid_booking, problem, refund, sign_up
+from tests.support.waiting import PATIENCE_SECONDS
 
 READS = ("", "/seats", "/availability", "/layout", "/states", "/stream")
 
@@ -142,7 +143,7 @@ async def test_a_stream_that_is_open_ends(http: httpx.AsyncClient) -> None:
     watchers = [asyncio.create_task(watch()) for _ in range(6)]  # over both workers, as a rule
     await begun.wait()
     assert (await http.delete(url, headers=sale.organizer)).status_code == 204
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(*watchers)
     problem(await http.get(f"{url}/stream"), 404, "schedule_not_found")
 
@@ -179,7 +180,7 @@ async def series(worker: Worker, count: int) -> tuple[Sale, list[str]]:
         "recurrence": f"FREQ=DAILY;COUNT={count}",
     }
     url = f"/v1/performances/{sale.performance_id}/schedules"
-    made = await worker.http.post(url, json=body, headers=sale.organizer, timeout=60)
+    made = await worker.http.post(url, json=body, headers=sale.organizer)
     assert made.status_code == 201, made.text
     ids = [made.json()["id"], *(each["id"] for each in made.json()["recurring"])]
     return sale, [sale.schedule_id, *ids]

@@ -45,6 +45,13 @@ ADMIN_EMAIL = "admin@tests.example"
 ADMIN_PASSWORD = "correct horse battery"
 START_SECONDS = 120.0  # a cold start takes 3 s on two idle cores; other tests may be using them
 STOP_SECONDS = 45.0
+# Limits of ours past which a house in a test's own process would turn somebody away, or ask elsewhere.
+UNHURRIED = (
+    "api.office.office.REDIS_TIMEOUT_SECONDS",
+    "api.office.passwords.MAX_WAIT_SECONDS",
+    "persistence.accounts.tries.TIMEOUT_SECONDS",
+    "persistence.seats.redis_cache.TIMEOUT_SECONDS",
+)
 
 # This session's data directory; not pytest's own, which PostgreSQL's user could not pass. Made this early because Ray
 # reads how to join its head when it is imported, and what tests import may import Ray.
@@ -102,6 +109,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
+def unhurried() -> Iterator[None]:
+    """What goes on without an answer that takes too long waits for it here: this machine may be busy with anything."""
+    with pytest.MonkeyPatch.context() as patch:
+        for limit in UNHURRIED:
+            patch.setattr(limit, PATIENCE_SECONDS)
+        yield
+
+
+@pytest.fixture(scope="session")
 async def services_dir() -> AsyncIterator[Path]:
     """A data directory for this session's services."""
     yield SERVICES
@@ -153,8 +169,8 @@ async def database_url(databases: Databases) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def redis_url(services_dir: Path) -> AsyncIterator[str]:
-    """A Redis server, shared by the session's tests: use keys of your own."""
+async def redis_url(services_dir: Path, unhurried: None) -> AsyncIterator[str]:
+    """A Redis server, shared by the session's tests: use keys of your own. It is given time to answer."""
     program = redis(services_dir)
     async with running(program):
         yield program.address

@@ -21,7 +21,7 @@ from persistence.seats.cache import MemorySeatCache
 from tests.actors.owner.test_schedule import SlowJournal
 from tests.engine.plans.houses import ANN, NOW, plan_document, terms
 from tests.support.clocks import ManualClock
-from tests.support.waiting import turns, until
+from tests.support.waiting import PATIENCE_SECONDS, turns, until
 
 PLAN = read_plan(plan_document())
 NAMES = tuple(f"00000000-0000-7000-8000-00000000000{number}" for number in range(1, 6))
@@ -178,6 +178,7 @@ async def test_schedules_that_cannot_be_opened_do_not_keep_others_from_it(
     world.host = Host(world._start, world.places)
     world.journal.held_back = {name: asyncio.Event() for name in stuck}
     assert await asyncio.gather(*(world.call((name, [])) for name in stuck)) == [[Standing.CLOSED]] * 3
+    monkeypatch.setattr("actors.owner.host.ANSWER_SECONDS", PATIENCE_SECONDS)
     await world.open(free)
 
 

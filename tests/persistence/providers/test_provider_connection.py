@@ -13,14 +13,17 @@ import pytest
 from persistence.embedded.process import free_port
 from persistence.providers.connection import Connection
 from persistence.providers.provider import Unknown
+from tests.support.waiting import PATIENCE_SECONDS
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-TIMEOUT_SECONDS = 0.5
+IMPATIENT_SECONDS = 0.3  # where nothing comes
 PACKED = gzip.compress(b"x" * 2_000)
 
 
 @contextlib.asynccontextmanager
-async def answering(*pieces: bytes, stays: bool = False) -> AsyncIterator[Connection]:
+async def answering(
+    *pieces: bytes, stays: bool = False, timeout_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[Connection]:
     """A connection to somebody who reads a request, says this, and hangs up unless it `stays`."""
     leaving = asyncio.Event()
 
@@ -37,7 +40,7 @@ async def answering(*pieces: bytes, stays: bool = False) -> AsyncIterator[Connec
 
     port = free_port()
     async with await asyncio.start_server(answer, "127.0.0.1", port):
-        connection = Connection("provider", f"http://127.0.0.1:{port}", TIMEOUT_SECONDS)
+        connection = Connection("provider", f"http://127.0.0.1:{port}", timeout_seconds)
         yield connection
         await connection.close()
         leaving.set()
@@ -82,12 +85,12 @@ async def test_nonsense_is_no_answer(pieces: tuple[bytes, ...]) -> None:
 
 async def test_silence_is_no_answer_and_has_an_end() -> None:
     for said in (b"", HEAD + b"content-length: 10\r\n\r\n{"):
-        async with answering(said, stays=True) as connection:
+        async with answering(said, stays=True, timeout_seconds=IMPATIENT_SECONDS) as connection:
             assert isinstance(await connection.call("GET", "/payments/1"), Unknown)
 
 
 async def test_nobody_there_is_no_answer() -> None:
-    connection = Connection("provider", f"http://127.0.0.1:{free_port()}", TIMEOUT_SECONDS)
+    connection = Connection("provider", f"http://127.0.0.1:{free_port()}", PATIENCE_SECONDS)
     assert isinstance(await connection.call("GET", "/payments/1"), Unknown)
     await connection.close()
 

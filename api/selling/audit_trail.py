@@ -1,16 +1,39 @@
-"""Puts a change that a command made into the audit log, once however often its request comes."""
+"""Puts changes into the audit log: in their own transaction, or after a command, once however often it comes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from uuid import UUID, uuid5
 
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
 from api.office.idempotency import request_of
 from api.office.office import Office
 from api.office.tokens import Account
 from persistence.audit import chain
+
+
+async def record_in(
+    connection: AsyncConnection,
+    office: Office,
+    account_id: str,
+    action: str,
+    subject: str,
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
+) -> None:
+    """Writes the entry of a change in the transaction that makes it: both happen, or neither."""
+    await chain.write(
+        connection,
+        entry_id=office.clock.new_id(),
+        account_id=account_id,
+        action=action,
+        subject=subject,
+        before=before,
+        after=after,
+    )
 
 
 async def record(

@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -21,13 +20,13 @@ from api.http.models import Output, Timestamp
 from api.http.problems import Problem, invalid
 from api.office.office import Office
 from api.office.tokens import Account
+from api.selling.audit_trail import record_in
 from api.selling.plan_input import ReadPlan
 from api.selling.terms import terms_of
 from api.selling.withdrawal import announce
 from engine.events import PlanChanged
 from engine.seating_plan import Difference, SeatingPlan, difference, in_the_way, successor
 from engine.stored_plan import pack
-from persistence.audit import chain
 from persistence.catalogue import schedules, venues
 from persistence.catalogue.schedules import ScheduleRow
 from persistence.journal import overruling
@@ -293,12 +292,13 @@ async def _audit(
     what: _Replacement,
     schedule_ids: Sequence[str],
 ) -> None:
-    write = partial(chain.write, connection, account_id=account.id)
     change = {name: len(getattr(what.change, name)) for name in ("added", "removed", "renamed")}
-    await write(
-        entry_id=office.clock.new_id(),
-        action="venue.plan_replaced",
-        subject=f"venue:{venue.id}",
+    await record_in(
+        connection,
+        office,
+        account.id,
+        "venue.plan_replaced",
+        f"venue:{venue.id}",
         before={"plan_digest": venue.plan_digest, "capacity": venue.capacity},
         after={
             "plan_digest": what.after.digest,

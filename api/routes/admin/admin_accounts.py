@@ -20,9 +20,9 @@ from api.http.paging import Cursor, Limit, encode_cursor, id_in
 from api.http.problems import Problem, responses
 from api.http.security_log import note
 from api.office.dependencies import Admin, OfficeOf
+from api.selling.audit_trail import record_in
 from persistence.accounts import accounts, sessions
 from persistence.accounts.accounts import AccountRow
-from persistence.audit import chain
 
 router = APIRouter(prefix="/v1/admin/accounts", tags=["admin"])
 
@@ -143,12 +143,12 @@ async def change_account(
         changed = await accounts.change(connection, account_id, values)
         assert changed is not None, "the row is locked"
         ended = await sessions.revoke_all(connection, account_id, office.now())
-        await chain.write(
+        await record_in(
             connection,
-            entry_id=office.clock.new_id(),
-            account_id=account.id,
-            action="account.changed",
-            subject=f"account:{account_id}",
+            office,
+            account.id,
+            "account.changed",
+            f"account:{account_id}",
             before=_facts(row),
             after=_facts(changed),
         )

@@ -23,7 +23,7 @@ from api.office.under_way import finished
 from api.routes.admin.searching import Searched
 from api.routes.bookings.bookings import SeatIds
 from api.selling import booking_commands as commands
-from api.selling.audit_trail import record
+from api.selling.audit_trail import record, record_in
 from api.selling.ending import end_booking
 from api.views.admin import (
     WHOSE_EXAMPLE,
@@ -37,7 +37,6 @@ from api.views.journal import STORY, FromVersion, entry, story_of
 from engine.booking import LIVE
 from engine.commands import Change
 from engine.refusals import Refusal
-from persistence.audit import chain
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import cancellations
 from persistence.bookings.bookings import STATUSES, BookingRow
@@ -229,12 +228,12 @@ async def archive_booking(booking_id: BookingId, account: Admin, office: OfficeO
     now = office.now()
     async with office.database.begin() as connection:
         if await rows_of.archive(connection, booking_id, now):
-            await chain.write(
+            await record_in(
                 connection,
-                entry_id=office.clock.new_id(),
-                account_id=account.id,
-                action="booking.archived",
-                subject=f"booking:{booking_id}",
+                office,
+                account.id,
+                "booking.archived",
+                f"booking:{booking_id}",
                 before={"archived_at": None},
                 after={"archived_at": now},
             )

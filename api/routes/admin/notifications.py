@@ -16,8 +16,8 @@ from api.http.models import UUID_SCHEMA, UuidText, rfc3339, uuid_or_none
 from api.http.paging import Cursor, Limit, encode_cursor, json_answer, time_and_id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
+from api.selling.audit_trail import record_in
 from api.views.booking import Page, described, listed
-from persistence.audit import chain
 from persistence.notifications import outbox
 from persistence.notifications.outbox import RETRYABLE, NotificationRow
 
@@ -128,12 +128,12 @@ async def retry_notification(
         if row.status not in RETRYABLE:
             raise Problem("notification_not_retryable", notification_status=row.status)
         now = await outbox.send_again(connection, mail_id)
-        await chain.write(
+        await record_in(
             connection,
-            entry_id=office.clock.new_id(),
-            account_id=account.id,
-            action="notification.retried",
-            subject=f"notification:{mail_id}",
+            office,
+            account.id,
+            "notification.retried",
+            f"notification:{mail_id}",
             before={"status": row.status, "attempts": row.attempts, "error": row.error},
             after={"status": now.status, "kind": now.kind, "booking_id": now.booking_id},
         )

@@ -14,7 +14,7 @@ from pydantic.config import JsonDict
 from api.http.models import Input, Output, ScheduleId
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
-from persistence.audit import chain
+from api.selling.audit_trail import record_in
 from persistence.journal import heads
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -62,12 +62,12 @@ async def change_own_process(
             raise Problem("schedule_not_found")
         if head.dedicated != change.dedicated:
             await heads.dedicate(connection, schedule_id, change.dedicated)
-            await chain.write(
+            await record_in(
                 connection,
-                entry_id=office.clock.new_id(),
-                account_id=account.id,
-                action="schedule.dedicated" if change.dedicated else "schedule.shared",
-                subject=f"schedule:{schedule_id}",
+                office,
+                account.id,
+                "schedule.dedicated" if change.dedicated else "schedule.shared",
+                f"schedule:{schedule_id}",
                 before={"dedicated": head.dedicated},
                 after={"dedicated": change.dedicated},
             )

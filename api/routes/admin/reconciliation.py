@@ -18,8 +18,8 @@ from api.http.problems import responses
 from api.office.dependencies import Admin, OfficeOf
 from api.office.office import Office
 from api.routes.admin.overview import OverviewsOf
+from api.selling.audit_trail import record_in
 from api.views.booking import described
-from persistence.audit import chain
 from persistence.catalogue.titles import Title
 from persistence.database.moments import milliseconds, rfc3339
 from persistence.reconciliation import findings
@@ -202,12 +202,12 @@ async def mend_schedule(
         result = await desk.treat(schedule_id, dry_run=dry_run, events=events)
     if not dry_run:
         async with office.database.begin() as connection:
-            await chain.write(
+            await record_in(
                 connection,
-                entry_id=office.clock.new_id(),
-                account_id=account.id,
-                action="schedule.repaired",
-                subject=f"schedule:{schedule_id}",
+                office,
+                account.id,
+                "schedule.repaired",
+                f"schedule:{schedule_id}",
                 before={"failing": sorted(result.report.failing)},
                 after={"actions": result.actions, "failing": sorted((result.after or result.report).failing)},
             )

@@ -30,6 +30,7 @@ from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
+from api.selling.audit_trail import record_in
 from api.views.booking import (
     CONFIRMED_EXAMPLE,
     BookedScheduleView,
@@ -43,7 +44,6 @@ from engine.booking import BOUGHT
 from engine.decide import MAX_PLACES_PER_BOOKING
 from engine.refusals import Code, Refusal
 from persistence.accounts import accounts
-from persistence.audit import chain
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import transfers
 from persistence.bookings.transfers import Transfer
@@ -398,11 +398,11 @@ async def _tell(connection: AsyncConnection, transfer: Transfer, booking: Bookin
 
 async def _audit(connection: AsyncConnection, office: Office, account_id: str, action: str, transfer: Transfer) -> None:
     """By the offer's id: whom it is for may have to be forgotten one day."""
-    await chain.write(
+    await record_in(
         connection,
-        entry_id=office.clock.new_id(),
-        account_id=account_id,
-        action=action,
-        subject=f"booking:{transfer.booking_id}",
+        office,
+        account_id,
+        action,
+        f"booking:{transfer.booking_id}",
         after={"transfer_id": transfer.id, "seats": transfer.seats, "to_booking_id": transfer.to_booking_id},
     )

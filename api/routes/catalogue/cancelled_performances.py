@@ -20,10 +20,10 @@ from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.routes.catalogue.cancelled_schedules import WhyCancelled
 from api.routes.catalogue.performances import own_performance
+from api.selling.audit_trail import record_in
 from api.selling.withdrawal import tell_all
 from api.views.booking import described
 from engine.events import ScheduleCancelled
-from persistence.audit import chain
 from persistence.bookings import cancelled_performances
 from persistence.bookings.cancelled_performances import GivenBack
 from persistence.bookings.cancelled_schedules import ToBeGivenBack
@@ -113,12 +113,12 @@ async def cancel_performance(
         event = ScheduleCancelled(why.reason, account.role)
         overruled = await overruling.write(connection, held, office.clock.now_ms(), event)
         if overruled:
-            await chain.write(
+            await record_in(
                 connection,
-                entry_id=office.clock.new_id(),
-                account_id=account.id,
-                action="performance.cancelled",
-                subject=f"performance:{performance_id}",
+                office,
+                account.id,
+                "performance.cancelled",
+                f"performance:{performance_id}",
                 after={"reason": why.reason, "schedules": [each.schedule_id for each in overruled]},
             )
     await tell_all(office, overruled)

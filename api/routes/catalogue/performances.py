@@ -35,10 +35,10 @@ from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
 from api.office.tokens import Account
+from api.selling.audit_trail import record_in
 from api.selling.venue_use import check_venue_is_theirs
 from api.selling.withdrawal import announce, withdraw
 from api.views.performance import FacetsView, PerformancePage, PerformanceView, performance_view
-from persistence.audit import chain
 from persistence.catalogue import performances, schedules, venues
 from persistence.catalogue.overview import facets, overviews
 
@@ -174,7 +174,7 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
             )
         except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
-        await _audit(connection, office, account, "performance.created", row.id, None, values)
+        await record_in(connection, office, account.id, "performance.created", f"performance:{row.id}", after=values)
         overview = (await overviews(connection, [row.id], office.now()))[row.id]
         return performance_view(row, overview, 0, office.now())  # nothing is on sale yet
 
@@ -292,7 +292,8 @@ async def _change(office: Office, account: Account, performance_id: str, values:
         except performances.TitleTaken:
             raise Problem("performance_title_taken") from None
         old = {name: getattr(before, name) for name in values}
-        await _audit(connection, office, account, "performance.changed", performance_id, old, values)
+        subject = f"performance:{performance_id}"
+        await record_in(connection, office, account.id, "performance.changed", subject, before=old, after=values)
     (view,) = await views(office, [row])
     return view
 
@@ -318,26 +319,6 @@ async def delete_performance(performance_id: PerformanceId, account: Organizer, 
         ids = await schedules.ids_of(connection, performance_id)
         withdrawn = await withdraw(connection, office, ids, by=account.role, refusal="performance_has_bookings")
         await performances.delete_performance(connection, performance_id, office.now())
-        old = {"title": row.title}
-        await _audit(connection, office, account, "performance.deleted", performance_id, old, None)
+        subject, before = f"performance:{performance_id}", {"title": row.title}
+        await record_in(connection, office, account.id, "performance.deleted", subject, before=before)
     await announce(office, withdrawn)
-
-
-async def _audit(
-    connection: AsyncConnection,
-    office: Office,
-    account: Account,
-    action: str,
-    performance_id: str,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-) -> None:
-    await chain.write(
-        connection,
-        entry_id=office.clock.new_id(),
-        account_id=account.id,
-        action=action,
-        subject=f"performance:{performance_id}",
-        before=before,
-        after=after,
-    )

@@ -27,7 +27,7 @@ from api.office.office import Office
 from api.office.plans import UnknownVenue
 from api.office.tokens import Account
 from api.routes.catalogue.performances import DateFrom, DateTo, own_performance
-from api.selling.audit_trail import record
+from api.selling.audit_trail import record, record_in
 from api.selling.recurrence import occurrences
 from api.selling.schedule_input import CHANGEABLE, DatesInput, NewSchedule, ScheduleChange
 from api.selling.terms import change_terms, move, terms_of
@@ -36,7 +36,6 @@ from api.selling.withdrawal import announce, withdraw
 from api.views.schedule import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
-from persistence.audit import chain
 from persistence.catalogue import performances, schedules, venues
 from persistence.database.moments import milliseconds
 from persistence.journal import opening, overruling
@@ -127,7 +126,8 @@ async def create_schedule(
                 ends_at=starts_at + lasts,
             )
             ids.append(await _open(connection, office, performance_id, new, starts_at, venue, plan))
-        await _audit(connection, office, account, "schedule.created", ids[0], None, {"ids": ids, **new.model_dump()})
+        created = {"ids": ids, **new.model_dump()}
+        await record_in(connection, office, account.id, "schedule.created", f"schedule:{ids[0]}", after=created)
         left = plan.capacities()
         views = [schedule_view(row, left, office.now()) for row in await schedules.schedules_by_id(connection, ids)]
         return CreatedSchedule(**dict(views[0]), recurring=views[1:])
@@ -315,7 +315,8 @@ async def _change(
         if new.starts_at != row.starts_at:
             overruled = await move(connection, office, held[0], terms_of(new))
         if overruled or terms_of(new) == terms_of(row):
-            await _audit(connection, office, account, "schedule.changed", schedule_id, before, after)
+            subject = f"schedule:{schedule_id}"
+            await record_in(connection, office, account.id, "schedule.changed", subject, before=before, after=after)
     if overruled:
         await announce(office, overruled)
     elif terms_of(new) != terms_of(row):
@@ -323,9 +324,8 @@ async def _change(
         asked = (terms_of(row), terms_of(new))
         if not await change_terms(office, schedule_id, *asked, request_id=request_id, fingerprint=fingerprint):
             return False
-        told = [msgspec.to_builtins(each) for each in (before, after)]
         subject = f"schedule:{schedule_id}"
-        await record(office, request, account, "schedule.changed", subject, before=told[0], after=told[1])
+        await record(office, request, account, "schedule.changed", subject, before=before, after=after)
     return True
 
 
@@ -378,25 +378,5 @@ async def delete_schedule(schedule_id: ScheduleId, account: Organizer, office: O
         row = await own_schedule(connection, schedule_id, account)
         withdrawn = await withdraw(connection, office, [schedule_id], by=account.role, refusal="schedule_has_bookings")
         before = {"performance_id": row.performance_id, "starts_at": row.starts_at}
-        await _audit(connection, office, account, "schedule.deleted", schedule_id, before, None)
+        await record_in(connection, office, account.id, "schedule.deleted", f"schedule:{schedule_id}", before=before)
     await announce(office, withdrawn)
-
-
-async def _audit(
-    connection: AsyncConnection,
-    office: Office,
-    account: Account,
-    action: str,
-    schedule_id: str,
-    before: Mapping[str, object] | None,
-    after: Mapping[str, object] | None,
-) -> None:
-    await chain.write(
-        connection,
-        entry_id=office.clock.new_id(),
-        account_id=account.id,
-        action=action,
-        subject=f"schedule:{schedule_id}",
-        before=before if before is None else msgspec.to_builtins(before),
-        after=after if after is None else msgspec.to_builtins(after),
-    )

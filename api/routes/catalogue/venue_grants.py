@@ -19,7 +19,7 @@ from api.http.problems import Problem, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.office.tokens import Account
-from persistence.audit import chain
+from api.selling.audit_trail import record_in
 from persistence.catalogue import venue_grants, venues
 from persistence.catalogue.venue_grants import Grant
 from persistence.catalogue.venues import VenueRow
@@ -132,14 +132,7 @@ async def _audit(
     connection: AsyncConnection, office: Office, account: Account, action: str, venue_id: str, grant_id: str
 ) -> None:
     """By the grant's id: whom it is for may have to be forgotten one day."""
-    await chain.write(
-        connection,
-        entry_id=office.clock.new_id(),
-        account_id=account.id,
-        action=action,
-        subject=f"venue:{venue_id}",
-        after={"grant_id": grant_id},
-    )
+    await record_in(connection, office, account.id, action, f"venue:{venue_id}", after={"grant_id": grant_id})
 
 
 def _view(row: Grant) -> GrantView:

@@ -29,11 +29,11 @@ from api.http.paging import Cursor, Fields, Limit, chosen, encode_cursor, id_in,
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
+from api.selling.audit_trail import record_in
 from api.selling.plan_input import PLAN_BYTES, read_document
 from api.selling.plan_replacement import PlanReplacementView, replace_plan
 from api.selling.schedule_input import Prices
 from engine.seating_plan import SeatingPlan
-from persistence.audit import chain
 from persistence.catalogue import venues
 
 router = APIRouter(prefix="/v1/venues", tags=["venues"], route_class=LargeBodies)
@@ -208,14 +208,7 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, offi
             shared=new.shared,
         )
         after = {"name": row.name, "capacity": row.capacity, "shared": row.shared}
-        await chain.write(
-            connection,
-            entry_id=office.clock.new_id(),
-            account_id=account.id,
-            action="venue.created",
-            subject=f"venue:{row.id}",
-            after=after,
-        )
+        await record_in(connection, office, account.id, "venue.created", f"venue:{row.id}", after=after)
         return VenueView(**summary(row), **parts(plan))
 
     begin = partial(office.writing.begin, account.id)
@@ -272,12 +265,12 @@ async def change_venue(venue_id: VenueId, change: VenueChange, account: Organize
         row = before
         if values:
             row = await venues.change_venue(connection, venue_id, values)
-            await chain.write(
+            await record_in(
                 connection,
-                entry_id=office.clock.new_id(),
-                account_id=account.id,
-                action="venue.changed",
-                subject=f"venue:{venue_id}",
+                office,
+                account.id,
+                "venue.changed",
+                f"venue:{venue_id}",
                 before={name: getattr(before, name) for name in values},
                 after=values,
             )

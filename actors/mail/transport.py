@@ -250,14 +250,15 @@ def _said(error: Exception) -> str:
 class Outbox:
     """Appends mails to a file in mbox format, which Python's `mailbox` and mail programs read. Only its owner may.
 
-    It is locked as `mailbox.mbox.lock` does it while something is appended. A mail that cannot be written whole is cut
-    off again.
+    It is locked as `mailbox.mbox.lock` does it while something is appended, against other processes; ours appends one
+    mail after the other, as that lock is all of a process's. A mail that cannot be written whole is cut off again.
     """
 
     def __init__(self, path: Path, sender: Address) -> None:
         self._path = path
         self.sender = sender
         self.name = str(path)
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Conversation]:
@@ -268,10 +269,11 @@ class Outbox:
         # What could begin a mail for a reader of the file, "From " at a line's begin, is in none of ours.
         lines = content.replace(b"\r\n", b"\n")
         try:
-            try:
-                self._append(lines, fcntl.LOCK_NB)  # a few µs, where handing it to a thread and back takes many
-            except BlockingIOError:
-                await asyncio.to_thread(self._append, lines)
+            async with self._turn:
+                try:
+                    self._append(lines, fcntl.LOCK_NB)  # a few µs, where handing it to a thread and back takes many
+                except BlockingIOError:
+                    await asyncio.to_thread(self._append, lines)
         except OSError as error:
             raise MailAway(f"{self._path}: {error.strerror}") from error
 

@@ -7,7 +7,9 @@ import itertools
 import logging
 import mailbox
 import stat
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -19,7 +21,7 @@ import asyncpg
 import icalendar
 import pytest
 
-from actors.mail import mailer
+from actors.mail import mailer, transport
 from actors.mail.composing import Postmark
 from actors.mail.mailer import AGAIN_SECONDS, LANES, MAILS_PER_HOUR_UNCONFIRMED, Mailer
 from actors.mail.texts import KINDS, money_text, seat_lines, time_text
@@ -44,7 +46,7 @@ from persistence.notifications import outbox
 from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
 from persistence.providers.minor_units import exponent
 from tests.support.mail.server import SENDER, MailServer, mail_server
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 SCHEDULE = "01980000-0000-7000-8000-00000000000a"
 BOOKING = "01980000-0000-7000-8000-00000000000b"
@@ -671,8 +673,9 @@ async def test_mbox_goes_on_after_a_writer_that_died_in_the_middle(desk: Desk, t
     box.close()
 
 
-async def test_mbox_waits_for_whoever_has_it_locked(desk: Desk, tmp_path: Path) -> None:
-    path = tmp_path / OUTBOX
+@asynccontextmanager
+async def locked_elsewhere(path: Path) -> AsyncIterator[None]:
+    """A mail program has the file locked within the block."""
     holder = await asyncio.create_subprocess_exec(
         "python3",
         "-c",
@@ -684,14 +687,46 @@ async def test_mbox_waits_for_whoever_has_it_locked(desk: Desk, tmp_path: Path) 
     assert holder.stdin is not None
     assert holder.stdout is not None
     assert await holder.stdout.readline() == b"locked\n"
-    mail_id = await desk.put()
-    sending = asyncio.create_task(desk.send(Outbox(path, EMBEDDED_SENDER)))
-    await until(lambda: desk.is_status(mail_id, "sending"))
-    assert path.read_bytes() == b""
-    holder.stdin.close()
+    try:
+        yield
+    finally:
+        holder.stdin.close()
+        await holder.wait()
+
+
+async def test_mbox_waits_for_whoever_has_it_locked(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / OUTBOX
+    async with locked_elsewhere(path):
+        mail_id = await desk.put()
+        sending = asyncio.create_task(desk.send(Outbox(path, EMBEDDED_SENDER)))
+        await until(lambda: desk.is_status(mail_id, "sending"))
+        assert path.read_bytes() == b""
     await sending
     assert await desk.status(mail_id) == "sent"
-    await holder.wait()
+
+
+async def test_mails_that_wait_together_for_the_mbox_do_not_overwrite_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap = transport._gap
+
+    def slowly(descriptor: int, end: int) -> bytes:
+        time.sleep(0.001)  # the disk is slow: others come to the same end of the file meanwhile
+        return gap(descriptor, end)
+
+    monkeypatch.setattr(transport, "_gap", slowly)
+    path, subjects = tmp_path / OUTBOX, [f"mail {number}" for number in range(20)]
+    file = Outbox(path, EMBEDDED_SENDER)
+    async with locked_elsewhere(path):
+        sending = [
+            asyncio.create_task(file.send(f"Subject: {subject}\r\n\r\nSo be it.\r\n".encode(), EMAIL))
+            for subject in subjects
+        ]
+        await turns(2)
+    await asyncio.gather(*sending)
+    box = mailbox.mbox(path)
+    assert sorted(str(mail["Subject"]) for mail in box) == sorted(subjects)
+    box.close()
 
 
 async def test_mbox_that_cannot_be_written_leaves_the_mail_for_later(desk: Desk, tmp_path: Path) -> None:

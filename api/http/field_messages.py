@@ -46,7 +46,7 @@ FIELD_MESSAGES_KO: Mapping[str, str] = {
     "malformed_url": "https로 시작하는 주소여야 합니다",
     "unknown_currency": "ISO 4217 통화 코드여야 합니다",
     "malformed_cursor": "이 목록의 next_cursor가 아닙니다",
-    "unknown_field": "없는 필드입니다: {name}. 사용할 수 있는 필드: {known}",
+    "extra_forbidden": "없는 필드입니다",
     "not_null": "null일 수 없습니다",
     "one_of_two": "email과 organizer_id 중 하나만 있어야 합니다",
     "nothing_to_change": "변경할 항목이 없습니다",

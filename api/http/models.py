@@ -53,6 +53,13 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Exact(Input):
+    """A request body of what is not taken back. A member that is not known may be meant to limit it, so it is refused:
+    whoever asks for `seat` instead of `seats`, or for an `amount`, does not mean everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Output(BaseModel):
     """An answer."""
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api.http.models import BookingId, BookingState, Input, Text, UuidText
+from api.http.models import BookingId, BookingState, Exact, Input, Text, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
@@ -56,7 +56,7 @@ class NewSeats(Input):
     seats: SeatIds
 
 
-class AdminEnding(Input):
+class AdminEnding(Exact):
     """Why the booking is ended, and whether what was paid goes back."""
 
     refund: Annotated[bool, Field(strict=True, description="Give back all that was paid; false keeps it all.")] = True

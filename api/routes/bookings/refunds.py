@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from actors.gateway.gateway import Unavailable
-from api.http.models import Input, PaymentId, RefundId
+from api.http.models import Exact, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import Caller, CurrentAccount, OfficeOf
@@ -51,7 +51,7 @@ router = APIRouter(tags=["refunds"])
 Payer = Annotated[Account, Depends(Caller(*BUYERS, "admin"))]
 
 
-class RefundWish(Input):
+class RefundWish(Exact):
     """What to give back, and why. Without `seats`, all that are left."""
 
     seats: SeatIds | None = None

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.gateway.requests import Unavailable
-from api.http.models import UUID_SCHEMA, BookingId, Email, Input, found_by, rfc3339
+from api.http.models import UUID_SCHEMA, BookingId, Email, Exact, found_by, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import Customer, OfficeOf
@@ -61,7 +61,7 @@ ASKED_TIMES, ASKED_AGAIN_SECONDS = 20, 0.05
 TransferId = Annotated[str, AfterValidator(found_by("transfer_not_found")), UUID_SCHEMA]
 
 
-class NewTransfer(Input):
+class NewTransfer(Exact):
     """Who is to have the seats, and which of them; without `seats` all that the booking has."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "haneul@example.com", "seats": ["1F-A-12"]}]})

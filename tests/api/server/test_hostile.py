@@ -22,7 +22,7 @@ from tests.api.conftest import Worker
 from tests.api.routes.door.test_check_ins import Door
 from tests.api.server.openapi import openapi_document
 from tests.api.server.test_storable import admin, resolved
-from tests.support.sale import hold, open_sale
+from tests.support.sale import hold, open_sale, problem
 
 SCHEMA = openapi_document()
 ENDLESS = re.compile(r"/stream$|^/metrics$|^/v1/bench")  # streams never end
@@ -206,3 +206,20 @@ async def test_nothing_falls_over_what_nobody_means(scene: Scene, operation: Ope
         assert answer.status_code < 500, (where, body, answer.text)
         if answer.status_code != 404 or "{" not in operation.path:
             assert answer.status_code in operation.statuses, (where, body, answer.status_code, answer.text)
+
+
+# What their bodies leave out is done to all of a booking, and for good.
+FOR_GOOD = (
+    "/v1/payments/{payment_id}/refunds",
+    "/v1/bookings/{booking_id}/transfers",
+    "/v1/admin/bookings/{booking_id}/cancellation",
+)
+
+
+@pytest.mark.parametrize("path", FOR_GOOD)
+async def test_what_is_not_taken_back_takes_no_member_that_is_not_known(scene: Scene, path: str) -> None:
+    (operation,) = (each for each in OPERATIONS if (each.method, each.path) == ("post", path))
+    asker = scene.admin if "/admin/" in path else scene.customer
+    body = {**operation.body, "amount": 1}
+    answer = await scene.send(operation, scene.address(operation), body, {**asker, "Accept-Language": "ko"})
+    assert problem(answer, 422, "validation_failed")["errors"] == [{"field": "amount", "message": "없는 필드입니다"}]

@@ -34,7 +34,7 @@ class Opened(Struct, frozen=True, kw_only=True):
 async def log_in(office: Office, request: Request, email: str, password: str, *, browser: bool) -> Opened:
     """A new session. Raises `Problem` for whoever is not let in."""
     attempt = await office.limits.log_in(email, address_of(request))
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await accounts.by_email(connection, email)
     if not await office.passwords.matches(password, None if row is None else row.password_hash) or row is None:
         reason = "unknown account" if row is None else "wrong password"

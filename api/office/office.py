@@ -45,7 +45,7 @@ from persistence.accounts.revocations import Revocations
 from persistence.bookings.numbers import BookingIds
 from persistence.database import held
 from persistence.database.asked_once import AskedOnce
-from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
+from persistence.database.connection import create_engine, current_revision, for_reading, head_revision, is_unavailable
 from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
 from persistence.journal import heads
@@ -59,6 +59,7 @@ from persistence.seats.redis_cache import RedisSeatCache
 
 MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
 REDIS_TIMEOUT_SECONDS = 1.0
+CATALOGUE_APART_SECONDS = 0.005  # a page takes 2 ms to be read, of which none is a reader's own
 LOCK_TIMEOUT_SECONDS = 4.0  # whoever holds a lock for longer is in trouble: better one 503 than a pool that waits
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class Office:
     settings: Settings
     clock: Clock
     worker: str  # names this process in metrics
-    database: AsyncEngine
+    database: AsyncEngine  # for what is done in a transaction
+    reading: AsyncEngine  # for queries that each stand by themselves
     writing: Writing  # the catalogue's changes, on connections of their own
     redis: Redis
     gateway: Gateway[Any]
@@ -115,6 +117,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         stack.push_async_callback(for_writing.dispose)
         for engine in (database, for_writing):
             held.watch(engine)
+        reading = for_reading(database)
         await _check_database(database_url)
 
         redis: Redis = Redis.from_url(
@@ -125,7 +128,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         )
         stack.push_async_callback(redis.aclose)
 
-        plans = PlanCache(database)
+        plans = PlanCache(reading)
         pool = await stack.enter_async_context(open_pool(database_url, 3))
         cache = RedisSeatCache(redis_url)
         stack.push_async_callback(cache.close)
@@ -156,12 +159,13 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             clock=clock,
             worker=worker,
             database=database,
+            reading=reading,
             writing=Writing(for_writing),
             redis=redis,
             gateway=gateway,
             plans=plans,
-            booking_ids=BookingIds(database),
-            booked=BookedSchedules(database),
+            booking_ids=BookingIds(reading),
+            booked=BookedSchedules(reading),
             seat_views=seat_views,
             seats_left=SeatsLeft(seat_views.availability),
             seat_cache=cache,
@@ -183,7 +187,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
                 publishing=settings.publishing is not None,
                 mirrors_kept=0,  # an admin asks now and then: nothing to keep in memory for it
             ),
-            catalogue_pages=Together(),
+            catalogue_pages=Together(CATALOGUE_APART_SECONDS),
             facets=AskedOnce(1),
         )
 

@@ -3,6 +3,9 @@
 While a query is under way, whoever asks the same waits for the next one, which begins when it has ended and answers all
 of them. So a thousand readers cost what two cost, and nobody is told of a time before they asked: what they have just
 written themselves is in their answer. Where an answer of a moment ago will do, `AskedOnce` is the way.
+
+Those who are answered together ask again together, as a rule, and the first of them would have a query to itself. Where
+that is dear, queries keep a little apart, for the others to join.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ AnswerT = TypeVar("AnswerT")
 
 
 class Together(Generic[AnswerT]):
-    """The queries of one kind that are under way, by what they ask. Keeps no answer."""
+    """The queries of one kind that are under way, by what they ask, and begin `apart_seconds` after the same one has
+    ended at the earliest. Keeps no answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart_seconds: float = 0.0) -> None:
+        self._apart_seconds = apart_seconds
+        self._free_at: dict[Hashable, float] = {}  # of those that have ended just now; in the loop's time
         self._running: dict[Hashable, asyncio.Task[AnswerT]] = {}
         self._gathering: dict[Hashable, asyncio.Task[AnswerT]] = {}  # not begun yet: whoever asks now may join
 
@@ -35,11 +41,18 @@ class Together(Generic[AnswerT]):
     async def _run(self, question: Hashable, query: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         while (before := self._running.get(question)) is not None:
             await asyncio.wait([before])
+        wait_seconds = self._free_at.get(question, 0.0) - asyncio.get_running_loop().time()
+        if wait_seconds > 0:
+            await asyncio.sleep(wait_seconds)
         self._running[question] = self._gathering.pop(question)
         return await query()
 
     def _ended(self, question: Hashable, task: asyncio.Task[AnswerT]) -> None:
         failed(task)  # looked at: all may have hung up
+        if self._apart_seconds and self._running.get(question) is task:
+            loop = task.get_loop()
+            self._free_at[question] = loop.time() + self._apart_seconds
+            loop.call_later(self._apart_seconds, self._free_at.pop, question, None)
         for tasks in (self._running, self._gathering):
             if tasks.get(question) is task:
                 del tasks[question]

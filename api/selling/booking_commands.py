@@ -56,7 +56,7 @@ async def find(office: Office, booking_id: str) -> Whereabouts:
     """Where the booking belongs, whoever asks: its owner decides whose it is. Raises `Problem("booking_not_found")`."""
     known = _known.get(booking_id)
     if known is None:
-        known = await whereabouts(office.database, booking_id)
+        known = await whereabouts(office.reading, booking_id)
         if known is None:
             raise Problem("booking_not_found")
     return known
@@ -86,11 +86,11 @@ async def send_named(
 async def refused(office: Office, account: Account, booking_id: str, schedule_id: str, refusal: Refusal) -> Problem:
     """The refusal of a command about an existing booking, as a problem."""
     if refusal.code is Code.BOOKING_NOT_FOUND:
-        row = await find_booking(office.database, booking_id, owner_of(account))
+        row = await find_booking(office.reading, booking_id, owner_of(account))
         if row is not None:
             refusal = Refusal(REFUSED_BY_END.get(row.status, Code.BOOKING_NOT_FOUND))
     elif refusal.code is Code.BOOKING_PAID:
-        row = await find_booking(office.database, booking_id, owner_of(account))
+        row = await find_booking(office.reading, booking_id, owner_of(account))
         if row is not None and row.payment is not None:
             problem = problem_of(refusal)
             problem.facts["refund_url"] = f"/v1/payments/{row.payment.id}/refunds"
@@ -128,7 +128,7 @@ async def refunds_of(office: Office, rows: Sequence[CancellationRow]) -> list[Re
     """For each cancellation the refund that the booking ended with, if it was a paid one: they have the same id."""
     if not rows:
         return []
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         found = await refunds.of_bookings(connection, [row.booking_id for row in rows])
     by_id = {refund.id: refund for of_booking in found.values() for refund in of_booking}
     return [by_id.get(row.id) for row in rows]

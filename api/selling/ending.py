@@ -49,7 +49,7 @@ async def end_booking(
     )
     if last is not None:
         await pay_out(office, last.id)
-    cancellation = await cancellations.find_cancellation(office.database, row.id, None)
+    cancellation = await cancellations.find_cancellation(office.reading, row.id, None)
     assert cancellation is not None, "what was answered is in the tables"
     (paid_out,) = await commands.refunds_of(office, [cancellation])
     return cancellation, paid_out
@@ -63,7 +63,7 @@ async def _ended(
     cancel = Cancel(row.id, ending_id, "", reason, account.role)
     result = await commands.send(office, row.schedule_id, cancel, request, account)
     if isinstance(result, Refusal) and result.code is Code.BOOKING_PAID:
-        now = await rows_of.find_booking(office.database, row.id, None)
+        now = await rows_of.find_booking(office.reading, row.id, None)
         assert now is not None, "it was found a moment ago"
         assert now.payment is not None, "a paid booking has a payment"
         given_back = Refund(row.id, "", ending_id, now.payment.id, (), reason, account.role, 0 if refund else 100)

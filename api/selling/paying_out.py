@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 async def pay_out(office: Office, refund_id: str) -> None:
     """Has the provider carry the refund out, unless that is known to have happened. May be called again and again."""
-    due = await refunds.due(office.database, refund_id)
+    due = await refunds.due(office.reading, refund_id)
     assert due is not None, "a refund that was answered is in the tables"
     if due.row.status is RefundStatus.COMPLETED:
         return

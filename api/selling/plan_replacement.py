@@ -105,12 +105,12 @@ async def replace_plan(
     plan = read.plan
     _check_categories(plan, prices)
     for _ in range(ATTEMPTS):
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             venue = await _own_venue(connection, venue_id, account)
             same = await venues.has_plan(connection, venue_id, read.text)
         what = await _compared(office, venue, plan, prices)
         if dry_run or same:
-            async with office.database.connect() as connection:
+            async with office.reading.connect() as connection:
                 dates = await schedules.to_come_at(connection, venue_id, office.now())
                 found = await _dates(connection, account, venue, what, dates)
             if same:  # nothing is to be done, or has been done already

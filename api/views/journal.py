@@ -95,7 +95,7 @@ async def story_of(
     """One page of all that was ever journaled of a booking."""
     plan_at = await office.plans.at_version(row.schedule_id)
     records = await read_journal(
-        office.database, row.schedule_id, from_version=from_version, booking_id=row.id, limit=limit + 1
+        office.reading, row.schedule_id, from_version=from_version, booking_id=row.id, limit=limit + 1
     )
     assert records is not None, "a booking's schedule has a journal"
     following = records[limit].seq if len(records) > limit else None

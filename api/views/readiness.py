@@ -120,7 +120,7 @@ class Prober:
         return Condition({name: named[name] for name in needed}, {name: named[name] for name in wanted})
 
     async def _ask_postgres(self) -> None:
-        async with self._office.database.connect() as connection:
+        async with self._office.reading.connect() as connection:
             await connection.execute(sa.select(1))
 
     async def _ask_for_administrator(self) -> None:
@@ -128,7 +128,7 @@ class Prober:
         email = self._office.settings.admin_email
         if email is None:
             return
-        async with self._office.database.connect() as connection:
+        async with self._office.reading.connect() as connection:
             row = await accounts.by_email(connection, normal_email(email))
         if row is None or row.role != accounts.ADMIN or row.locked_at is not None:
             raise NoAdministrator
@@ -161,7 +161,7 @@ class Prober:
             raise Impaired(f"{silent} requests of the last {SILENT_SECONDS:.0f} s were not answered in time")
 
     async def _look_at_publishing(self) -> None:
-        async with self._office.database.connect() as connection:
+        async with self._office.reading.connect() as connection:
             lag = await heads.oldest_unpublished_seconds(connection)
         if lag is not None and lag > LAG_SECONDS:
             raise Impaired(f"events have waited for {float(lag):.0f} s")

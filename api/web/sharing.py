@@ -52,7 +52,7 @@ class Sharing(Generic[ShellT]):
     async def _make(
         office: Office, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
     ) -> tuple[ShellT, int]:
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             head = await head_of(connection, kind, its_id)
         return shell(head), 200 if head is not None else 404
 

@@ -61,6 +61,13 @@ def create_engine(url: str, *, pool_size: int = 10, lock_timeout_seconds: float 
     return engine
 
 
+def for_reading(database: AsyncEngine) -> AsyncEngine:
+    """The same connections for queries that each stand by themselves: around them no transaction is begun and ended,
+    which would be two more round trips. What locks, or writes, or must see one moment has a transaction of its own.
+    """
+    return database.execution_options(isolation_level="AUTOCOMMIT")
+
+
 async def migrate(url: str) -> None:
     """Brings the database to the newest revision; does nothing if it is there.
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(each for layer in ("api", "actors", "persistence") for each in (ROOT / layer).rglob("*.py"))
 OPENS = (
     *("database.connect", "database.begin", "writing.begin", "writing.transaction", "engine.begin", "engine.connect"),
+    "reading.connect",
     *("pool.acquire", "_pool.acquire"),
 )
 # What of a house may take as long as another service likes, or needs a connection of its own.
@@ -53,6 +54,13 @@ def offences(source: str) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_far_away_is_waited_for_with_a_connection_in_hand(path: Path) -> None:
     assert offences(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if "api" in path.parts], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_worker_puts_queries_that_stand_by_themselves_into_no_transaction(path: Path) -> None:
+    assert "office.database.connect(" not in path.read_text(), "office.reading.connect() costs two round trips less"
 
 
 # --- who speaks to other services -------------------------------------------------------------------------------------

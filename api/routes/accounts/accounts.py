@@ -125,7 +125,7 @@ async def sign_up(new: NewAccount, request: Request, office: OfficeOf) -> Respon
 
 @router.get("/me", summary="My account", responses=responses("unauthenticated"))
 async def get_me(account: CurrentAccount, office: OfficeOf) -> AccountView:
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await accounts.by_id(connection, account.id)
     if row is None:
         raise Problem("unauthenticated")
@@ -178,7 +178,7 @@ async def _values(change: AccountChange, account_id: str, request: Request, offi
     if change.email is not None:
         values["email"] = change.email
     if change.password is not None or change.email is not None:
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             row = await accounts.by_id(connection, account_id)
         kept = None if row is None else row.password_hash
         attempt = await office.limits.guess(account_id, address_of(request))

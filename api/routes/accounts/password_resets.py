@@ -79,7 +79,7 @@ async def _mail(office: Office, email: str) -> None:
 async def reset_password(token: LinkToken, new: NewPassword, request: Request, office: OfficeOf) -> None:
     """Works once, within 30 minutes of the mail. Ends all sessions of the account."""
     token_hash = hash_of(token)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         known = await links.owner(connection, token_hash, "password_reset", office.now())
     if known is None:  # before the work of a hash
         raise Problem("link_expired")

@@ -181,7 +181,7 @@ async def list_sessions(
     account: CurrentAccount, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
 ) -> SessionPage:
     before_id = id_in(cursor)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         rows = await sessions.page(connection, account.id, at=office.now(), before_id=before_id, limit=limit + 1)
     items = [_view(row, account.session_id) for row in rows[:limit]]
     return SessionPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)

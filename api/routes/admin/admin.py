@@ -94,7 +94,7 @@ async def list_actors(
     account: Admin, office: OfficeOf, found: OverviewsOf, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """How far each schedule's journal, publishing and snapshot stand. Wakes nobody."""
-    rows = await list_heads(office.database, after_id=id_in(cursor), limit=limit + 1)
+    rows = await list_heads(office.reading, after_id=id_in(cursor), limit=limit + 1)
     named = await found.titles.of([row.schedule_id for row in rows[:limit]])
     awake = await found.awake()
     items = [_head(row, named.get(row.schedule_id), awake.get(row.schedule_id)) for row in rows[:limit]]
@@ -146,7 +146,7 @@ async def get_journal(
     while len(items) <= limit:
         wanted = SCAN_LIMIT if seat is not None else limit + 1
         records = await read_journal(
-            office.database, schedule_id, from_version=from_version, booking_id=booking, limit=wanted
+            office.reading, schedule_id, from_version=from_version, booking_id=booking, limit=wanted
         )
         if records is None:
             raise Problem("schedule_not_found")

@@ -102,7 +102,7 @@ async def list_accounts(
 ) -> AccountPage:
     """Those that were not deleted."""
     before_id = id_in(cursor)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         rows = await accounts.page(connection, search=q, before_id=before_id, limit=limit + 1)
     items = [_view(row) for row in rows[:limit]]
     return AccountPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
@@ -115,7 +115,7 @@ async def list_accounts(
 )
 async def get_account(account_id: AccountId, account: Admin, office: OfficeOf) -> AdminAccountDetail:
     """With what it has to do with the house: what to know before it is locked or given another role."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await accounts.by_id(connection, account_id)
         if row is None:
             raise Problem("account_not_found")

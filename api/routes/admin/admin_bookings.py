@@ -64,7 +64,7 @@ class AdminEnding(Exact):
 
 
 async def _booking(office: Office, booking_id: str) -> BookingRow:
-    row = await rows_of.find_booking(office.database, booking_id, None)
+    row = await rows_of.find_booking(office.reading, booking_id, None)
     if row is None:
         raise Problem("booking_not_found")
     return row
@@ -93,7 +93,7 @@ async def list_all_bookings(
 ) -> Response:
     """All bookings, newest first; those put away only with `archived=true`."""
     rows = await rows_of.list_bookings(
-        office.database,
+        office.reading,
         customer_id=customer_id,
         now_ms=office.clock.now_ms(),
         status=None if status is None else STATUSES[status],
@@ -259,7 +259,7 @@ async def list_all_cancellations(
 ) -> Response:
     """Bookings cancelled or refunded to the last seat, newest first."""
     rows = await cancellations.list_cancellations(
-        office.database,
+        office.reading,
         customer_id=customer_id,
         archived=archived,
         before_id=id_in(cursor),

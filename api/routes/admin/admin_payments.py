@@ -73,7 +73,7 @@ async def list_all_payments(
 ) -> Response:
     """All payments, declined attempts included, newest first; pending ones best oldest first."""
     rows = await payments.list_payments(
-        office.database,
+        office.reading,
         customer_id=None,
         status=None if status is None else PAYMENT_STATUSES[status],
         booking_id=booking_id,
@@ -96,7 +96,7 @@ async def list_all_payments(
     | responses("payment_not_found"),
 )
 async def get_any_payment(payment_id: PaymentId, account: Admin, office: OfficeOf) -> Response:
-    row = await payments.find_payment(office.database, payment_id, None)
+    row = await payments.find_payment(office.reading, payment_id, None)
     if row is None:
         raise Problem("payment_not_found")
     return json_answer(admin_payment_view(row))
@@ -120,7 +120,7 @@ async def list_all_refunds(
 ) -> Response:
     """What was given back, and with `status=pending` what is owed, newest first."""
     rows = await refunds.list_refunds(
-        office.database,
+        office.reading,
         status=None if status is None else REFUND_STATUSES[status],
         booking_id=booking_id,
         schedule_id=schedule_id,
@@ -168,7 +168,7 @@ async def settle_refund(
 ) -> Response:
     """For a refund that its provider refuses: the customer has the money by other means, and nobody asks the provider
     any more. With the same reference again it answers the same."""
-    row = await refunds.find(office.database, refund_id)
+    row = await refunds.find(office.reading, refund_id)
     if row is None:
         raise Problem("refund_not_found")
     return await finished(_settle(office, account, row, wish))
@@ -179,7 +179,7 @@ async def _settle(office: Office, account: Account, row: RefundRow, wish: Settle
     reference = f"manual:{wish.reference}"
     if row.status is not RefundStatus.COMPLETED:
         await complete(office.gateway, row, reference)
-    now = await refunds.find(office.database, row.id)
+    now = await refunds.find(office.reading, row.id)
     assert now is not None, "refunds are never deleted"
     if now.reference != reference:
         raise Problem("already_refunded")

@@ -92,7 +92,7 @@ async def list_notifications(
 ) -> Response:
     """All mails that were, or are to be, sent, newest first."""
     before = time_and_id_in(cursor)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         rows = await outbox.page(connection, status=status, schedule_id=schedule_id, before=before, limit=limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     next_cursor = None if last is None else encode_cursor(last.created_at.isoformat(), last.id)

@@ -101,7 +101,7 @@ EXAMPLE = {
 )
 async def list_blocks(schedule_id: ScheduleId, account: Organizer, office: OfficeOf) -> Response:
     """Read off the journal, so no owner is woken."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
         story = await read_story(connection, schedule_id)
     found, plan = blocks_of(story, await office.plans.opened_with(schedule_id))
@@ -170,7 +170,7 @@ async def _change(
     what: dict[str, object],
 ) -> int:
     """Sends the command for a schedule of the caller's own and records who did it; the version it led to."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
     request_id, fingerprint = await request_of(request, account)
     result = await office.gateway.send(schedule_id, command, request_id=request_id, fingerprint=fingerprint)

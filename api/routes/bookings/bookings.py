@@ -205,7 +205,7 @@ async def list_bookings(
 ) -> Response:
     """The caller's own bookings, newest first."""
     rows = await rows_of.list_bookings(
-        office.database,
+        office.reading,
         customer_id=account.id,
         now_ms=office.clock.now_ms(),
         status=None if status is None else rows_of.STATUSES[status],
@@ -226,7 +226,7 @@ async def list_bookings(
 )
 async def get_booking(booking_id: BookingId, account: CurrentAccount, office: OfficeOf) -> Response:
     """A booking of the caller's own; anybody else's is not found."""
-    row = await rows_of.find_booking(office.database, booking_id, account.id)
+    row = await rows_of.find_booking(office.reading, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
     return json_answer(await commands.view_of_row(office, row), headers=server_time(office.clock.now_ms()))
@@ -241,7 +241,7 @@ async def get_history(
     booking_id: BookingId, account: CurrentAccount, office: OfficeOf, from_version: FromVersion = 1, limit: Limit = 100
 ) -> Response:
     """All that was ever journaled of a booking of the caller's own: holding, paying, exchanging, giving back."""
-    row = await rows_of.find_booking(office.database, booking_id, account.id)
+    row = await rows_of.find_booking(office.reading, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
     return json_answer(await story_of(office, row, customer_entry, from_version, limit))

@@ -102,7 +102,7 @@ async def delete_booking(booking_id: BookingId, request: Request, account: Custo
     | responses("unauthenticated", "booking_not_found", "cancellation_not_found"),
 )
 async def get_cancellation(booking_id: BookingId, account: CurrentAccount, office: OfficeOf) -> Response:
-    row = await cancellations.find_cancellation(office.database, booking_id, account.id)
+    row = await cancellations.find_cancellation(office.reading, booking_id, account.id)
     if row is None:
         raise await _missing(office, booking_id, account)
     (refund,) = await commands.refunds_of(office, [row])
@@ -136,7 +136,7 @@ async def list_cancellations(
 ) -> Response:
     """The caller's own cancellations, newest first."""
     rows = await cancellations.list_cancellations(
-        office.database,
+        office.reading,
         customer_id=account.id,
         before_id=id_in(cursor),
         limit=limit + 1,
@@ -147,5 +147,5 @@ async def list_cancellations(
 
 
 async def _missing(office: OfficeOf, booking_id: str, account: CurrentAccount) -> Problem:
-    row = await rows_of.find_booking(office.database, booking_id, account.id)
+    row = await rows_of.find_booking(office.reading, booking_id, account.id)
     return Problem("booking_not_found" if row is None else "cancellation_not_found")

@@ -168,7 +168,7 @@ async def _take(office: Office, row: PaymentRow, token: SecretStr, *, repeated: 
         logger.error("payment %s is left waiting: there is no provider %s", payment.id, payment.provider)
         return row
     if repeated:
-        now = await payments.find_payment(office.database, payment.id, row.customer_id)
+        now = await payments.find_payment(office.reading, payment.id, row.customer_id)
         if now is not None and now.payment.status is not PaymentStatus.REQUESTED:
             return now
     outcome: Outcome | None
@@ -205,7 +205,7 @@ async def _answer(office: Office, account: Account, row: PaymentRow, result: Boo
         view = payment_view(payment, row.booking_id, row.currency, result.refunds)
     else:
         payment, view = result.payment, payment_row_view(result)
-        found = await rows_of.find_booking(office.database, row.booking_id, account.id)
+        found = await rows_of.find_booking(office.reading, row.booking_id, account.id)
         assert found is not None, "a booking with a payment is in the tables"
         booking = await commands.view_of_row(office, found)
     # Money that came after all for a payment given up goes back: to the customer it stays declined.
@@ -271,7 +271,7 @@ async def list_payments(
 ) -> Response:
     """The caller's own payments, declined attempts included, newest first. What was refunded says how much."""
     rows = await payments.list_payments(
-        office.database,
+        office.reading,
         customer_id=account.id,
         status=None if status is None else STATUSES[status],
         booking_id=booking_id,
@@ -290,7 +290,7 @@ async def list_payments(
 )
 async def get_payment(payment_id: PaymentId, account: CurrentAccount, office: OfficeOf) -> Response:
     """A payment of the caller's own; anybody else's is not found."""
-    row = await payments.find_payment(office.database, payment_id, account.id)
+    row = await payments.find_payment(office.reading, payment_id, account.id)
     if row is None:
         raise Problem("payment_not_found")
     return json_answer(payment_row_view(row))

@@ -159,8 +159,8 @@ async def _refund(
             after=facts | {"seats": [plan.ids[index] for index in made.seats]},
         )
     await pay_out(office, made.id)
-    refund = await refunds.find(office.database, made.id)
-    now = await rows_of.find_booking(office.database, row.booking_id, None)
+    refund = await refunds.find(office.reading, made.id)
+    now = await rows_of.find_booking(office.reading, row.booking_id, None)
     assert refund is not None, "what was answered is in the tables"
     assert now is not None, "what was answered is in the tables"
     view = refunded_view(refund, await commands.view_of_row(office, now))
@@ -195,7 +195,7 @@ async def _open_the_door(office: Office, note: str) -> None:
 
 
 async def _payment(office: Office, payment_id: str, account: Account) -> PaymentRow:
-    row = await payments.find_payment(office.database, payment_id, commands.owner_of(account))
+    row = await payments.find_payment(office.reading, payment_id, commands.owner_of(account))
     if row is None:
         raise Problem("payment_not_found")
     return row
@@ -204,14 +204,14 @@ async def _payment(office: Office, payment_id: str, account: Account) -> Payment
 async def _for_seats(office: Office, row: PaymentRow, account: Account, seats: Sequence[str] | None) -> PaymentRow:
     """The payment as that of the booking that has these seats now: they may have been handed on, and handed back."""
     paid = (row.booking_id, row.payment.id, commands.owner_of(account))
-    found = await rows_of.sold_by(office.database, *paid, tuple(seats or ()))
+    found = await rows_of.sold_by(office.reading, *paid, tuple(seats or ()))
     return row if found is None else replace(row, booking_id=found)
 
 
 async def _refused(office: Office, row: PaymentRow, refusal: Refusal) -> Problem:
     """The refusal as a problem; it is about the payment, whose booking the owner may have forgotten."""
     if refusal.code in (Code.BOOKING_NOT_FOUND, Code.NOT_REFUNDABLE) and not refusal.seats:
-        now = await payments.find_payment(office.database, row.payment.id, None)
+        now = await payments.find_payment(office.reading, row.payment.id, None)
         whole = now is not None and now.payment.status is PaymentStatus.REFUNDED
         refusal = Refusal(Code.ALREADY_REFUNDED if whole else Code.NOT_REFUNDABLE, at_ms=refusal.at_ms)
     return problem_of(refusal, await office.plans.of_schedule(row.schedule_id) if refusal.seats else None)
@@ -242,7 +242,7 @@ async def quote_refund(
 ) -> Response:
     """Changes nothing; refused where the refund would be. An admin is told what the customer would get."""
     row = await _for_seats(office, await _payment(office, payment_id, account), account, seats)
-    story = await refunds.story(office.database, row.schedule_id, row.booking_id)
+    story = await refunds.story(office.reading, row.schedule_id, row.booking_id)
     plan = await office.plans.opened_with(row.schedule_id)
     what = (row.booking_id, payment_id, tuple(seats or ()), office.clock.now_ms())
     quoted = await asyncio.to_thread(quote, plan, story, *what)
@@ -263,7 +263,7 @@ async def list_refunds(
     """What was given back of a payment of one's own, newest first."""
     await _payment(office, payment_id, account)
     rows = await refunds.list_refunds(
-        office.database,
+        office.reading,
         payment_id=payment_id,
         before_id=id_in(cursor),
         limit=limit + 1,
@@ -280,7 +280,7 @@ async def list_refunds(
 )
 async def get_refund(refund_id: RefundId, account: CurrentAccount, office: OfficeOf) -> Response:
     """A refund of the caller's own; anybody else's is not found."""
-    row = await refunds.find(office.database, refund_id)
+    row = await refunds.find(office.reading, refund_id)
     if row is None or commands.owner_of(account) not in (None, row.customer_id):
         raise Problem("refund_not_found")
     return json_answer(refund_row_view(row))

@@ -195,7 +195,7 @@ async def list_transfers(
 )
 async def withdraw_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
     """The seats stay yours. Once they are accepted it is too late."""
-    found = await transfers.of_id(office.database, transfer_id)
+    found = await transfers.of_id(office.reading, transfer_id)
     if found is not None and found.from_customer_id == account.id and found.status == "accepting":
         await finished(_hand_over(office, found))  # somebody has accepted, and died of it
     async with office.database.begin() as connection:
@@ -259,7 +259,7 @@ async def _accept(office: Office, transfer_id: str, account: Account) -> Respons
         refusal = await _hand_over(office, found)
         if refusal is not None:
             raise problem_of(refusal) if refusal.code is Code.CUSTOMER_LIMIT_REACHED else Problem("not_transferable")
-    row = await rows_of.find_booking(office.database, found.to_booking_id, None)
+    row = await rows_of.find_booking(office.reading, found.to_booking_id, None)
     assert row is not None, "what was answered is in the tables"
     return json_answer(await commands.view_of_row(office, row))
 
@@ -307,7 +307,7 @@ async def _asked(office: Office, transfer: Transfer) -> Refusal | None:
 
 
 async def _own(office: Office, booking_id: str, account: Account) -> rows_of.BookingRow:
-    row = await rows_of.find_booking(office.database, booking_id, account.id)
+    row = await rows_of.find_booking(office.reading, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
     if row.status not in BOUGHT:

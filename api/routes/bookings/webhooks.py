@@ -79,7 +79,7 @@ async def receive(provider: str, request: Request, office: OfficeOf) -> Response
 async def _payment_of(office: Office, provider: str, event: WebhookEvent) -> PaymentRow | None:
     """The payment of ours that the message is about. A provider that knows bookings only means the one under way."""
     if event.payment_id is not None and UUID_FORM.fullmatch(event.payment_id) is not None:
-        return await find_payment(office.database, event.payment_id, None)
+        return await find_payment(office.reading, event.payment_id, None)
     if event.booking_id is not None and UUID_FORM.fullmatch(event.booking_id) is not None:
-        return await find_requested_payment(office.database, event.booking_id, provider)
+        return await find_requested_payment(office.reading, event.booking_id, provider)
     return None

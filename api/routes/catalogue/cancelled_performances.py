@@ -93,7 +93,7 @@ async def cancel_performance(
 ) -> Response:
     """Cancels every date of it that has not begun, for good. Asked again, it cancels what was added since."""
     if preview:
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             await own_performance(connection, performance_id, account)
             now = office.now()
             ids = await cancelled_performances.upcoming(connection, performance_id, now)
@@ -122,7 +122,7 @@ async def cancel_performance(
                 after={"reason": why.reason, "schedules": [each.schedule_id for each in overruled]},
             )
     await tell_all(office, overruled)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         view = await _progress(connection, office, performance_id)
     location = f"/v1/organizer/performances/{performance_id}/cancellation"
     return json_answer(view, 202, {"Location": location})
@@ -136,7 +136,7 @@ async def cancel_performance(
 )
 async def get_performance_cancellation(performance_id: PerformanceId, account: Organizer, office: OfficeOf) -> Response:
     """What of its cancelled dates is ended and given back, and what is left to do."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_performance(connection, performance_id, account)
         view = await _progress(connection, office, performance_id)
     return json_answer(view)

@@ -112,7 +112,7 @@ async def cancel_schedule(
     preview: Annotated[bool, Query(description="Only say what would be given back.")] = False,
 ) -> Response:
     """Cancels a schedule of one's own for good. Asked again, it answers how far that has come."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await own_schedule(connection, schedule_id, account)
         if preview:
             return json_answer(await _preview(connection, row))
@@ -151,13 +151,13 @@ async def _cancel(office: Office, request: Request, account: Account, row: Sched
 )
 async def get_schedule_cancellation(schedule_id: ScheduleId, account: Organizer, office: OfficeOf) -> Response:
     """What is ended and given back, and what is left to do."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
     return json_answer(await _progress(office, schedule_id))
 
 
 async def _progress(office: Office, schedule_id: str) -> ScheduleCancellationView:
-    progress = await cancelled_schedules.progress(office.database, schedule_id)
+    progress = await cancelled_schedules.progress(office.reading, schedule_id)
     if progress is None:
         raise Problem("schedule_not_cancelled")
     return ScheduleCancellationView(

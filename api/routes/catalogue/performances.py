@@ -115,7 +115,7 @@ DateTo = Annotated[
 async def views(office: Office, rows: Sequence[performances.PerformanceRow]) -> list[PerformanceView]:
     """The performances with all that is said of them now."""
     now = office.now()
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         found = await overviews(connection, [row.id for row in rows], now)
     left = await office.seats_left.of(found)
     return [performance_view(row, found[row.id], left[row.id], now) for row in rows]
@@ -205,7 +205,7 @@ async def list_performances(
     names, before_id = chosen(fields, PerformanceView), id_in(cursor)
 
     async def read() -> Response:
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             rows = await performances.list_performances(
                 connection,
                 search=q,
@@ -232,7 +232,7 @@ async def get_facets(office: OfficeOf) -> Response:
     """Categories, cities and months of what is still to be played, each with how many performances it leaves."""
 
     async def read() -> Response:
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             found = await facets(connection, office.now())
         return json_answer(found)
 
@@ -248,7 +248,7 @@ async def get_facets(office: OfficeOf) -> Response:
 )
 async def get_performance(performance_id: PerformanceId, office: OfficeOf, fields: Fields = None) -> Response:
     names = chosen(fields, PerformanceView)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await performances.performance(connection, performance_id)
     if row is None:
         raise Problem("performance_not_found")

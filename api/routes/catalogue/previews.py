@@ -140,7 +140,7 @@ async def preview_dates(
     performance_id: PerformanceId, wish: Annotated[Dates, Body()], account: Organizer, office: OfficeOf
 ) -> DatesPreview:
     """Every date of a rule, each with the schedules that would be in its way. Makes nothing, and locks nothing."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         performance = await own_performance(connection, performance_id, account)
         found = await venues.venue(connection, wish.venue_id)
         venue = await check_venue_is_theirs(connection, found, account, performance.organizer_id)

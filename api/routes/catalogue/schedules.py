@@ -206,7 +206,7 @@ async def list_schedules(
     next_cursor: str | None = None
     for _ in range(PAGES_SEARCHED):
         wanted = limit - len(found)
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             if await performances.performance(connection, performance_id) is None:
                 raise Problem("performance_not_found")
             rows = await schedules.list_schedules(
@@ -238,7 +238,7 @@ async def list_schedules(
 )
 async def get_schedule(schedule_id: ScheduleId, office: OfficeOf, fields: Fields = None) -> Response:
     names = chosen(fields, ScheduleView)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await schedules.schedule(connection, schedule_id)
     if row is None:
         raise Problem("schedule_not_found")
@@ -282,7 +282,7 @@ async def change_schedule(
                 break
         else:
             raise Problem("terms_changed", retry_after=1)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await own_schedule(connection, schedule_id, account)
     (view,) = await schedule_views(office, [row])
     return view

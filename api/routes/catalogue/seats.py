@@ -48,7 +48,7 @@ router = APIRouter(tags=["seats"], lifespan=closing_pages)
 
 async def read_offer(office: Office, schedule_id: str, plan_number: int | None = None) -> Offer:
     """What the schedule sells; by a plan of before, if that is asked for. Raises `UnknownSchedule`."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await schedules.schedule(connection, schedule_id)
     if row is None:
         raise UnknownSchedule(schedule_id)

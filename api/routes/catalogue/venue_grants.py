@@ -101,7 +101,7 @@ async def give_grant(venue_id: VenueId, to: NewGrant, account: Organizer, office
 
 @router.get("", summary="Who may play in a venue of yours", responses=REFUSALS)
 async def list_grants(venue_id: VenueId, account: Organizer, office: OfficeOf) -> GrantList:
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         _check_own(await venues.venue(connection, venue_id), account)
         rows = await venue_grants.of_venue(connection, venue_id)
     return GrantList(items=[_view(row) for row in rows])

@@ -294,7 +294,7 @@ async def list_venues(
     cursor: Cursor = None,
 ) -> Response:
     names = chosen(fields, VenueSummary)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         rows = await venues.list_venues(connection, search=q, before_id=id_in(cursor), limit=limit + 1)
     next_cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return page_answer([VenueSummary(**summary(row)) for row in rows[:limit]], next_cursor, names)
@@ -305,7 +305,7 @@ async def list_venues(
 )
 async def get_venue(venue_id: VenueId, office: OfficeOf, fields: Fields = None) -> Response:
     names = chosen(fields, VenueWithPlan)
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         row = await venues.venue(connection, venue_id)
         with_plan = row is not None and (names is None or "seating_plan" in names)
         document = await venues.seating_plan(connection, venue_id) if with_plan else None

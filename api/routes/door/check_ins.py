@@ -158,7 +158,7 @@ async def check_in(
     for number, each in enumerate(read):
         if each.at is not None and each.at > now + CLOCK_AHEAD:
             raise invalid(f"{number}.at", "is in the future", "미래의 시각입니다")
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         door = await door_of(connection, schedule_id, keeper)
     tickets = {each.code: _read(office, each.code) for each in read if each.code is not None}
     async with office.database.begin() as connection:
@@ -208,7 +208,7 @@ async def undo_check_in(
     office: OfficeOf,
 ) -> Response:
     """The places may come in again. The log keeps both facts; taking back twice is taking back once."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         found = await log.find(connection, check_in_id)
         if found is None or found.result != log.ADMITTED:
             raise Problem("check_in_not_found")
@@ -237,7 +237,7 @@ async def list_check_ins(
     cursor: Cursor = None,
 ) -> Response:
     """Counts, or the list that a phone keeps for when it is offline: page by page, by booking."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await door_of(connection, schedule_id, keeper)
         counted = await log.counts(connection, schedule_id)
         gates = [

@@ -91,7 +91,7 @@ class _Keeper(SecurityBase):
         if scheme.lower() != "bearer" or not token.strip().startswith(TOKEN_PREFIX):
             return await authenticated(request)
         office = cast(Office, request.app.state.office)
-        async with office.database.connect() as connection:
+        async with office.reading.connect() as connection:
             found = await staff.by_token(connection, token.strip(), office.now())
         if found is None:
             office.limits.strangers_command(address_of(request))  # it was looked for in the database
@@ -172,7 +172,7 @@ async def add_door_staff(
 )
 async def list_door_staff(schedule_id: ScheduleId, account: Organizer, office: OfficeOf) -> Response:
     """Those whose links have not been taken back, expired ones among them."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
         rows = await staff.list_staff(connection, schedule_id)
     return json_answer(DoorStaffList(items=[DoorStaffView(**_fields(row)) for row in rows]))

@@ -145,7 +145,7 @@ async def get_ticket(
 
     A picture with `place` lets one in: for those who come apart.
     """
-    row = await find_booking(office.database, booking_id, account.id)
+    row = await find_booking(office.reading, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
     if row.status not in BOUGHT:
@@ -249,8 +249,8 @@ async def check_ticket(
         ticket = read_ticket(office.ticket_keys, code)
     except BadTicket:
         raise invalid("code", "is not a ticket's code, or was changed", "티켓 코드가 아니거나 변조되었습니다") from None
-    booking = await find_booking(office.database, ticket.booking_id, None)
-    async with office.database.connect() as connection:
+    booking = await find_booking(office.reading, ticket.booking_id, None)
+    async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, ticket.schedule_id, account)
         performance = await performances.performance(connection, schedule.performance_id)
     assert performance is not None, "it has a schedule"

@@ -117,7 +117,7 @@ async def get_house_history(
     limit: Annotated[int, Query(ge=1, le=STEPS_LIMIT, description="How many steps to answer at most.")] = 500,
 ) -> Response:
     """How every place stood before a version, and what happened from it on. Past the end there are no steps."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         newest = (await own_schedule(connection, schedule_id, account)).seq
     plan = await office.plans.opened_with(schedule_id)
     journal = PostgresJournal(office.pool)

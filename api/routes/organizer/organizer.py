@@ -87,11 +87,11 @@ async def list_schedule_bookings(
     cursor: Cursor = None,
 ) -> Response:
     """Every booking of a schedule of one's own, newest first, with the customer's name and e-mail."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
     rows = await _rows(office, schedule_id, q, status, id_in(cursor), limit + 1)
     views = await views_of_rows(office, rows[:limit])
-    known = await rows_of.buyers(office.database, {row.customer_id for row in rows[:limit]})
+    known = await rows_of.buyers(office.reading, {row.customer_id for row in rows[:limit]})
     items = [
         OrganizerBookingView(**msgspec.structs.asdict(view), customer=_buyer(known, row))
         for view, row in zip(views, rows, strict=False)
@@ -110,14 +110,14 @@ async def get_bookings_csv(
 ) -> Response:
     """The same as CSV in UTF-8, all of it. No cell is a formula, whatever somebody is called. Money is in whole
     units of the currency, times are what clocks at the venue show."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
 
     async def lines() -> AsyncIterator[Sequence[Cell]]:
         before: str | None = None
         while True:
             rows = await _rows(office, schedule_id, q, status, before, CSV_PAGE)
-            known = await rows_of.buyers(office.database, {row.customer_id for row in rows})
+            known = await rows_of.buyers(office.reading, {row.customer_id for row in rows})
             for row, view in zip(rows, await views_of_rows(office, rows), strict=True):
                 buyer = _buyer(known, row)
                 seats = "; ".join(seat.id for seat in view.seats)
@@ -164,9 +164,9 @@ async def end_any_booking(
     office: OfficeOf,
 ) -> Response:
     """Cancels an unpaid booking of a schedule of one's own; gives a paid one back in full, whatever its policy says."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
-    row = await rows_of.find_booking(office.database, booking_id, None)
+    row = await rows_of.find_booking(office.reading, booking_id, None)
     if row is None or row.schedule_id != schedule_id:
         raise Problem("booking_not_found")
     return await finished(_end(office, request, account, row, why.reason))
@@ -181,7 +181,7 @@ async def _rows(
     office: Office, schedule_id: str, q: str | None, status: BookingState | None, before_id: str | None, limit: int
 ) -> list[BookingRow]:
     return await rows_of.list_bookings(
-        office.database,
+        office.reading,
         customer_id=None,
         now_ms=office.clock.now_ms(),
         status=None if status is None else rows_of.STATUSES[status],

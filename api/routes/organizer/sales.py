@@ -193,7 +193,7 @@ async def get_schedule_sales(
     schedule_id: ScheduleId, account: Organizer, office: OfficeOf, by: By = "hour", since: Since = None
 ) -> Response:
     """Follows the events within a second or so. What had been sold before the first row is the total less the rows."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
     curve = await figures.of_schedule(
         office.pool, schedule_id, SALES, unit=by, time_zone=schedule.time_zone, since=since
@@ -229,7 +229,7 @@ async def get_schedule_sales_csv(
 ) -> Response:
     """One line per minute (or hour, or day) and category, with the figures in the order of the document. Money is in
     whole units of the currency, times are what clocks at the venue show."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
     curve = await figures.of_schedule(
         office.pool, schedule_id, SALES, unit=by, time_zone=schedule.time_zone, since=since
@@ -256,7 +256,7 @@ def _view(counted: Figures) -> FiguresView:
 
 async def _own(office: Office, account: Account, performance_id: str) -> None:
     """Raises `Problem("performance_not_found")` unless the performance is the caller's, or the caller an admin."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         await own_performance(connection, performance_id, account)
 
 

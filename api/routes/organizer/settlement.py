@@ -48,7 +48,7 @@ EXAMPLE = {
 )
 async def get_settlement(schedule_id: ScheduleId, account: Organizer, office: OfficeOf) -> Response:
     """Reckoned from the bookings' own rows, by the very sums that reconciliation holds against the journal."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
     total, _ = await money.balance(office.pool, schedule_id, 0)
     view = SettlementView(

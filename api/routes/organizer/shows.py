@@ -62,7 +62,7 @@ async def list_my_performances(
     cursor: Cursor = None,
 ) -> Response:
     """The caller's own performances, newest first, with places sold and money; an empty list if there is none."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         rows = await performances.list_performances(
             connection, search=q, organizer_id=account.id, before_id=id_in(cursor), limit=limit + 1
         )
@@ -172,7 +172,7 @@ async def list_my_venues(
     cursor: Cursor = None,
 ) -> Response:
     """The caller's own venues, newest first; with `shared=true` those of others that may be played in, too."""
-    async with office.database.connect() as connection:
+    async with office.reading.connect() as connection:
         rows = await venues.list_venues(
             connection, search=q, organizer_id=account.id, shared=shared, before_id=id_in(cursor), limit=limit + 1
         )

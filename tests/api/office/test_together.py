@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from api.office.together import Together
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 
 class Database:
@@ -45,6 +45,30 @@ async def test_nobody_is_told_of_a_time_before_they_asked() -> None:
     second = asyncio.create_task(together.ask("q", database.query))
     database.let_go.set()
     assert (await first, await second) == (0, 1)
+
+
+async def test_queries_that_keep_apart_are_joined_in_between() -> None:
+    database, other, together = Database(), Database(), Together[int](apart_seconds=3600)
+    for each in (database, other):
+        each.let_go.set()
+    await together.ask("q", database.query)
+    again = [asyncio.create_task(together.ask("q", database.query)) for _ in range(2)]
+    await turns(10)
+    assert database.begun == 1
+    assert len(together._gathering) == 1
+    assert await together.ask("other", other.query) == 0
+    for each in (*again, *together._gathering.values()):
+        each.cancel()
+
+
+async def test_queries_that_keep_apart_are_all_answered() -> None:
+    database, together = Database(), Together[int](apart_seconds=0.001)
+    database.let_go.set()
+    for value in range(5):
+        database.value = value
+        assert await together.ask("q", database.query) == value
+    assert database.begun == 5
+    await until(lambda: not together._free_at)
 
 
 async def test_other_questions_are_not_waited_for() -> None:

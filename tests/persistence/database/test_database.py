@@ -25,6 +25,7 @@ from persistence.database.connection import (
     asyncpg_dsn,
     create_engine,
     current_revision,
+    for_reading,
     head_revision,
     is_unavailable,
     migrate,
@@ -75,6 +76,18 @@ async def test_what_the_comparison_does_not_see_is_migrated_as_well(empty_url: s
 
 async def names(connection: AsyncConnection, query: str) -> set[str]:
     return set((await connection.execute(sa.text(query))).scalars())
+
+
+async def test_queries_that_stand_by_themselves_are_in_no_transaction(database_url: str) -> None:
+    """The moment a transaction has begun is the same for all its statements."""
+    database = create_engine(database_url, pool_size=1)
+    begun = {}
+    for name, engine in {"reading": for_reading(database), "others": database}.items():
+        async with engine.connect() as connection:
+            query = sa.text("SELECT transaction_timestamp() FROM pg_sleep(0.001)")
+            begun[name] = {(await connection.execute(query)).scalar_one() for _ in range(2)}
+    await database.dispose()
+    assert {name: len(moments) for name, moments in begun.items()} == {"reading": 2, "others": 1}
 
 
 async def test_migrating_again_changes_nothing(empty_url: str) -> None:

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from actors.owner.gathering import Round
 from actors.owner.schedule import ANSWER_SECONDS, Schedule
 from actors.wire.messages import Answered, Fault, Standing, decode_call, encode_answer, encode_inspection
@@ -154,7 +156,12 @@ class Host:
         """Decides what is asked, if that can be done at once. Returns what is to be waited for, if anything is."""
         found = self._open.get(part.schedule_id)
         if found is not None and found.takes_requests and part.sound and len(part.sound) == len(part.requests):
-            part.schedule, part.begun = found.schedule, found.schedule.begin(part.sound)
+            part.schedule = found.schedule
+            try:
+                part.begun = found.schedule.begin(part.sound)
+            except Exception:  # whatever it is, it is this schedule's own; what it has decided it knows by their ids
+                logger.exception("a call to schedule %s is begun anew", part.schedule_id)
+                part.sound = [msgspec.structs.replace(each, again=True) for each in part.sound]
         if part.begun is None:
             return self._in_a_task(part)
         return None if part.begun.batch is None else part.begun.batch.durable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -305,6 +305,22 @@ async def test_a_turn_that_breaks_off_costs_its_own_request_only(world: World, m
     stored = world.journal.schedules[name]
     assert sorted(stored.bookings) == ["b1", "b3"]
     assert stored.seq == 3
+
+
+async def test_a_beginning_that_breaks_off_is_nobody_else_s_and_decides_nothing_twice(world: World) -> None:
+    name, neighbour, *_ = NAMES
+    await world.open(name, neighbour)
+    schedule = next(each for each in world.schedules if each.id == name)
+    sound = schedule.begin
+
+    def broken(requests: Sequence[Request]) -> None:
+        sound(requests)
+        raise LookupError("a bug")
+
+    schedule.begin = broken  # type: ignore[method-assign]  # one that fails, in its place
+    answer = await world.call((name, [hold(1)]), (neighbour, [hold(2)]))
+    assert [[type(reply) for reply in each] for each in answer if isinstance(each, list)] == [[Booking], [Booking]]
+    assert [sorted(world.journal.schedules[each].bookings) for each in (name, neighbour)] == [["b1"], ["b2"]]
 
 
 async def test_a_commit_that_is_lost_is_made_good_within_the_call_and_the_others_do_not_notice(world: World) -> None:

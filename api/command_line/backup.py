@@ -7,9 +7,10 @@ A backup is one moment of the whole, taken while it sells. What the embedded Pos
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -32,19 +33,38 @@ class BackupError(RuntimeError):
 
 
 def back_up(settings: Settings, file: Path) -> int:
-    """Writes the database as it is now to `file`; returns how many bytes that takes. Raises `BackupError`."""
+    """Writes the database as it is now to `file`; returns how many bytes that takes. Raises `BackupError`.
+
+    A file that is there stays whole until the new one is. Of two who write the same file the second is refused: they
+    would write into one another's.
+    """
     part = file.with_name(f"{file.name}.part")
     try:
-        part.touch(mode=0o600, exist_ok=True)  # names, e-mails and password hashes are in it
-        asyncio.run(_run(settings.database, "pg_dump", "--format=custom", *PLAIN, f"--file={part}"))
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(file)
+        with _alone(part) as written:
+            try:
+                asyncio.run(_run(settings.database, "pg_dump", "--format=custom", *PLAIN, f"--file={part}"))
+                os.fsync(written)
+                part.replace(file)
+            finally:
+                part.unlink(missing_ok=True)
+        return file.stat().st_size
+    except BlockingIOError as error:
+        raise BackupError(f"another backup is being written to {part}") from error
     except OSError as error:
         raise BackupError(f"{file} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[int]:
+    """The file, open, for us alone to write and its owner alone to read: names, e-mails and password hashes go into it.
+    What somebody left there is written over."""
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the descriptor
+        os.fchmod(descriptor, 0o600)
+        yield descriptor
     finally:
-        part.unlink(missing_ok=True)
-    return file.stat().st_size
+        os.close(descriptor)
 
 
 def restore(settings: Settings, file: Path) -> None:

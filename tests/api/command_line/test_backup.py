@@ -1,0 +1,70 @@
+"""What a backup does to files, whatever PostgreSQL says. Whether it can be restored: `tests/e2e/test_backup.py`."""
+
+from __future__ import annotations
+
+import fcntl
+import stat
+from pathlib import Path
+
+import pytest
+
+from actors.process.settings import Settings
+from api.command_line import backup
+from api.command_line.backup import BackupError, back_up
+
+SETTINGS = Settings(database_url="postgresql://localhost/house")
+
+
+@pytest.fixture(autouse=True)
+def dumping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pg_dump, which truncates what it is to write, and writes."""
+
+    async def dump(url: str, name: str, *arguments: str) -> None:
+        (path,) = (each.removeprefix("--file=") for each in arguments if each.startswith("--file="))
+        write(path)
+
+    def write(path: str) -> None:
+        if "broken" in path:
+            raise BackupError("pg_dump failed")
+        Path(path).write_bytes(b"the house")
+
+    monkeypatch.setattr(backup, "_run", dump)
+
+
+def test_a_backup_is_its_owner_s_alone_whatever_was_left_there(tmp_path: Path) -> None:
+    file, left = tmp_path / "house.backup", tmp_path / "house.backup.part"
+    left.write_bytes(b"a longer one that was broken off")
+    left.chmod(0o666)
+    assert back_up(SETTINGS, file) == len(b"the house")
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"the house", 0o600)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_of_two_who_write_the_same_file_the_second_is_refused(tmp_path: Path) -> None:
+    file, part = tmp_path / "house.backup", tmp_path / "house.backup.part"
+    with part.open("wb") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        first.write(b"half of")
+        first.flush()
+        with pytest.raises(BackupError, match="another backup is being written"):
+            back_up(SETTINGS, file)
+    assert part.read_bytes() == b"half of"
+    assert not file.exists()
+
+
+def test_one_that_fails_leaves_the_last_one_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "broken.backup"
+    file.write_bytes(b"yesterday's")
+    with pytest.raises(BackupError, match="pg_dump failed"):
+        back_up(SETTINGS, file)
+    assert file.read_bytes() == b"yesterday's"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_no_link_leads_it_elsewhere(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"somebody's")
+    (tmp_path / "house.backup.part").symlink_to(elsewhere)
+    with pytest.raises(BackupError, match="cannot be written"):
+        back_up(SETTINGS, tmp_path / "house.backup")
+    assert elsewhere.read_bytes() == b"somebody's"

@@ -5,7 +5,7 @@ of them. So a thousand readers cost what two cost, and nobody is told of a time 
 written themselves is in their answer. Where an answer of a moment ago will do, `AskedOnce` is the way.
 
 Those who are answered together ask again together, as a rule, and the first of them would have a query to itself. Where
-that is dear, queries keep a little apart, for the others to join.
+that is dear, queries keep a little apart, for the others to join; whoever asked alone waits for nobody.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ AnswerT = TypeVar("AnswerT")
 
 class Together(Generic[AnswerT]):
     """The queries of one kind that are under way, by what they ask, and begin `apart_seconds` after the same one has
-    ended at the earliest. Keeps no answer."""
+    answered several at the earliest. Keeps no answer."""
 
     def __init__(self, apart_seconds: float = 0.0) -> None:
         self._apart_seconds = apart_seconds
-        self._free_at: dict[Hashable, float] = {}  # of those that have ended just now; in the loop's time
+        self._free_at: dict[Hashable, float] = {}  # of those that have answered several just now; in the loop's time
+        self._joined: set[asyncio.Task[AnswerT]] = set()  # those that several wait for
         self._running: dict[Hashable, asyncio.Task[AnswerT]] = {}
         self._gathering: dict[Hashable, asyncio.Task[AnswerT]] = {}  # not begun yet: whoever asks now may join
 
@@ -36,6 +37,8 @@ class Together(Generic[AnswerT]):
         if task is None or failed(task):
             task = self._gathering[question] = asyncio.create_task(self._run(question, query))
             task.add_done_callback(partial(self._ended, question))
+        elif self._apart_seconds:
+            self._joined.add(task)
         return await shared(task)
 
     async def _run(self, question: Hashable, query: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
@@ -49,7 +52,8 @@ class Together(Generic[AnswerT]):
 
     def _ended(self, question: Hashable, task: asyncio.Task[AnswerT]) -> None:
         failed(task)  # looked at: all may have hung up
-        if self._apart_seconds and self._running.get(question) is task:
+        if task in self._joined:
+            self._joined.discard(task)
             loop = task.get_loop()
             self._free_at[question] = loop.time() + self._apart_seconds
             loop.call_later(self._apart_seconds, self._free_at.pop, question, None)

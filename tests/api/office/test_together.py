@@ -51,7 +51,7 @@ async def test_queries_that_keep_apart_are_joined_in_between() -> None:
     database, other, together = Database(), Database(), Together[int](apart_seconds=3600)
     for each in (database, other):
         each.let_go.set()
-    await together.ask("q", database.query)
+    await asyncio.gather(*(together.ask("q", database.query) for _ in range(2)))
     again = [asyncio.create_task(together.ask("q", database.query)) for _ in range(2)]
     await turns(10)
     assert database.begun == 1
@@ -66,9 +66,18 @@ async def test_queries_that_keep_apart_are_all_answered() -> None:
     database.let_go.set()
     for value in range(5):
         database.value = value
-        assert await together.ask("q", database.query) == value
+        assert await asyncio.gather(*(together.ask("q", database.query) for _ in range(3))) == [value] * 3
     assert database.begun == 5
     await until(lambda: not together._free_at)
+    assert not together._joined
+
+
+async def test_whoever_asks_alone_waits_for_nobody() -> None:
+    database, together = Database(), Together[int](apart_seconds=3600)
+    database.let_go.set()
+    for value in range(5):
+        database.value = value
+        assert await together.ask("q", database.query) == value
 
 
 async def test_other_questions_are_not_waited_for() -> None:

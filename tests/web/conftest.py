@@ -13,14 +13,16 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from api.web import building
 from tests.support.sale import PASSWORD, log_in, patient
 from tests.support.services import network
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.web import browser as own_browser
 from tests.web.words import WORDS
 
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
 NARROW = {"width": 320, "height": 640}
 SMALL = {
     "viewport": NARROW,
@@ -207,6 +209,7 @@ async def chromium() -> AsyncIterator[Browser]:
         building.bring_up_to_date()
     except building.NoLibraries as reason:
         pytest.skip(f"THE PAGES CANNOT BE BUILT HERE, AND ARE NOT TESTED: {reason}")
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(
             executable_path=str(found.path), args=list(own_browser.ARGUMENTS), env={**os.environ, **found.environment}
@@ -237,7 +240,7 @@ async def _readers(chromium: Browser, http: httpx.AsyncClient) -> AsyncIterator[
             viewport=options.pop("viewport", SIZES[size]),  # type: ignore[arg-type]
             **options,
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         await context.add_init_script(WATCHING)
         reader = Reader(await context.new_page(), language)
         readers.append(reader)

@@ -188,7 +188,7 @@ class FakeDatabase:
 
 class FakeOffice:
     def __init__(self) -> None:
-        self.database = FakeDatabase()
+        self.reading = FakeDatabase()
         self.settings = SimpleNamespace(provider="sandbox")
 
 
@@ -223,7 +223,7 @@ async def test_a_shared_address_has_a_head_of_its_own_and_is_looked_up_once(shar
         assert answer.status_code == 200
         assert f"<title>performance {ID}</title>" in answer.text
         assert "<title>Boxoffice</title>" not in answer.text
-    assert office.database.asked == 1
+    assert office.reading.asked == 1
     assert f"<title>schedule {ID}</title>" in (await shared.get(f"/s/{ID}")).text
 
 
@@ -235,7 +235,7 @@ async def test_what_is_not_in_the_catalogue_is_404_and_still_a_page(shared: Any)
 
 
 async def test_while_the_catalogue_is_away_a_plain_shell_is_served_not_kept(shared: Any, office: FakeOffice) -> None:
-    office.database.away = True
+    office.reading.away = True
     assert (await shared.get(f"/p/{ID}")).status_code == 200
-    office.database.away = False
+    office.reading.away = False
     assert f"<title>performance {ID}</title>" in (await shared.get(f"/p/{ID}")).text

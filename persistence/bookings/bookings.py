@@ -113,6 +113,13 @@ async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | Non
     return None if row is None else Whereabouts(row.schedule_id, row.amount == 0)
 
 
+async def has_bought(engine: AsyncEngine, booking_id: str, customer_id: str) -> bool:
+    """Whether the booking is this customer's for good."""
+    found = sa.exists().where(bookings.c.id == booking_id, bookings.c.customer_id == customer_id, is_bought)
+    async with engine.connect() as connection:
+        return bool((await connection.execute(sa.select(found))).scalar_one())
+
+
 async def find_booking(engine: AsyncEngine, booking_id: str, customer_id: str | None) -> BookingRow | None:
     """The booking, if it is this customer's; a `customer_id` of None asks for anybody's."""
     query = _BOOKINGS.where(bookings.c.id == booking_id)

@@ -20,7 +20,9 @@ from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
 from api.office.tokens import Account
+from api.office.under_way import finished
 from api.selling import booking_commands as commands
+from api.selling import doors
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of
 from engine.booking import Booking
@@ -282,7 +284,8 @@ async def exchange_seats(
 ) -> Response:
     """Exchanges the booking's seats, all or none; the old ones stay the customer's until the new ones are.
 
-    A paid booking can be exchanged for seats of the same total price. Moving to another schedule is not supported.
+    A paid booking can be exchanged for seats of the same total price, unless somebody has come in on it. Moving to
+    another schedule is not supported.
     """
     where = await commands.find(office, booking_id)
     if wish.schedule_id is not None and wish.schedule_id != where.schedule_id:
@@ -293,8 +296,12 @@ async def exchange_seats(
             detail="Moving a booking to another schedule is not supported: book there, then cancel this one.",
             unsupported="schedule_id",
         )
-    command = _change(wish, booking_id, account)
-    result = await commands.send(office, where.schedule_id, command, request, account)
+    command, named, note = _change(wish, booking_id, account), await request_of(request, account), None
+    if await rows_of.has_bought(office.reading, booking_id, account.id):
+        note = await doors.shut(office, where.schedule_id, booking_id, named[0])
+        if note is None:
+            raise Problem("booking_not_changeable", reason="checked_in")
+    result = await finished(doors.send(office, note, where.schedule_id, command, account, named))
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)
     return json_answer(await commands.view_of(office, where.schedule_id, result))

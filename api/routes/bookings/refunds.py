@@ -8,7 +8,6 @@ refund is `pending` and the background process goes on with it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -17,7 +16,6 @@ from fastapi.responses import Response
 from msgspec.structs import replace
 from pydantic import Field
 
-from actors.gateway.gateway import Unavailable
 from api.http.models import Exact, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
@@ -29,6 +27,7 @@ from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId, SeatIds
 from api.routes.bookings.cancellations import Reason
 from api.selling import booking_commands as commands
+from api.selling import doors
 from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
 from api.selling.refund_quote import quote
@@ -41,10 +40,6 @@ from engine.refusals import Code, Refusal
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
-from persistence.check_ins import giving_back, log
-from persistence.database.connection import is_unavailable
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["refunds"])
 
@@ -120,7 +115,12 @@ async def refund_payment(
     """
     row = await _for_seats(office, await _payment(office, payment_id, account), account, (wish or RefundWish()).seats)
     named = await request_of(request, account)
-    note = None if account.role == "admin" else await _shut_the_door(office, row, wish or RefundWish(), named[0])
+    note = None
+    if account.role != "admin":
+        leaving = len(wish.seats) if wish is not None and wish.seats else None
+        note = await doors.shut(office, row.schedule_id, row.booking_id, named[0], leaving=leaving)
+        if note is None:
+            raise Problem("not_refundable", reason="checked_in")
     command = _command(wish or RefundWish(), row, account, office.clock.new_id())
     return await finished(_refund(office, request, account, row, command, named, note))
 
@@ -135,14 +135,7 @@ async def _refund(
     note: str | None,
 ) -> Response:
     """From the command to the provider's answer. If this process dies, `actors.money.refunding` goes on."""
-    try:
-        booking = await commands.send_named(office, row.schedule_id, command, account, named)
-    except Unavailable:
-        note = None  # the owner may give the seats back yet: the door stays shut until that is over
-        raise
-    finally:
-        if note is not None:
-            await _open_the_door(office, note)
+    booking = await doors.send(office, note, row.schedule_id, command, account, named)
     if isinstance(booking, Refusal):
         raise await _refused(office, row, booking)
     made = booking.refunds[-1]  # of the moment of the command, also where the request is repeated
@@ -165,33 +158,6 @@ async def _refund(
     assert now is not None, "what was answered is in the tables"
     view = refunded_view(refund, await commands.view_of_row(office, now))
     return json_answer(view, 201, {"Location": f"/v1/refunds/{refund.id}"})
-
-
-async def _shut_the_door(office: Office, row: PaymentRow, wish: RefundWish, request_id: str) -> str:
-    """A customer gives back no place that somebody has come in on, and nobody comes in until that is decided.
-
-    Whoever has given back already and asks again, as the answer was lost, gives back nothing more.
-    """
-    note, booking_id = office.clock.new_id(), row.booking_id
-    async with office.database.begin() as connection:
-        await log.lock(connection, row.schedule_id)
-        inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
-        booking = (await log.ticket_bookings(connection, [booking_id]))[booking_id]
-        kept = len(booking.seats) - len(wish.seats) if wish.seats else 0
-        if inside > max(0, kept) and not await refunds.was_asked(connection, row.schedule_id, booking_id, request_id):
-            raise Problem("not_refundable", reason="checked_in")
-        await giving_back.begin(connection, note, booking_id, office.now())
-    return note
-
-
-async def _open_the_door(office: Office, note: str) -> None:
-    """By itself it opens after a minute."""
-    try:
-        await giving_back.end(office.database, note)
-    except Exception as error:
-        if not is_unavailable(error):
-            raise
-        logger.warning("the door goes on without a note of who gives back: %r", error)
 
 
 async def _payment(office: Office, payment_id: str, account: Account) -> PaymentRow:

@@ -13,11 +13,11 @@ import pytest
 from actors.gateway.gateway import Unavailable
 from actors.mail.tickets import Ticket, ticket_code, ticket_key
 from api.selling.admission import judge
-from engine.commands import ApprovePayment, CancelSchedule, Refund, RequestPayment
+from engine.commands import ApprovePayment, CancelSchedule, Change, Refund, RequestPayment
 from engine.refusals import Refusal
 from persistence.check_ins.log import Entry, TicketBooking
 from tests.api.conftest import Worker
-from tests.support.sale import Sale, hold, open_sale, problem
+from tests.support.sale import Sale, hold, open_sale, problem, seat_ids
 
 BOOKING, SCHEDULE, OTHER = (f"01980000-0000-7000-8000-0000000000{each}" for each in ("0b", "0a", "0c"))
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -302,6 +302,28 @@ async def test_a_place_somebody_came_in_on_is_not_given_back(door: Door, worker:
         assert document["reason"] == "checked_in"
 
 
+async def test_seats_somebody_came_in_on_are_not_exchanged_and_others_are_once_however_often_asked(
+    door: Door, worker: Worker
+) -> None:
+    code, others = await door.sold(2), door.sale.fresh(2)
+    entry = one(code, places=1)
+    await door.read(entry)
+    url, headers = f"/v1/bookings/{door.booking_id}", door.customer | {"Idempotency-Key": "once"}
+    document = problem(
+        await worker.http.patch(url, json={"seats": others}, headers=door.customer), 409, "booking_not_changeable"
+    )
+    assert document["reason"] == "checked_in"
+    stranger = await worker.sign_up()
+    problem(await worker.http.patch(url, json={"seats": others}, headers=stranger), 404, "booking_not_found")
+    await worker.http.request(
+        "DELETE", f"/v1/check-ins/{entry['id']}", json={"reason": "wrong door"}, headers=door.sale.organizer
+    )
+    first = await worker.http.patch(url, json={"seats": others}, headers=headers)
+    await door.read(one(code))
+    again = await worker.http.patch(url, json={"seats": others}, headers=headers)
+    assert [(each.status_code, seat_ids(each.json())) for each in (first, again)] == [(200, others)] * 2
+
+
 async def test_whoever_asks_again_for_a_refund_that_was_made_hears_of_it_whoever_came_in_since(
     door: Door, worker: Worker
 ) -> None:
@@ -315,22 +337,26 @@ async def test_whoever_asks_again_for_a_refund_that_was_made_hears_of_it_whoever
     assert again.json()["id"] == first.json()["id"]
 
 
-async def test_nobody_comes_in_as_long_as_it_is_not_known_whether_seats_are_given_back(
+async def test_nobody_comes_in_as_long_as_it_is_not_known_whether_seats_are_exchanged_or_given_back(
     door: Door, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = await door.sold(2)
     url, owners = f"/v1/payments/{door.payment_id}/refunds", worker.office.gateway.send
+    booking, others = f"/v1/bookings/{door.booking_id}", {"seats": door.sale.fresh(2)}
 
     async def heard_and_not_answered(schedule_id: str, command: Any, **named: Any) -> Any:
-        if isinstance(command, Refund):
+        if isinstance(command, Refund | Change):
             raise Unavailable("no answer in time")
         return await owners(schedule_id, command, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(worker.office.gateway, "send", heard_and_not_answered)
+        problem(await worker.http.patch(booking, json=others, headers=door.customer), 503, "overloaded")
+        (exchanging,) = await door.read(one(code))
+        await worker.as_superuser("DELETE FROM giving_back")  # a minute later
         problem(await worker.http.post(url, headers=door.customer), 503, "overloaded")
     (now,) = await door.read(one(code))
-    assert (now["result"], now["places"]) != ("admitted", 2)
+    assert "admitted" not in (exchanging["result"], now["result"])
     assert (await worker.http.post(url, headers=door.customer)).status_code == 201, "asked again, it is decided"
     (afterwards,) = await door.read(one(code))
     assert afterwards["result"] == "refunded"

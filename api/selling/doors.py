@@ -1,0 +1,65 @@
+"""Seats leave a booking only while nobody is in on them, and nobody comes in while that is decided.
+
+Of somebody who is in, a seat given back would be paid for nothing, and one exchanged be sold to another who then stands
+before it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from actors.gateway.gateway import Unavailable
+from api.office.office import Office
+from api.office.tokens import Account
+from api.selling import booking_commands as commands
+from engine.booking import Booking
+from engine.commands import AnyCommand
+from engine.refusals import Refusal
+from persistence.bookings import refunds
+from persistence.check_ins import giving_back, log
+from persistence.database.connection import is_unavailable
+
+logger = logging.getLogger(__name__)
+
+
+async def shut(
+    office: Office, schedule_id: str, booking_id: str, request_id: str, *, leaving: int | None = None
+) -> str | None:
+    """Has the door let nobody in on the booking until `send` is over; gives the note of it. None where more are in than
+    are left once so many seats (None: all of them) have gone.
+
+    Whoever has asked the same before, and asks again as the answer was lost, takes nothing more away.
+    """
+    note = office.clock.new_id()
+    async with office.database.begin() as connection:
+        await log.lock(connection, schedule_id)
+        inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
+        booking = (await log.ticket_bookings(connection, [booking_id]))[booking_id]
+        kept = 0 if leaving is None else max(0, len(booking.seats) - leaving)
+        if inside > kept and not await refunds.was_asked(connection, schedule_id, booking_id, request_id):
+            return None
+        await giving_back.begin(connection, note, booking_id, office.now())
+    return note
+
+
+async def send(
+    office: Office, note: str | None, schedule_id: str, command: AnyCommand, account: Account, named: tuple[str, str]
+) -> Booking | Refusal:
+    """What `booking_commands.send_named` does, and then opens the door again. By itself that opens after a minute."""
+    try:
+        return await commands.send_named(office, schedule_id, command, account, named)
+    except Unavailable:
+        note = None  # the owner may do it yet: the door stays shut until that is over
+        raise
+    finally:
+        if note is not None:
+            await _open(office, note)
+
+
+async def _open(office: Office, note: str) -> None:
+    try:
+        await giving_back.end(office.database, note)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        logger.warning("the door goes on without a note of who gives back: %r", error)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from persistence.database.dsn import asyncpg_dsn
-from persistence.database.pools import FAILURES, is_away
+from persistence.database.pools import CONNECT_SECONDS, FAILURES, is_away
 
 if TYPE_CHECKING:
     # Imported where it is used: it takes a second, which every process would wait for and few need.
@@ -30,7 +30,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_WAIT_MS, LOCK_PAUSE_SECONDS, LOCK_TRIES = 2_000, 1.0, 100
 MIGRATION_LOCK = 0x626F786F66666963  # "boxoffic" in ASCII: the advisory lock that migrations take
 
-CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 10  # no statement of a route takes longer, except when the database is in trouble
 POOL_WAIT_SECONDS = 5  # then the request is answered 503
 
@@ -157,7 +156,7 @@ async def _connect(
     try:
         return await asyncpg.connect(
             dsn,
-            timeout=CONNECT_TIMEOUT_SECONDS,
+            timeout=CONNECT_SECONDS,
             command_timeout=command_timeout_seconds,
             # Compiling short queries costs more than it saves, and slows asyncpg's own look-ups at connect.
             server_settings={"application_name": "boxoffice", "jit": "off", "timezone": "UTC", **(settings or {})},

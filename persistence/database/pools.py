@@ -44,6 +44,9 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, (TimeoutError, OSError))
 
 
+# A connection is there in milliseconds. On a way that is broken the system tries one ever more rarely, after a minute
+# every half: whoever began another one would have it as soon as the way is whole.
+CONNECT_SECONDS = 5.0
 # No statement takes longer, except when the server has fallen silent without hanging up: a machine that is gone says so
 # to nobody, and whoever waited for it without end would wait for hours.
 COMMAND_SECONDS = 60.0
@@ -92,6 +95,7 @@ def open_pool(
         asyncpg_dsn(url),
         min_size=0,
         max_size=max_size,
+        timeout=CONNECT_SECONDS,
         command_timeout=command_timeout,
         server_settings=dict(session or {}),
         reset=_leave_as_it_is,

@@ -86,7 +86,7 @@ def own_address(database_url: str) -> str:
         with socket.socket(family, kind) as probe:
             probe.connect(place)  # sends nothing
             address: str = probe.getsockname()[0]
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: more than one host, or what is no port
         raise unreachable("DATABASE_URL", "PostgreSQL", shown(database_url), error) from error
     return address
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import asyncpg
@@ -10,10 +11,12 @@ import pytest
 from engine.commands import HoldSeats
 from engine.plan_document import read_plan
 from engine.turn import Request, execute
+from persistence.database import pools
 from persistence.database.connection import is_unavailable
-from persistence.database.pools import FAILURES, is_away
+from persistence.database.pools import FAILURES, is_away, open_pool
 from persistence.journal.journal import Batch, Claim, JournalUnavailable, PostgresJournal
 from tests.engine.plans.houses import ANN, NOW, opened, plan_document
+from tests.support.waiting import PATIENCE_SECONDS
 
 AWAY = (
     asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
@@ -88,3 +91,22 @@ async def test_an_owner_reads_its_journal_anew_after_an_outage_whatever_the_driv
         await journal.append(Claim("s", 1, 1, 0, 0), plan, Batch([*turn.steps]))
     with pytest.raises(JournalUnavailable):
         await journal.claim("s")
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor while a connection is made: on a way that is broken it would be tried ever more rarely."""
+    monkeypatch.setattr(pools, "CONNECT_SECONDS", 0.05)
+    over = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"postgresql://nobody@127.0.0.1:{port}/none"
+    async with asyncio.timeout(PATIENCE_SECONDS), open_pool(url, 1) as pool:
+        with pytest.raises(TimeoutError):
+            await pool.fetch("SELECT 1")
+    over.set()
+    server.close()

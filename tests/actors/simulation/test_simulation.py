@@ -2,7 +2,8 @@
 what they were told, nothing is sold twice, and once it is over each schedule answers again.
 
 Gateways, placement, hosts, owners and committers are the real ones; database, broker and cache are in memory
-(`weather.py`), and time is the loop's own (`tests/support/clocks.py`). A failure names its seed.
+(`weather.py`), and time is the loop's own (`tests/support/clocks.py`), told by clocks that may be apart by more than a
+hold lasts. A failure names its seed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from persistence.journal.memory import MemoryJournal
 from persistence.journal.placement import Placement, names
 from tests.actors.simulation.weather import Cache, Database, HeadRows, Weather
 from tests.engine.plans.houses import ANN, BOB, EVE, NOW, corrected, plan_document, succession, terms
-from tests.support.clocks import JumpingLoop, ManualClock
+from tests.support.clocks import ClockApart, JumpingLoop, ManualClock
 from tests.support.waiting import turns
 
 DOCUMENT = plan_document()
@@ -51,6 +52,7 @@ KINDS = (
     *("lock", "overrule", "retire", "look", "drain", "move", "die"),
 )
 HOLD_MS = 60_000
+CLOCKS_APART_MS = (30_000, -30_000, 2 * HOLD_MS)  # of machines that nobody has set
 DEADLINE_SECONDS = 15.0
 AFTERWARDS_SECONDS = 8.0  # in which a schedule answers once all is well: a recovery that has failed often waits for 2
 SETTLED_SECONDS = 60.0  # in which what an owner owes to readers and to the topic is told
@@ -71,11 +73,12 @@ class Process:
         weather = world.weather
         journal = Committer(*(Database(weather, world.rows, name) for _ in range(2)))
         readers = SharedReaders(world.cache)
+        clock = ClockApart(world.clock, weather.chance.choice([0, 0, *CLOCKS_APART_MS]))
 
         def start(schedule_id: str) -> Schedule:
             idle = weather.chance.choice([2.0, 300.0])
             return Schedule(
-                schedule_id, journal=journal, cache=readers, log=weather.log, clock=world.clock, idle_seconds=idle
+                schedule_id, journal=journal, cache=readers, log=weather.log, clock=clock, idle_seconds=idle
             )
 
         self.host = Host(start, Places(cast("asyncpg.Pool[Any]", world.head_rows), name))

@@ -1,8 +1,10 @@
 """Several machines on this one: network namespaces with addresses of their own, on two networks.
 
-By the first they reach PostgreSQL, Redis, the broker and the payment sandbox, which run beside them, and clients reach
-them; by the second they reach each other. Either can be cut for each machine by itself. Everything else is the real
-stack, each with a data directory of its own. Needs Linux, root and `ip`; where that isn't to be had, tests are skipped.
+By the first they reach PostgreSQL, Redis, the broker and the payment sandbox, which run beside them, each at an address
+of its own, and clients reach them; by the second they reach each other. Either can be cut for each machine by itself,
+and so can the way to one address, in one direction alone: what is sent there vanishes, as on a line that is broken.
+Everything else is the real stack, each with a data directory of its own. Needs Linux, root and `ip`; where that isn't
+to be had, tests are skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,8 @@ from tests.support.services.network import changing
 
 SECRET = "a secret that all machines of the cluster have in common"
 SERVICES, PEERS = "svc", "peer"  # the two networks, as a machine sees them
+CLIENTS, DATABASE, STANDBY, CACHE, BROKER, SANDBOX = range(1, 7)  # who is where on the first, beside the machines
+NOBODY = "02:00:00:00:00:01"  # a link's address that none has: what is sent there arrives nowhere
 
 
 def ip(*words: str) -> None:
@@ -76,14 +80,14 @@ class Network:
         self.number = number
         self.names: list[str] = []
         ip("link", "add", f"bxp{number}", "type", "bridge")
-        ip("addr", "add", f"{self.hub}/24", "dev", f"bxs{number}")
+        for place in (CLIENTS, DATABASE, STANDBY, CACHE, BROKER, SANDBOX):
+            ip("addr", "add", f"{self.service(place)}/24", "dev", f"bxs{number}")
         for bridge in (f"bxs{number}", f"bxp{number}"):
             up(bridge)
 
-    @property
-    def hub(self) -> str:
-        """Where the services are."""
-        return f"10.201.{self.number}.1"
+    def service(self, place: int) -> str:
+        """Where a service is."""
+        return f"10.201.{self.number}.{place}"
 
     def namespace(self, name: str) -> str:
         return f"bx{self.number}-{name}"
@@ -110,6 +114,37 @@ class Network:
 
     def mend(self, name: str, network: str) -> None:
         ip("link", "set", self._outer(name, network), "up")
+
+    @contextlib.contextmanager
+    def unheard(self, name: str, place: str | int) -> Iterator[None]:
+        """What the machine sends to another one, or to a service, vanishes; what these send arrives."""
+        network, address = self._way(name, place)
+        words = (address, "dev", network)
+        ip("-n", self.namespace(name), "neigh", "replace", *words, "lladdr", NOBODY, "nud", "permanent")
+        try:
+            yield
+        finally:
+            ip("-n", self.namespace(name), "neigh", "del", *words)
+
+    @contextlib.contextmanager
+    def deaf(self, name: str, place: str | int) -> Iterator[None]:
+        """What another machine, or a service, sends to the machine vanishes; what it sends arrives there."""
+        if isinstance(place, str):
+            with self.unheard(place, name):
+                yield
+            return
+        words = ("from", self.service(place), "to", self.address(name, SERVICES), "blackhole")
+        ip("rule", "add", *words)
+        try:
+            yield
+        finally:
+            ip("rule", "del", *words)
+
+    def _way(self, name: str, place: str | int) -> tuple[str, str]:
+        """The network and the address by which the machine reaches another one, or a service."""
+        if isinstance(place, str):
+            return PEERS, self.address(place, PEERS)
+        return SERVICES, self.service(place)
 
     def _outer(self, name: str, network: str) -> str:
         return f"bx{network[0]}{self.number}-{self.names.index(name)}"
@@ -206,18 +241,34 @@ class Machine:
 class Cluster:
     """Machines by their names, and the services beside them."""
 
-    def __init__(self, network: Network, machines: Sequence[Machine], database_url: str, hub: Sequence[Child]) -> None:
+    def __init__(self, network: Network, machines: Sequence[Machine], database_url: str, hub: dict[str, Child]) -> None:
         self.network = network
         self.machines = {machine.name: machine for machine in machines}
         self.database_url = database_url
-        self._hub = hub
+        self.hub = hub
 
     def processes(self) -> list[psutil.Process]:
         """All that runs for it: on the machines, and the services beside them."""
         found = [each for machine in self.machines.values() for each in marked(machine.data_dir)]
-        for child in self._hub:
-            found += [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
-        return found
+        return found + [each for name in self.hub for each in self.service(name)]
+
+    def service(self, name: str) -> list[psutil.Process]:
+        """The processes of a service beside the machines."""
+        process = psutil.Process(self.hub[name].pid)
+        return [process, *process.children(recursive=True)]
+
+    async def kill(self, name: str) -> None:
+        """`kill -9` of a service beside the machines."""
+        for each in self.service(name):  # itself first: it would look after the others
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        await self.hub[name].kill()
+
+    async def restart(self, name: str) -> None:
+        """`kill -9` of a service beside the machines, and another start of it."""
+        await self.kill(name)
+        self.hub[name] = await Child.start(self.hub[name].program, inherited_environment())
+        await self.hub[name].until_ready()
 
     @property
     def urls(self) -> list[str]:
@@ -245,26 +296,27 @@ MakeCluster = Callable[..., AbstractAsyncContextManager[Cluster]]
 
 def services(network: Network, data_dir: Path) -> tuple[list[Program], dict[str, str]]:
     """The services beside the machines, on one address, and the variables that name them."""
-    hub = network.hub
+    at = network.service
     database, cache, broker = postgres(data_dir), redis(data_dir), kafka(data_dir, 9092)
     rights = data_dir / "pg_hba.conf"
-    rights.write_text(f"local all all trust\nhost all all 10.201.{network.number}.0/24 trust\n")
+    anybody = f"10.201.{network.number}.0/24 trust"
+    rights.write_text(f"local all all trust\nhost all all {anybody}\nhost replication all {anybody}\n")
     rights.chmod(0o644)
 
     async def broker_ready() -> None:
-        await reach_tcp(f"{hub}:9092")
+        await reach_tcp(f"{at(BROKER)}:9092")
 
-    listening = ("-c", f"listen_addresses={hub}", "-c", f"hba_file={rights}")
+    listening = ("-c", f"listen_addresses={at(DATABASE)}", "-c", f"hba_file={rights}")
     programs = [
         replace(database, argv=(*database.argv, *listening)),
-        replace(cache, argv=(*cache.argv, "--port", "6379", "--bind", hub, "--protected-mode", "no")),
-        replace(broker, argv=tuple(each.replace("127.0.0.1", hub) for each in broker.argv), ready=broker_ready),
+        replace(cache, argv=(*cache.argv, "--port", "6379", "--bind", at(CACHE), "--protected-mode", "no")),
+        replace(broker, argv=tuple(each.replace("127.0.0.1", at(BROKER)) for each in broker.argv), ready=broker_ready),
         Program(
             name="sandbox",
             argv=(sys.executable, "-m", "api.sandbox.server"),
             address="",
             environment={
-                "BOXOFFICE_SANDBOX_URL": f"http://{hub}:9000",
+                "BOXOFFICE_SANDBOX_URL": f"http://{at(SANDBOX)}:9000",
                 "BOXOFFICE_SECRET": SECRET,
                 "BOXOFFICE_DATA_DIR": str(data_dir),
                 "BOXOFFICE_HOST": network.address(network.names[0], SERVICES),
@@ -273,10 +325,10 @@ def services(network: Network, data_dir: Path) -> tuple[list[Program], dict[str,
         ),
     ]
     return programs, {
-        "DATABASE_URL": f"postgresql://postgres@{hub}:5432/boxoffice",
-        "REDIS_URL": f"redis://{hub}:6379",
-        "KAFKA_BOOTSTRAP_SERVERS": f"{hub}:9092",
-        "BOXOFFICE_SANDBOX_URL": f"http://{hub}:9000",
+        "DATABASE_URL": f"postgresql://postgres@{at(DATABASE)}:5432/boxoffice",
+        "REDIS_URL": f"redis://{at(CACHE)}:6379",
+        "KAFKA_BOOTSTRAP_SERVERS": f"{at(BROKER)}:9092",
+        "BOXOFFICE_SANDBOX_URL": f"http://{at(SANDBOX)}:9000",
         "BOXOFFICE_SECRET": SECRET,
         "BOXOFFICE_OWNER_PROCESSES": "1",
     }
@@ -289,7 +341,7 @@ async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterat
     async with changing():
         network = Network()
     data_dir = Path(tempfile.mkdtemp(prefix="boxoffice-hub-"))
-    children: list[Child] = []
+    children: dict[str, Child] = {}
     machines: list[Machine] = []
     try:
         async with changing():
@@ -298,8 +350,8 @@ async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterat
         programs, variables = services(network, data_dir)
         environment = inherited_environment()
         for program in programs:
-            children.append(await Child.start(program, environment))
-        for child in children:
+            children[program.name] = await Child.start(program, environment)
+        for child in children.values():
             await child.until_ready()
         machines += [Machine(network, name, {**environment, **variables, **extra}, workers) for name in names]
         cluster = Cluster(network, machines, variables["DATABASE_URL"], children)
@@ -308,7 +360,7 @@ async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterat
     finally:
         for machine in machines:
             await machine.destroy()
-        for child in reversed(children):
+        for child in reversed(children.values()):
             await child.stop()
         async with changing():
             network.destroy()

@@ -7,23 +7,10 @@ from __future__ import annotations
 
 import time
 
-from tests.cluster.crowd import Crowd, crowd_at
-from tests.cluster.machines import Cluster, MakeCluster
+from tests.cluster.crowd import crowd_at
+from tests.cluster.machines import MakeCluster
+from tests.cluster.story import LONGEST_SECONDS, all_open, hosts, leads
 from tests.support.waiting import until
-
-LONGEST_SECONDS = 15.0  # until schedules of a lost machine are sold again
-
-
-async def hosts(cluster: Cluster) -> dict[str, str]:
-    """The machine of each schedule that has one."""
-    rows = await cluster.rows("SELECT schedule_id::text, host FROM schedule_heads WHERE host IS NOT NULL")
-    return {schedule: host.partition("@")[2] for schedule, host in rows}
-
-
-async def all_open(crowd: Crowd) -> None:
-    """Every schedule has answered somebody."""
-    began = time.monotonic()
-    await until(lambda: len(crowd.answered_since(began)) == len(crowd.sales))
 
 
 async def test_two_machines_sell_together_one_is_emptied_without_an_error_and_one_is_lost(
@@ -52,8 +39,3 @@ async def test_two_machines_sell_together_one_is_emptied_without_an_error_and_on
             await until(lambda: leads(cluster, "b"))
         assert not crowd.errors
         await crowd.audited()
-
-
-async def leads(cluster: Cluster, name: str) -> bool:
-    """Whether the machine does the background work."""
-    return bool(await cluster.rows("SELECT 1 FROM leases WHERE holder = $1 AND until >= now()", name))

@@ -29,8 +29,7 @@ from loadtest.stack import Stack
 from persistence.events.options import KafkaOptions
 from tests.cluster.crowd import Crowd, crowd_at
 from tests.cluster.machines import Cluster, MakeCluster
-from tests.cluster.test_cluster import all_open
-from tests.cluster.test_losses import tell
+from tests.cluster.story import all_open, tell
 
 pytestmark = pytest.mark.long
 

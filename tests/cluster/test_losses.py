@@ -6,63 +6,34 @@ import asyncio
 import os
 import signal
 import statistics
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import psutil
 import pytest
 
 from persistence.embedded.instance import marked
-from tests.cluster.crowd import Crowd, crowd_at
-from tests.cluster.machines import PEERS, SERVICES, Cluster, MakeCluster
-from tests.cluster.test_cluster import all_open, hosts, leads
+from tests.cluster.machines import PEERS, SERVICES, Cluster
+from tests.cluster.story import (
+    LONGEST_SECONDS,
+    NAMES,
+    all_open,
+    any_leads,
+    figures,
+    leads,
+    of_machine,
+    ready,
+    sold_at,
+    spread,
+    state_of,
+    tell,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long
 
-NAMES = ("a", "b", "c")
 KILLS = 20
-MEDIAN_SECONDS, LONGEST_SECONDS = 5.0, 15.0  # until schedules of a lost machine are sold again
+MEDIAN_SECONDS = 5.0
 CUT_SECONDS = 12.0  # far longer than it takes to give a machine up
-
-
-@pytest.fixture(scope="module")
-async def three(make_cluster: MakeCluster) -> AsyncIterator[Cluster]:
-    async with make_cluster(*NAMES, BOXOFFICE_ACTOR_IDLE_SECONDS="10") as cluster:
-        yield cluster
-
-
-@asynccontextmanager
-async def sold_at(cluster: Cluster, *, schedules: int = 9, buyers: int = 9) -> AsyncIterator[Crowd]:
-    """A sale under way on all machines; afterwards every promise is looked after."""
-    crowd = await crowd_at(cluster, schedules=schedules, buyers=buyers)
-    async with crowd.buying():
-        await all_open(crowd)
-        yield crowd
-        await all_open(crowd)
-    assert not crowd.errors
-    await crowd.audited()
-
-
-async def of_machine(cluster: Cluster, crowd: Crowd, name: str) -> set[str]:
-    """The crowd's schedules that have their place there."""
-    return {each for each, host in (await hosts(cluster)).items() if host == name} & {
-        sale.schedule_id for sale in crowd.sales
-    }
-
-
-async def spread(cluster: Cluster, crowd: Crowd, name: str) -> set[str]:
-    """The crowd's schedules on the machine; where there are none, newly opened ones, which the emptiest machine gets.
-
-    It is its turn as soon as those are idle that the test before has left there.
-    """
-    async with asyncio.timeout(60):
-        while not (found := await of_machine(cluster, crowd, name)):
-            await crowd.open_more(3)
-            await all_open(crowd)
-    return found
 
 
 async def test_everything_on_one_machine_is_killed_again_and_again(three: Cluster) -> None:
@@ -79,15 +50,6 @@ async def test_everything_on_one_machine_is_killed_again_and_again(three: Cluste
     tell(f"{KILLS} machines killed: {len(back)} schedules back, {figures(back)}; {dict(crowd.told_to_come_again)}")
     assert statistics.median(back) <= MEDIAN_SECONDS
     assert max(back) <= LONGEST_SECONDS
-
-
-def tell(text: str) -> None:
-    """Shown with `-s`."""
-    sys.stdout.write(f"\n{text}\n")
-
-
-def figures(seconds: list[float]) -> str:
-    return f"median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s"
 
 
 async def test_a_machine_that_is_cut_off_from_the_others_alone_does_no_harm(three: Cluster) -> None:
@@ -121,16 +83,6 @@ async def test_a_machine_that_is_cut_off_from_the_database_is_taken_over_and_doe
             await until(lambda: ready(http))
         tell(f"cut off from the database: {figures(back)}; ready again {time.monotonic() - mended:.1f} s after")
     assert max(back) <= LONGEST_SECONDS
-
-
-async def ready(http: object) -> bool:
-    import httpx
-
-    assert isinstance(http, httpx.AsyncClient)
-    try:
-        return (await http.get("/readyz")).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
 
 
 async def test_a_database_that_pauses_makes_no_machine_lost(three: Cluster) -> None:
@@ -203,10 +155,6 @@ async def test_ray_dies_on_one_machine_and_its_schedules_are_sold_on_the_others(
         assert max(back) <= LONGEST_SECONDS
 
 
-async def state_of(cluster: Cluster, name: str, state: str) -> bool:
-    return bool(await cluster.rows("SELECT 1 FROM nodes WHERE name = $1 AND state = $2", name, state))
-
-
 async def test_a_process_of_owners_that_is_paused_is_replaced_by_its_own_machine(three: Cluster) -> None:
     async with sold_at(three) as crowd:
         mine = await spread(three, crowd, "b")
@@ -230,7 +178,3 @@ async def test_background_work_is_taken_over(three: Cluster) -> None:
     others = [name for name in NAMES if name != leader]
     await until(lambda: any_leads(three, others), LONGEST_SECONDS)
     await three.machines[leader].start()
-
-
-async def any_leads(cluster: Cluster, names: list[str]) -> bool:
-    return any([await leads(cluster, name) for name in names])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from actors.wire import secured
 from actors.wire.secured import FRAME_LIMIT, HEADER, HELLO, MAGIC, REPLY, Listener, Refused, SecuredChannel, Trust
+from tests.support.services.certificates import certificate
 from tests.support.waiting import until
 
 HOST = "127.0.0.1"
@@ -252,16 +252,6 @@ async def test_a_frame_that_is_too_long_is_not_read(port: int, echo: Echo) -> No
     with pytest.raises(ValueError, match="longer"):
         await channel(port).call(bytes(FRAME_LIMIT + 1))
     assert echo.calls == []
-
-
-def certificate(directory: Path, name: str, authority: Path | None) -> Path:
-    """A certificate, signed by `authority` or by itself; its key lies beside it."""
-    made = directory / f"{name}.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}"]
-    if authority is not None:
-        command += ["-CA", str(authority), "-CAkey", f"{authority}.key", "-addext", "basicConstraints=CA:FALSE"]
-    subprocess.run([*command, "-out", str(made), "-keyout", f"{made}.key"], check=True, capture_output=True)
-    return made
 
 
 async def test_with_certificates_both_ends_show_theirs(echo: Echo, tmp_path: Path) -> None:

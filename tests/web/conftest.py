@@ -35,6 +35,9 @@ LOOK = """
 async (rules) => {
   const options = { resultTypes: ['violations'], ...(rules.length && { runOnly: rules }) };
   for (let look = 1; ; look++) {
+    const passing = document.getAnimations()
+      .filter((each) => each.playState === 'running' && each.effect.getComputedTiming().endTime < Infinity);
+    await Promise.allSettled(passing.map((each) => each.finished));
     const before = document.body.outerHTML;
     const found = await axe.run(document, options);
     if (found.violations.length === 0 || look === 5 || document.body.outerHTML === before) return found;

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 
 from actors.gateway.gateway import Unavailable
+from api.http.problems import Problem
 from api.office.office import Office
 from api.office.tokens import Account
 from api.selling import booking_commands as commands
 from engine.booking import Booking
 from engine.commands import AnyCommand
 from engine.refusals import Refusal
+from persistence.bookings import bookings as rows_of
 from persistence.bookings import refunds
 from persistence.check_ins import giving_back, log
 from persistence.database.connection import is_unavailable
@@ -39,6 +41,21 @@ async def shut(
         if inside > kept and not await refunds.was_asked(connection, schedule_id, booking_id, request_id):
             return None
         await giving_back.begin(connection, note, booking_id, office.now())
+    return note
+
+
+async def shut_if_bought(
+    office: Office, schedule_id: str, booking_id: str, account: Account, request_id: str
+) -> str | None:
+    """The same for all seats of a booking, where it is the customer's for good; None where it is not.
+
+    Raises `Problem("booking_not_changeable")` where somebody is in.
+    """
+    if not await rows_of.has_bought(office.pool, booking_id, account.id):
+        return None
+    note = await shut(office, schedule_id, booking_id, request_id)
+    if note is None:
+        raise Problem("booking_not_changeable", reason="checked_in")
     return note
 
 

@@ -23,8 +23,9 @@ from persistence.bookings import refunds as refund_rows
 from persistence.bookings.payments import PAYMENT_COLUMNS, payment_of
 from persistence.bookings.refunds import RefundRow
 from persistence.bookings.searching import Search
-from persistence.database.conditions import EVER_BOUGHT, is_bought, is_held, is_live, is_over
+from persistence.database.conditions import BOUGHT, EVER_BOUGHT, is_bought, is_held, is_live, is_over
 from persistence.database.moments import milliseconds, moment
+from persistence.database.pools import Connection
 from persistence.database.tables import accounts, bookings, payments, schedules
 
 ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -105,6 +106,9 @@ _BOOKINGS = sa.select(
 )
 
 
+_HAS_BOUGHT = "SELECT EXISTS (SELECT FROM bookings WHERE id = $1 AND customer_id = $2 AND status = ANY($3))"
+
+
 async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | None:
     """Where a booking belongs; None if there is no such booking."""
     query = sa.select(bookings.c.schedule_id, bookings.c.amount).where(bookings.c.id == booking_id)
@@ -113,11 +117,9 @@ async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | Non
     return None if row is None else Whereabouts(row.schedule_id, row.amount == 0)
 
 
-async def has_bought(engine: AsyncEngine, booking_id: str, customer_id: str) -> bool:
+async def has_bought(connection: Connection, booking_id: str, customer_id: str) -> bool:
     """Whether the booking is this customer's for good."""
-    found = sa.exists().where(bookings.c.id == booking_id, bookings.c.customer_id == customer_id, is_bought)
-    async with engine.connect() as connection:
-        return bool((await connection.execute(sa.select(found))).scalar_one())
+    return bool(await connection.fetchval(_HAS_BOUGHT, booking_id, customer_id, BOUGHT))
 
 
 async def find_booking(engine: AsyncEngine, booking_id: str, customer_id: str | None) -> BookingRow | None:

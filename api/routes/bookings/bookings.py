@@ -296,11 +296,8 @@ async def exchange_seats(
             detail="Moving a booking to another schedule is not supported: book there, then cancel this one.",
             unsupported="schedule_id",
         )
-    command, named, note = _change(wish, booking_id, account), await request_of(request, account), None
-    if await rows_of.has_bought(office.reading, booking_id, account.id):
-        note = await doors.shut(office, where.schedule_id, booking_id, named[0])
-        if note is None:
-            raise Problem("booking_not_changeable", reason="checked_in")
+    command, named = _change(wish, booking_id, account), await request_of(request, account)
+    note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
     result = await finished(doors.send(office, note, where.schedule_id, command, account, named))
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)

@@ -12,8 +12,10 @@ from api.http.models import BookingId, Input, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
-from api.office.idempotency import TAKES_KEY
+from api.office.idempotency import TAKES_KEY, request_of
+from api.office.under_way import finished
 from api.selling import booking_commands as commands
+from api.selling import doors
 from api.views.booking import (
     CANCELLATION_EXAMPLE,
     CancellationView,
@@ -53,6 +55,7 @@ CANCELS = described(201, CancellationView, CANCELLATION_EXAMPLE, "The seats are 
     "booking_already_cancelled",
     "booking_paid",
     "booking_expired",
+    "booking_not_changeable",
     "payment_in_progress",
     "overloaded",
 )
@@ -73,11 +76,15 @@ async def cancel_booking(
     office: OfficeOf,
     why: Annotated[Why | None, REASONS] = None,
 ) -> Response:
-    """Cancels the booking; its seats are free again at once. A paid one is refunded instead, see `refund_url`."""
+    """Cancels the booking; its seats are free again at once. A paid one is refunded instead, see `refund_url`; one that
+    cost nothing is cancelled before the start, unless somebody has come in on it."""
     where = await commands.find(office, booking_id)
     reason = "" if why is None else why.reason
     command = Cancel(booking_id, office.clock.new_id(), account.id, reason, "customer")
-    result = await commands.send(office, where.schedule_id, command, request, account)
+    named, note = await request_of(request, account), None
+    if where.free:  # what is bought and cost nothing is cancelled; all else that is bought is refunded
+        note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
+    result = await finished(doors.send(office, note, where.schedule_id, command, account, named))
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)
     return json_answer(ending_view(result, where.schedule_id), 201)

@@ -324,6 +324,24 @@ async def test_seats_somebody_came_in_on_are_not_exchanged_and_others_are_once_h
     assert [(each.status_code, seat_ids(each.json())) for each in (first, again)] == [(200, others)] * 2
 
 
+async def test_what_cost_nothing_is_not_cancelled_while_somebody_is_in(worker: Worker) -> None:
+    door = Door(worker, await open_sale(worker.http, prices={"VIP": 0, "Standard": 0}))
+    customer = await worker.sign_up()
+    booking = await hold(worker.http, door.sale, customer, *door.sale.fresh(2))
+    url = f"/v1/bookings/{booking['id']}"
+    assert (await worker.http.post(f"{url}/payments", json={}, headers=customer)).status_code == 201
+    door.booking_id = booking["id"]
+    entry = one(door.code(2), places=1)
+    (answer,) = await door.read(entry)
+    assert answer["result"] == "admitted"
+    for ask in (worker.http.delete(url, headers=customer), worker.http.post(f"{url}/cancellation", headers=customer)):
+        assert problem(await ask, 409, "booking_not_changeable")["reason"] == "checked_in"
+    await worker.http.request(
+        "DELETE", f"/v1/check-ins/{entry['id']}", json={"reason": "wrong door"}, headers=door.sale.organizer
+    )
+    assert (await worker.http.delete(url, headers=customer)).status_code == 201
+
+
 async def test_whoever_asks_again_for_a_refund_that_was_made_hears_of_it_whoever_came_in_since(
     door: Door, worker: Worker
 ) -> None:

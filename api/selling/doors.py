@@ -12,6 +12,7 @@ from actors.gateway.gateway import Unavailable
 from api.http.problems import Problem
 from api.office.office import Office
 from api.office.tokens import Account
+from api.office.under_way import finished
 from api.selling import booking_commands as commands
 from engine.booking import Booking
 from engine.commands import AnyCommand
@@ -62,15 +63,25 @@ async def shut_if_bought(
 async def send(
     office: Office, note: str | None, schedule_id: str, command: AnyCommand, account: Account, named: tuple[str, str]
 ) -> Booking | Refusal:
-    """What `booking_commands.send_named` does, and then opens the door again. By itself that opens after a minute."""
+    """What `booking_commands.send_named` does; a door that was shut is open again then. By itself it opens after a
+    minute."""
+    if note is None:
+        return await commands.send_named(office, schedule_id, command, account, named)
+    return await finished(_send_and_open(office, note, schedule_id, command, account, named))
+
+
+async def _send_and_open(
+    office: Office, note: str, schedule_id: str, command: AnyCommand, account: Account, named: tuple[str, str]
+) -> Booking | Refusal:
+    left: str | None = note
     try:
         return await commands.send_named(office, schedule_id, command, account, named)
     except Unavailable:
-        note = None  # the owner may do it yet: the door stays shut until that is over
+        left = None  # the owner may do it yet: the door stays shut until that is over
         raise
     finally:
-        if note is not None:
-            await _open(office, note)
+        if left is not None:
+            await _open(office, left)
 
 
 async def _open(office: Office, note: str) -> None:

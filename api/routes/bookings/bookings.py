@@ -20,7 +20,6 @@ from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
 from api.office.tokens import Account
-from api.office.under_way import finished
 from api.selling import booking_commands as commands
 from api.selling import doors
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
@@ -298,7 +297,7 @@ async def exchange_seats(
         )
     command, named = _change(wish, booking_id, account), await request_of(request, account)
     note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
-    result = await finished(doors.send(office, note, where.schedule_id, command, account, named))
+    result = await doors.send(office, note, where.schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)
     return json_answer(await commands.view_of(office, where.schedule_id, result))

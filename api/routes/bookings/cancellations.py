@@ -13,7 +13,6 @@ from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
-from api.office.under_way import finished
 from api.selling import booking_commands as commands
 from api.selling import doors
 from api.views.booking import (
@@ -84,7 +83,7 @@ async def cancel_booking(
     named, note = await request_of(request, account), None
     if where.free:  # what is bought and cost nothing is cancelled; all else that is bought is refunded
         note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
-    result = await finished(doors.send(office, note, where.schedule_id, command, account, named))
+    result = await doors.send(office, note, where.schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)
     return json_answer(ending_view(result, where.schedule_id), 201)

@@ -380,6 +380,24 @@ async def test_nobody_comes_in_as_long_as_it_is_not_known_whether_seats_are_exch
     assert afterwards["result"] == "refunded"
 
 
+async def test_a_hold_that_is_let_go_while_its_owner_is_away_shuts_no_door_and_is_no_error(
+    door: Door, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer = await worker.sign_up()
+    booking = await hold(worker.http, door.sale, customer, *door.sale.fresh(1))
+
+    async def away(*_: Any, **named: Any) -> Any:
+        raise Unavailable("no answer in time")
+
+    monkeypatch.setattr(worker.office.gateway, "send", away)
+    url = f"/v1/bookings/{booking['id']}"
+    problem(await worker.http.delete(url, headers=customer), 503, "overloaded")
+    problem(await worker.http.patch(url, json={"quantity": 1}, headers=customer), 503, "overloaded")
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
+    async with worker.office.pool.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM giving_back WHERE booking_id = $1", booking["id"]) == 0
+
+
 async def test_two_doors_that_use_one_id_at_once_are_told_apart(door: Door, worker: Worker) -> None:
     other = Door(worker, await open_sale(worker.http))
     codes = [await door.sold(2), await other.sold(2)]

@@ -32,13 +32,19 @@ def last_seats(sale: Sale, count: int) -> list[str]:
 async def test_a_date_that_opens_later_counts_down_and_opens_by_itself(
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:
-    opens = datetime.now(UTC) + timedelta(seconds=6)
-    sale = await open_sale(http, sale_opens_at=opens.isoformat())
-    reader = await make_reader()
-    await reader.page.goto(f"/p/{sale.performance_id}")
+    reader, organizer = await make_reader(), await sign_up(http, "organizer")
+    counting = reader.page.get_by_role("button", name=reader.words["opens_in"])
+    choose = reader.page.get_by_role("link", name=reader.words["choose"])
+    for ahead in (6, 24, 96):  # it opens when somebody has seen that it does not, however long that takes here
+        opens = datetime.now(UTC) + timedelta(seconds=ahead)
+        sale = await open_sale(http, organizer=organizer, sale_opens_at=opens.isoformat())
+        await reader.page.goto(f"/p/{sale.performance_id}")
+        await counting.or_(choose).first.wait_for()
+        if await counting.count():
+            break
     await reader.reads(reader.words["opens_later"])
-    assert await reader.page.get_by_role("button", name=reader.words["opens_in"]).is_disabled()
-    await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
+    assert await counting.is_disabled()
+    await choose.wait_for()
 
 
 async def test_a_sold_out_date_says_so_and_seats_that_come_back_show_by_themselves(

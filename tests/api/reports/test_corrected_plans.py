@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from persistence.database.tables import audit_log
 from tests.api.conftest import Worker
-from tests.support.sale import Sale, hold, open_sale, problem, read, seat_ids, small_plan, until
+from tests.support.sale import Sale, begin, hold, open_sale, problem, read, seat_ids, small_plan
 
 PLAN = small_plan(rows=3, seats_per_row=4, standing=10)  # A is VIP, B and C are Standard
 
@@ -208,16 +208,7 @@ async def test_report_16_what_has_begun_keeps_the_plan_it_had(worker: Worker) ->
     sale = await open_sale(worker.http, plan=PLAN)
     customer = await worker.sign_up()
     booking = await hold(worker.http, sale, customer, "B-4")
-    begun = datetime.now(UTC) + timedelta(seconds=1)
-    answer = await worker.http.patch(
-        f"/v1/schedules/{sale.schedule_id}", json={"starts_at": begun.isoformat()}, headers=sale.organizer
-    )
-    assert answer.status_code == 200, answer.text
-
-    async def has_begun() -> bool:
-        return datetime.now(UTC) > begun
-
-    await until(has_begun)
+    await begin(worker.http, sale)
     view = await applied(worker, sale, corrected())
     assert view["schedules"] == []
     assert "B-4" in await places(worker, sale.schedule_id)

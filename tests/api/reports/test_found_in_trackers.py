@@ -155,11 +155,13 @@ async def test_found_12_who_never_went_on_holds_nothing_for_long(worker: Worker)
     customer = await worker.sign_up()
     before = datetime.now(UTC)
     booking = await hold(worker.http, sale, customer, *sale.seats[:5])
+    after = datetime.now(UTC)
     ends = datetime.fromisoformat(booking["expires_at"])
-    assert timedelta(seconds=29) < ends - before < timedelta(seconds=40)
+    assert ends - after < timedelta(seconds=31)
+    assert timedelta(seconds=29) < ends - before
     for _ in range(3):  # who asks for more time again and again
         await worker.http.post(f"/v1/bookings/{booking['id']}/extension", headers=customer)
     extended = datetime.fromisoformat(
         (await read(worker.http, f"/v1/bookings/{booking['id']}", customer))["expires_at"]
     )
-    assert extended - before < timedelta(seconds=70)  # twice the time, and not for ever
+    assert extended - after < timedelta(seconds=61)  # twice the time, and not for ever

@@ -19,6 +19,7 @@ from tests.api.conftest import OpenLocal, Worker, local_settings
 from tests.support.clocks import MovableClock
 from tests.support.sale import (
     Sale,
+    begin,
     hold,
     open_sale,
     paid_booking,
@@ -29,7 +30,6 @@ from tests.support.sale import (
     seat_ids,
     sign_up,
     small_plan,
-    until,
 )
 from tests.support.services.databases import Databases
 from tests.support.services.serving import serve
@@ -116,8 +116,7 @@ async def test_report_05_nothing_is_paid_or_given_up_for_what_has_begun(http: ht
     sale, customer = await open_sale(http), await sign_up(http)
     _, payment = await paid_booking(http, sale, customer, "A-1")
     booking = await hold(http, sale, customer, "A-2")
-    starts_at = datetime.fromisoformat((await patch(http, sale, starts_at=soon(seconds=3)))["starts_at"])
-    await until(lambda: datetime.now(UTC) > starts_at)
+    await begin(http, sale)
     problem(await pay(http, booking, customer), 409, "sale_closed")
     problem(await http.post(f"/v1/bookings/{booking['id']}/extension", headers=customer), 409, "sale_closed")
     problem(await http.post(sale.bookings_url, json={"seats": ["B-1"]}, headers=customer), 409, "sale_closed")
@@ -284,7 +283,7 @@ async def test_report_15_all_dates_are_cancelled_or_none_and_no_owner_is_started
         raise ConnectionError("the connection was lost")
 
     with monkeypatch.context() as patched:
-        patched.setattr("api.routes.catalogue.cancelled_performances.chain.write", fails)
+        patched.setattr("api.routes.catalogue.cancelled_performances.record_in", fails)
         assert (await worker.http.post(url, json={"reason": "x"}, headers=sale.organizer)).status_code >= 500
     assert (await worker.http.get(f"/v1/schedules/{sale.schedule_id}")).json()["cancelled_at"] is None
     first, again = await asyncio.gather(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOG_LIMIT_BYTES = 16 * 1024 * 1024  # a log larger than this is set aside (one generation) when its program starts
+PORTS = range(20_000, 32_000)  # below those that systems give to connections: Linux from 32,768, others from 49,152
 PROBE_SECONDS = 0.05  # between two readiness probes: the fastest service is ready in about this time
 OWN_LAUNCH_VARIABLES = ("PYTHONSTARTUP", "PYTHONINSPECT", "LD_PRELOAD")
 
@@ -207,11 +209,15 @@ def open_log(path: Path) -> int:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port nobody listens on at this moment, and which no connection is given for its own end.
+
+    So a program that is down for a while finds it free when it is started again.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise ProcessError(f"no port from {PORTS[0]} to {PORTS[-1]} is free on {host}")
 
 
 def executable(found: Path, data_dir: Path) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +33,9 @@ from persistence.embedded.instance import (
 )
 from persistence.embedded.outside import shown
 from persistence.embedded.postgres import postgres, server_user
-from persistence.embedded.process import ProcessError, executable, running
+from persistence.embedded.process import PORTS, ProcessError, executable, free_port, running
 
+LINUX = sys.platform == "linux"
 UNIX_SOCKET_LIMIT = 107
 LONGEST_SOCKET = "ray/session_2026-11-22_15-09-37_796241_4194304/sockets/plasma_store"
 
@@ -44,6 +47,16 @@ def data_dir() -> Iterator[Path]:
     yield path
     remove_run_directory(path)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def test_a_free_port_is_listened_on_by_nobody_and_given_to_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is started again would find a connection there, whose own end it is."""
+    first, *_ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split() if LINUX else ["49152"]
+    assert PORTS[-1] < int(first)
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        monkeypatch.setattr("persistence.embedded.process.PORTS", [taken.getsockname()[1]])
+        with pytest.raises(ProcessError, match="no port"):
+            free_port()
 
 
 async def test_postgres_is_durable_and_reached_through_its_socket_only(data_dir: Path) -> None:

@@ -16,8 +16,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.support.waiting import PATIENCE_SECONDS
-from tests.support.waiting import until as until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

@@ -13,10 +13,10 @@ import pytest
 from persistence.embedded.process import free_port
 from persistence.providers.connection import Connection
 from persistence.providers.provider import Unknown
+from tests.support.services.serving import IMPATIENT_SECONDS
 from tests.support.waiting import PATIENCE_SECONDS
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-IMPATIENT_SECONDS = 0.3  # where nothing comes
 PACKED = gzip.compress(b"x" * 2_000)
 
 

@@ -32,8 +32,8 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.providers.sandbox import SIGNATURE_HEADER, SandboxProvider, sign, verify, webhook_key
-from tests.support.services.serving import PATIENT_SECONDS, impatient, saying, serve
-from tests.support.waiting import until
+from tests.support.services.serving import IMPATIENT_SECONDS, impatient, saying, serve
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 SECRET = "a secret of this test"
 CLOCK = SystemClock()
@@ -79,7 +79,7 @@ async def listed(provider: SandboxProvider, path: str) -> dict[str, Any]:
 @pytest.fixture
 async def sandbox(tmp_path: Path) -> AsyncIterator[SandboxProvider]:
     async with serve(create_sandbox(SECRET, tmp_path / "sandbox.sqlite3", "http://127.0.0.1:9/nobody")) as url:
-        provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=PATIENT_SECONDS)
+        provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=PATIENCE_SECONDS)
         yield provider
         await provider.close()
 
@@ -91,7 +91,7 @@ async def known(sandbox: SandboxProvider, request: ChargeRequest) -> object:
     async def is_known() -> bool:
         nonlocal outcome
         outcome = await sandbox.look_up(ref(request))
-        return outcome is not None
+        return not (outcome is None or isinstance(outcome, Unknown))
 
     await until(is_known)
     return outcome
@@ -397,7 +397,7 @@ async def test_webhook_follows_a_timeout_and_its_signature_holds(tmp_path: Path,
     async with serve(receiver.app) as hooks:
         app = create_sandbox(SECRET, tmp_path / "s.sqlite3", f"{hooks}/hook", webhook_delay_seconds=0.1)
         async with serve(app) as url:
-            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=0.2)
+            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=IMPATIENT_SECONDS)
             assert isinstance(await provider.charge(request), Unknown)
             await until(lambda: bool(receiver.received))
             event = provider.parse_webhook(*receiver.received[0])
@@ -411,7 +411,7 @@ async def test_webhook_is_repeated_with_the_same_id_until_it_is_received(tmp_pat
     async with serve(receiver.app) as hooks:
         app = create_sandbox(SECRET, tmp_path / "s.sqlite3", f"{hooks}/hook", webhook_delay_seconds=0.0)
         async with serve(app) as url:
-            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=0.2)
+            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=IMPATIENT_SECONDS)
             await provider.charge(charge_of("tok_timeout_charged"))
             await until(lambda: len(receiver.received) == 2)
             events = [provider.parse_webhook(headers, body) for headers, body in receiver.received]
@@ -424,7 +424,7 @@ async def test_webhook_owed_before_a_restart_is_delivered_after_it(tmp_path: Pat
     path = tmp_path / "s.sqlite3"
     request = charge_of("tok_timeout_charged")
     async with serve(create_sandbox(SECRET, path, "http://127.0.0.1:9/", webhook_delay_seconds=0.5)) as url:
-        provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=0.1)
+        provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=IMPATIENT_SECONDS)
         await provider.charge(request)
         await provider.close()
     async with serve(receiver.app) as hooks, serve(create_sandbox(SECRET, path, f"{hooks}/hook")):
@@ -448,7 +448,7 @@ async def deliveries(tmp_path: Path, token: str, count: int, delay_seconds: floa
     async with serve(receiver.app) as hooks:
         app = create_sandbox(SECRET, tmp_path / "s.sqlite3", f"{hooks}/hook", webhook_delay_seconds=delay_seconds)
         async with serve(app) as url:
-            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=0.2)
+            provider = SandboxProvider(url, SECRET, CLOCK.now_ms, timeout_seconds=IMPATIENT_SECONDS)
             assert isinstance(await provider.charge(request), Unknown)
             assert isinstance(await known(provider, request), Approved)
             await until(lambda: len(receiver.received) >= count)

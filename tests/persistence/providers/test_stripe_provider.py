@@ -35,7 +35,7 @@ from persistence.providers.provider import (
 from persistence.providers.stripe_payments import StripeProvider, from_stripe, to_stripe
 from tests.support.money.fake_stripe import KEY, FakeStripe
 from tests.support.money.stripe_mock import CannotBeHad, stripe_mock
-from tests.support.services.serving import PATIENT_SECONDS, impatient, serve
+from tests.support.services.serving import impatient, serve
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 CLOCK = SystemClock()
@@ -52,7 +52,7 @@ def fake() -> FakeStripe:
 @pytest.fixture
 async def provider(fake: FakeStripe) -> AsyncIterator[StripeProvider]:
     async with serve(fake.app) as url:
-        provider = StripeProvider(KEY, SECRETS, CLOCK.now_ms, url=url, timeout_seconds=PATIENT_SECONDS)
+        provider = StripeProvider(KEY, SECRETS, CLOCK.now_ms, url=url, timeout_seconds=PATIENCE_SECONDS)
         yield provider
         await provider.close()
 

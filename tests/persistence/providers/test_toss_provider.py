@@ -30,8 +30,8 @@ from persistence.providers.provider import (
 from persistence.providers.toss import TossProvider
 from persistence.providers.toss_messages import DECLINES, REFUND_REFUSALS
 from tests.support.money.fake_toss import KEY, FakeToss, Payment
-from tests.support.services.serving import PATIENT_SECONDS, impatient, serve
-from tests.support.waiting import until
+from tests.support.services.serving import impatient, serve
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 CLOCK = SystemClock()
 CONFIRM = "v1/payments/confirm"
@@ -45,7 +45,7 @@ def fake() -> FakeToss:
 @pytest.fixture
 async def toss(fake: FakeToss) -> AsyncIterator[TossProvider]:
     async with serve(fake.app) as url:
-        provider = TossProvider(KEY, CLOCK.now_ms, url=url, timeout_seconds=PATIENT_SECONDS)
+        provider = TossProvider(KEY, CLOCK.now_ms, url=url, timeout_seconds=PATIENCE_SECONDS)
         yield provider
         await provider.close()
 

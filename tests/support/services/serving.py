@@ -11,8 +11,7 @@ from fastapi import FastAPI, Response
 
 from persistence.providers.provider import Provider
 
-PATIENT_SECONDS = 30.0  # however busy the machine is: what is answered is waited for
-IMPATIENT_SECONDS = 0.3
+IMPATIENT_SECONDS = 0.5  # in which what is asked has arrived, though no answer comes
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +41,7 @@ def saying(body: bytes, status: int = 200) -> FastAPI:
 
 @contextlib.contextmanager
 def impatient(provider: Provider) -> Iterator[None]:
-    """Meanwhile it takes an answer that does not come within a third of a second for none."""
+    """Meanwhile it takes an answer that does not come within half a second for none."""
     session = provider._connection._opened()  # type: ignore[attr-defined]  # each has one, which is nobody else's business
     usual, session._timeout = session._timeout, ClientTimeout(total=IMPATIENT_SECONDS)
     try:

@@ -150,7 +150,9 @@ class Network:
         return f"bx{network[0]}{self.number}-{self.names.index(name)}"
 
     def destroy(self) -> None:
+        """Its links by name, too: a namespace lives on for minutes while a connection has something left to say."""
         for words in (
+            *(("link", "del", self._outer(name, each)) for name in self.names for each in (SERVICES, PEERS)),
             *(("netns", "del", self.namespace(name)) for name in self.names),
             ("link", "del", f"bxp{self.number}"),
             ("link", "del", f"bxs{self.number}"),

@@ -353,8 +353,8 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "worker": SERVICES_URLS | TOPIC_SECRETS | SIGNING | PROVIDERS_KEYS,
     "background": SERVICES_URLS | TOPIC_SECRETS | KEYS | PROVIDERS_KEYS,
     "owner": SERVICES_URLS | TOPIC_SECRETS,
-    "sales": frozenset(("database_url",)) | TOPIC_SECRETS,
-    "notifications": frozenset(("database_url", "smtp_url")) | TOPIC_SECRETS | KEYS,
+    "receivers": frozenset(("database_url",)) | TOPIC_SECRETS,
+    "mails": frozenset(("database_url", "smtp_url")) | KEYS,
     "sandbox": KEYS,
     "ray": frozenset(),
     "forking": frozenset(),  # what all of them import
@@ -362,7 +362,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
 # Who is given keys instead of the secret, and for what: whoever has one signs nothing else, no token above all.
 DERIVED: Mapping[str, tuple[str, ...]] = {
     "background": (keys.SANDBOX, keys.AUDIT_HEADS, keys.MACHINES),
-    "notifications": (keys.TICKETS,),
+    "mails": (keys.TICKETS,),
     "sandbox": (keys.SANDBOX,),
 }
 SWITCHES = {"on": "true", "off": "false"}

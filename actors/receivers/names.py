@@ -1,4 +1,4 @@
-"""What the receiving services are called: their modules here, their programs, and their positions in the database.
+"""What the receiving services are called: their modules here, their positions in the database, and their program.
 
 Apart from them, so that whoever only names one need not import what it works with.
 """
@@ -6,3 +6,4 @@ Apart from them, so that whoever only names one need not import what it works wi
 SALES = "sales"
 NOTIFICATIONS = "notifications"
 RECEIVERS = (SALES, NOTIFICATIONS)
+PROGRAM = "receivers"  # which they share; its consumer group, too

@@ -20,37 +20,23 @@ what comes back. `payment.refunded` makes none, because the mail about the refun
 that run out or are let go, nor payments that are declined: all of that the customer sees at once.
 
 What happened more than a day before this service first started is never told, and neither is it when the events are
-read anew later. Whatever happened since is told, however late. `python -m actors.receivers.notifications` is the
-process.
+read anew later. Whatever happened since is told, however late. The mails are sent by `actors.mail.mailer`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import uvloop
 from msgspec.structs import replace
 
-from actors.mail.composing import Postmark
-from actors.mail.mailer import LANES, Mailer
-from actors.mail.tickets import signing_key
-from actors.mail.transport import open_transport
-from actors.process import garbage, telemetry
 from actors.process.clock import Clock, SystemClock
-from actors.process.courtesy import give_way
-from actors.process.keys import TICKETS
-from actors.process.settings import Settings
 from actors.receivers.names import NOTIFICATIONS
-from actors.receivers.receiver import Receiver
-from actors.receivers.taker import Taker
 from engine.events import Opened, TermsChanged, decode_event
 from persistence.database.conditions import BOUGHT
 from persistence.database.moments import moment, rfc3339
-from persistence.database.pools import Connection, open_pool
+from persistence.database.pools import Connection
 from persistence.events import event_data
 from persistence.events.event_data import (
     BookingData,
@@ -60,8 +46,6 @@ from persistence.events.event_data import (
     TermsData,
     TransferData,
 )
-from persistence.events.feed import KafkaEventFeed
-from persistence.journal.journal import PostgresJournal
 from persistence.notifications import outbox
 from persistence.notifications.outbox import BookingFacts, Facts, NewNotification, Seat
 
@@ -240,34 +224,3 @@ def _new(event: EventEnvelope, kind: str, customer_id: str, booking_id: str | No
         kind=kind,
         facts=facts,
     )
-
-
-async def run(settings: Settings) -> None:
-    """Works until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    clock = SystemClock()
-    transport = open_transport(settings)
-    async with open_pool(settings.database, LANES + 3) as pool:
-        receiver = Receiver(
-            Taker(Notifications(), pool, PostgresJournal(pool)), KafkaEventFeed(settings.broker, NOTIFICATIONS)
-        )
-        postmark = Postmark(transport.sender, signing_key(settings.keys_for(TICKETS)[0]), clock, settings.origin)
-        logger.info("%s follows %s; mails go to %s", NOTIFICATIONS, settings.topic, transport.name)
-        garbage.spare_what_is_here()
-        async with asyncio.TaskGroup() as work:
-            work.create_task(receiver.run(stop))
-            work.create_task(Mailer(pool, transport, postmark).run(stop))
-
-
-def main() -> None:
-    """The process entry."""
-    settings = Settings.from_environment()
-    telemetry.configure(settings, NOTIFICATIONS)
-    give_way()
-    uvloop.run(run(settings))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""A receiving service's process: listens to the feed, right through any outage, and repairs what the feed leaves out.
+"""Listens to the feed for the receiving services, right through any outage, and repairs what the feed leaves out.
 
 What becomes of an event is `taker.py`'s: taken once, in order, whatever is told twice, whoever dies. A gap, a broker
 that came back empty, a topic whose retention is over: all are read from the journal.
@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 
-from actors.process import garbage
 from actors.process.rounds import every
-from actors.process.settings import Settings
-from actors.receivers.taker import Service, Taker
-from persistence.database.pools import is_away, open_pool
-from persistence.events.feed import BATCH, EventFeed, KafkaEventFeed
+from actors.receivers.hearing import Hearing
+from persistence.database.pools import is_away
+from persistence.events.feed import BATCH, EventFeed
 from persistence.events.log import LogUnavailable, Message
-from persistence.journal.journal import PostgresJournal
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -32,20 +28,23 @@ logger = logging.getLogger(__name__)
 
 
 class Receiver:
-    """Listens for one service."""
+    """Listens for those who hear together."""
 
-    def __init__(self, taker: Taker, feed: EventFeed) -> None:
-        self._taker = taker
-        self._name = taker.service.name
+    def __init__(self, hearing: Hearing, feed: EventFeed) -> None:
+        self._hearing = hearing
         self._feed = feed
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Takes events until `stop` is set."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(stop))
-            repair, resting = self._taker.repair, self._taker.repair_resting
-            group.create_task(every(REPAIR_SECONDS, stop, repair, f"repair of {self._name}"))
-            group.create_task(every(REPAIR_RESTING_SECONDS, stop, resting, f"repair of {self._name} where all rests"))
+        """Has events taken until `stop` is set."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(stop))
+                for taker in self._hearing.takers:
+                    repair, resting, what = taker.repair, taker.repair_resting, f"repair of {taker.service.name}"
+                    group.create_task(every(REPAIR_SECONDS, stop, repair, what))
+                    group.create_task(every(REPAIR_RESTING_SECONDS, stop, resting, f"{what} where all rests"))
+        finally:
+            await self._hearing.close()
         await self._feed.close()
 
     async def _told(self, stop: asyncio.Event) -> list[Message]:
@@ -65,7 +64,7 @@ class Receiver:
         while not stop.is_set():
             try:
                 messages = await self._told(stop)
-                await self._taker.receive(messages)
+                await self._hearing.receive(messages)
                 if messages:
                     await self._feed.done()
                     if len(messages) < BATCH:
@@ -76,7 +75,7 @@ class Receiver:
                     raise  # a bug: the process ends loudly, and is started again where it stood
                 if not failures:
                     told = " ".join(str(error).split()) or type(error).__name__  # some have several lines, some none
-                    logger.warning("%s waits: %s", self._name, told)
+                    logger.warning("receiving waits: %s", told)
                 await self._feed.close()  # what was handed over and not taken is told again
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
@@ -86,15 +85,3 @@ class Receiver:
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-
-
-async def run_service(service: Service, settings: Settings) -> None:
-    """A receiving service's process: works until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_pool(settings.database, 3) as pool:
-        feed = KafkaEventFeed(settings.broker, service.name)
-        logger.info("%s follows %s", service.name, settings.topic)
-        garbage.spare_what_is_here()
-        await Receiver(Taker(service, pool, PostgresJournal(pool)), feed).run(stop)

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from actors.receivers.hearing import Hearing
 from actors.receivers.taker import Service, Taker
 from persistence.events import positions
 from persistence.events.cloud_events import EventError, decode
@@ -34,6 +35,7 @@ class Replay:
         self._pool = pool
         self._service = service
         self._taker = Taker(service, pool, journal)
+        self._hearing = Hearing([self._taker], pool, journal)
         self._mark = f"{service.name}/replay"
         self._topic_mark = f"{service.name}/replay-topic"
 
@@ -97,7 +99,7 @@ class Replay:
         taken = 0
         async for messages in read():
             ours = _about(messages, published)
-            taken += await self._taker.receive(ours, "topic")
+            taken += await self._hearing.receive(ours, "topic")
             done(len(ours))
         await positions.forget(self._pool, self._topic_mark)
         return taken

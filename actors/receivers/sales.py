@@ -1,8 +1,7 @@
 """The receiving service that keeps the sales figures organizers look at.
 
 Each event adds to the figures of the minute it happened in; nothing is ever counted anew, so that a figure is right for
-every moment of the past. `python -m actors.receivers.sales` is its process; it needs the database and the topic, and
-no Ray.
+every moment of the past.
 """
 
 from __future__ import annotations
@@ -11,13 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-import uvloop
-
-from actors.process import telemetry
-from actors.process.courtesy import give_way
-from actors.process.settings import Settings
 from actors.receivers.names import SALES
-from actors.receivers.receiver import run_service
 from persistence.database.pools import Connection
 from persistence.events.event_data import BookingData, EventEnvelope, RefundData, RefundedPlace
 from persistence.sales import figures
@@ -147,15 +140,3 @@ class Tally:
     def _end(self, booking_id: str) -> None:
         del self.live[booking_id]
         self.ended.add(booking_id)
-
-
-def main() -> None:
-    """The process entry."""
-    settings = Settings.from_environment()
-    telemetry.configure(settings, SALES)
-    give_way()
-    uvloop.run(run_service(Sales(), settings))
-
-
-if __name__ == "__main__":
-    main()

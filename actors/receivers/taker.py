@@ -1,20 +1,14 @@
 """Takes events into a service's data, each once and in order.
 
-A feed, or a topic read again, says *that* something happened; what happened is read from the journal. So whoever can
-write to the topic can make a service look, and nothing else: a version that the journal does not have, or one that
-differs from what the journal says, is put aside and reported, and the real event is taken all the same.
-
 How far a service has come stands per schedule in the transaction that also writes its rows. An event that the service
 cannot digest is parked with the error and does not hold up the others. A database that is away raises, and nothing has
-moved.
+moved. What has been missed, however that came about, is read from the journal.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import re
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -23,16 +17,13 @@ from prometheus_client import Counter, Gauge
 
 from persistence.database.pools import Connection, is_away
 from persistence.events import positions
-from persistence.events.cloud_events import EventError, decode, glance, says_the_same
+from persistence.events.cloud_events import decode
 from persistence.events.event_data import EventEnvelope
 from persistence.events.from_journal import JournalFeed
-from persistence.events.log import Message
 from persistence.journal.journal import Journal
 
 BEHIND_SECONDS = 10.0  # a schedule published for so long and not heard of is read from the journal
 CHUNK = 500  # events per transaction
-ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-LAST_VERSION = 2**62  # far beyond any, and what a database can compare
 
 TAKEN = Counter("boxoffice_events_taken_total", "Events a receiving service has taken", ("service", "source"))
 PARKED = Counter("boxoffice_events_parked_total", "Events a receiving service could not digest", ("service",))
@@ -59,8 +50,8 @@ class Service(Protocol):
         """Names its position; never change it."""
 
     @property
-    def wanted(self) -> Container[str]:
-        """The types of events it looks into; of others it is told the version and no more."""
+    def wanted(self) -> Collection[str]:
+        """The types of events it looks into; of others it need be told the version and no more."""
 
     async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
         """Writes what follows from the next events of one schedule, in the caller's transaction.
@@ -74,13 +65,6 @@ class Service(Protocol):
 
 # How events of one schedule are taken, in the caller's transaction.
 Take = Callable[["asyncpg.pool.PoolConnectionProxy[Any]", Sequence[EventEnvelope]], Awaitable[None]]
-
-
-class _Told(Struct, frozen=True):
-    """What the feed has said: the head and place of it, and all of it as it came."""
-
-    event: EventEnvelope
-    value: bytes
 
 
 class Retried(Struct, frozen=True):
@@ -121,22 +105,6 @@ class Taker:
     def service(self) -> Service:
         return self._service
 
-    async def receive(self, messages: Sequence[Message], source: str = "feed") -> int:
-        """Takes what the feed has told of. Returns how many events were new."""
-        by_schedule: dict[str, list[_Told]] = {}
-        for message in messages:
-            try:
-                event = glance(message.value)
-            except EventError as error:
-                # Not from us, or damaged: nothing can be done with it, and its version will be missed and repaired.
-                logger.error("%s cannot read what is at %d/%d: %s", *_place(self._service, message), error)
-                continue
-            if ID.fullmatch(event.data.schedule_id) is None or not 0 < event.data.version <= LAST_VERSION:
-                logger.error("%s cannot read what is at %d/%d: no such place", *_place(self._service, message))
-                continue
-            by_schedule.setdefault(event.data.schedule_id, []).append(_Told(event, message.value))
-        return sum([await self._hear(schedule_id, told, source) for schedule_id, told in by_schedule.items()])
-
     async def repair(self) -> int:
         """Takes from the journal what the feed has left out, and counts how far the service is behind."""
         taken = await self._close_gaps(resting=False)
@@ -159,38 +127,22 @@ class Taker:
 
     async def catch_up(self, schedule_id: str, until: int) -> int:
         """Takes a schedule's events from the journal up to a version."""
-        position = await positions.of(self._pool, self._service.name, schedule_id)
-        return await self._read(schedule_id, position, until, "journal", {})
-
-    async def _hear(self, schedule_id: str, told: Sequence[_Told], source: str) -> int:
-        """Takes what the journal says of the events told, and of whatever is missing before and between them."""
-        position, head = await positions.reach(self._pool, self._service.name, schedule_id)
-        heard: dict[int, list[_Told]] = {}
-        for each in told:
-            version = each.event.data.version
-            if head is None or version > head:
-                await self._suspect(each, "the journal does not go so far" if head else "there is no such schedule")
-            elif version > position:
-                heard.setdefault(version, []).append(each)
-        return await self._read(schedule_id, position, max(heard), source, heard) if heard else 0
-
-    async def _read(
-        self, schedule_id: str, position: int, until: int, source: str, heard: Mapping[int, Sequence[_Told]]
-    ) -> int:
-        taken = 0
+        position, taken = await positions.of(self._pool, self._service.name, schedule_id), 0
         async for events in self._journal.events(schedule_id, position, until, self._service.wanted):
-            for event in events:
-                for told in heard.get(event.data.version, ()):
-                    if not says_the_same(told.value, told.event, event):
-                        await self._suspect(told, "the journal says otherwise")
             for start in range(0, len(events), CHUNK):
-                taken += await self._take(schedule_id, events[start : start + CHUNK], source)
+                taken += await self.take(schedule_id, events[start : start + CHUNK], "journal")
         return taken
 
-    async def _take(self, schedule_id: str, events: Sequence[EventEnvelope], source: str) -> int:
+    async def take(self, schedule_id: str, events: Sequence[EventEnvelope], source: str) -> int:
         """Takes those of the next events, without gaps, that nobody has taken meanwhile; where the service cannot
-        digest them, one by one."""
+        digest them, one by one. Returns how many were new."""
         name = self._service.name
+        first, last = events[0].data.version, events[-1].data.version
+        if not any(event.type in self._service.wanted for event in events) and await positions.pass_by(
+            self._pool, name, schedule_id, first, last
+        ):
+            TAKEN.labels(name, source).inc(len(events))
+            return len(events)
         try:
             taken = await self._digested(schedule_id, events, self._service.take)
         except Exception as error:
@@ -227,15 +179,8 @@ class Taker:
                 PARKED.labels(self._service.name).inc()
                 await positions.park(connection, self._service.name, event, repr(error))
 
-    async def _suspect(self, told: _Told, why: str) -> None:
-        """Puts an event aside that is not believed."""
-        event = told.event
-        with contextlib.suppress(EventError):  # the head of it is kept then
-            event = decode(told.value)
+    async def suspect(self, event: EventEnvelope, why: str) -> None:
+        """Puts an event aside that the feed has told of and that is not believed."""
         logger.error("%s does not believe event %.100s (%.50s): %s", self._service.name, event.id, event.type, why)
         SUSPECT.labels(self._service.name).inc()
         await positions.suspect(self._pool, self._service.name, event, why)
-
-
-def _place(service: Service, message: Message) -> tuple[str, int, int]:
-    return service.name, message.partition, message.offset

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 from actors.process.settings import NEEDED, SECRETS, VARIABLES, Settings, variable_of
-from actors.receivers.names import RECEIVERS
 from actors.supervision import ray_head
 from persistence.database import roles
 from persistence.database.roles import with_role
@@ -20,7 +19,8 @@ from persistence.embedded.process import Program, child_environment
 DATABASE_ROLES = {
     "worker": roles.API,
     "background": roles.BACKGROUND,
-    **dict.fromkeys(RECEIVERS, roles.RECEIVER),
+    "receivers": roles.RECEIVER,
+    "mails": roles.RECEIVER,
 }
 
 

@@ -1,4 +1,4 @@
-"""The processes of our own that an instance runs: API workers, the background process, the payment sandbox.
+"""The processes of our own that an instance runs: API workers, background process, receivers, mails, payment sandbox.
 
 They are named by module, and started with `python -m` or forked where the module is imported already
 (`actors/supervision/forking.py`); this file imports none of them.
@@ -23,6 +23,8 @@ from persistence.embedded.process import Program
 
 WORKER = "api.server.worker"
 BACKGROUND = "actors.background.main"
+RECEIVERS = "actors.receivers.main"
+MAILS = "actors.mail.main"
 SANDBOX = "api.sandbox.server"
 LISTEN_FD_VARIABLE = "BOXOFFICE_LISTEN_FD"  # the listening socket a worker inherits
 READY_FILE_VARIABLE = "BOXOFFICE_READY_FILE"  # a worker makes this file once it serves
@@ -118,10 +120,14 @@ def background() -> Program:
     )
 
 
-def receiver(name: str) -> Program:
-    """A service that keeps data of its own from the events: `actors/receivers/<name>.py`."""
-    module = f"actors.receivers.{name}"
-    return Program(name=name, argv=words_of(module), module=module, address="")
+def receivers() -> Program:
+    """The process of the services that keep data of their own from the events."""
+    return Program(name="receivers", argv=words_of(RECEIVERS), module=RECEIVERS, address="")
+
+
+def mails() -> Program:
+    """The process that sends what customers are to be told."""
+    return Program(name="mails", argv=words_of(MAILS), module=MAILS, address="")
 
 
 def sandbox(url: str) -> Program:

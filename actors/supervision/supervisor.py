@@ -31,7 +31,6 @@ import msgspec
 
 from actors.process.settings import Settings, local_url
 from actors.process.telemetry import METRICS_VARIABLE
-from actors.receivers.names import RECEIVERS
 from actors.supervision import ray_head
 from actors.supervision.environments import Environments
 from actors.supervision.forking import Forking
@@ -39,12 +38,15 @@ from actors.supervision.guarding import Guarding
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import (
     BACKGROUND,
+    MAILS,
+    RECEIVERS,
     SANDBOX,
     WORKER,
     AddressError,
     background,
     listening,
-    receiver,
+    mails,
+    receivers,
     refuse,
     sandbox,
     worker,
@@ -83,7 +85,7 @@ SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaita
     "kafka_bootstrap_servers": ("kafka", kafka, outside.reach_kafka),
     "ray_address": ("ray", ray_head.ray_head, outside.reach_ray),
 }
-BESIDE_WORKERS = ("background", "sandbox", *RECEIVERS)  # what is stopped first, with them
+BESIDE_WORKERS = ("background", "sandbox", "receivers", "mails")  # what is stopped first, with them
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("ray",),
     ("kafka", "redis"),
@@ -208,7 +210,7 @@ class Supervisor:
         programs = [worker(number, listener, self.data_dir) for number in range(1, self.settings.workers + 1)]
         programs.append(background())
         if self.settings.publish:
-            programs += [receiver(name) for name in RECEIVERS]
+            programs += [receivers(), mails()]
         if self._sandbox_is_ours:
             assert self.settings.sandbox_url is not None
             programs.append(sandbox(self.settings.sandbox_url))
@@ -234,7 +236,7 @@ class Supervisor:
         """Begins to import what our programs import, while the services start; first Ray, which is one of those."""
         if sys.platform != "linux":
             return
-        modules = [WORKER, BACKGROUND, *(f"actors.receivers.{name}" for name in RECEIVERS), SANDBOX]
+        modules = [WORKER, BACKGROUND, RECEIVERS, MAILS, SANDBOX]
         if "ray_address" not in self._outside:
             modules.insert(0, ray_head.MODULE)
         marks = {INSTANCE_VARIABLE: instance_of(self.data_dir)}

@@ -89,6 +89,15 @@ async def move(connection: Connection, consumer: str, schedule_id: str, version:
     )
 
 
+async def pass_by(connection: Connection, consumer: str, schedule_id: str, version: int, to: int) -> bool:
+    """Moves the position past events that mean nothing to the service, if it stands right before the first of them."""
+    query = (
+        "UPDATE consumer_positions SET version = $4, updated_at = now()"
+        " WHERE consumer = $1 AND schedule_id = $2 AND version = $3 - 1 RETURNING true"
+    )
+    return bool(await connection.fetchval(query, consumer, schedule_id, version, to))
+
+
 async def of(connection: Connection, consumer: str, schedule_id: str) -> int:
     """The service's position on a schedule; 0 where it has taken nothing."""
     query = "SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2"
@@ -101,16 +110,17 @@ async def of_all(connection: Connection, consumer: str) -> dict[str, int]:
     return dict(await connection.fetch(query, consumer))
 
 
-async def reach(connection: Connection, consumer: str, schedule_id: str) -> tuple[int, int | None]:
-    """The service's position on a schedule, and how far its journal goes; None where there is no such schedule."""
-    row = await connection.fetchrow(
-        "SELECT (SELECT version FROM consumer_positions WHERE consumer = $1 AND schedule_id = $2) AS position,"
-        " (SELECT seq FROM schedule_heads WHERE schedule_id = $2) AS head",
-        consumer,
+async def reach(
+    connection: Connection, consumers: Sequence[str], schedule_id: str
+) -> tuple[dict[str, int], int | None]:
+    """These services' positions on a schedule, and how far its journal goes; None where there is no such schedule."""
+    rows = await connection.fetch(
+        "SELECT (SELECT seq FROM schedule_heads WHERE schedule_id = $2), consumer, version"
+        " FROM (SELECT) one LEFT JOIN consumer_positions ON consumer = ANY($1) AND schedule_id = $2",
+        consumers,
         schedule_id,
     )
-    assert row is not None
-    return row["position"] or 0, row["head"]
+    return dict.fromkeys(consumers, 0) | {row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0]
 
 
 async def standings(connection: Connection, schedule_id: str) -> list[Standing]:

@@ -53,6 +53,7 @@ def test_what_is_said_in_one_place_is_said_in_no_other() -> None:
         "engine/allocate.py: a bounded cache",  # the engine stands on nothing
         "persistence/accounts/revocations.py: a bounded cache",  # what is revoked is kept until its tokens have expired
         "actors/gateway/gateway.py: asked once for all who ask",  # keeps lanes, which are lost and found again
+        "actors/receivers/hearing.py: asked once for all who ask",  # keeps who is left behind, and what they do
         "api/office/together.py: asked once for all who ask",  # of a time after each of them asked
     ]
     assert sorted(again) == sorted(allowed), f"see {HERE} and persistence/database/asked_once.py"

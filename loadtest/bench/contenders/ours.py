@@ -35,8 +35,8 @@ PARTS = {
     "redis": "Redis",
     "kafka": "Kafka",
     "background": "background",
-    "sales": "sales figures",
-    "notifications": "mails",
+    "receivers": "receivers",
+    "mails": "mails",
     "ray": "Ray",
     "sandbox": "sandbox",
 }

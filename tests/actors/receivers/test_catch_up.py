@@ -50,7 +50,7 @@ class Backlog(Past):
         self.lives += 1
         before = await self.taken()
         program = Program(
-            name=f"sales, life {self.lives}", argv=(sys.executable, "-m", "actors.receivers.sales"), address=""
+            name=f"receivers, life {self.lives}", argv=(sys.executable, "-m", "actors.receivers.main"), address=""
         )
         child = await Child.start(
             program,

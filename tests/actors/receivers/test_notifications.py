@@ -6,7 +6,6 @@ import asyncio
 import mailbox
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from actors.mail.transport import OUTBOX
 from actors.process.settings import Settings
 from actors.receivers.notifications import LOOK_BACK, Notifications
 from actors.receivers.taker import Taker
+from actors.supervision.programs import MAILS, RECEIVERS, words_of
 from engine.commands import (
     AnyCommand,
     Cancel,
@@ -294,7 +294,7 @@ async def test_events_in_one_batch_make_the_same_mails_as_one_by_one(told: Told)
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
-async def test_process_mails_what_is_published_and_stops_when_told(
+async def test_processes_mail_what_is_published_and_stop_when_told(
     house: House, database_url: str, kafka_servers: str, tmp_path: Path
 ) -> None:
     await execute(
@@ -320,27 +320,29 @@ async def test_process_mails_what_is_published_and_stops_when_told(
         secret="a secret of at least 32 characters",
     )
     with (tmp_path / "log").open("w") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "actors.receivers.notifications"),
-            env=os.environ | settings.to_environment(),
-            stderr=output,
-            cwd=ROOT,
-        )
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *words_of(module), env=os.environ | settings.to_environment(), stderr=output, cwd=ROOT
+            )
+            for module in (RECEIVERS, MAILS)
+        ]
     try:
         async with asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool:
 
             async def sent() -> bool:
-                assert process.returncode is None, (tmp_path / "log").read_text()
+                assert [each.returncode for each in processes] == [None, None], (tmp_path / "log").read_text()
                 return await pool.fetchval("SELECT count(*) FROM notifications WHERE status = 'sent'") == 1
 
             await until(sent)
-        process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            assert await process.wait() == 0, (tmp_path / "log").read_text()
+            assert [await process.wait() for process in processes] == [0, 0], (tmp_path / "log").read_text()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
     box = mailbox.mbox(tmp_path / OUTBOX)
     (mail,) = list(box)
     box.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.receivers.names import RECEIVERS
 from actors.supervision import programs, ray_head
 from actors.supervision.fork_server import MESSAGE_BYTES
 from actors.supervision.forking import Forking
@@ -47,7 +46,8 @@ OURS = (
     programs.WORKER,
     programs.BACKGROUND,
     programs.SANDBOX,
-    *(f"actors.receivers.{name}" for name in RECEIVERS),
+    programs.RECEIVERS,
+    programs.MAILS,
 )
 
 

@@ -323,7 +323,7 @@ def test_a_process_is_given_the_secrets_that_it_needs_and_a_role_of_its_own(tmp_
 GIVEN = {
     "worker": "the secret",
     "background": {"sandbox", "audit/heads"},
-    "notifications": {"tickets/ed25519"},
+    "mails": {"tickets/ed25519"},
     "sandbox": {"sandbox"},
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from actors.gateway.gateway import Unavailable
 from api.http.problems import Problem
 from api.office.office import Office
@@ -25,21 +27,27 @@ from persistence.database.connection import is_unavailable
 logger = logging.getLogger(__name__)
 
 
+async def may_leave(connection: AsyncConnection, booking_id: str, leaving: int | None) -> bool:
+    """Whether no more are in on the booking than are left once so many seats (None: all of them) have gone."""
+    inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
+    booking = (await log.ticket_bookings(connection, [booking_id]))[booking_id]
+    return inside <= (0 if leaving is None else max(0, len(booking.seats) - leaving))
+
+
 async def shut(
     office: Office, schedule_id: str, booking_id: str, request_id: str, *, leaving: int | None = None
 ) -> str | None:
-    """Has the door let nobody in on the booking until `send` is over; gives the note of it. None where more are in than
-    are left once so many seats (None: all of them) have gone.
+    """Has the door let nobody in on the booking until `send` is over; gives the note of it. None where so many may not
+    leave.
 
     Whoever has asked the same before, and asks again as the answer was lost, takes nothing more away.
     """
     note = office.clock.new_id()
     async with office.database.begin() as connection:
         await log.lock(connection, schedule_id)
-        inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
-        booking = (await log.ticket_bookings(connection, [booking_id]))[booking_id]
-        kept = 0 if leaving is None else max(0, len(booking.seats) - leaving)
-        if inside > kept and not await refunds.was_asked(connection, schedule_id, booking_id, request_id):
+        if not await may_leave(connection, booking_id, leaving) and not await refunds.was_asked(
+            connection, schedule_id, booking_id, request_id
+        ):
             return None
         await giving_back.begin(connection, note, booking_id, office.now())
     return note

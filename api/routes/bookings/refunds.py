@@ -208,6 +208,10 @@ async def quote_refund(
 ) -> Response:
     """Changes nothing; refused where the refund would be. An admin is told what the customer would get."""
     row = await _for_seats(office, await _payment(office, payment_id, account), account, seats)
+    if account.role != "admin":
+        async with office.reading.connect() as connection:
+            if not await doors.may_leave(connection, row.booking_id, len(seats) if seats else None):
+                raise Problem("not_refundable", reason="checked_in")
     story = await refunds.story(office.reading, row.schedule_id, row.booking_id)
     plan = await office.plans.opened_with(row.schedule_id)
     what = (row.booking_id, payment_id, tuple(seats or ()), office.clock.now_ms())

@@ -298,8 +298,16 @@ async def test_a_place_somebody_came_in_on_is_not_given_back(door: Door, worker:
     await door.read(one(await door.sold(3), places=2))
     url = f"/v1/payments/{door.payment_id}/refunds"
     for wish in ({}, {"seats": seats[:2]}):
-        document = problem(await worker.http.post(url, json=wish, headers=door.customer), 409, "not_refundable")
-        assert document["reason"] == "checked_in"
+        quoted = await worker.http.get(
+            f"/v1/payments/{door.payment_id}/refund_quote", params=wish, headers=door.customer
+        )
+        for answer in (quoted, await worker.http.post(url, json=wish, headers=door.customer)):
+            assert problem(answer, 409, "not_refundable")["reason"] == "checked_in"
+    assert (
+        await worker.http.get(
+            f"/v1/payments/{door.payment_id}/refund_quote", params={"seats": seats[:1]}, headers=door.customer
+        )
+    ).status_code == 200
 
 
 async def test_seats_somebody_came_in_on_are_not_exchanged_and_others_are_once_however_often_asked(

@@ -54,13 +54,13 @@ async def shut(
 
 
 async def shut_if_bought(
-    office: Office, schedule_id: str, booking_id: str, account: Account, request_id: str
+    office: Office, schedule_id: str, booking_id: str, account: Account, request_id: str, *, for_nothing: bool = False
 ) -> str | None:
-    """The same for all seats of a booking, where it is the customer's for good; None where it is not.
+    """The same for all seats of a booking, where it is the customer's for good (and cost nothing); None where it isn't.
 
     Raises `Problem("booking_not_changeable")` where somebody is in.
     """
-    if not await rows_of.has_bought(office.pool, booking_id, account.id):
+    if not await rows_of.has_bought(office.pool, booking_id, account.id, for_nothing=for_nothing):
         return None
     note = await shut(office, schedule_id, booking_id, request_id)
     if note is None:

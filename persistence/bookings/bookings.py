@@ -106,7 +106,11 @@ _BOOKINGS = sa.select(
 )
 
 
-_HAS_BOUGHT = "SELECT EXISTS (SELECT FROM bookings WHERE id = $1 AND customer_id = $2 AND status = ANY($3))"
+_HAS_BOUGHT = """
+SELECT EXISTS (
+    SELECT FROM bookings WHERE id = $1 AND customer_id = $2 AND status = ANY($3) AND (amount = 0 OR NOT $4)
+)
+"""
 
 
 async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | None:
@@ -117,9 +121,9 @@ async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | Non
     return None if row is None else Whereabouts(row.schedule_id, row.amount == 0)
 
 
-async def has_bought(connection: Connection, booking_id: str, customer_id: str) -> bool:
-    """Whether the booking is this customer's for good."""
-    return bool(await connection.fetchval(_HAS_BOUGHT, booking_id, customer_id, BOUGHT))
+async def has_bought(connection: Connection, booking_id: str, customer_id: str, *, for_nothing: bool = False) -> bool:
+    """Whether the booking is this customer's for good; `for_nothing`: and cost nothing."""
+    return bool(await connection.fetchval(_HAS_BOUGHT, booking_id, customer_id, BOUGHT, for_nothing))
 
 
 async def find_booking(engine: AsyncEngine, booking_id: str, customer_id: str | None) -> BookingRow | None:

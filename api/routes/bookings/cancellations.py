@@ -80,9 +80,9 @@ async def cancel_booking(
     where = await commands.find(office, booking_id)
     reason = "" if why is None else why.reason
     command = Cancel(booking_id, office.clock.new_id(), account.id, reason, "customer")
-    named, note = await request_of(request, account), None
-    if where.free:  # what is bought and cost nothing is cancelled; all else that is bought is refunded
-        note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
+    named = await request_of(request, account)
+    # What is bought and cost nothing is cancelled; all else that is bought is refunded.
+    note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0], for_nothing=True)
     result = await doors.send(office, note, where.schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)

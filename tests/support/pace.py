@@ -8,14 +8,17 @@ from collections.abc import Iterable, Sequence
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Fixtures that start something. A test that asks for none of them, itself or by others, is plain.
+# Fixtures that start something. A test that asks for none of them, itself or by others, is plain; who is given the name
+# of one as a parameter asks for it, and nobody sees by way of which others.
 SERVICES = {
     "apache_kafka_jars",
+    "apache_kafka_servers",
     "browser",
     "kafka_servers",
     "make_cluster",
     "make_stack",
     "own_broker",
+    "postgres_journal",
     "postgres_url",
     "ray_address",
     "redis_url",

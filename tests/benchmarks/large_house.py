@@ -88,7 +88,7 @@ def asked(number: int, command: c.AnyCommand, kind: int = 0) -> Request:
 
 def purchase(hold: Request, number: int) -> tuple[Request, Request, Request]:
     """The hold, its payment requested, and approved."""
-    booking_id, customer_id = hold.command.booking_id, hold.command.customer_id  # type: ignore[union-attr]
+    booking_id, customer_id = hold.command.booking_id, hold.command.customer_id  # type: ignore[union-attr]  # it holds seats
     payment_id = identity(number, 3)
     return (
         hold,

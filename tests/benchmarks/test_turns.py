@@ -78,7 +78,7 @@ def test_exchanges(benchmark: BenchmarkFixture) -> None:
     state, requests = opened(50_000), holds(50_000, 2 * TURNS)
     play(state, requests[:TURNS])
     changes = [
-        asked(number, c.Change(identity(number, 1), identity(number, 2), other.command.seats), 6)  # type: ignore[union-attr]
+        asked(number, c.Change(identity(number, 1), identity(number, 2), other.command.seats), 6)  # type: ignore[union-attr]  # it holds seats
         for number, other in enumerate(requests[TURNS:])
     ]
     assert measure(benchmark, state, changes) == TURNS

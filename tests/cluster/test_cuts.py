@@ -78,7 +78,7 @@ async def scene(cluster: Cluster, name: str = "c", other: str = "a") -> AsyncIte
             for at, sale in ((name, own), (other, own), (name, foreign))
         ]
         for each in visitors:
-            await until(lambda each=each: each.has_served_all(began))  # type: ignore[misc]
+            await until(lambda each=each: each.has_served_all(began))  # type: ignore[misc]  # a default that is never given
         yield Scene(crowd, mine, own, *visitors)
         for each in visitors:
             rude = [visit for visit in each.since(began) if not visit.polite]
@@ -93,7 +93,7 @@ async def trouble(cluster: Cluster, there: Scene, what: str) -> AsyncIterator[fl
     passed, after = time.monotonic() - began, taken(cluster)
     back = []
     for each in there.visitors:
-        await until(lambda each=each: each.has_served_all(began + passed), RECOVERY_SECONDS)  # type: ignore[misc]
+        await until(lambda each=each: each.has_served_all(began + passed), RECOVERY_SECONDS)  # type: ignore[misc]  # a default that is never given
         back.append(time.monotonic() - began - passed)
     tell(f"{what}: all served again {max(back):.1f} s after; the crowd: {dict(there.crowd.told_to_come_again)}")
     for each in there.visitors:

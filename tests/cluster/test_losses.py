@@ -44,7 +44,7 @@ async def test_everything_on_one_machine_is_killed_again_and_again(three: Cluste
             lost = await spread(three, crowd, name)
             await three.machines[name].kill_all()
             killed = time.monotonic()
-            await until(lambda lost=lost, killed=killed: lost <= crowd.back_after(killed, lost).keys())  # type: ignore[misc]
+            await until(lambda lost=lost, killed=killed: lost <= crowd.back_after(killed, lost).keys())  # type: ignore[misc]  # defaults that are never given
             back += crowd.back_after(killed, lost).values()
             await three.machines[name].start()
     tell(f"{KILLS} machines killed: {len(back)} schedules back, {figures(back)}; {dict(crowd.told_to_come_again)}")

@@ -240,7 +240,7 @@ async def _readers(chromium: Browser, http: httpx.AsyncClient) -> AsyncIterator[
             base_url=options.pop("base_url", str(http.base_url)),
             locale={"ko": "ko-KR", "en": "en-US"}[language],
             service_workers=options.pop("service_workers", "block"),
-            viewport=options.pop("viewport", SIZES[size]),  # type: ignore[arg-type]
+            viewport=options.pop("viewport", SIZES[size]),  # type: ignore[arg-type]  # a dict of the same shape
             **options,
         )
         context.set_default_timeout(PATIENCE_MS)

@@ -24,7 +24,7 @@ async def test_a_reload_keeps_the_session_by_a_cookie_that_no_script_reads(make_
     await reader.sign_up()
     await reader.page.reload()
     await is_logged_in(reader)
-    cookies = {cookie["name"]: cookie for cookie in await reader.page.context.cookies()}  # type: ignore[typeddict-item]
+    cookies = {cookie["name"]: cookie for cookie in await reader.page.context.cookies()}  # type: ignore[typeddict-item]  # no cookie is without a name
     kept = cookies["boxoffice_refresh"]
     assert (kept["httpOnly"], kept["sameSite"], kept["path"]) == (True, "Strict", "/v1/sessions/browser")
     assert await reader.page.evaluate("document.cookie") == ""

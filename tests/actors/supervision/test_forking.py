@@ -190,7 +190,7 @@ async def test_a_server_that_is_stopped_is_missed_by_nobody_until_it_is_needed_a
             else:
                 os.kill(second.pid, signal.SIGKILL)
             assert {await first.wait(), await second.wait()} == {-signal.SIGKILL}
-            await until(lambda former=former: forking.pid != former)  # type: ignore[misc]
+            await until(lambda former=former: forking.pid != former)  # type: ignore[misc]  # a default that is never given
         third = await forking.start(program(tmp_path, "wait"), {})
         await third.stop()
     finally:

@@ -71,7 +71,7 @@ async def test_no_body_is_read_from_who_may_not_send_one(worker: Worker) -> None
     """Every operation that somebody must be logged in for, without a token and with each role it is not for."""
     tokens = {role: await worker.sign_up(role) for role in ("customer", "organizer")}
     walked = 0
-    for entry in worker.app.directory.entries:  # type: ignore[attr-defined]
+    for entry in worker.app.directory.entries:  # type: ignore[attr-defined]  # what goes round an application is one to its caller
         for method in entry.methods - {"GET"}:
             path = entry.route.path.format(**dict.fromkeys(entry.route.param_convertors, NOWHERE))
             for role, headers in {"nobody": {}, **tokens}.items():
@@ -86,7 +86,7 @@ async def test_no_body_is_read_from_who_may_not_send_one(worker: Worker) -> None
 
 
 async def test_only_routes_for_a_role_take_large_bodies(worker: Worker) -> None:
-    large = [entry for entry in worker.app.directory.entries if entry.body_limit > BODY_LIMIT]  # type: ignore[attr-defined]
+    large = [entry for entry in worker.app.directory.entries if entry.body_limit > BODY_LIMIT]  # type: ignore[attr-defined]  # the same
     assert {entry.route.path for entry in large} == {
         "/v1/venues",
         "/v1/venues/preview",
@@ -132,7 +132,7 @@ async def test_what_a_body_cut_off_asks_for_is_not_done(worker: Worker, way: str
     async def receive() -> Message:
         return pieces.pop() if pieces else {"type": "http.disconnect"}
 
-    reading._receive = receive  # type: ignore[method-assign]
+    reading._receive = receive  # type: ignore[method-assign]  # a body that comes as slowly as wanted
     await reading.run()
     assert reading.sent == []
     assert (await worker.http.get("/v1/bookings", headers=customer)).json()["items"] == []

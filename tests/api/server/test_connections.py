@@ -111,7 +111,7 @@ class Client(Struct):
 @contextlib.asynccontextmanager
 async def serving(bounds: Bounds = Bounds()) -> AsyncIterator[Server]:  # noqa: B008  # frozen
     seen, everyone = Seen(), Connections(bounds)
-    config = uvicorn.Config(seen, http=everyone, lifespan="off", log_config=None, ws="none", loop="asyncio", port=0)  # type: ignore[arg-type]
+    config = uvicorn.Config(seen, http=everyone, lifespan="off", log_config=None, ws="none", loop="asyncio", port=0)  # type: ignore[arg-type]  # a class of ours
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     await until(lambda: server.started)

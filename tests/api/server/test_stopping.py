@@ -71,7 +71,7 @@ def serve(descriptor: int) -> None:
 
     @app.post("/never")
     async def never() -> None:
-        print("begun", flush=True)  # noqa: T201
+        print("begun", flush=True)  # noqa: T201  # what the test above waits for
         await asyncio.Event().wait()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -89,7 +89,7 @@ def test_a_plan_in_any_measure_has_the_same_steps(scale: float) -> None:
 def test_other_seats_and_other_colours_are_other_layouts() -> None:
     house = arena()
     before = Layout(read_plan(house)).digest
-    house["categories"][0]["color"] = "#000000"  # type: ignore[index]
+    house["categories"][0]["color"] = "#000000"  # type: ignore[index]  # a document of any shape
     assert Layout(read_plan(house)).digest != before
     assert Layout(HOUSES["arena"]).digest == before
 

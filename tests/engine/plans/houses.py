@@ -60,7 +60,7 @@ def terms(**changes: object) -> Terms:
         "max_seats_per_customer": 0,
         "hold_ms": 600_000,
     }
-    return Terms(**{**values, **changes})  # type: ignore[arg-type]
+    return Terms(**{**values, **changes})  # type: ignore[arg-type]  # any field, by its name
 
 
 def opened(plan: SeatingPlan | None = None, **changes: object) -> ScheduleState:
@@ -74,13 +74,13 @@ def corrected(document: dict[str, object], *, back: bool = False) -> dict[str, o
     """The house as somebody has looked at it again: row C begins with a box, its fourth seat is called otherwise, the
     last one is not there, and the pit is larger. `back`: as it was, with the second row for VIPs and a smaller pit."""
     other = copy.deepcopy(document)
-    zone: Any = other["zones"][0]  # type: ignore[index]
+    zone: Any = other["zones"][0]  # type: ignore[index]  # a document of any shape
     if back:
         for seat in zone["rows"][1]["seats"]:
             seat["category"] = "VIP"
         zone["general_admission"][0]["capacity"] -= 1
         return other
-    other["categories"].append({"name": "BOX", "color": "#0000aa"})  # type: ignore[attr-defined]
+    other["categories"].append({"name": "BOX", "color": "#0000aa"})  # type: ignore[attr-defined]  # a document of any shape
     row = zone["rows"][2]["seats"]
     row[3]["seat_number"] = "4a"
     del row[-1]

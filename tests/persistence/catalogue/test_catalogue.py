@@ -109,7 +109,7 @@ async def test_a_plan_is_given_back_as_it_was_sent(connection: AsyncConnection) 
 async def test_a_plan_that_was_replaced_is_kept_by_its_number(connection: AsyncConnection) -> None:
     made = await venue(connection, await organizer(connection))
     other = {"seating_plan": '{"name": "Hall 2"}', "packed_plan": b"other", "plan_digest": "2", "capacity": 9}
-    row = await venues.replace_plan(connection, made, **other, at=START)  # type: ignore[arg-type]
+    row = await venues.replace_plan(connection, made, **other, at=START)  # type: ignore[arg-type]  # columns, by their names
     assert (row.plan_number, row.plan_digest, row.capacity) == (1, "2", 9)
     assert await venues.stored_plan(connection, made, 0) == (b"packed", None)
     assert await venues.stored_plan(connection, made, 1) == (b"other", None)

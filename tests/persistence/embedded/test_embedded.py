@@ -147,7 +147,7 @@ def test_run_by_root_nobody_else_reaches_any_socket(data_dir: Path) -> None:
     program = postgres(data_dir)
     sockets = Path(program.address.partition("host=")[2])
     owner = sockets.stat()
-    assert (stat.S_IMODE(owner.st_mode), owner.st_uid) == (0o700, server_user(data_dir / "postgres")[0])  # type: ignore[index]
+    assert (stat.S_IMODE(owner.st_mode), owner.st_uid) == (0o700, server_user(data_dir / "postgres")[0])  # type: ignore[index]  # root starts it as another user
     nobody = pwd.getpwnam("nobody").pw_uid
     looks = "import os, sys; [os.stat(path) for path in sys.argv[1:]]"
     for uid, path, reached in (

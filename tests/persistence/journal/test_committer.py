@@ -180,7 +180,7 @@ def shifted(value: object) -> object:
     """An id or reference of the first day as it is on the second."""
     text = str(value)
     if text.startswith("00000000-"):
-        return type(value)(text[:-5] + str(int(text[-5:]) + 10_000))  # type: ignore[call-arg]
+        return type(value)(text[:-5] + str(int(text[-5:]) + 10_000))  # type: ignore[call-arg]  # ids are of some kinds of text
     return value.replace("-1", "-2") if isinstance(value, str) and value.startswith(("ref-", "back-")) else value
 
 

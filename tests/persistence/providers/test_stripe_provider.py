@@ -82,7 +82,7 @@ def ref(request: ChargeRequest, reference: str = "") -> PaymentRef:
 
 async def paid(provider: StripeProvider, **changes: object) -> PaymentRef:
     """A payment that was taken."""
-    request = charge_of(**changes)  # type: ignore[arg-type]
+    request = charge_of(**changes)  # type: ignore[arg-type]  # any field, by its name
     outcome = await provider.charge(request)
     assert isinstance(outcome, Approved)
     return ref(request, outcome.reference)

@@ -117,7 +117,7 @@ async def test_every_page_of_an_organizer_can_be_used_by_anybody_and_fits_a_narr
 ) -> None:
     reader, sale = await selling(make_reader, http)
     assert await reader.walk(STATES, sale) == {}
-    await reader.page.set_viewport_size(AT_200_PERCENT)  # type: ignore[arg-type]
+    await reader.page.set_viewport_size(AT_200_PERCENT)  # type: ignore[arg-type]  # a dict of the same shape
     live = {name: state for name, state in STATES.items() if name.startswith(("live", "journal"))}
     assert await reader.walk(live, sale) == {}
 

@@ -139,8 +139,7 @@ async def test_only_json_is_taken(worker: Worker, path: str, media_type: str | N
 def test_every_route_that_reads_the_cookie_is_under_its_path_and_guarded() -> None:
     from api.routes.accounts import browser_sessions
 
-    # All of them have a path; the base class of routes has none.
-    assert {route.path for route in browser_sessions.router.routes} == {URL, f"{URL}/refresh"}  # type: ignore[attr-defined]
+    assert {route.path for route in browser_sessions.router.routes} == {URL, f"{URL}/refresh"}  # type: ignore[attr-defined]  # all of them have a path
     assert browser_sessions.router.dependencies
     assert cookies.PATH == URL
 

@@ -244,7 +244,7 @@ async def test_message_while_the_provider_cannot_be_asked_is_asked_for_again(
     unreachable = SandboxProvider("http://127.0.0.1:9", shared(SECRET), worker.office.clock.now_ms)
     message = purchase.message()
     with monkeypatch.context() as patch:
-        patch.setitem(worker.office.providers, "sandbox", unreachable)  # type: ignore[misc]
+        patch.setitem(worker.office.providers, "sandbox", unreachable)  # type: ignore[misc]  # a mapping that is not to be changed otherwise
         problem(await purchase.tell(message), 503, "dependency_unavailable")
     await unreachable.close()
     assert await purchase.standing() == ("held", "requested")

@@ -724,7 +724,7 @@ def serve(descriptor: int) -> None:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await world.views.start()
         app.state.seat_pages = world.pages
-        print(world.schedule_id, flush=True)  # noqa: T201
+        print(world.schedule_id, flush=True)  # noqa: T201  # what the test above waits for
         yield
         await world.views.stop()
 

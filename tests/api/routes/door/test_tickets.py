@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from actors.mail import qr
 from actors.mail.tickets import BadTicket, Ticket, read_ticket, seat_tickets, ticket_code, ticket_key
-from engine.commands import ApprovePayment, CancelSchedule, Refund, RequestPayment
+from engine.commands import AnyCommand, ApprovePayment, CancelSchedule, Refund, RequestPayment
 from engine.refusals import Refusal
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, hold, open_sale, problem
@@ -104,10 +104,10 @@ class Door:
             f"/v1/organizer/tickets/{code}", headers=self.sale.organizer if headers is None else headers
         )
 
-    async def done(self, command: object) -> None:
+    async def done(self, command: AnyCommand) -> None:
         gateway = self.worker.office.gateway
         request_id = self.worker.office.clock.new_id()
-        answer = await gateway.send(self.sale.schedule_id, command, request_id=request_id)  # type: ignore[arg-type]
+        answer = await gateway.send(self.sale.schedule_id, command, request_id=request_id)
         assert not isinstance(answer, Refusal), answer
 
     async def refund(self, *seats: str) -> None:

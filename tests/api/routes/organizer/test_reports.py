@@ -193,7 +193,7 @@ async def test_report_12_the_free_rest_of_a_mixed_booking_is_not_stuck(http: htt
 # --- 14: not for sale -------------------------------------------------------------------------------------------------
 async def test_report_14_a_category_may_be_not_for_sale(worker: Worker) -> None:
     plan = small_plan(standing=20)
-    sale = await open_sale(worker.http, plan=plan, prices={"VIP": 150_000, "Standard": None, "Standing": None})  # type: ignore[dict-item]
+    sale = await open_sale(worker.http, plan=plan, prices={"VIP": 150_000, "Standard": None, "Standing": None})  # type: ignore[dict-item]  # what may be free is not priced
     customer = await worker.sign_up()
     shown = (await worker.http.get(f"/v1/schedules/{sale.schedule_id}")).json()
     assert shown["prices"] == {"VIP": 150_000, "Standard": None, "Standing": None}

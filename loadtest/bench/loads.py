@@ -203,7 +203,7 @@ async def purchases(table: Table, contender: Contender) -> Round:
         tokens=contender.tokens,
         seats=sale.seats[sale.first :],
     )
-    return await table.drive(contender, drive, sale, status="confirmed", mailing=contender)
+    return await table.drive(contender, drive, sale, status="confirmed")
 
 
 def read(path: str, *, known: bool = False) -> Measure:

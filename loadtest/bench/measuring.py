@@ -1,8 +1,8 @@
 """Rounds: interleaved, each begun when all is quiet, each verified.
 
 A scenario's lines take turns (A B C A B C …), so that whatever else the machine does hits all of them. Before a round
-everything that is open comes to rest; a round's CPU is counted until its contender is at rest again, so that work put
-off is paid for by whoever put it off.
+everything that is open comes to rest; a round's CPU is counted until all is at rest again and nothing waits for anybody
+who works beside the sale, so that work put off is paid for by whoever put it off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from rich.console import Console
 
 from loadtest.bench import wrk
 from loadtest.bench.contenders.contender import Contender, OnSale, Opening
-from loadtest.bench.contenders.mails import Asked, are_sent
 from loadtest.bench.contenders.processes import cpu_seconds, difference, quiet_share_of, settle
 from loadtest.bench.contenders.verification import verify
 from loadtest.bench.figures.results import Line, Ratio, Result, Round, work_out
@@ -35,9 +34,8 @@ from persistence.embedded.process import ProcessError
 FAILURES = (StackError, ProcessError, ConnectionLost, asyncpg.PostgresError, RedisError, psutil.Error, OSError)
 WARM_UP_SECONDS = 1
 FASTEST = 9_000  # requests per second for which seats are kept ready; a new house costs everybody half a second
-
 NEWS_SECONDS = 1.5  # in which services have heard of what was sold, gathered more of it, and begun
-RESTS = 6  # times that it is waited for: mails are made long after what they are about
+RESTS = 12  # times that it is waited for: mails are made long after what they are about
 
 T = TypeVar("T")
 
@@ -85,18 +83,17 @@ class Table:
         return sale
 
     async def rest(self) -> bool:
-        """Waits until no contender does anything."""
+        """Waits until no contender does anything, and nothing waits for any of its services. False if it goes on."""
         groups = [each.processes() for each in self._open]
         share = quiet_share_of(sum(len(members) for group in groups for members in group.values()))
-        return await settle(
-            lambda: sum(sum(cpu_seconds(each.processes()).values()) for each in self._open), quiet_share=share
-        )
-
-    async def rest_with_mails(self, target: Asked) -> bool:
-        """Waits until no contender does anything, and nobody waits for a mail."""
         for _ in range(RESTS):
-            if await self.rest() and await are_sent(target):
+            if not await settle(
+                lambda: sum(sum(cpu_seconds(each.processes()).values()) for each in self._open), quiet_share=share
+            ):
+                return False
+            if all([await each.caught_up() for each in self._open]):
                 return True
+            await asyncio.sleep(NEWS_SECONDS)
         return False
 
     async def drive(
@@ -107,12 +104,8 @@ class Table:
         *,
         seats_each: int = 1,
         status: str = "held",
-        mailing: Asked | None = None,
     ) -> Round:
-        """A round of wrk. With `sale`, what was acknowledged is looked up in it; raises `Broken` if it isn't there.
-
-        With `mailing`, the same contender, the mails about it are part of the round.
-        """
+        """A round of wrk. With `sale`, what was acknowledged is looked up in it; raises `Broken` if it isn't there."""
         settled = await self.rest()
         before = cpu_seconds(contender.processes())
         with tempfile.TemporaryDirectory(prefix="boxoffice-bench-") as directory:
@@ -123,8 +116,7 @@ class Table:
                     sale.first = len(sale.seats)  # nobody knows how far it got
                 raise
         await asyncio.sleep(NEWS_SECONDS)  # until then some do nothing, who have something to do
-        rested = await (self.rest() if mailing is None else self.rest_with_mails(mailing))
-        settled = rested and settled
+        settled = await self.rest() and settled
         used = difference(before, cpu_seconds(contender.processes()))
         if sale is not None:
             sale.used(driven.seen.used)

@@ -54,7 +54,7 @@ class Meter:
 
     async def rest(self) -> None:
         """Waits until nothing of what was done before goes on, and takes what the system takes at rest."""
-        await self.table.rest_with_mails(self.target)
+        await self.table.rest()
         before, begun = cpu_seconds(self.target.processes()), time.monotonic()
         await asyncio.sleep(REST_SECONDS)
         used = difference(before, cpu_seconds(self.target.processes()))
@@ -72,7 +72,7 @@ class Meter:
         before, begun = cpu_seconds(self.target.processes()), time.monotonic()
         done = await work
         if settle:
-            await self.table.rest_with_mails(self.target)
+            await self.table.rest()
         seconds = time.monotonic() - begun
         used = difference(before, cpu_seconds(self.target.processes()))
         return done, cost_of({name: value - self.idle.get(name, 0.0) * seconds for name, value in used.items()})

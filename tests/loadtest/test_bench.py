@@ -230,6 +230,9 @@ class Nobody:
     async def booked(self, schedule_ids: list[str]) -> dict[str, Stored]:
         return {}
 
+    async def caught_up(self) -> bool:
+        return True
+
     def processes(self) -> processes.Groups:
         return {}
 

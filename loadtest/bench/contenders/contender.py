@@ -31,6 +31,9 @@ class Contender(Protocol):
     async def booked(self, schedule_ids: list[str]) -> dict[str, Stored]:
         """All living bookings of these schedules as its own database has them."""
 
+    async def caught_up(self) -> bool:
+        """Whether nothing that was sold waits for anybody who works beside the sale."""
+
     def processes(self) -> Groups:
         """Its processes by what they do."""
 

@@ -1,4 +1,4 @@
-"""The mails of what is sold: that all of them are sent, and that a round waits for them."""
+"""The mails of what is sold: that all of them are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from loadtest.bench.contenders.contender import Contender
 # An address gets only so many mails an hour, more if it is confirmed: here each purchase is to have its own.
 CONFIRMED = "UPDATE accounts SET email_confirmed_at = now() WHERE email_confirmed_at IS NULL"
 LONG_AGO = "UPDATE notifications SET sent_at = sent_at - interval '2 hours' WHERE sent_at IS NOT NULL"
-DUE = "SELECT 1 FROM notifications WHERE status IN ('pending', 'sending') AND due_at <= now() LIMIT 1"
 
 
 class Asked(Contender, Protocol):
@@ -24,8 +23,3 @@ async def let_all_be_sent(target: Asked) -> None:
     """Nobody has had a mail lately, and everybody's address is confirmed."""
     await target.query(CONFIRMED)
     await target.query(LONG_AGO)
-
-
-async def are_sent(target: Asked) -> bool:
-    """Whether no mail waits that could be sent now."""
-    return not await target.query(DUE)

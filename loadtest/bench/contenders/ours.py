@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from actors.receivers.names import RECEIVERS
 from loadtest.bench.contenders.contender import CATEGORY, PRICE, seating_plan
 from loadtest.bench.contenders.processes import Groups, tree
 from loadtest.bench.contenders.verification import Stored
@@ -40,6 +41,13 @@ PARTS = {
     "ray": "Ray",
     "sandbox": "sandbox",
 }
+# What the receiving services have not taken yet, and mails that could be sent now.
+UNHEARD = """
+SELECT FROM schedule_heads h CROSS JOIN unnest($1::text[]) AS service
+  LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = service
+ WHERE coalesce(p.version, 0) < h.published_seq LIMIT 1
+"""
+UNSENT = "SELECT FROM notifications WHERE status IN ('pending', 'sending') AND due_at <= now() LIMIT 1"
 OWNER = "ray::OwnerProcess"  # the title Ray gives to a schedule's process
 
 
@@ -86,6 +94,9 @@ class Ours:
         """
         rows = await self.query(query, schedule_ids)
         return {row["id"]: Stored(row["seats"], row["status"]) for row in rows}
+
+    async def caught_up(self) -> bool:
+        return not await self.query(UNHEARD, RECEIVERS) and not await self.query(UNSENT)
 
     async def query(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Looks into the system's own database."""

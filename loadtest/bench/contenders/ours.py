@@ -41,14 +41,17 @@ PARTS = {
     "ray": "Ray",
     "sandbox": "sandbox",
 }
-# What the receiving services have not taken yet, where there are any, and mails that could be sent now.
+# What the services have not taken yet, and mails that could be sent now; nothing where no service has ever been.
 UNHEARD = """
 SELECT FROM schedule_heads h
  CROSS JOIN (SELECT DISTINCT consumer FROM consumer_positions WHERE consumer = ANY($1)) AS service
   LEFT JOIN consumer_positions p ON p.schedule_id = h.schedule_id AND p.consumer = service.consumer
  WHERE coalesce(p.version, 0) < h.published_seq LIMIT 1
 """
-UNSENT = "SELECT FROM notifications WHERE status IN ('pending', 'sending') AND due_at <= now() LIMIT 1"
+UNSENT = """
+SELECT FROM notifications
+ WHERE status IN ('pending', 'sending') AND due_at <= now() AND EXISTS (SELECT FROM consumer_positions) LIMIT 1
+"""
 OWNER = "ray::OwnerProcess"  # the title Ray gives to a schedule's process
 
 

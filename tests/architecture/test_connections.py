@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.sources import python_files
+
 ROOT = Path(__file__).parents[2]
-FILES = sorted(each for layer in ("api", "actors", "persistence") for each in (ROOT / layer).rglob("*.py"))
+FILES = sorted(python_files("api", "actors", "persistence"))
 OPENS = (
     *("database.connect", "database.begin", "writing.begin", "writing.transaction", "engine.begin", "engine.connect"),
     "reading.connect",

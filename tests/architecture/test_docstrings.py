@@ -10,6 +10,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.architecture.sources import python_files
+
 ROOT = Path(__file__).parents[2]
 LAYERS = ("engine", "persistence", "actors", "api")
 SHORT_LINES = 4  # from `def` to the end
@@ -19,9 +21,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def modules() -> dict[Path, ast.Module]:
     return {
         path.relative_to(ROOT): ast.parse(path.read_text())
-        for layer in LAYERS
-        for path in sorted((ROOT / layer).rglob("*.py"))
-        if not {"node_modules", "migrations"} & set(path.parts)
+        for path in python_files(*LAYERS)
+        if "migrations" not in path.parts
     }
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.sources import python_files
+
 ROOT = Path(__file__).parents[2]
 ENTRIES = 16  # beside each other; more of them are put in wings
 NOT_OURS = {"__pycache__", "node_modules", "built", ".browser"}
@@ -27,12 +29,7 @@ def test_a_package_is_imported_from_this_repository(name: str) -> None:
 
 
 def test_every_folder_with_code_is_a_package() -> None:
-    folders = {
-        path.parent
-        for name in ("engine", "persistence", "actors", "api", "loadtest")
-        for path in (ROOT / name).rglob("*.py")
-        if "node_modules" not in path.parts  # other people's, for building the pages
-    }
+    folders = {path.parent for path in python_files("engine", "persistence", "actors", "api", "loadtest")}
     assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.booking import STATUS_NAMES
 from engine.payment import PAYMENT_NAMES, REFUND_NAMES
+from tests.architecture.sources import python_files
 
 ROOT = Path(__file__).parents[2]
 HERE = "persistence/database/conditions.py"
@@ -39,10 +40,8 @@ SAID_AGAIN = {
 def test_what_is_said_in_one_place_is_said_in_no_other() -> None:
     again = [
         f"{path.relative_to(ROOT)}: {what}"
-        for layer in ("engine", "persistence", "actors", "api")
-        for path in sorted((ROOT / layer).rglob("*.py"))
-        if "node_modules" not in path.parts
-        and not str(path.relative_to(ROOT)).startswith((HERE, *ELSEWHERE_ON_PURPOSE))
+        for path in python_files("engine", "persistence", "actors", "api")
+        if not str(path.relative_to(ROOT)).startswith((HERE, *ELSEWHERE_ON_PURPOSE))
         for what, pattern in SAID_AGAIN.items()
         if pattern.search(path.read_text())
     ]
@@ -68,9 +67,8 @@ WRITES_HEADS = re.compile(
 def test_the_fence_is_written_in_one_wing_and_named_in_one_layer() -> None:
     named = {
         str(path.relative_to(ROOT)): path.read_text()
-        for layer in ("engine", "persistence", "actors", "api")
-        for path in sorted((ROOT / layer).rglob("*.py"))
-        if "node_modules" not in path.parts and "schedule_heads" in path.read_text()
+        for path in python_files("engine", "persistence", "actors", "api")
+        if "schedule_heads" in path.read_text()
     }
     elsewhere = [path for path in named if not path.startswith("persistence/")]
     assert elsewhere == [], "see persistence/journal/heads.py"

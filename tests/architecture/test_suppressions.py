@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.architecture.sources import python_files
+
 ROOT = Path(__file__).parents[2]
 SUPPRESSED = re.compile(r"# (type: ignore|noqa)\b[^#]*$")
 
@@ -19,6 +21,5 @@ def without_reason(path: Path) -> list[str]:
 
 def test_whoever_suppresses_a_finding_says_why() -> None:
     folders = ("engine", "persistence", "actors", "api", "loadtest", "tests")
-    paths = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
-    found = [each for path in paths if "node_modules" not in path.parts for each in without_reason(path)]
+    found = [each for path in python_files(*folders) for each in without_reason(path)]
     assert [each for each in found if Path(__file__).name not in each] == []

@@ -16,7 +16,7 @@ from engine import commands, events, refund_policy
 from engine.booking import Booking, Status, can_expire, is_over, is_paying
 from engine.events import AnyEvent
 from engine.payment import MOVES, Move
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from engine.state import BLOCKED, FREE, ScheduleState
 
 # More in one booking is no longer a group of friends; it also bounds what one command can cost.
@@ -447,14 +447,17 @@ def _refund(state: ScheduleState, command: commands.Refund, now_ms: int) -> Deci
     booking = state.find(command.booking_id)
     if booking is None or command.customer_id not in ("", booking.customer_id):
         return Refusal(Code.BOOKING_NOT_FOUND)
-    if booking.status is Status.REFUNDED:
-        return Refusal(Code.ALREADY_REFUNDED)
     payment = booking.payment
     # What cost nothing goes with the paid seats of its booking, then or later; where nothing was paid it is cancelled.
+    given_back = [each for each in booking.refunds if each.payment_id == command.payment_id]
     if not booking.sold or payment is None or payment.id != command.payment_id or not payment.amount:
-        return Refusal(Code.NOT_REFUNDABLE)
+        if booking.status is Status.TRANSFERRED:
+            return Refusal(Code.NOT_REFUNDABLE, reason=Why.HANDED_ON)
+        last = given_back[-1] if given_back else None
+        return Refusal(Code.NOT_REFUNDABLE) if last is None else nothing_left(last.amount, last.fee)
     if command.customer_id and booking.payer not in ("", booking.customer_id):
-        return Refusal(Code.NOT_REFUNDABLE)  # the money is another's: who has paid, or an organizer, asks for it
+        # The money is another's: who has paid, or an organizer, asks for it.
+        return Refusal(Code.NOT_REFUNDABLE, reason=Why.HANDED_ON)
     if command.refund_id in state.pending_refunds or any(each.id == command.refund_id for each in booking.refunds):
         return Refusal(Code.ALREADY_REFUNDED)  # a provider gives back once for one id
     places = _indexes(state, command.seats) if command.seats else booking.seats
@@ -462,14 +465,24 @@ def _refund(state: ScheduleState, command: commands.Refund, now_ms: int) -> Deci
         return places
     if extra := Counter(places) - Counter(booking.seats):
         names = tuple(state.plan.ids[index] for index in extra)
-        given_back = {index for refund in booking.refunds for index in refund.seats}
-        return Refusal(Code.ALREADY_REFUNDED if given_back.issuperset(extra) else Code.NOT_REFUNDABLE, seats=names)
+        gone = [each for each in given_back if not extra.keys().isdisjoint(each.seats)]
+        if {index for each in gone for index in each.seats}.issuperset(extra):
+            refusal = nothing_left(sum(each.amount for each in gone), sum(each.fee for each in gone))
+            return msgspec.structs.replace(refusal, seats=names)
+        return Refusal(Code.NOT_REFUNDABLE, seats=names)
     percent = command.fee_percent
     if percent is None:
         percent = fee_percent(state, booking, now_ms)
     if percent is None:
         return Refusal(Code.NOT_REFUNDABLE, at_ms=refundable_until_ms(state, booking))
     return _give_back(booking, command.refund_id, places, percent, command.reason, command.by)
+
+
+def nothing_left(amount: int, fee: int) -> Refusal:
+    """Why seats are not given back that have been: so much of their price went back, and so much was kept."""
+    if fee and not amount:
+        return Refusal(Code.NOT_REFUNDABLE, reason=Why.KEPT)
+    return Refusal(Code.ALREADY_REFUNDED)
 
 
 def fee_percent(state: ScheduleState, booking: Booking, now_ms: int) -> int | None:

@@ -43,6 +43,13 @@ class Code(StrEnum):
     BOOKING_TRANSFERRED = "booking_transferred"
 
 
+class Why(StrEnum):
+    """What a code leaves open, where it stands for several things; `reason` in a problem document."""
+
+    HANDED_ON = "handed_on"  # the seats, and so the say, are somebody else's
+    KEPT = "kept"  # the booking was ended, and what was paid was kept
+
+
 class Refusal(Struct, frozen=True, gc=False, array_like=True, tag="refusal"):
     """A command that changed nothing, with the facts its sender needs to go on."""
 
@@ -51,3 +58,4 @@ class Refusal(Struct, frozen=True, gc=False, array_like=True, tag="refusal"):
     available: int | None = None  # how many places could be had instead
     limit: int | None = None  # the limit that was reached
     at_ms: int | None = None  # when the sale opens or closed
+    reason: Why | None = None

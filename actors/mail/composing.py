@@ -32,6 +32,7 @@ IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
 OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled", "handed_on")
 HANDED_ON = ("handed_on", "partly_handed_on")
 WITH_REFUND = ("refunded", "partially_refunded", "payer_refunded", "payment_returned")
+NOTHING_BACK = {"refunded": "taken_back", "partially_refunded": "partly_taken_back"}  # how it is told without money
 QR_CID = "ticket-qr"
 QR_SHOWN = 260
 DIGEST_BYTES = 16
@@ -185,7 +186,7 @@ def _readable(written: Letter, language: str, code: str | None = None, picture: 
 def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
     """What a row says to its customer."""
     language = recipient.language
-    words = words_of(row.kind, language)
+    words = words_of(row.kind if row.facts.amount else NOTHING_BACK.get(row.kind, row.kind), language)
     name = person(recipient.name)
     greeting = chosen(texts.GREETING_BY_NAME, language).format(name=name) if name else chosen(texts.GREETING, language)
     places = sum(len(booking.seats) for booking in row.facts.bookings)
@@ -263,7 +264,8 @@ def _notes(row: Outgoing, language: str) -> list[str]:
     if row.facts.paid_by_another:
         return [chosen(texts.REFUND_TO_PAYER, language)]
     if row.kind in WITH_REFUND:
-        return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else texts.NO_REFUND, language)]
+        nothing = texts.KEPT if row.facts.by in ("organizer", "admin") else texts.NO_REFUND
+        return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else nothing, language)]
     if row.kind == "schedule_cancelled":
         return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else texts.NOTHING_CHARGED, language)]
     return []

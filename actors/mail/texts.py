@@ -135,6 +135,18 @@ KINDS: Mapping[str, Kind] = {
             "아래 예매의 모든 좌석이 취소되었습니다.",
         ),
     ),
+    "taken_back": Kind(
+        Words(
+            "Your booking is cancelled: {title}",
+            "Your booking is cancelled",
+            "You have none of its seats any more.",
+        ),
+        Words(
+            "[예매 취소] {title}",
+            "예매가 취소되었습니다",
+            "아래 예매의 모든 좌석이 취소되었습니다.",
+        ),
+    ),
     "partially_refunded": Kind(
         Words(
             "Part of your booking is refunded: {title}",
@@ -143,6 +155,18 @@ KINDS: Mapping[str, Kind] = {
         ),
         Words(
             "[일부 좌석 취소·환불] {title}",
+            "일부 좌석이 취소되었습니다",
+            "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
+        ),
+    ),
+    "partly_taken_back": Kind(
+        Words(
+            "You have fewer seats: {title}",
+            "Some of your seats are cancelled",
+            "The seats you keep are on the new ticket below. Tickets from earlier mails are no longer valid.",
+        ),
+        Words(
+            "[일부 좌석 취소] {title}",
             "일부 좌석이 취소되었습니다",
             "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
         ),
@@ -232,6 +256,10 @@ REFUND_TO_PAYER = (
 NO_REFUND = (
     "According to the refund policy no amount is left to be refunded.",
     "환불 규정에 따라 돌려드릴 금액이 없습니다.",
+)
+KEPT = (
+    "What was paid for it is not given back.",
+    "결제하신 금액은 환불되지 않습니다.",
 )
 NOTHING_CHARGED = (
     "Nothing had been charged for your booking, so there is nothing to refund.",

@@ -7,7 +7,7 @@ from engine.refusals import Code, Refusal
 from engine.state import ScheduleState
 from engine.turn import Request, Turn
 
-# Refusals that state a fact of the caller's own: they wait for the commit that the fact rests on.
+# Refusals that state a fact of the caller's own, as every reason does: they wait for the commit that the fact rests on.
 OWN_FACTS = frozenset(
     {
         Code.ALREADY_REFUNDED,
@@ -29,7 +29,7 @@ def answered(request: Request, turn: Turn, state: ScheduleState, durable_seq: in
     """The answer to a turn that has led to `state`. The flag says whether it has to wait for a commit."""
     pending = state.seq > durable_seq
     if isinstance(turn.result, Refusal):
-        return turn.result, pending and turn.result.code in OWN_FACTS
+        return turn.result, pending and (turn.result.code in OWN_FACTS or turn.result.reason is not None)
     if turn.repeated:
         version = turn.result.version
         if version > durable_seq and not request.again:

@@ -408,10 +408,11 @@ PROBLEMS: Mapping[str, Kind] = {
     "not_transferable": _kind(
         409,
         "Cannot be handed on",
-        "These seats cannot be handed on: the organizer does not allow it, it is too late, somebody has come in on"
-        " them, or they are being handed on or given back already.",
+        "These seats cannot be handed on; reason says why (not_allowed: by the organizer; begun, schedule_cancelled,"
+        " checked_in, or what the booking is). Without one they are being handed on already, or are not the booking's.",
         "양도할 수 없는 좌석",
-        "양도할 수 없는 좌석입니다. 주최자가 허용하지 않았거나, 이미 시작·입장·양도·환불된 좌석입니다.",
+        "양도할 수 없는 좌석입니다. reason(not_allowed: 주최자가 허용하지 않음, begun, schedule_cancelled, checked_in,"
+        " 또는 예매 상태)을 확인하세요. reason이 없으면 이미 양도 중이거나 이 예매의 좌석이 아닙니다.",
     ),
     "transfer_not_found": _kind(
         404,
@@ -444,9 +445,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "booking_not_confirmed": _kind(
         409,
         "Booking not confirmed",
-        "Only a booking that is paid for has a ticket.",
+        "Only a booking that is paid for, and has its seats still, has a ticket; reason says what it is instead.",
         "확정되지 않은 예매",
-        "결제가 완료된 예매에만 티켓이 있습니다.",
+        "결제가 완료되어 좌석을 보유한 예매에만 티켓이 있습니다. 현재 상태는 reason을 확인하세요.",
     ),
     "booking_already_paid": _kind(
         409, "Already paid", "This booking is paid already.", "이미 결제된 예매", "이미 결제된 예매입니다."
@@ -519,10 +520,11 @@ PROBLEMS: Mapping[str, Kind] = {
         409,
         "Not refundable",
         "This payment cannot be refunded: it is too late (at is the last moment when it could have been), it was never"
-        " settled, or somebody has come in on the ticket already.",
+        " settled, the seats named are not its booking's, or reason says why: somebody has come in on the ticket"
+        " (checked_in), the seats were handed on (handed_on), or the booking was ended and the money kept (kept).",
         "환불 불가",
-        "환불할 수 없는 결제입니다. 환불 기한(at)이 지났거나, 완료되지 않은 결제이거나, 이미 이 티켓으로 입장한"
-        " 사람이 있습니다.",
+        "환불할 수 없는 결제입니다. 환불 기한(at)이 지났거나, 완료되지 않은 결제이거나, 이 예매의 좌석이 아닙니다."
+        " reason이 있으면 checked_in은 이미 입장한 티켓, handed_on은 양도한 좌석, kept는 환불 없이 종료된 예매입니다.",
     ),
     "already_refunded": _kind(
         409, "Already refunded", "This payment was refunded already.", "이미 환불됨", "이미 환불된 결제입니다."

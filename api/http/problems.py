@@ -109,6 +109,8 @@ def problem_of(refusal: Refusal, plan: SeatingPlan | None = None) -> Problem:
         facts["limit"] = refusal.limit
     if refusal.at_ms is not None:
         facts["at"] = datetime.fromtimestamp(refusal.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    if refusal.reason is not None:
+        facts["reason"] = str(refusal.reason)
     if refusal.code is Code.IDEMPOTENCY_IN_PROGRESS:
         facts["retry_after"] = 1
     if (field := REFUSED_FIELD.get(refusal.code)) is not None:

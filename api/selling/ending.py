@@ -16,7 +16,7 @@ from api.selling.audit_trail import record
 from api.selling.paying_out import pay_out
 from engine.booking import STATUS_NAMES, Booking
 from engine.commands import Cancel, Refund
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import cancellations
 from persistence.bookings.bookings import BookingRow
@@ -68,7 +68,7 @@ async def _ended(
         assert now.payment is not None, "a paid booking has a payment"
         given_back = Refund(row.id, "", ending_id, now.payment.id, (), reason, account.role, 0 if refund else 100)
         result = await commands.send(office, row.schedule_id, given_back, request, account)
-        if isinstance(result, Refusal) and result.code is Code.ALREADY_REFUNDED:
+        if isinstance(result, Refusal) and (result.code is Code.ALREADY_REFUNDED or result.reason is Why.KEPT):
             raise Problem("booking_already_cancelled")  # by somebody else, between the two commands
     if isinstance(result, Refusal):
         raise await commands.refused(office, account, row.id, row.schedule_id, result)

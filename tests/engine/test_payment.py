@@ -74,8 +74,8 @@ TABLE = [
     ("refunded", Move.RETURN, GONE),
     ("come too late", Move.APPROVE, SETTLED),
     ("come too late", Move.DECLINE, SETTLED),
-    ("come too late", Move.REFUND_PART, FINAL),
-    ("come too late", Move.REFUND_WHOLE, FINAL),
+    ("come too late", Move.REFUND_PART, GONE),
+    ("come too late", Move.REFUND_WHOLE, GONE),
     ("come too late", Move.RETURN, GONE),
 ]
 LIVES = [

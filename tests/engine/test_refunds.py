@@ -9,7 +9,7 @@ from engine import state as engine_state
 from engine.booking import Booking, Status
 from engine.payment import PaymentStatus, Refund, RefundStatus
 from engine.refund_policy import RefundStep
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from engine.state import FREE, SOLD, Done, ScheduleState
 from engine.turn import Request, Turn, execute
 from tests.engine.plans.houses import ANN, BOB, DAY, EVE, NOW, opened, terms
@@ -26,6 +26,9 @@ PAID = (HOLD, PAY, APPROVE)
 WHOLE = c.Refund("b1", ANN, "f1", "p1")
 GIFTS = {"VIP": 0, "R": 0}
 PART = c.Refund("b1", ANN, "f1", "p1", ("A-1",))
+KEEP = c.Refund("b1", "", "f1", "p1", reason="x", by="admin", fee_percent=100)
+KEEP_ONE = c.Refund("b1", "", "f1", "p1", ("A-1",), "x", "admin", 100)
+KEEP_ANOTHER = c.Refund("b1", "", "f3", "p1", ("A-2",), "x", "admin", 100)
 END = c.CancelSchedule("폭설", "organizer")
 CANCELLED = Refusal(Code.SCHEDULE_CANCELLED, at_ms=NOW)
 
@@ -45,6 +48,15 @@ REFUSALS = [
     ("a cancelled booking", (HOLD, CANCEL), WHOLE, Refusal(Code.NOT_REFUNDABLE)),
     ("a refunded booking", (*PAID, WHOLE), give_back(), Refusal(Code.ALREADY_REFUNDED)),
     ("a seat of a refunded booking", (*PAID, WHOLE), give_back("A-1"), Refusal(Code.ALREADY_REFUNDED)),
+    ("a booking ended without its money", (*PAID, KEEP), give_back(), Refusal(Code.NOT_REFUNDABLE, reason=Why.KEPT)),
+    ("a seat of one", (*PAID, KEEP), give_back("A-1"), Refusal(Code.NOT_REFUNDABLE, reason=Why.KEPT)),
+    ("a seat taken back without its money", (*PAID, KEEP_ONE), give_back("A-1"),
+     Refusal(Code.NOT_REFUNDABLE, seats=("A-1",), reason=Why.KEPT)),
+    ("one taken back without its money and one with it", (*PAID, PART, KEEP_ANOTHER), give_back("A-1", "A-2"),
+     Refusal(Code.ALREADY_REFUNDED, seats=("A-1", "A-2"))),
+    ("by an attempt before the payment that was given back",
+     (HOLD, PAY, DECLINE, c.RequestPayment("b1", ANN, "p2", "sandbox"), c.ApprovePayment("b1", "p2", "ref"),
+      c.Refund("b1", ANN, "f1", "p2")), give_back(), Refusal(Code.NOT_REFUNDABLE)),
     ("by another payment", PAID, give_back(payment_id="p2"), Refusal(Code.NOT_REFUNDABLE)),
     ("by no payment", PAID, give_back(payment_id=""), Refusal(Code.NOT_REFUNDABLE)),
     ("by an earlier attempt",

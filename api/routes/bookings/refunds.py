@@ -34,9 +34,9 @@ from api.selling.refund_quote import quote
 from api.views.booking import REFUNDED_EXAMPLE, Page, RefundedView, described, listed, refunded_view
 from api.views.refund import QUOTE_EXAMPLE, REFUND_EXAMPLE, QuoteView, RefundView, refund_row_view
 from engine.commands import Refund
-from engine.decide import MAX_PLACES_PER_BOOKING
+from engine.decide import MAX_PLACES_PER_BOOKING, nothing_left
 from engine.payment import PaymentStatus
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
@@ -176,10 +176,15 @@ async def _for_seats(office: Office, row: PaymentRow, account: Account, seats: S
 
 async def _refused(office: Office, row: PaymentRow, refusal: Refusal) -> Problem:
     """The refusal as a problem; it is about the payment, whose booking the owner may have forgotten."""
-    if refusal.code in (Code.BOOKING_NOT_FOUND, Code.NOT_REFUNDABLE) and not refusal.seats:
+    if refusal.code is Code.BOOKING_NOT_FOUND or refusal.reason is Why.HANDED_ON:
         now = await payments.find_payment(office.reading, row.payment.id, None)
-        whole = now is not None and now.payment.status is PaymentStatus.REFUNDED
-        refusal = Refusal(Code.ALREADY_REFUNDED if whole else Code.NOT_REFUNDABLE, at_ms=refusal.at_ms)
+        status = None if now is None else now.payment.status
+        newest = await refunds.list_refunds(office.reading, payment_id=row.payment.id, limit=1)
+        if status is PaymentStatus.REFUNDED and newest:
+            refusal = nothing_left(newest[0].amount, newest[0].fee)
+        else:  # whoever has ended it otherwise has handed it on, if it was ever paid
+            paid = status in (PaymentStatus.APPROVED, PaymentStatus.PARTIALLY_REFUNDED)
+            refusal = Refusal(Code.NOT_REFUNDABLE, reason=Why.HANDED_ON if paid else None)
     return problem_of(refusal, await office.plans.of_schedule(row.schedule_id) if refusal.seats else None)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
@@ -133,14 +133,18 @@ async def offer_transfer(
     async with office.database.begin() as connection:
         await transfers.lock_booking(connection, booking_id)
         schedule = await schedules.schedule(connection, booking.schedule_id)
-        if schedule is None or not schedule.transferable or schedule.cancelled_at or schedule.starts_at <= now:
+        if schedule is None:
             raise Problem("not_transferable")
+        if (reason := _why_not(schedule, now)) is not None:
+            raise Problem("not_transferable", reason=reason)
         if email == await _email_of(connection, account.id):
             raise invalid("email", "is your own", "본인의 이메일입니다")
         under_way = await transfers.open_of(connection, booking_id, now)
         inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
         promised = Counter(seat for each in under_way for seat in each.seats) + Counter(seats)
-        if promised - Counter(booking.seats) or inside or len(under_way) >= OPEN_PER_BOOKING:
+        if inside:
+            raise Problem("not_transferable", reason="checked_in")
+        if promised - Counter(booking.seats) or len(under_way) >= OPEN_PER_BOOKING:
             raise Problem("not_transferable")
         made = Transfer(
             id=office.clock.new_id(),
@@ -252,7 +256,7 @@ async def _accept(office: Office, transfer_id: str, account: Account) -> Respons
         if status == "offered":
             await log.lock(connection, found.schedule_id)  # from here on nobody comes in for them by the giver's code
             if (await log.entries(connection, [found.booking_id])).get(found.booking_id):
-                raise Problem("not_transferable")
+                raise Problem("not_transferable", reason="checked_in")
             await transfers.change(connection, found.id, status="accepting", to_customer_id=account.id)
             found = replace(found, status="accepting", to_customer_id=account.id)
     if status != "accepted":
@@ -311,8 +315,17 @@ async def _own(office: Office, booking_id: str, account: Account) -> rows_of.Boo
     if row is None:
         raise Problem("booking_not_found")
     if row.status not in BOUGHT:
-        raise Problem("not_transferable")
+        raise Problem("not_transferable", reason=(await commands.view_of_row(office, row)).status)
     return row
+
+
+def _why_not(schedule: schedules.ScheduleRow, now: datetime) -> str | None:
+    """Why nobody hands seats of this schedule on, if so."""
+    if schedule.cancelled_at is not None:
+        return "schedule_cancelled"
+    if schedule.starts_at <= now:
+        return "begun"
+    return None if schedule.transferable else "not_allowed"
 
 
 async def _email_of(connection: AsyncConnection, account_id: str) -> str | None:

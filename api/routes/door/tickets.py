@@ -149,7 +149,7 @@ async def get_ticket(
     if row is None:
         raise Problem("booking_not_found")
     if row.status not in BOUGHT:
-        raise Problem("booking_not_confirmed")
+        raise Problem("booking_not_confirmed", reason=(await view_of_row(office, row)).status)
     whole = Ticket(booking_id=row.id, schedule_id=row.schedule_id, places=len(row.seats))
     key, form = office.ticket_keys[0], _preferred(accept)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language"}

@@ -102,6 +102,23 @@ async def test_refund_says_which_seats_what_comes_back_and_the_fee_in_the_accoun
     assert "no amount is left" in second
 
 
+@pytest.mark.parametrize(("by", "said"), [("customer", "no amount is left"), ("admin", "is not given back")])
+@pytest.mark.parametrize("kind", ["refunded", "partially_refunded"])
+async def test_seats_that_nothing_comes_back_for_are_not_called_refunded(
+    desk: Desk, server: MailServer, kind: str, by: str, said: str
+) -> None:
+    english, seats = str(uuid5(UUID(CUSTOMER), "english")), SEATS[:1] if kind == "partially_refunded" else []
+    await desk.account(english, "jo@example.com")
+    left = [BookingFacts(id=BOOKING, seats=seats)]
+    await desk.put(kind, english, bookings=left, given_back=SEATS[1:], amount=0, fee=150_000, by=by)
+    await desk.send(server.transport())
+    (mail,) = server.mails
+    text = part(mail, "plain")
+    assert said in text
+    assert "Cancellation fee: ₩150,000" in text
+    assert "refunded" not in mail["Subject"]
+
+
 async def test_refund_of_seats_handed_on_speaks_of_money_only_to_who_paid(desk: Desk, server: MailServer) -> None:
     english = str(uuid5(UUID(CUSTOMER), "english"))
     await desk.account(english, "jo@example.com")

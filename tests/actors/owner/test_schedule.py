@@ -14,7 +14,7 @@ from engine import commands
 from engine.booking import Booking, Status
 from engine.events import Opened
 from engine.plan_document import read_plan
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import state_hash
 from engine.turn import Request
@@ -106,18 +106,40 @@ async def test_a_refusal_is_answered_at_once_even_while_a_commit_hangs(house: Ho
     await first
 
 
-async def test_a_refusal_that_states_a_fact_of_ones_own_waits_for_it(house: House) -> None:
+PAID = (commands.RequestPayment("b1", ANN, "p1", "sandbox"), commands.ApprovePayment("b1", "p1", "ref"))
+ENDED = [
+    ((), commands.Cancel("b1", "x1", ANN), commands.Cancel("b1", "x2", ANN), Refusal(Code.BOOKING_ALREADY_CANCELLED)),
+    (
+        PAID,
+        commands.Refund("b1", "", "x1", "p1", by="admin", fee_percent=100),
+        commands.Refund("b1", ANN, "x2", "p1"),
+        Refusal(Code.NOT_REFUNDABLE, reason=Why.KEPT),
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "ending", "asked", "refusal"), ENDED, ids=["cancelled", "kept"])
+async def test_a_refusal_that_states_a_fact_of_ones_own_waits_for_it(
+    house: House,
+    before: tuple[commands.AnyCommand, ...],
+    ending: commands.AnyCommand,
+    asked: commands.AnyCommand,
+    refusal: Refusal,
+) -> None:
     owner = await house.owner()
     await owner.submit([hold(1, "A-1")])
+    for number, command in enumerate(before):
+        await owner.submit([Request(f"b{number}", command)])
+    appends = house.journal.appends
     house.journal.open.clear()
-    cancel = asyncio.create_task(owner.submit([Request("c1", commands.Cancel("b1", "x1", ANN))]))
-    await until(lambda: house.journal.appends == 2)
-    again = asyncio.create_task(owner.submit([Request("c2", commands.Cancel("b1", "x2", ANN))]))
+    first = asyncio.create_task(owner.submit([Request("c1", ending)]))
+    await until(lambda: house.journal.appends == appends + 1)
+    again = asyncio.create_task(owner.submit([Request("c2", asked)]))
     await asyncio.wait([again], timeout=0.05)  # it does not come
     assert not again.done()
     house.journal.open.set()
-    assert (await again) == [Refusal(Code.BOOKING_ALREADY_CANCELLED)]
-    await cancel
+    assert (await again) == [refusal]
+    await first
 
 
 async def test_turns_taken_during_a_commit_share_the_next_one(house: House) -> None:

@@ -7,6 +7,23 @@ import type { ProblemDocument } from '../../api/problem.ts';
 
 const seats = (count: unknown) => (count === 1 ? '1 seat' : `${String(count)} seats`);
 
+const notRefundable: Record<string, string> = {
+  checked_in: 'These seats cannot be given back: somebody has come in on the ticket.',
+  handed_on: 'These seats were handed on: they are somebody else’s now.',
+  kept: 'This booking was ended without giving the money back.',
+};
+const notTransferable: Record<string, string> = {
+  begun: 'These seats cannot be handed on any more: the performance has begun.',
+  checked_in: 'These seats cannot be handed on: somebody has come in on the ticket.',
+  held: 'These seats can be handed on once they are paid for.',
+  not_allowed: 'Seats of this date cannot be handed on: the organizer does not allow it.',
+  schedule_cancelled: 'This date has been cancelled, so its seats cannot be handed on.',
+  cancelled: 'This booking was cancelled, so there are no seats to hand on.',
+  expired: 'The time to pay for this booking is over, so there are no seats to hand on.',
+  refunded: 'These seats were given back, so they cannot be handed on.',
+  transferred: 'These seats were handed on: they are somebody else’s now.',
+};
+
 export const en = {
   details: {
     unauthenticated: () => 'Nobody is logged in here any more. Log in, then try again.',
@@ -31,7 +48,9 @@ export const en = {
     transfer_ended: () => 'This offer was accepted, declined or taken back, or is too old.',
     booking_paid: () => 'It is paid for: give the seats back instead, and the money comes back with them.',
     payment_declined: () => 'The card was declined. The seats stay yours until the time is up.',
-    not_refundable: () => 'These seats cannot be given back: it is too late, the payment is not settled yet, or somebody has come in on the ticket.',
+    not_refundable: ({ reason }) => notRefundable[String(reason)] ?? 'These seats cannot be given back: it is too late, or the payment is not settled yet.',
+    not_transferable: ({ reason }) => notTransferable[String(reason)] ?? 'These seats are being handed on already, or are not yours any more.',
+    booking_not_confirmed: ({ reason }) => (reason === 'held' ? 'This booking has no ticket until it is paid for.' : 'This booking has no ticket any more.'),
   } as Record<string, (facts: ProblemDocument) => string>,
   /** What people know the API's fields as. */
   fields: {

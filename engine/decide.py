@@ -49,10 +49,15 @@ STILL_TAKEN = frozenset(
 )
 
 
+def _called_off(state: ScheduleState) -> Refusal | None:
+    """Why nothing about the sale is changed any more: the performance is cancelled."""
+    return None if state.cancelled is None else Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+
+
 def _off(state: ScheduleState, now_ms: int) -> Refusal | None:
-    """Why nobody pays, confirms or prolongs anything any more: the performance is cancelled, or has begun."""
-    if state.cancelled is not None:
-        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    """Why nobody pays, confirms, prolongs or blocks anything any more: the performance is cancelled, or has begun."""
+    if (refusal := _called_off(state)) is not None:
+        return refusal
     if now_ms >= state.on.starts_at_ms:
         return Refusal(Code.SALE_CLOSED, at_ms=state.on.starts_at_ms)
     return None
@@ -527,8 +532,8 @@ def _complete_refund(state: ScheduleState, command: commands.CompleteRefund, now
 
 # --- the end of a schedule --------------------------------------------------------------------------------------------
 def _cancel_schedule(state: ScheduleState, command: commands.CancelSchedule, now_ms: int) -> Decision:
-    if state.cancelled is not None:
-        return Refusal(Code.SCHEDULE_CANCELLED, at_ms=state.cancelled.at_ms)
+    if (refusal := _called_off(state)) is not None:
+        return refusal
     return (events.ScheduleCancelled(command.reason, command.by),)
 
 
@@ -548,6 +553,8 @@ def _end_bookings(state: ScheduleState, command: commands.EndBookings, now_ms: i
 
 # --- the organizer's --------------------------------------------------------------------------------------------------
 def _block(state: ScheduleState, command: commands.Block, now_ms: int) -> Decision:
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
     unknown = tuple(seat for seat in command.seats if seat not in state.plan.index)
     if unknown:
         return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
@@ -561,6 +568,8 @@ def _block(state: ScheduleState, command: commands.Block, now_ms: int) -> Decisi
 
 
 def _unblock(state: ScheduleState, command: commands.Unblock, now_ms: int) -> Decision:
+    if (refusal := _off(state, now_ms)) is not None:
+        return refusal
     unknown = tuple(seat for seat in command.seats if seat not in state.plan.index)
     if unknown:
         return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
@@ -574,6 +583,8 @@ def _unblock(state: ScheduleState, command: commands.Unblock, now_ms: int) -> De
 
 
 def _change_terms(state: ScheduleState, command: commands.ChangeTerms, now_ms: int) -> Decision:
+    if (refusal := _called_off(state)) is not None:
+        return refusal
     missing = set(state.plan.categories) - set(command.terms.prices)
     if missing:
         return Refusal(Code.UNKNOWN_CATEGORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,8 @@ from engine import commands as c
 from engine.booking import Status
 from engine.refusals import Code, Refusal
 from engine.snapshot import capture, decode, encode
-from engine.state import FREE
+from engine.state import FREE, ScheduleState
+from engine.turn import Request, execute
 from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened, terms
 from tests.engine.test_decide import after, booking, do
 
@@ -139,3 +141,67 @@ def test_terms_are_changed_only_from_those_in_force() -> None:
     assert state.on == theirs
     after(state, c.ChangeTerms(mine, theirs))
     assert state.on == mine
+
+
+# --- what can still be done to a date that is over; of one that was withdrawn `test_withdrawal.py` tells --------------
+OFF, SHUT, EXPIRED = Code.SCHEDULE_CANCELLED, Code.SALE_CLOSED, Code.BOOKING_EXPIRED
+BEFORE = (
+    c.HoldSeats("held", ANN, ("A-1",)),
+    c.HoldSeats("paying", ANN, ("A-2",)),
+    c.RequestPayment("paying", ANN, "p2", "sandbox"),
+    c.HoldSeats("declined", ANN, ("A-3",)),
+    c.RequestPayment("declined", ANN, "p3", "sandbox"),
+    c.DeclinePayment("declined", "p3", "lost_card"),
+    c.HoldSeats("sold", ANN, ("B-1", "B-2")),
+    c.RequestPayment("sold", ANN, "p4", "sandbox"),
+    c.ApprovePayment("sold", "p4", "ref"),
+    c.Refund("sold", ANN, "f4", "p4", ("B-2",)),
+    c.Block(("C-1",), "camera", "organizer"),
+)
+ROWS: list[tuple[c.AnyCommand, Code | None, Code | None]] = [
+    # command, why it is refused once the date is cancelled and once it has begun; None: it is not
+    (c.HoldSeats("new", BOB, ("A-4",)), OFF, SHUT),
+    (c.HoldBest("new", BOB, 2), OFF, SHUT),
+    (c.Extend("held", ANN), OFF, EXPIRED),
+    (c.Change("sold", ANN, ("B-3",)), OFF, SHUT),
+    (c.ChangeBest("sold", ANN, 1), OFF, SHUT),
+    (c.Confirm("held", ANN), OFF, EXPIRED),
+    (c.Cancel("held", "x1", ANN), None, EXPIRED),
+    (c.Transfer("sold", ANN, "new", BOB), OFF, SHUT),
+    (c.Expire(), None, None),
+    (c.RequestPayment("held", ANN, "p1", "sandbox"), OFF, EXPIRED),
+    (c.ApprovePayment("paying", "p2", "ref"), None, None),
+    (c.DeclinePayment("paying", "p2", "lost_card"), None, None),
+    (c.ReturnPayment("declined", ANN, "p3", 150_000, "KRW", "sandbox", "ref", "f3"), None, None),
+    (c.Refund("sold", ANN, "f5", "p4"), None, Code.NOT_REFUNDABLE),
+    (c.CompleteRefund("f4", "p4", 90_000, "KRW", "back"), None, None),
+    (c.CancelSchedule("snow", "organizer"), OFF, None),  # a performance may be broken off
+    (c.EndBookings(("e1",)), None, Code.SCHEDULE_NOT_CANCELLED),
+    (c.Block(("C-2",), "camera", "organizer"), OFF, SHUT),
+    (c.Unblock(("C-1",), "organizer"), OFF, SHUT),
+    (c.ChangeTerms(opened(hold_ms=60_000).on), OFF, None),  # it may begin later than it was to
+]
+
+
+def test_the_rows_are_every_command() -> None:
+    assert [type(command) for command, _, _ in ROWS] == list(get_args(c.AnyCommand))
+
+
+@pytest.mark.parametrize(("command", "cancelled", "begun"), ROWS, ids=[type(row[0]).__name__ for row in ROWS])
+def test_what_is_done_to_a_date_that_is_over_is_what_ends_things(
+    command: c.AnyCommand, cancelled: Code | None, begun: Code | None
+) -> None:
+    off = after(opened(), *BEFORE, c.CancelSchedule("ill", "organizer"))
+    assert _refused(off, command, NOW) is cancelled
+    on = after(opened(), *BEFORE)
+    execute(on, Request("", c.Expire()), STARTS)  # what has no time any more is over before anything else
+    assert _refused(on, command, STARTS) is begun
+
+
+def _refused(state: ScheduleState, command: c.AnyCommand, now_ms: int) -> Code | None:
+    seats, seq = bytes(state.seats), state.seq
+    result = do(state, command, now_ms)
+    if not isinstance(result, Refusal):
+        return None
+    assert (bytes(state.seats), state.seq) == (seats, seq)
+    return result.code

@@ -125,7 +125,9 @@ async def list_blocks(schedule_id: ScheduleId, account: Organizer, office: Offic
     dependencies=[TAKES_KEY],
     responses=described(201, BlockedView, BLOCKED_EXAMPLE, "The seats are out of the sale.")
     | REFUSALS
-    | responses("schedule_not_found", "seats_unavailable", "unknown_seat", "duplicate_seat"),
+    | responses(
+        "schedule_not_found", "schedule_cancelled", "sale_closed", "seats_unavailable", "unknown_seat", "duplicate_seat"
+    ),
 )
 async def block_seats(
     schedule_id: ScheduleId,
@@ -134,7 +136,7 @@ async def block_seats(
     account: Organizer,
     office: OfficeOf,
 ) -> Response:
-    """Blocks the seats, all or none; a seat that is held or sold cannot be blocked."""
+    """Blocks the seats, all or none; a seat that is held or sold cannot be blocked, nor any once there is no sale."""
     command = Block(tuple(wish.seats), wish.reason, account.role)
     version = await _change(office, schedule_id, command, request, account, "seats.blocked", wish.model_dump())
     body = {"schedule_id": schedule_id, "seats": wish.seats, "reason": wish.reason, "version": version}
@@ -145,7 +147,7 @@ async def block_seats(
     "/schedules/{schedule_id}/blocks",
     status_code=204,
     summary="Put seats back on sale",
-    responses=REFUSALS | responses("schedule_not_found", "unknown_seat"),
+    responses=REFUSALS | responses("schedule_not_found", "schedule_cancelled", "sale_closed", "unknown_seat"),
 )
 async def unblock_seats(
     schedule_id: ScheduleId,

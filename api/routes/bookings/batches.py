@@ -144,7 +144,7 @@ def _parts(body: bytes, *, by_lines: bool) -> Sequence[bytes]:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=_Parts).wishes]
     except msgspec.ValidationError:
         raise invalid("wishes", "must be a list of wishes", "목록이어야 합니다") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise Problem("malformed_json") from None
 
 
@@ -192,5 +192,5 @@ def _id_of(part: bytes) -> str | None:
     """What the wish is called, whatever else is wrong with it."""
     try:
         return msgspec.json.decode(part, type=_Named).id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

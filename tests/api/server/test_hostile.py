@@ -208,6 +208,24 @@ async def test_nothing_falls_over_what_nobody_means(scene: Scene, operation: Ope
             assert answer.status_code in operation.statuses, (where, body, answer.status_code, answer.text)
 
 
+DEEP = ("[" * 20_000 + "]" * 20_000, '{"a":' * 5_000 + "1" + "}" * 5_000)  # nested beyond what any decoder follows
+MARK = "where the depth goes"
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.body is not None], ids=str)
+async def test_no_decoder_falls_over_depth(scene: Scene, operation: Operation) -> None:
+    """Anywhere in a body: which decoder reads that place, or skips it, differs from route to route."""
+    for asker, deep, body in itertools.product(
+        (scene.organizer, scene.customer, scene.admin), DEEP, spoiled(operation.body, MARK)
+    ):
+        content = json.dumps(body).replace(json.dumps(MARK), deep)
+        headers = {**asker, "Content-Type": "application/json"}
+        answer = await scene.http.request(
+            operation.method.upper(), scene.address(operation), content=content, headers=headers
+        )
+        assert 400 <= answer.status_code < 500, (body, answer.status_code, answer.text[:200])
+
+
 # What their bodies leave out is done to all of a booking, and for good.
 FOR_GOOD = (
     "/v1/payments/{payment_id}/refunds",

@@ -237,7 +237,7 @@ PROBLEMS: Mapping[str, Kind] = {
         "잘못된 좌석 배치도",
         "좌석 배치도를 사용할 수 없습니다. errors를 확인하세요.",
     ),
-    "plan_in_use": _kind(
+    "venue_in_use": _kind(
         409,
         "Seats are taken",
         "Somebody holds or owns seats that the new plan takes away or calls otherwise; see schedules.",

@@ -276,7 +276,7 @@ def _refuse_who_would_lose(dates: Sequence[DateView]) -> None:
         if date.in_the_way
     ]
     if standing:
-        raise Problem("plan_in_use", schedules=standing[:SCHEDULES_NAMED])
+        raise Problem("venue_in_use", schedules=standing[:SCHEDULES_NAMED])
 
 
 def _event(row: ScheduleRow, date: DateView, plan: SeatingPlan) -> PlanChanged:

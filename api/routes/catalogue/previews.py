@@ -5,12 +5,10 @@ Nothing is written, and what would be refused is refused in the same words.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
 from fastapi import APIRouter, Body
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
@@ -18,18 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.large_bodies import LargeBodies, takes_up_to
 from api.http.models import Input, Output, PerformanceId, Timestamp, UuidText
-from api.http.paging import json_answer
 from api.http.problems import responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.routes.catalogue.performances import own_performance
 from api.routes.catalogue.schedules import dates_of, own_schedule
-from api.routes.catalogue.seats import HouseLayout
-from api.routes.catalogue.venues import EXAMPLE_PLAN, CategoryView, parts
+from api.routes.catalogue.venues import EXAMPLE_PLAN, PlanPreview, preview
 from api.selling.plan_input import PLAN_BYTES, read_document
 from api.selling.schedule_input import DatesInput
 from api.selling.venue_use import check_venue_is_theirs
-from api.views.layout import Layout
 from persistence.catalogue import schedules, venues
 from persistence.catalogue.performances import DEFAULT_DURATION_MINUTES
 
@@ -49,16 +44,6 @@ class Plan(Input):
     seating_plan: Annotated[dict[str, Any], Field(description="As for a new venue.")]
 
 
-class PlanPreview(Output):
-    """What a plan comes to: how many places of what, and where they are drawn."""
-
-    name: str
-    capacity: int
-    categories: list[CategoryView]
-    zones: list[str]
-    layout: HouseLayout
-
-
 @router.post(
     "/venues/preview",
     response_model=PlanPreview,
@@ -69,11 +54,7 @@ class PlanPreview(Output):
 @takes_up_to(PLAN_BYTES)
 async def preview_plan(new: Annotated[Plan, Body()], account: Organizer, office: OfficeOf) -> Response:
     """Reads a plan as registering a venue does and keeps nothing: every fault with its place, or the house as drawn."""
-    read = await read_document(new.seating_plan)
-    layout = await asyncio.to_thread(Layout, read.plan)
-    content = {"name": read.plan.name, "capacity": read.plan.capacity, **parts(read.plan)}
-    content["categories"] = [each.model_dump() for each in content["categories"]]
-    return json_answer({**content, "layout": msgspec.Raw(layout.body)})
+    return await preview(await read_document(new.seating_plan))
 
 
 # --- dates ------------------------------------------------------------------------------------------------------------

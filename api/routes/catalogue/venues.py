@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Annotated, Any
 
@@ -29,10 +30,12 @@ from api.http.paging import Cursor, Fields, Limit, chosen, encode_cursor, id_in,
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, once
+from api.routes.catalogue.seats import HouseLayout
 from api.selling.audit_trail import record_in
-from api.selling.plan_input import PLAN_BYTES, read_document
+from api.selling.plan_input import PLAN_BYTES, ReadPlan, read_document
 from api.selling.plan_replacement import PlanReplacementView, replace_plan
 from api.selling.schedule_input import Prices
+from api.views.layout import Layout
 from engine.seating_plan import SeatingPlan
 from persistence.catalogue import venues
 
@@ -92,6 +95,9 @@ class NewVenue(Input):
     ]
 
 
+PRICES_OF_NEW = "Minor units for categories that a date to come has no price for; null: not for sale."
+
+
 class VenueChange(Input):
     """What is to be different; what is left out stays as it is."""
 
@@ -102,6 +108,12 @@ class VenueChange(Input):
     address: Address | None = None
     time_zone: Annotated[TimeZone | None, not_null] = None
     shared: Annotated[StrictBool | None, not_null, Field(description=SHARED)] = None
+    seating_plan: Annotated[
+        dict[str, Any] | None,
+        not_null,
+        Field(description="In the place of the present one, as by PUT /v1/venues/{venue_id}/seating-plan."),
+    ] = None
+    prices: Annotated[Prices | None, Field(description=f"With `seating_plan`. {PRICES_OF_NEW}")] = None
 
 
 class PlanReplacement(Input):
@@ -110,10 +122,7 @@ class PlanReplacement(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"seating_plan": EXAMPLE_PLAN, "prices": {"S": 60000}}]})
 
     seating_plan: Annotated[dict[str, Any], Field(description="pretix seating plan, whole.")]
-    prices: Annotated[
-        Prices | None,
-        Field(description="Minor units for categories that a date to come has no price for; null: not for sale."),
-    ] = None
+    prices: Annotated[Prices | None, Field(description=PRICES_OF_NEW)] = None
 
 
 class CategoryView(Output):
@@ -160,6 +169,16 @@ class VenuePage(Output):
     next_cursor: str | None
 
 
+class PlanPreview(Output):
+    """What a plan comes to: how many places of what, and where they are drawn."""
+
+    name: str
+    capacity: int
+    categories: list[CategoryView]
+    zones: list[str]
+    layout: HouseLayout
+
+
 def summary(row: venues.VenueRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in VenueSummary.model_fields}
 
@@ -176,19 +195,41 @@ def parts(plan: SeatingPlan) -> dict[str, Any]:
     }
 
 
+async def preview(read: ReadPlan) -> Response:
+    """The answer to who asks what a plan comes to."""
+    layout = await asyncio.to_thread(Layout, read.plan)
+    content = {"name": read.plan.name, "capacity": read.plan.capacity, **parts(read.plan)}
+    content["categories"] = [each.model_dump() for each in content["categories"]]
+    return json_answer({**content, "layout": msgspec.Raw(layout.body)})
+
+
+EXAMINED: dict[int | str, dict[str, Any]] = {
+    200: {"model": PlanPreview, "description": "What the plan comes to: with `dry_run=true`."}
+}
+
+
 @router.post(
     "",
     status_code=201,
     response_model=VenueView,
     summary="Register a venue",
-    responses=responses(
+    responses=EXAMINED
+    | responses(
         "unauthenticated", "forbidden", "body_too_large", "validation_failed", "invalid_seating_plan", "rate_limited"
     ),
     dependencies=[TAKES_KEY],
 )
 @takes_up_to(PLAN_BYTES)
-async def create_venue(new: NewVenue, request: Request, account: Organizer, office: OfficeOf) -> Response:
+async def create_venue(
+    new: NewVenue,
+    request: Request,
+    account: Organizer,
+    office: OfficeOf,
+    dry_run: Annotated[bool, Query(description="Only examine it: every fault with its place, or the house.")] = False,
+) -> Response:
     read = await read_document(new.seating_plan)
+    if dry_run:
+        return await preview(read)
     plan = read.plan
 
     async def create(connection: AsyncConnection) -> VenueView:
@@ -225,7 +266,7 @@ async def create_venue(new: NewVenue, request: Request, account: Organizer, offi
         "body_too_large",
         "validation_failed",
         "invalid_seating_plan",
-        "plan_in_use",
+        "venue_in_use",
         "terms_changed",
         "rate_limited",
     ),
@@ -250,18 +291,36 @@ async def replace_seating_plan(
 
 @router.patch(
     "/{venue_id}",
-    summary="Change what a venue is called, where it is and who may play there",
-    responses=responses("unauthenticated", "forbidden", "venue_not_found", "rate_limited"),
+    summary="Change what a venue is called, where it is, who may play there, or its plan",
+    responses=responses(
+        "unauthenticated",
+        "forbidden",
+        "venue_not_found",
+        "body_too_large",
+        "validation_failed",
+        "invalid_seating_plan",
+        "venue_in_use",
+        "terms_changed",
+        "rate_limited",
+    ),
 )
+@takes_up_to(PLAN_BYTES)
 async def change_venue(venue_id: VenueId, change: VenueChange, account: Organizer, office: OfficeOf) -> VenueView:
-    """Times stay what they are, and are shown as the clocks of its time zone show them."""
-    values = change.model_dump(exclude_unset=True)
+    """Times stay what they are, and are shown as the clocks of its time zone show them. A plan that cannot be replaced
+    changes nothing of the rest."""
+    values = change.model_dump(exclude_unset=True, exclude={"seating_plan", "prices"})
+    if "time_zone" in values:
+        async with office.reading.connect() as connection:
+            await _check_zone(connection, values["time_zone"])
+    if change.seating_plan is not None:
+        read = await read_document(change.seating_plan)
+        await replace_plan(office, account, venue_id, read, change.prices or {}, dry_run=False)
+    elif change.prices is not None:
+        raise invalid("prices", "go with a seating_plan, or a schedule", "seating_plan과 함께, 또는 회차에 지정하세요")
     async with office.writing.begin(account.id) as connection:
         before = await venues.lock_venue(connection, venue_id)
         if before is None or (before.organizer_id != account.id and account.role != "admin"):
             raise Problem("venue_not_found")
-        if "time_zone" in values:
-            await _check_zone(connection, values["time_zone"])
         row = before
         if values:
             row = await venues.change_venue(connection, venue_id, values)

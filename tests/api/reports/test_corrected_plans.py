@@ -143,7 +143,7 @@ async def test_report_16_whoever_would_lose_a_seat_stands_in_the_way_and_nothing
     assert outlook.status_code == 200, outlook.text
     expected = {sale.schedule_id: [{"seats": ["B-4"], "booking_id": booking["id"]}], other: []}
     assert {each["schedule_id"]: each["in_the_way"] for each in outlook.json()["schedules"]} == expected
-    refused = problem(await replace(worker, sale, corrected(), {"Box": None}), 409, "plan_in_use")
+    refused = problem(await replace(worker, sale, corrected(), {"Box": None}), 409, "venue_in_use")
     (standing,) = refused["schedules"]
     assert (standing["schedule_id"], standing["seats"]) == (sale.schedule_id, ["B-4"])
     assert standing["bookings"] == [booking["id"]]
@@ -163,7 +163,7 @@ async def test_report_16_standing_room_gets_no_smaller_than_who_stands_there(wor
     smaller = copy.deepcopy(PLAN)
     area = smaller["zones"][0]["general_admission"][0]
     area["capacity"] = 4
-    refused = problem(await replace(worker, sale, smaller), 409, "plan_in_use")
+    refused = problem(await replace(worker, sale, smaller), 409, "venue_in_use")
     assert refused["schedules"][0]["seats"] == ["floor"]
     area["capacity"] = 5
     await applied(worker, sale, smaller)
@@ -235,7 +235,7 @@ async def test_report_16_nobody_else_corrects_a_plan_or_learns_who_has_booked(wo
     })  # fmt: skip
     theirs = await another_date(worker, guest, days=3)
     booked = await worker.http.post(f"/v1/schedules/{theirs}/bookings", json={"seats": ["B-4"]}, headers=customer)
-    refused = problem(await replace(worker, sale, corrected(), {"Box": 5}), 409, "plan_in_use")
+    refused = problem(await replace(worker, sale, corrected(), {"Box": 5}), 409, "venue_in_use")
     assert refused["schedules"][0] | {"starts_at": ""} == {
         "schedule_id": theirs, "starts_at": "", "seats": ["B-4"], "bookings": [],
     }  # fmt: skip
@@ -301,3 +301,27 @@ async def test_report_16_what_was_before_a_correction_is_looked_at_by_the_layout
     assert [now["seats"]["id"][place] for place in second["items"][0]["places"]] == ["A-0"]
     unknown = await worker.http.get(layout_url, params={"digest": "0" * 32})
     assert (unknown.json()["digest"], unknown.headers["cache-control"]) == (second["layout"], "no-cache")
+
+
+async def test_report_16_a_plan_is_changed_with_the_rest_of_its_venue_or_nothing_is(worker: Worker) -> None:
+    sale = await open_sale(worker.http, plan=PLAN)
+    customer = await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "B-4")
+    url, change = f"/v1/venues/{sale.venue_id}", {"name": "Renamed", "seating_plan": corrected()}
+    before = await read(worker.http, url, {})
+
+    async def patch(**fields: Any) -> httpx.Response:
+        return await worker.http.patch(url, json=fields, headers=sale.organizer)
+
+    problem(await patch(**change, prices={"Box": None}), 409, "venue_in_use")
+    for wrong in (change, {**change, "time_zone": "KST"}, {**change, "seating_plan": {}}, {"prices": {"Box": 1}}):
+        assert (await patch(**wrong)).status_code == 422, wrong
+    assert await read(worker.http, url, {}) == before
+
+    assert (await worker.http.delete(f"/v1/bookings/{booking['id']}", headers=customer)).is_success
+    changed = await patch(**change, prices={"Box": 200_000})
+    assert changed.status_code == 200, changed.text
+    after = await read(worker.http, url, {})
+    assert {**changed.json(), "seating_plan": corrected()} == after
+    assert (after["name"], after["capacity"], after["plan_number"]) == ("Renamed", 24, 1)
+    assert (await places(worker, sale.schedule_id))["A-0"] == ("0", "Box", 200_000, "free")

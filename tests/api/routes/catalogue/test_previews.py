@@ -36,6 +36,27 @@ async def test_a_plan_is_counted_and_drawn_as_its_schedules_will_be(worker: Work
     assert seen["layout"] == (await worker.http.get(f"/v1/schedules/{sale.schedule_id}/layout")).json()
 
 
+async def test_registering_a_venue_as_a_dry_run_only_examines_the_plan(worker: Worker) -> None:
+    organizer = await worker.sign_up("organizer") | {"Idempotency-Key": "a-house"}
+    body = {"name": "A house", "seating_plan": small_plan(standing=30)}
+    for number in range(2):  # and again in earnest, with the same key
+        seen = await worker.http.post("/v1/venues?dry_run=true", json=body, headers=organizer)
+        assert seen.status_code == 200, seen.text
+        preview_url, plan = "/v1/venues/preview", {"seating_plan": body["seating_plan"]}
+        assert seen.json() == (await worker.http.post(preview_url, json=plan, headers=organizer)).json()
+        kept = (await worker.http.get("/v1/organizer/venues", headers=organizer)).json()["items"]
+        assert len(kept) == number
+        assert (await worker.http.post("/v1/venues", json=body, headers=organizer)).status_code == 201
+    problem(
+        await worker.http.post("/v1/venues?dry_run=true", json={"name": "A"}, headers=organizer),
+        422,
+        "validation_failed",
+    )
+    problem(
+        await worker.http.post("/v1/venues?dry_run=true", json=body, headers=await worker.sign_up()), 403, "forbidden"
+    )
+
+
 async def test_every_fault_of_a_plan_is_told_with_its_place_in_both_languages_and_nothing_is_kept(
     worker: Worker,
 ) -> None:

@@ -88,9 +88,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "unsupported_media_type": _kind(
         415,
         "Unsupported media type",
-        "Send the body as application/json.",
+        "Send the body as application/json, without a Content-Encoding.",
         "지원하지 않는 형식",
-        "본문을 application/json으로 보내 주세요.",
+        "본문을 Content-Encoding 없이 application/json으로 보내 주세요.",
     ),
     "validation_failed": _kind(
         422,

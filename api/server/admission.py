@@ -21,6 +21,7 @@ from api.server.directory import Directory, Entry
 LARGE_AT_ONCE = 4  # bodies beyond `BODY_LIMIT` at a time, of each route; one of each account
 LARGE_RETRY_AFTER_SECONDS = 2
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+UNCODED = (b"", b"identity")  # Content-Encoding: what is small and compressed may be endless
 JSON, FORM, ANY = "application/json", "application/x-www-form-urlencoded", ""
 # Of the rest: JSON. Any: the route says what it takes.
 MEDIA_TYPES: Mapping[str, str] = {"/v1/sessions/token": FORM, "/v1/webhooks/{provider}": ANY, batches.PATH: ANY}
@@ -122,6 +123,8 @@ def again(body: bytes, receive: Receive) -> Receive:
 
 def _check_announced(entry: Entry, scope: Scope, length: int | None) -> None:
     wanted, content_type = MEDIA_TYPES.get(entry.route.path, JSON), header(scope, b"content-type")
+    if header(scope, b"content-encoding") not in UNCODED:
+        raise Problem("unsupported_media_type")
     if wanted == JSON and not is_json(content_type):
         raise Problem("unsupported_media_type")
     if wanted == FORM and content_type.partition(b";")[0].strip().lower() != FORM.encode():

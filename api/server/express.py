@@ -166,4 +166,6 @@ def _plain(scope: Scope) -> bool:
         return True
     headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of a name counts
     length, kind = headers.get(b"content-length", b""), headers.get(b"content-type", b"")
+    if b"content-encoding" in headers:
+        return False
     return length.isdigit() and 0 < int(length) <= BODY_LIMIT and (kind == b"application/json" or is_json(kind))

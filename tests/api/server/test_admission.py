@@ -85,11 +85,24 @@ async def test_no_body_is_read_from_who_may_not_send_one(worker: Worker) -> None
     assert walked > 40
 
 
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("br", 415), ("identity", 201), ("", 201)])
+async def test_a_body_is_taken_as_it_is_or_not_at_all(worker: Worker, coding: str, status: int) -> None:
+    """By the short way and by the long one: what is small and compressed may be endless."""
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    for path in (sale.bookings_url, sale.bookings_url + "?the=long+way"):
+        headers = customer | JSON | {"Content-Encoding": coding}
+        answer = await worker.http.post(path, content=b'{"quantity": 1}', headers=headers)
+        assert answer.status_code == status, answer.text
+        if status == 415:
+            problem(answer, 415, "unsupported_media_type")
+
+
 async def test_only_routes_for_a_role_take_large_bodies(worker: Worker) -> None:
     large = [entry for entry in worker.app.directory.entries if entry.body_limit > BODY_LIMIT]  # type: ignore[attr-defined]  # the same
     assert {entry.route.path for entry in large} == {
         "/v1/venues",
         "/v1/venues/preview",
+        "/v1/venues/{venue_id}",
         "/v1/venues/{venue_id}/seating-plan",
         "/v1/schedules/{schedule_id}/bookings",
     }

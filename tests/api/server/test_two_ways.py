@@ -121,6 +121,8 @@ class Made:
         if self._unusual():
             headers.append(choose((b"Idempotency-Key: %d" % number, b"Idempotency-Key: two words", b"X: y")))
         if self._unusual():
+            headers.append(choose((b"Content-Encoding: gzip", b"Content-Encoding: identity", b"Content-Encoding:")))
+        if self._unusual():
             headers.append(b"Accept-Language: ko")
         framing, body, sent, early = self._framing(body)
         self._random.shuffle(headers)

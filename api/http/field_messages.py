@@ -39,6 +39,7 @@ FIELD_MESSAGES_KO: Mapping[str, str] = {
     "nul_character": "NUL 문자는 사용할 수 없습니다",
     "malformed_uuid": "UUID여야 합니다",
     "time_out_of_range": "2000년과 2100년 사이의 시간이어야 합니다",
+    "no_such_time": "없는 날짜나 시간입니다",
     "malformed_time": "날짜나 시간(RFC 3339)이어야 합니다",
     "control_character": "제어 문자는 사용할 수 없습니다",
     "nothing_to_see": "눈에 보이는 글자가 있어야 합니다",

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
@@ -34,6 +34,7 @@ from api.http.problems import Problem
 UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 # A thousand billion minor units: beyond every price, and 738 seats of it still fit a bigint and a JSON number.
 MAX_AMOUNT_MINOR = 1_000_000_000_000
+TimeT = TypeVar("TimeT", date, datetime)
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 
 
@@ -116,8 +117,9 @@ Word = Annotated[Line, Field(min_length=1, max_length=100)]
 def _email(text: str) -> str:
     """The address in its usual form. Whether it takes mail is not asked: that would need the network."""
     try:
-        # `test_environment` lets reserved names such as example.com through, which the documentation uses.
-        return validate_email(text, check_deliverability=False, test_environment=True).normalized
+        # `test_environment` lets reserved names such as example.com through, which the documentation uses; `strict`
+        # keeps out what no mail server takes (RFC 5321 section 4.5.3.1.1).
+        return validate_email(text, strict=True, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as error:
         raise PydanticCustomError("malformed_email", "is not a valid e-mail address") from error
 
@@ -195,6 +197,14 @@ RFC3339 = re.compile(
 FULL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
+def _read(form: Callable[[str], TimeT], text: str) -> TimeT:
+    """What is written as RFC 3339 has it, if calendar and clock have such a time."""
+    try:
+        return form(text)
+    except ValueError:
+        raise PydanticCustomError("no_such_time", "is no day or time that there is") from None
+
+
 def _rfc3339(value: Any) -> Any:
     if isinstance(value, datetime):
         return value  # a default
@@ -204,7 +214,7 @@ def _rfc3339(value: Any) -> Any:
         raise PydanticCustomError(
             "malformed_time", "must be a date and time with its offset (RFC 3339), such as 2027-12-24T19:30:00+09:00"
         )
-    return value
+    return _read(datetime.fromisoformat, value.upper())
 
 
 def in_range(time: datetime) -> datetime:
@@ -220,17 +230,13 @@ Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(in_ran
 def _day_or_time(text: Any) -> Any:
     if not isinstance(text, str):
         return text
-    try:
-        if FULL_DATE.fullmatch(text) is not None:
-            day = date.fromisoformat(text)
-            in_range(datetime.combine(day, datetime.min.time(), UTC))
-            return day
-        # A plus sign that was not percent-encoded arrives as a space.
-        time = text.replace(" ", "+")
-        if RFC3339.fullmatch(time) is not None:
-            return in_range(datetime.fromisoformat(time.upper()))
-    except (ValueError, OverflowError):
-        pass
+    if FULL_DATE.fullmatch(text) is not None:
+        day = _read(date.fromisoformat, text)
+        in_range(datetime.combine(day, datetime.min.time(), UTC))
+        return day
+    time = text.replace(" ", "+")  # a plus sign that was not percent-encoded arrives as a space
+    if RFC3339.fullmatch(time) is not None:
+        return in_range(_read(datetime.fromisoformat, time.upper()))
     raise PydanticCustomError("malformed_time", "must be a full date, or a time with its offset (RFC 3339)")
 
 

@@ -36,6 +36,7 @@ REFUSED_FIELD: Mapping[Code, str] = {
     Code.UNKNOWN_CATEGORY: "category",
     Code.UNKNOWN_ZONE: "zone",
     Code.INVALID_QUANTITY: "quantity",
+    Code.IDEMPOTENCY_KEY_REUSED: "Idempotency-Key",
 }
 SEATS_NAMED = 10  # of many wrong seats a message names the first few; the member `seats` has them all
 
@@ -93,6 +94,12 @@ class Problem(Exception):
 def invalid(field: str, message: str, ko: str, *, code: str = "validation_failed") -> Problem:
     """A 422 about one field, for rules that need more than the request itself to be checked."""
     return Problem(code, errors=[{"field": field, "message": message, "ko": ko}])
+
+
+def key_reused(field: str = REFUSED_FIELD[Code.IDEMPOTENCY_KEY_REUSED]) -> Problem:
+    """The 422 for a key, or an id of the client's own, that stands for another request already."""
+    kind = PROBLEMS[Code.IDEMPOTENCY_KEY_REUSED]
+    return invalid(field, kind.en.detail, kind.ko.detail, code=Code.IDEMPOTENCY_KEY_REUSED)
 
 
 def problem_of(refusal: Refusal, plan: SeatingPlan | None = None) -> Problem:

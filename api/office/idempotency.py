@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from actors.process.keys import derived
 from api.http.addresses import address_of
-from api.http.problems import Problem, invalid
+from api.http.problems import Problem, invalid, key_reused
 from api.office.office import Office
 from api.office.tokens import Account
 from persistence.database import first_answers
@@ -116,7 +116,7 @@ async def once(
             about = msgspec.json.decode(body, type=_Made).id if makes_account else None
             await first_answers.keep(connection, owner, key, first, account_id=about)
         elif first.fingerprint not in await _fingerprints(request, office, 16):
-            raise Problem("idempotency_key_reused")
+            raise key_reused()
     return _answer(first.status, first.body, location)
 
 

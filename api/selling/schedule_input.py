@@ -63,7 +63,7 @@ def _no_waiting_room(wanted: bool) -> bool:
     return wanted
 
 
-NoWaitingRoom = Annotated[bool, AfterValidator(_no_waiting_room)]
+NoWaitingRoom = Annotated[StrictBool, AfterValidator(_no_waiting_room)]
 USUAL_POLICY = [RefundStepInput(**msgspec.structs.asdict(step)) for step in DEFAULT_POLICY]
 
 

@@ -252,6 +252,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert document["type"]
     assert document["title"]
     assert document["instance"] == answer.request.url.path
+    assert status != 422 or all(each["field"] and each["message"] for each in document["errors"]), document
     return document
 
 

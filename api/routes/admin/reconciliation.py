@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
+from pydantic import StrictBool
 
 from actors.reconciliation.checks import Report
 from actors.reconciliation.desk import Desk, open_log
@@ -69,7 +70,7 @@ class RepairView(msgspec.Struct, frozen=True, kw_only=True):
 class How(Input):
     """Whether to mend, or only to say what would be done."""
 
-    dry_run: bool = True
+    dry_run: StrictBool = True
 
 
 Events = Annotated[

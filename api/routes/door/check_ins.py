@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from actors.mail.tickets import BadTicket, Ticket, read_ticket
 from api.http.models import UUID_SCHEMA, Input, Line, RawText, ScheduleId, Time, UuidText, found_by, rfc3339
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
-from api.http.problems import Problem, invalid, responses
+from api.http.problems import Problem, invalid, key_reused, responses
 from api.office.dependencies import OfficeOf
 from api.office.office import Office
 from api.routes.door.door_staff import Door, DoorKeeper, door_of
@@ -42,7 +42,9 @@ class ReadCode(Input):
     id: Annotated[UuidText, Field(description="The door's own: sent again, it gets the first answer again.")]
     code: Annotated[RawText, Field(min_length=1, max_length=1_000)] | None = None
     booking_id: Annotated[UuidText | None, Field(description="Of who was found on the list, instead of a code.")] = None
-    places: Annotated[int | None, Field(ge=1, le=1_000, description="Who comes in now; all who are left.")] = None
+    places: Annotated[
+        int | None, Field(strict=True, ge=1, le=1_000, description="Who comes in now; all who are left.")
+    ] = None
     gate: Annotated[Line, Field(min_length=1, max_length=50)] | None = None
     at: Annotated[Time | None, Field(description="When it was read, if not just now.")] = None
 
@@ -165,7 +167,7 @@ async def check_in(
         version = await log.lock(connection, schedule_id)
         known = await log.first_answers(connection, [each.id for each in read])
         if any(each.schedule_id != schedule_id for each in known.values()):
-            raise Problem("idempotency_key_reused")
+            raise key_reused("id")
         ids = {ticket.booking_id for ticket in tickets.values() if ticket is not None}
         ids |= {each.booking_id for each in read if each.booking_id is not None}
         # Before the bookings are read: what is decided in between stands in them.
@@ -191,7 +193,7 @@ async def check_in(
                 )
                 inside.setdefault(judged.booking_id, []).append(entry)
         if not await log.write(connection, list(fresh.values())):
-            raise Problem("idempotency_key_reused")
+            raise key_reused("id")
     return json_answer([(known | fresh)[each.id].answer for each in read])
 
 

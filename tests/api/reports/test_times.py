@@ -71,6 +71,26 @@ async def test_report_09_matinees_and_days_off_are_rules_too(worker: Worker, rul
     assert [f"{each:%dT%H}" for each in starts] == days
 
 
+@pytest.mark.parametrize("time", ["2031-01-29T24:00:00Z", "2031-02-29T10:00:00Z", "2031-06-30T23:59:60Z"])
+async def test_a_time_that_no_calendar_or_clock_has_is_told_so(worker: Worker, time: str) -> None:
+    document = problem(await opening(worker, starts_at=time), 422, "validation_failed")
+    assert document["errors"] == [{"field": "starts_at", "message": "is no day or time that there is"}]
+
+
+@pytest.mark.parametrize(
+    ("day", "message"),
+    [
+        ("2100-01-01", "must be between the years 2000 and 2100"),
+        ("1999-12-31T23:59:59Z", "must be between the years 2000 and 2100"),
+        ("2031-02-29", "is no day or time that there is"),
+        ("tomorrow", "must be a full date, or a time with its offset (RFC 3339)"),
+    ],
+)
+async def test_a_day_is_told_what_is_wrong_with_it(worker: Worker, day: str, message: str) -> None:
+    document = problem(await worker.http.get(f"/v1/performances?date_to={day}"), 422, "validation_failed")
+    assert document["errors"] == [{"field": "date_to", "message": message}]
+
+
 RULES = st.builds(
     lambda freq, interval, count, by: f"FREQ={freq};INTERVAL={interval};COUNT={count}{by}",
     st.sampled_from(["DAILY", "WEEKLY", "MONTHLY"]),

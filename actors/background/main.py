@@ -10,13 +10,11 @@ the machine's own processes of owners; the rest is done by one of them at a time
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import asyncpg
-import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.background.ahead import Ahead
@@ -33,6 +31,7 @@ from actors.money.settlement import Settlement
 from actors.process import garbage, telemetry
 from actors.process.clock import SystemClock
 from actors.process.courtesy import give_way
+from actors.process.entry import serve
 from actors.process.settings import Settings
 from actors.reconciliation.audit_heads import AuditHeads, heads_of
 from actors.reconciliation.reconciler import Reconciler
@@ -51,11 +50,8 @@ NICENESS = 5
 LEASE_COMMAND_SECONDS = 2.0  # then it is too late to go on as if the lease were ours
 
 
-async def run(settings: Settings) -> None:
-    """Works until SIGINT or SIGTERM. A task that fails takes the process with it; the supervisor starts another."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Works until `stop` is set. A task that fails takes the process with it; the supervisor starts another."""
     async with AsyncExitStack() as closing:
         pool = await closing.enter_async_context(open_pool(settings.database, 3))
         gateway = await closing.enter_async_context(open_gateway(settings))
@@ -113,9 +109,7 @@ async def do_once(
 
 def main() -> None:
     """The process entry."""
-    settings = Settings.from_environment()
-    telemetry.configure(settings, "background")
-    uvloop.run(run(settings))
+    serve("background", run)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-
-import uvloop
 
 from actors.mail.composing import Postmark
 from actors.mail.mailer import LANES, Mailer
 from actors.mail.tickets import signing_key
 from actors.mail.transport import open_transport
-from actors.process import garbage, telemetry
+from actors.process import garbage
 from actors.process.clock import SystemClock
 from actors.process.courtesy import give_way
+from actors.process.entry import serve
 from actors.process.keys import TICKETS
 from actors.process.settings import Settings
 from persistence.database.pools import open_pool
@@ -24,11 +22,9 @@ PROGRAM = "mails"
 logger = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> None:
-    """Works until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Works until `stop` is set."""
+    give_way()
     transport = open_transport(settings)
     async with open_pool(settings.database, LANES + 1) as pool:
         postmark = Postmark(
@@ -41,10 +37,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> None:
     """The process entry."""
-    settings = Settings.from_environment()
-    telemetry.configure(settings, PROGRAM)
-    give_way()
-    uvloop.run(run(settings))
+    serve(PROGRAM, run)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
-import uvloop
-
-from actors.process import garbage, telemetry
+from actors.process import garbage
 from actors.process.courtesy import give_way
+from actors.process.entry import serve
 from actors.process.settings import Settings
 from actors.receivers.hearing import Hearing
 from actors.receivers.names import PROGRAM
@@ -29,11 +27,9 @@ CONNECTIONS = 1 + 2 * len(SERVICES)
 logger = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> None:
-    """Works until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Works until `stop` is set."""
+    give_way()
     async with open_pool(settings.database, CONNECTIONS) as pool:
         journal = PostgresJournal(pool)
         hearing = Hearing([Taker(service, pool, journal) for service in SERVICES.values()], pool, journal)
@@ -45,10 +41,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> None:
     """The process entry."""
-    settings = Settings.from_environment()
-    telemetry.configure(settings, PROGRAM)
-    give_way()
-    uvloop.run(run(settings))
+    serve(PROGRAM, run)
 
 
 if __name__ == "__main__":

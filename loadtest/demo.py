@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import TypeVar
 
 import asyncpg
 import msgspec
@@ -39,6 +40,7 @@ PLAIN_WIDTH = 120
 PLAIN_SECONDS = 2.0  # between two lines of progress where there is no terminal
 LIVE_SECONDS = 0.2
 RUSH_SHARE = 0.95
+Result = TypeVar("Result")
 CANNOT_RUN = (StackError, ProcessError, ConnectionLost, LogUnavailable, AuditError, asyncpg.PostgresError, OSError)
 
 
@@ -198,7 +200,7 @@ def percentiles(values: Sequence[float]) -> tuple[float, float, float, float]:
     return cuts[49], cuts[94], cuts[98], max(values)
 
 
-async def stoppable(work: Coroutine[None, None, Outcome]) -> Outcome:
+async def stoppable(work: Coroutine[None, None, Result]) -> Result:
     """Lets SIGTERM end the work as Ctrl-C does: with everything that was started stopped."""
     task = asyncio.create_task(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

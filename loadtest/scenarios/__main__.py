@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +18,7 @@ from rich.table import Table
 
 from actors.process.settings import Settings
 from loadtest.audit import Check
-from loadtest.demo import CANNOT_RUN, PLAIN_WIDTH
+from loadtest.demo import CANNOT_RUN, PLAIN_WIDTH, stoppable
 from loadtest.sale import NAMES, venue_named
 from loadtest.scenarios import run, stage
 from loadtest.scenarios.outcome import Outcome
@@ -162,13 +161,6 @@ def _say(
     report(outcome, thresholds, checks, console)
     conclude(outcome, thresholds, checks, files, console)
     return 0 if passed(thresholds, checks) else 1
-
-
-async def stoppable(work: Coroutine[None, None, int]) -> int:
-    """Lets SIGTERM end the work as Ctrl-C does: with everything that was started stopped."""
-    task = asyncio.create_task(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from engine.events import Opened, Terms
 from engine.plan_document import read_plan
 from engine.refusals import Refusal
 from engine.seating_plan import SeatingPlan
+from engine.snapshot import capture, encode
 from engine.state import Answer, Done, ScheduleState
 from persistence.database import tables
 from persistence.database.connection import create_engine
@@ -215,6 +216,15 @@ class Examined:
             return view is not None and view.version == (await self.head())[0]
 
         await until(shows)
+
+    async def save_snapshot(self) -> None:
+        """What the owner does every few thousand records."""
+        seq, _ = await self.head()
+        payload = encode(capture(self.state))
+        await self.sql(
+            "INSERT INTO snapshots (schedule_id, seq, payload) VALUES ($1, $2, $3)", self.schedule_id, seq, payload
+        )
+        await self.sql("UPDATE schedule_heads SET snapshot_seq = $1", seq)
 
     # --- looking and damaging -----------------------------------------------------------------------------------------
     @property

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
-import pytest
 
 from actors.reconciliation import table_checks
-from tests.support.examined import Examined, Past, check, examined_schedule, told
-
-
-@pytest.fixture
-async def house(database_url: str) -> AsyncIterator[Examined]:
-    async with examined_schedule(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def past(house: Examined) -> Past:
-    return await house.a_past()
+from tests.support.examined import Examined, Past, check, told
 
 
 # --- publishing -------------------------------------------------------------------------------------------------------

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
 
 from actors.reconciliation import table_checks
 from engine import commands as c
 from engine.refusals import Refusal
-from tests.support.examined import Examined, Past, check, examined_schedule, named, told
+from tests.support.examined import Examined, Past, check, named, told
 
 BOOKS = {"provider_books_agree"}
-
-
-@pytest.fixture
-async def house(database_url: str) -> AsyncIterator[Examined]:
-    async with examined_schedule(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def past(house: Examined) -> Past:
-    return await house.a_past()
 
 
 # --- money at the provider --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,21 +18,10 @@ from engine import commands as c
 from persistence.journal.journal import JournalUnavailable
 from persistence.reconciliation import findings
 from tests.support import audit_log
-from tests.support.examined import Examined, Past, examined_schedule
+from tests.support.examined import Examined, Past
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 KEY = b"a key of the heads"
-
-
-@pytest.fixture
-async def house(database_url: str) -> AsyncIterator[Examined]:
-    async with examined_schedule(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def past(house: Examined) -> Past:
-    return await house.a_past()
 
 
 @pytest.fixture

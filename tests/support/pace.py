@@ -44,7 +44,7 @@ SHARING = {
         "tests/api/routes/bookings/test_refunds.py",
         "tests/api/routes/catalogue/test_cancelled_schedules.py",
         "tests/api/routes/catalogue/test_performances.py",
-        "tests/api/routes/catalogue/seats/",
+        "tests/api/routes/catalogue/seats/test_seats.py",
         "tests/api/routes/catalogue/test_withdrawal.py",
         "tests/api/routes/organizer/test_organizer.py",
         "tests/api/routes/organizer/test_sales.py",

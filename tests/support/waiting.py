@@ -27,6 +27,13 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_seconds
             await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, SHARE * (time() - begun))))
 
 
+async def soon(condition: Callable[[], bool]) -> None:
+    """Waits as long, and looks in every turn of the event loop: for what only this process has to do."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0)
+
+
 async def turns(number: int) -> None:
     """So many turns of the event loop."""
     for _ in range(number):

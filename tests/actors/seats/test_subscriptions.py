@@ -1,433 +1,23 @@
-"""The read path without Redis, Postgres or an actor: an in-memory cache, and a journal that is a dictionary."""
+"""Who subscribes to a schedule's seats gets the view and then every change, whatever is away meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
 from actors.seats import copies
-from actors.seats.copies import CategoryCount, Changes, Copy
+from actors.seats.copies import Changes, Copy
 from actors.seats.seat_views import SeatViews
-from engine.plan_document import read_plan
-from engine.seating_plan import SeatingPlan
-from engine.state import BLOCKED, FREE, HELD, SOLD
-from persistence.journal.journal import JournalUnavailable, UnknownSchedule
-from persistence.seats.cache import AreaCounts, MemorySeatCache, SeatDelta, SeatView
+from engine.state import FREE, HELD, SOLD
+from persistence.seats.cache import SeatDelta, SeatView
 from persistence.seats.redis_cache import RedisSeatCache
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.actors.seats.world import SIZE, World, interrupted, next_change, reading, version_becomes
+from tests.support.waiting import soon
 
-SIZE = 6
-DOCUMENT = {
-    "name": "A small house",
-    "categories": [{"name": "R", "color": "#f00"}, {"name": "S", "color": "#00f"}, {"name": "Floor", "color": "#0f0"}],
-    "zones": [
-        {
-            "name": "Hall",
-            "rows": [
-                {
-                    "row_number": "1",
-                    "seats": [
-                        {
-                            "seat_guid": f"1-{n}",
-                            "seat_number": str(n),
-                            "position": {"x": n * 10, "y": 0},
-                            "category": "R" if n < 2 else "S",
-                        }
-                        for n in range(SIZE)
-                    ],
-                }
-            ],
-            "general_admission": [{"guid": "floor", "name": "Floor", "category": "Floor", "capacity": 100}],
-        }
-    ],
-}
-PLAN = read_plan(DOCUMENT)
 
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-class World:
-    """A schedule's owner and its journal, as far as readers can tell."""
-
-    def __init__(self) -> None:
-        self.cache = MemorySeatCache()
-        self.clock = Clock()
-        self.journal: dict[str, SeatView] = {}
-        self.loads = 0
-        self.compared = 0
-        self.gate = asyncio.Event()  # closed: loading waits
-        self.gate.set()
-        self.journal_available = True
-
-    async def load(self, schedule_id: str) -> SeatView | None:
-        self.loads += 1
-        await self.gate.wait()
-        if not self.journal_available:
-            raise JournalUnavailable("the database is away")
-        return self.journal.get(schedule_id)
-
-    async def plan_of(self, schedule_id: str, number: int) -> SeatingPlan:
-        return PLAN
-
-    async def journaled(self, schedule_ids: Collection[str]) -> Mapping[str, int]:
-        self.compared += 1
-        if not self.journal_available:
-            raise JournalUnavailable("the database is away")
-        return {each: self.journal[each].version for each in schedule_ids if each in self.journal}
-
-    def opened(self, schedule_id: str, version: int = 1) -> SeatView:
-        self.journal[schedule_id] = SeatView(schedule_id, version, bytes(SIZE), (AreaCounts(100, 0, 0, 0),))
-        return self.journal[schedule_id]
-
-    def commit(self, schedule_id: str, index: int, state: int) -> SeatDelta:
-        """One more fact in the journal; nobody has been told yet."""
-        view = self.journal[schedule_id]
-        delta = SeatDelta(schedule_id, view.version, view.version + 1, ((index, state),), ())
-        self.journal[schedule_id] = view.after(delta)
-        return delta
-
-    async def publish(self, schedule_id: str, index: int, state: int) -> SeatDelta:
-        delta = self.commit(schedule_id, index, state)
-        await self.cache.publish(self.journal[schedule_id], delta)
-        return delta
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@contextlib.asynccontextmanager
-async def reading(world: World, capacity: int = 256, compare_seconds: float = 60.0) -> AsyncIterator[SeatViews]:
-    views = SeatViews(
-        world.cache,
-        world.load,
-        world.plan_of,
-        world.journaled,
-        capacity=capacity,
-        mind_seconds=0.005,
-        compare_seconds=compare_seconds,
-        now=world.clock,
-    )
-    await views.start()
-    try:
-        yield views
-    finally:
-        await views.stop()
-
-
-@pytest.fixture
-async def views(world: World) -> AsyncIterator[SeatViews]:
-    async with reading(world) as views:
-        yield views
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-@contextlib.asynccontextmanager
-async def interrupted(world: World) -> AsyncIterator[None]:
-    """The cache is away in the block; afterwards somebody listens again."""
-    lost = set(world.cache._listeners)
-    world.cache.available = False
-    await until(lambda: not lost & world.cache._listeners)
-    yield
-    world.cache.available = True
-    await until(lambda: bool(world.cache._listeners))
-
-
-async def version_becomes(views: SeatViews, schedule_id: str, version: int) -> SeatView:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while (view := await views.view(schedule_id)).version < version:
-            await asyncio.sleep(0)
-    return view
-
-
-async def next_change(changes: AsyncIterator[SeatView | SeatDelta]) -> SeatView | SeatDelta:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        return await anext(changes)
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-async def test_a_cached_view_is_read_once_and_then_kept_live(world: World, views: SeatViews) -> None:
-    await world.cache.put(world.opened("a"))
-    await views.view("a")
-    await world.publish("a", 0, HELD)
-    view = await version_becomes(views, "a", 2)
-    assert view == world.journal["a"]
-    assert (world.cache.reads, world.loads) == (1, 0)
-
-
-async def test_an_uncached_view_is_read_from_the_journal_and_cached(world: World, views: SeatViews) -> None:
-    opened = world.opened("a")
-    assert await views.view("a") == opened
-    assert await views.view("a") == opened
-    assert world.loads == 1
-    assert await world.cache.get("a") == opened
-
-
-async def test_an_unknown_schedule_is_unknown(views: SeatViews) -> None:
-    with pytest.raises(UnknownSchedule):
-        await views.view("nowhere")
-    with pytest.raises(UnknownSchedule):
-        await views.availability("nowhere")
-    with pytest.raises(UnknownSchedule):
-        async with views.subscribe("nowhere"):
-            pass
-
-
-async def test_many_readers_at_once_load_once(world: World, views: SeatViews) -> None:
-    world.opened("a")
-    world.gate.clear()
-    readers = [asyncio.create_task(views.view("a")) for _ in range(50)]
-    await until(lambda: world.loads > 0)
-    world.gate.set()
-    assert {view.version for view in await asyncio.gather(*readers)} == {1}
-    assert world.loads == 1
-
-
-async def test_a_reader_that_goes_away_does_not_take_the_load_from_the_others(world: World, views: SeatViews) -> None:
-    world.opened("a")
-    world.gate.clear()
-    leaving = asyncio.create_task(views.view("a"))
-    staying = asyncio.create_task(views.view("a"))
-    await until(lambda: world.loads > 0)
-    leaving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await leaving
-    world.gate.set()
-    assert (await staying).version == 1
-
-
-async def test_copies_are_bounded_and_the_longest_unread_goes_first(world: World) -> None:
-    async with reading(world, capacity=2) as views:
-        for name in "abc":
-            world.opened(name)
-        for name in ("a", "b", "a", "c", "a"):
-            await views.view(name)
-        assert world.loads == 3
-        await views.view("b")
-        assert views.deltas_since("c", 1) is None
-        assert views.deltas_since("a", 1) == []
-
-
-async def test_copies_with_subscribers_are_not_evicted(world: World) -> None:
-    async with reading(world, capacity=1) as views:
-        for name in "abc":
-            await world.cache.put(world.opened(name))
-        async with views.subscribe("a") as changes:
-            await next_change(changes)
-            await views.view("b")
-            await views.view("c")
-            await world.publish("a", 0, HELD)
-            change = await next_change(changes)
-            assert (type(change), change.version) == (SeatDelta, 2)
-
-
-# --- versions ---------------------------------------------------------------------------------------------------------
-async def test_a_gap_is_repaired_from_the_cache(world: World, views: SeatViews) -> None:
-    world.opened("a")
-    await views.view("a")
-    world.commit("a", 0, SOLD)  # its announcement is lost
-    await world.publish("a", 1, HELD)
-    view = await version_becomes(views, "a", 3)
-    assert view == world.journal["a"]
-    assert world.loads == 1  # the first; the gap took the cache alone
-
-
-async def test_an_announcement_from_an_unknown_start_makes_readers_read(world: World, views: SeatViews) -> None:
-    """A schedule's new owner announces from 0, without the changes: it does not know what readers have."""
-    world.opened("a", version=5)
-    await views.view("a")
-    world.commit("a", 0, SOLD)
-    await world.cache.publish(world.journal["a"], SeatDelta("a", 0, 6, (), ()))
-    assert (await version_becomes(views, "a", 6)).states[0] == SOLD
-
-
-async def test_a_cache_behind_its_own_announcement_is_not_believed(world: World, views: SeatViews) -> None:
-    world.opened("a")
-    await views.view("a")
-    world.commit("a", 0, SOLD)
-    await world.cache.announce(world.commit("a", 1, HELD))  # announced, never stored
-    assert (await version_becomes(views, "a", 3)) == world.journal["a"]
-
-
-async def test_an_older_announcement_changes_nothing(world: World, views: SeatViews) -> None:
-    world.opened("a", version=9)
-    await views.view("a")
-    await world.cache.announce(SeatDelta("a", 3, 4, ((0, SOLD),), ()))
-    await world.publish("a", 1, HELD)
-    assert (await version_becomes(views, "a", 10)) == world.journal["a"]
-    assert (world.journal["a"].states[0], world.loads) == (FREE, 1)
-
-
-async def test_an_older_cached_view_never_replaces_a_newer_copy(world: World, views: SeatViews) -> None:
-    await world.cache.put(world.opened("a"))
-    await views.view("a")
-    async with interrupted(world):
-        for _ in range(3):
-            world.commit("a", 0, SOLD)
-        world.clock.seconds += 1
-        assert (await views.view("a")).version == 4
-    stored = await world.cache.get("a")
-    assert stored is not None
-    assert stored.version == 1
-    assert (await views.view("a")).version == 4
-
-
-async def test_what_is_announced_during_a_load_is_not_lost(world: World, views: SeatViews) -> None:
-    stale = world.opened("a")
-    world.gate.clear()
-    reader = asyncio.create_task(views.view("a"))
-    await until(lambda: world.loads > 0)
-    await world.publish("a", 0, HELD)
-    newest = world.journal["a"]
-    world.journal["a"] = stale  # the load began before the commit and answers what was true then
-    await until(lambda: next(iter(world.cache._listeners)).empty())
-    world.gate.set()
-    assert (await reader).version == 1
-    assert await version_becomes(views, "a", 2) == newest
-
-
-# --- the cache away ---------------------------------------------------------------------------------------------------
-async def test_without_the_cache_reads_come_from_the_journal_at_most_every_250_ms(world: World) -> None:
-    world.cache.available = False
-    async with reading(world) as views:
-        world.opened("a")
-        for _ in range(100):
-            await views.view("a")
-        assert world.loads == 1
-        world.commit("a", 0, HELD)
-        world.clock.seconds += 0.249
-        assert (await views.view("a")).version == 1
-        world.clock.seconds += 0.002
-        assert (await views.view("a")).version == 2
-        assert world.loads == 2
-
-
-async def test_a_slow_journal_is_asked_less_often(world: World) -> None:
-    world.cache.available = False
-    async with reading(world) as views:
-        world.opened("a")
-        world.gate.clear()
-        reader = asyncio.create_task(views.view("a"))
-        await until(lambda: world.loads > 0)
-        world.clock.seconds += 0.2
-        world.gate.set()
-        await reader
-        world.clock.seconds += 0.9
-        await views.view("a")
-        assert world.loads == 1
-        world.clock.seconds += 0.2
-        await views.view("a")
-        assert world.loads == 2
-
-
-async def test_a_failing_cache_is_left_alone_for_a_while(world: World) -> None:
-    world.cache.available = False
-    async with reading(world) as views:
-        for name in "abcdefgh":
-            world.opened(name)
-            await views.view(name)
-        assert world.cache.reads == 1
-
-
-async def test_with_cache_and_journal_away_a_reader_is_told_and_later_served(world: World) -> None:
-    world.cache.available = False
-    world.journal_available = False
-    async with reading(world) as views:
-        world.opened("a")
-        with pytest.raises(JournalUnavailable):
-            await views.view("a")
-        world.journal_available = True
-        assert (await views.view("a")).version == 1
-
-
-async def test_a_broken_subscription_makes_every_copy_doubtful(world: World, views: SeatViews) -> None:
-    await world.cache.put(world.opened("a"))
-    await views.view("a")
-    lost = set(world.cache._listeners)
-    world.cache.drop_subscriptions()
-    await until(lambda: not lost & world.cache._listeners)
-    await world.publish("a", 0, HELD)  # nobody listens
-    await until(lambda: bool(world.cache._listeners))
-    assert (await views.view("a")).version == 2
-    assert world.loads == 0
-
-
-async def test_a_cache_that_lost_everything_is_filled_again(world: World, views: SeatViews) -> None:
-    await world.cache.put(world.opened("a"))
-    await views.view("a")
-    async with interrupted(world):
-        world.cache.lose_everything()
-    assert (await views.view("a")).version == 1
-    assert await world.cache.get("a") == world.journal["a"]
-
-
-async def test_a_reader_starts_without_the_cache_and_finds_it_later(world: World) -> None:
-    world.cache.available = False
-    async with reading(world) as views:
-        world.opened("a")
-        await views.view("a")
-        world.cache.available = True
-        await until(lambda: bool(world.cache._listeners))
-        await views.view("a")
-        await world.publish("a", 0, HELD)
-        loads = world.loads
-        assert (await version_becomes(views, "a", 2)) == world.journal["a"]
-        assert world.loads == loads
-
-
-# --- counts -----------------------------------------------------------------------------------------------------------
-async def test_availability_counts_seats_and_standing_room_by_category(world: World, views: SeatViews) -> None:
-    states = bytes([HELD, SOLD, FREE, BLOCKED, SOLD, FREE])
-    world.journal["a"] = SeatView("a", 7, states, (AreaCounts(90, 7, 2, 1),))
-    availability = await views.availability("a")
-    assert availability.version == 7
-    assert availability.by_category == {
-        "R": CategoryCount(total=2, free=0, held=1, sold=1, blocked=0),
-        "S": CategoryCount(total=4, free=2, held=0, sold=1, blocked=1),
-        "Floor": CategoryCount(total=100, free=90, held=7, sold=2, blocked=1),
-    }
-
-
-async def test_counts_follow_changes_and_equal_counting_anew(world: World, views: SeatViews) -> None:
-    world.opened("a")
-    await views.availability("a")
-    for index, state in [(0, HELD), (0, SOLD), (5, BLOCKED), (5, FREE), (3, HELD)]:
-        await world.publish("a", index, state)
-    before = world.journal["a"]
-    after = SeatView("a", before.version + 1, before.states, (AreaCounts(80, 20, 0, 0),))
-    world.journal["a"] = after
-    await world.cache.publish(after, after.since(before))
-    await version_becomes(views, "a", after.version)
-    followed = await views.availability("a")
-    async with reading(world) as fresh:
-        assert followed == await fresh.availability("a")
-
-
-async def test_availability_of_one_version_is_computed_once(world: World, views: SeatViews) -> None:
-    world.opened("a")
-    assert await views.availability("a") is await views.availability("a")
-
-
-# --- subscriptions ----------------------------------------------------------------------------------------------------
 async def test_a_subscriber_gets_the_view_and_then_every_change(world: World, views: SeatViews) -> None:
     opened = world.opened("a")
     async with views.subscribe("a") as changes:
@@ -579,7 +169,7 @@ async def test_a_subscriber_survives_a_journal_that_is_away_for_a_while(world: W
         world.cache.available = world.journal_available = False
         world.clock.seconds += 1
         delta = world.commit("a", 0, HELD)
-        await until(lambda: world.loads > loads)
+        await soon(lambda: world.loads > loads)
         world.journal_available = True
         assert await next_change(changes) == delta
 
@@ -612,7 +202,7 @@ async def test_an_announcement_that_does_not_fit_stops_listening_but_not_reading
     world.opened("a")
     await views.view("a")
     await world.cache.announce(SeatDelta("a", 1, 2, ((SIZE + 99, HELD),), ()))
-    await until(lambda: not world.cache._listeners)
+    await soon(lambda: not world.cache._listeners)
     world.commit("a", 0, HELD)
     world.clock.seconds += 1
     assert (await views.view("a")) == world.journal["a"]
@@ -628,7 +218,7 @@ async def test_what_an_owner_cannot_announce_is_seen_all_the_same(world: World) 
         assert (await next_change(changes)).version == 2
         world.journal_available = False
         compared = world.compared
-        await until(lambda: world.compared > compared)
+        await soon(lambda: world.compared > compared)
         world.journal_available = True
         world.commit("a", 1, HELD)
         assert await version_becomes(views, "a", 3) == world.journal["a"]
@@ -641,7 +231,7 @@ async def test_a_copy_that_is_told_of_everything_is_read_once_however_often_it_i
         await world.publish("a", 0, HELD)
         await version_becomes(views, "a", 2)
         compared = world.compared
-        await until(lambda: world.compared > compared + 3)
+        await soon(lambda: world.compared > compared + 3)
         await views.view("a")
         assert world.loads == 1
 

@@ -23,7 +23,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -51,7 +50,7 @@ from actors.supervision.programs import (
     sandbox,
     worker,
 )
-from persistence.database.roles import establish
+from actors.supervision.services import SERVICES, StartError, bring_up_to_date, open_topic, reach, settle
 from persistence.embedded import outside
 from persistence.embedded.instance import (
     INSTANCE_VARIABLE,
@@ -60,16 +59,12 @@ from persistence.embedded.instance import (
     end_marked,
     forget_note,
     instance_of,
-    kept_secret,
     locked,
     note,
     remove_run_directory,
     run_directory,
 )
-from persistence.embedded.kafka import kafka
-from persistence.embedded.postgres import postgres
-from persistence.embedded.process import Child, ProcessError, Program, free_port
-from persistence.embedded.redis import redis
+from persistence.embedded.process import Child, ProcessError, Program
 
 if TYPE_CHECKING:
     from actors.supervision.membership import Membership  # it is imported where it is needed
@@ -78,23 +73,12 @@ logger = logging.getLogger(__name__)
 
 READY_SECONDS = 60.0  # from all processes started until /readyz says yes
 PROBE_SECONDS, PROBE_TIMEOUT_SECONDS = 0.1, 5.0
-SERVICES: dict[str, tuple[str, Callable[[Path], Program], Callable[[str], Awaitable[None]]]] = {
-    # setting: its name, how to start it here, how to see that one elsewhere is there
-    "database_url": ("postgres", postgres, outside.reach_postgres),
-    "redis_url": ("redis", redis, outside.reach_redis),
-    "kafka_bootstrap_servers": ("kafka", kafka, outside.reach_kafka),
-    "ray_address": ("ray", ray_head.ray_head, outside.reach_ray),
-}
 BESIDE_WORKERS = ("background", "sandbox", "receivers", "mails")  # what is stopped first, with them
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("ray",),
     ("kafka", "redis"),
 )
 RAY_DRIVERS = ("worker", "background")  # they cannot join another head than the one they started with
-
-
-class StartError(RuntimeError):
-    """The system cannot be started or be kept; the message is for the person who started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +151,7 @@ class Supervisor:
         """What runs where: services first."""
         inside = [Part(keeper.name, outside.shown(keeper.program.address), keeper.pid) for keeper in self._keepers]
         elsewhere = [
-            Part(SERVICES[name][0], outside.shown(getattr(self.settings, name)), None) for name in self._outside
+            Part(SERVICES[name].name, outside.shown(getattr(self.settings, name)), None) for name in self._outside
         ]
         return [*elsewhere, *inside]
 
@@ -195,7 +179,7 @@ class Supervisor:
         if sys.platform == "linux":
             self._guarding = Guarding(instance_of(self.data_dir), self._give_up)
             await self._guarding.begin()
-        services = self._settle_addresses()
+        self.settings, self._outside, services = settle(self.settings, self.data_dir)
         names = ", ".join(program.name for program in services)
         logger.info("starting %s; data and logs are in %s", names or "on outside services only", self.data_dir)
         marks = {METRICS_VARIABLE: str(metrics)}
@@ -203,7 +187,7 @@ class Supervisor:
         self._keepers += [self._keeper(program, self._environments.of_service(program)) for program in services]
         await together(
             *(self._begin(keeper) for keeper in self._keepers if keeper.name in ("redis", "ray")),
-            *(self._reach(setting) for setting in self._outside if setting in ("redis_url", "ray_address")),
+            *(reach(setting, self.settings) for setting in self._outside if setting in ("redis_url", "ray_address")),
             self._open_broker(),
             self._open_database(),
         )
@@ -247,31 +231,6 @@ class Supervisor:
         await keeper.begin()
         logger.info("%s runs, %.1f s after the start", keeper.name, self._since_it_began)
 
-    def _settle_addresses(self) -> list[Program]:
-        """Decides what is started here; from now on the settings name every service's address."""
-        self._outside = [setting for setting in SERVICES if getattr(self.settings, setting) is not None]
-        if "kafka_bootstrap_servers" not in self._outside and self.settings.kafka_security_protocol != "PLAINTEXT":
-            asked = f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.settings.kafka_security_protocol}"
-            raise StartError(f"{asked}, which the embedded broker has not: set KAFKA_BOOTSTRAP_SERVERS, or unset it")
-        if self.settings.node and self.settings.unshared:
-            missing = ", ".join(self.settings.unshared)
-            raise StartError(f"BOXOFFICE_NODE={self.settings.node} joins a cluster: set {missing}, too")
-        if self.settings.node and "ray_address" in self._outside:
-            raise StartError("a machine of a cluster has a Ray head of its own: unset RAY_ADDRESS")
-        programs = {
-            setting: start(self.data_dir) for setting, (_, start, _) in SERVICES.items() if setting not in self._outside
-        }
-        self.settings = msgspec.structs.replace(
-            self.settings,
-            **{setting: program.address for setting, program in programs.items()},
-            sandbox_url=self.settings.sandbox_url or f"http://127.0.0.1:{free_port()}",
-            secret=self.settings.secret or kept_secret(self.data_dir / "secret"),
-        )
-        if self.settings.node and not self.settings.node_address:
-            found = outside.own_address(self.settings.database)
-            self.settings = msgspec.structs.replace(self.settings, node_address=found)
-        return list(programs.values())
-
     @property
     def _environments(self) -> Environments:
         return Environments(
@@ -293,24 +252,12 @@ class Supervisor:
             on_failure=self._give_up,
         )
 
-    async def _reach(self, setting: str) -> None:
-        await SERVICES[setting][2](getattr(self.settings, setting))
-
     async def _open_database(self) -> None:
         """Brings the database up to date as soon as it is there; the slower services start meanwhile."""
         if "database_url" in self._outside:
-            await self._reach("database_url")
+            await reach("database_url", self.settings)
         await together(*(self._begin(keeper) for keeper in self._keepers if keeper.name == "postgres"))
-        from persistence.database.connection import DatabaseUnavailable, LaterRelease, migrate
-        from persistence.database.pools import FAILURES
-
-        try:
-            await migrate(self.settings.database)
-            self._has_roles = await establish(self.settings.database)
-        except (DatabaseUnavailable, LaterRelease) as error:
-            raise StartError(str(error)) from error
-        except FAILURES as error:
-            raise StartError(f"the database is in trouble: {error}") from error
+        self._has_roles = await bring_up_to_date(self.settings.database)
         if self._prepare is not None:
             await self._prepare(self.settings)
         if self.settings.node or "database_url" in self._outside:
@@ -336,9 +283,9 @@ class Supervisor:
 
     async def _open_broker(self) -> None:
         if "kafka_bootstrap_servers" in self._outside:
-            await self._reach("kafka_bootstrap_servers")
+            await reach("kafka_bootstrap_servers", self.settings)
         await together(*(self._begin(keeper) for keeper in self._keepers if keeper.name == "kafka"))
-        await self._open_topic()
+        await open_topic(self.settings)
 
     async def _answering(self) -> None:
         """Waits until the API says that it is ready, all it needs included."""
@@ -352,20 +299,6 @@ class Supervisor:
             await asyncio.sleep(PROBE_SECONDS)
         raise StartError(f"{self.url}/readyz is not ready after {READY_SECONDS:g} s: {answer}")
 
-    async def _open_topic(self) -> None:
-        """Makes the topic and says where events go, so that nobody has to wait for the first one to be published."""
-        if (broker := self.settings.publishing) is None:
-            return
-        from persistence.events.log import KafkaEventLog, LogUnavailable
-
-        events = KafkaEventLog(broker)
-        try:
-            await events.start()
-        except LogUnavailable as error:
-            logger.warning("events wait in the journal: %s", error)
-        finally:
-            await events.close()
-
     def _ray_begins(self) -> None:
         """With the former one all owners of this machine have ended: others need not wait for it."""
         self._note()
@@ -374,7 +307,7 @@ class Supervisor:
 
     async def _restarted(self, keeper: Keeper) -> None:
         if keeper.name == "kafka":  # the embedded broker comes back empty
-            await self._open_topic()
+            await open_topic(self.settings)
         if keeper.name == "ray":
             drivers = self._named(RAY_DRIVERS)
             logger.warning(

@@ -74,7 +74,7 @@ def up(
 ) -> None:
     """Start everything, serve until Ctrl-C or SIGTERM, stop everything."""
     from actors.process import telemetry
-    from actors.supervision.supervisor import StartError
+    from actors.supervision.services import StartError
 
     settings = settings_for(data_dir)
     if workers is None and "BOXOFFICE_WORKERS" not in os.environ:

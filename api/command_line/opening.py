@@ -42,7 +42,7 @@ async def serve(settings: Settings) -> None:
 async def prepare_admin(settings: Settings) -> None:
     """Sees to it that the administrator the environment names is there. Raises `StartError`."""
     from actors.process import telemetry
-    from actors.supervision.supervisor import StartError
+    from actors.supervision.services import StartError
     from api.command_line import administrators
 
     try:
@@ -55,7 +55,7 @@ async def prepare_admin(settings: Settings) -> None:
 async def load_demo(settings: Settings) -> Sequence[tuple[str, str, str]]:
     """Loads the demo season unless it is there, and lets `/readyz` know. Returns its log-ins (role, e-mail, password);
     raises `StartError`."""
-    from actors.supervision.supervisor import StartError
+    from actors.supervision.services import StartError
     from api.demo.season import SeasonError, load
     from api.views.readiness import season_mark
 

@@ -24,7 +24,8 @@ from actors.supervision.environments import DATABASE_ROLES
 from actors.supervision.guarding import GUARD
 from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
-from actors.supervision.supervisor import StartError, Supervisor, each_of, together
+from actors.supervision.services import StartError
+from actors.supervision.supervisor import Supervisor, each_of, together
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.process.settings import Settings
-from actors.supervision.supervisor import StartError
+from actors.supervision.services import StartError
 from api.command_line.administrators import AdministratorError, ensure_configured
 from api.command_line.opening import prepare_admin
 from api.office.passwords import hash_password

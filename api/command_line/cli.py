@@ -20,7 +20,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from api.command_line.opening import cores, raise_open_files, serve
+from actors.process import machine
+from api.command_line.opening import raise_open_files, serve
 from api.command_line.running import connected, found_running, settings_for
 from api.command_line.screen import console, fail
 from persistence.embedded.instance import read_note
@@ -78,7 +79,7 @@ def up(
 
     settings = settings_for(data_dir)
     if workers is None and "BOXOFFICE_WORKERS" not in os.environ:
-        workers = cores()
+        workers = machine.cores()
     given = {"host": host, "port": port, "workers": workers, "demo": demo}
     settings = msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value is not None})
     telemetry.configure(settings, "boxoffice")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import signal
 from collections.abc import Sequence
@@ -85,11 +84,6 @@ def show(supervisor: Supervisor, logins: Sequence[tuple[str, str, str]]) -> None
             people.add_row(*login)
         screen.print(people)
     screen.print(f"API {supervisor.url}   by hand {supervisor.url}/docs   data {supervisor.data_dir}   stop: Ctrl-C")
-
-
-def cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def raise_open_files() -> None:

@@ -28,7 +28,7 @@ from persistence.bookings import cancelled_schedules
 from persistence.bookings.cancelled_schedules import Progress
 from persistence.database.connection import create_engine
 from persistence.providers.provider import Approved, Declined
-from tests.support.house import VIP, Away, House, LosesAnswers, open_house
+from tests.support.money.house import VIP, Away, House, LosesAnswers, open_house
 from tests.support.services.databases import execute
 from tests.support.waiting import PATIENCE_SECONDS, until
 

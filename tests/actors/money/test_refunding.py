@@ -17,7 +17,7 @@ from persistence.bookings import refunds
 from persistence.bookings.refunds import DueRefund
 from persistence.database.connection import create_engine
 from persistence.providers.provider import Refunded, Refused, Unknown
-from tests.support.house import FEE, LOST, VIP, Away, House, LosesAnswers, open_house
+from tests.support.money.house import FEE, LOST, VIP, Away, House, LosesAnswers, open_house
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 

@@ -23,7 +23,7 @@ from persistence.bookings.payments import PaymentRow
 from persistence.database.connection import create_engine
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Approved, Declined, Outcome, Unknown
 from persistence.providers.sandbox import SandboxProvider
-from tests.support.house import HOLD_MS, LOST, VIP, Away, House, LosesAnswers, open_house
+from tests.support.money.house import HOLD_MS, LOST, VIP, Away, House, LosesAnswers, open_house
 from tests.support.services.serving import saying, serve
 from tests.support.waiting import PATIENCE_SECONDS, until
 

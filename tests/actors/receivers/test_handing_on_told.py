@@ -7,7 +7,7 @@ import msgspec
 from engine.commands import CancelSchedule, EndBookings, Refund, Transfer
 from persistence.notifications.outbox import Facts
 from tests.actors.receivers.test_notifications import Told, house, places, told
-from tests.support.house import FEE, VIP
+from tests.support.money.house import FEE, VIP
 
 __all__ = ["house", "told"]  # the fixtures
 

@@ -42,7 +42,7 @@ from persistence.events.options import KafkaOptions
 from persistence.journal.journal import PostgresJournal
 from persistence.notifications import outbox
 from persistence.notifications.outbox import Facts
-from tests.support.house import FEE, HOLD_MS, STARTS_IN_DAYS, VIP, House, open_house
+from tests.support.money.house import FEE, HOLD_MS, STARTS_IN_DAYS, VIP, House, open_house
 from tests.support.services.databases import execute
 from tests.support.waiting import PATIENCE_SECONDS, until
 

@@ -23,18 +23,15 @@ from actors.reconciliation.reconciler import Reconciler
 from actors.reconciliation.repair import Mended, Repair
 from engine import commands as c
 from engine.booking import Booking
-from engine.events import Opened, Terms
+from engine.events import Terms
 from engine.plan_document import read_plan
 from engine.refusals import Refusal
 from engine.seating_plan import SeatingPlan
 from engine.snapshot import capture, encode
 from engine.state import Answer, Done, ScheduleState
-from persistence.database import tables
 from persistence.database.connection import create_engine
-from persistence.database.moments import moment
 from persistence.events.log import MemoryEventLog
 from persistence.journal.journal import PostgresJournal
-from persistence.journal.opening import open_schedule
 from persistence.providers.provider import (
     Approved,
     ChargeRequest,
@@ -51,6 +48,7 @@ from persistence.providers.provider import (
 from persistence.seats.cache import MemorySeatCache
 from tests.support.clocks import MovableClock
 from tests.support.local_owners import LocalOwners, OneHost, publishing_at_once
+from tests.support.on_sale import put_on_sale
 from tests.support.sale import small_plan
 from tests.support.waiting import until
 
@@ -324,48 +322,14 @@ async def examined_schedule(database_url: str, document: Mapping[str, Any] | Non
         engine = create_engine(database_url, pool_size=4)
         stack.push_async_callback(engine.dispose)
         pool = await stack.enter_async_context(asyncpg.create_pool(database_url, min_size=1, max_size=5))
-        plan, schedule_id = await _open(engine, clock, small_plan(standing=20) if document is None else document)
+        document = small_plan(standing=20) if document is None else document
+        plan, closes_ms = read_plan(document), clock.now_ms() + 10**10
+        prices = {name: PRICES.get(name, 55_000) for name in plan.categories}
+        terms = Terms("KRW", prices, closes_ms, 0, closes_ms, 0, HOLD_MS)
+        schedule_id = await put_on_sale(engine, clock, document, terms)
         examined = Examined(pool, engine, clock, schedule_id, plan)
         try:
             yield examined
         finally:
             await examined.gateway.close()
             await examined.retire()
-
-
-async def _open(engine: AsyncEngine, clock: MovableClock, document: Mapping[str, Any]) -> tuple[SeatingPlan, str]:
-    organizer, venue, performance, schedule = (clock.new_id() for _ in range(4))
-    plan = read_plan(document)
-    prices = {name: PRICES.get(name, 55_000) for name in plan.categories}
-    now_ms = clock.now_ms()
-    terms = Terms("KRW", prices, now_ms + 10**10, 0, now_ms + 10**10, 0, HOLD_MS)
-    async with engine.begin() as connection:
-        await connection.execute(
-            tables.accounts.insert().values(id=organizer, email="o@example.com", password_hash="-", role="organizer")
-        )
-        await connection.execute(
-            tables.venues.insert().values(
-                id=venue,
-                organizer_id=organizer,
-                name="-",
-                seating_plan=dict(document),
-                plan_digest=plan.digest,
-                capacity=plan.capacity,
-            )
-        )
-        await connection.execute(
-            tables.performances.insert().values(id=performance, organizer_id=organizer, title="-", venue_id=venue)
-        )
-        await connection.execute(
-            tables.schedules.insert().values(
-                id=schedule,
-                performance_id=performance,
-                venue_id=venue,
-                starts_at=moment(terms.starts_at_ms),
-                currency=terms.currency,
-                prices=terms.prices,
-                hold_seconds=HOLD_MS // 1000,
-            )
-        )
-        await open_schedule(connection, schedule, now_ms, Opened(plan.digest, terms))
-    return plan, schedule

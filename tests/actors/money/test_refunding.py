@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,14 +16,8 @@ from persistence.bookings import refunds
 from persistence.bookings.refunds import DueRefund
 from persistence.database.connection import create_engine
 from persistence.providers.provider import Refunded, Refused, Unknown
-from tests.support.money.house import FEE, LOST, VIP, Away, House, LosesAnswers, open_house
+from tests.support.money.house import FEE, LOST, VIP, Away, House, LosesAnswers
 from tests.support.waiting import PATIENCE_SECONDS, until
-
-
-@pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
-    async with open_house(database_url) as opened:
-        yield opened
 
 
 async def due(house: House, refund_id: str) -> DueRefund:

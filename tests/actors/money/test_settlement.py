@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -23,17 +23,11 @@ from persistence.bookings.payments import PaymentRow
 from persistence.database.connection import create_engine
 from persistence.providers.provider import NEVER_CHARGED_AFTER_MS, Approved, Declined, Outcome, Unknown
 from persistence.providers.sandbox import SandboxProvider
-from tests.support.money.house import HOLD_MS, LOST, VIP, Away, House, LosesAnswers, open_house
+from tests.support.money.house import HOLD_MS, LOST, VIP, Away, House, LosesAnswers
 from tests.support.services.serving import saying, serve
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 LATE = Approved("sbx_late")
-
-
-@pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
-    async with open_house(database_url) as opened:
-        yield opened
 
 
 async def test_charged_payment_confirms_its_booking(house: House) -> None:

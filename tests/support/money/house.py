@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 
@@ -18,9 +17,8 @@ from actors.money.settlement import OVERDUE_AFTER_MS, Sends, Settlement
 from actors.owner.schedule import Schedule
 from engine.booking import Booking, Status
 from engine.commands import AnyCommand, ApprovePayment, DeclinePayment, HoldSeats, Refund, RequestPayment
-from engine.events import Opened, Terms
+from engine.events import Terms
 from engine.payment import PaymentStatus
-from engine.plan_document import read_plan
 from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
 from engine.state import Answer
@@ -30,9 +28,7 @@ from persistence.bookings.payments import PaymentRow, find_payment
 from persistence.bookings.refunds import RefundRow
 from persistence.database import tables
 from persistence.database.connection import create_engine
-from persistence.database.moments import moment
 from persistence.journal.journal import PostgresJournal
-from persistence.journal.opening import open_schedule
 from persistence.providers.provider import (
     ChargeRequest,
     KnownPayment,
@@ -47,6 +43,7 @@ from persistence.providers.provider import (
 from persistence.seats.cache import MemorySeatCache
 from tests.support.clocks import MovableClock
 from tests.support.local_owners import LocalOwner, LocalOwners, OneHost
+from tests.support.on_sale import put_on_sale
 from tests.support.sale import small_plan
 
 HOLD_MS = 600_000
@@ -228,44 +225,11 @@ class House:
 
 
 async def open_sale(engine: AsyncEngine, clock: MovableClock) -> str:
-    """An organizer, a venue, a performance and a schedule with its first journal record."""
-    organizer, venue, performance, schedule = (clock.new_id() for _ in range(4))
-    document = small_plan()
-    plan = read_plan(document)
-    now_ms = clock.now_ms()
+    """A schedule on sale; its id."""
     # A minute more, so that the fee is still that of the day when a test looks.
-    starts_at_ms = now_ms + STARTS_IN_DAYS * DAY_MS + 60_000
+    starts_at_ms = clock.now_ms() + STARTS_IN_DAYS * DAY_MS + 60_000
     terms = Terms("KRW", {"VIP": VIP, "Standard": 55_000}, starts_at_ms, 0, starts_at_ms, 0, HOLD_MS)
-    async with engine.begin() as connection:
-        await connection.execute(
-            tables.accounts.insert().values(id=organizer, email="o@example.com", password_hash="-", role="organizer")
-        )
-        await connection.execute(
-            tables.venues.insert().values(
-                id=venue,
-                organizer_id=organizer,
-                name="-",
-                seating_plan=json.loads(json.dumps(document)),
-                plan_digest=plan.digest,
-                capacity=plan.capacity,
-            )
-        )
-        await connection.execute(
-            tables.performances.insert().values(id=performance, organizer_id=organizer, title="-", venue_id=venue)
-        )
-        await connection.execute(
-            tables.schedules.insert().values(
-                id=schedule,
-                performance_id=performance,
-                venue_id=venue,
-                starts_at=moment(terms.starts_at_ms),
-                currency=terms.currency,
-                prices=terms.prices,
-                hold_seconds=HOLD_MS // 1000,
-            )
-        )
-        await open_schedule(connection, schedule, now_ms, Opened(plan.digest, terms))
-    return schedule
+    return await put_on_sale(engine, clock, small_plan(), terms)
 
 
 @contextlib.asynccontextmanager

@@ -62,9 +62,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Takes SIGTERM (a time limit, a CI job called off) for Ctrl-C, so that fixtures still put everything away."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.pluginmanager.register(pace.EndsWithItsUnit())
 
 
 def pytest_unconfigure() -> None:

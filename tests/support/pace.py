@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -31,7 +31,7 @@ SHOWN = 10
 # Beginnings of paths. What shares a stack, a browser or a siege is one process's, so that it is started once; whatever
 # is not in here is handed out file by file.
 SHARING = {
-    "the stack, for routes": (
+    "the stack": (
         "tests/api/command_line/test_cli.py",
         "tests/api/command_line/test_top.py",
         "tests/api/http/test_problems.py",
@@ -50,27 +50,24 @@ SHARING = {
         "tests/api/routes/organizer/test_sales.py",
         "tests/api/server/test_bad_input.py",
         "tests/api/server/test_generated_clients.py",
-    ),
-    "the stack and a browser": ("tests/web/test_", "tests/web/buying/"),
-    "the stack and a browser, for staff": ("tests/web/running/",),
-    "the siege": ("tests/e2e/isolation/",),
-    "the stack, for load": (
         "tests/e2e/test_demo.py",
         "tests/e2e/test_money_on_the_stack.py",
         "tests/loadtest/test_bench.py",
         "tests/loadtest/test_scenarios.py",
     ),
+    "the stack and a browser": ("tests/web/",),
+    "the siege": ("tests/e2e/isolation/",),
 }
+# What these share ends with the last of them: an idle system takes a tenth of a core as long as it is there.
+SHARED = {"browser", "stack"}
 # Whatever takes longest begins first, so that the last of it does not run alone at the end; then the rest, as it comes.
 LONGEST_FIRST = (
-    *SHARING["the stack, for routes"],
-    *SHARING["the stack and a browser"],
-    "tests/e2e/test_payment_crashes.py",
+    *SHARING["the stack"],
     "tests/e2e/isolation/",
-    "tests/web/running/",
+    "tests/web/",
+    "tests/e2e/test_payment_crashes.py",
     "tests/e2e/test_crashes.py",
     "tests/cluster/",
-    *SHARING["the stack, for load"],
     "tests/e2e/",
     "tests/actors/reconciliation/",
     "tests/actors/money/",
@@ -111,6 +108,26 @@ class ByWhatIsShared(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return _unit_of(_path_of(nodeid))
+
+
+class EndsWithItsUnit:
+    """Ends what is shared after the last test of those that share it; pytest itself would at the session's end."""
+
+    def __init__(self) -> None:
+        self._running: list[tuple[pytest.FixtureDef[object], pytest.FixtureRequest]] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> None:
+        if fixturedef.argname in SHARED:
+            self._running.append((fixturedef, request))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+        yield
+        if nextitem is None or _unit_of(_path_of(item.nodeid)) != _unit_of(_path_of(nextitem.nodeid)):
+            while self._running:
+                fixture, request = self._running.pop()
+                fixture.finish(request)
 
 
 def _path_of(nodeid: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -236,6 +236,17 @@ async def free_seats(http: httpx.AsyncClient, sale: Sale) -> set[str]:
     answer = await http.get(f"/v1/schedules/{sale.schedule_id}/seats")
     assert answer.status_code == 200, answer.text
     return {seat["id"] for seat in answer.json()["seats"] if seat["state"] == "free"}
+
+
+async def shown(http: httpx.AsyncClient, sale: Sale, seats: Iterable[str], free: bool) -> None:
+    """Waits until readers are shown each of these seats as free, or none of them: they are told a moment later."""
+    wanted = set(seats)
+
+    async def as_said() -> bool:
+        seen = wanted & await free_seats(http, sale)
+        return seen == (wanted if free else set())
+
+    await until(as_said)
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> None:

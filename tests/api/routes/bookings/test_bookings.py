@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.sale import (
     Sale,
-    free_seats,
     hold,
     log_in_admin,
     open_sale,
@@ -20,9 +19,9 @@ from tests.support.sale import (
     problem,
     read,
     seat_ids,
+    shown,
     sign_up,
     small_plan,
-    until,
 )
 
 if TYPE_CHECKING:
@@ -228,13 +227,9 @@ async def test_T9_1_cancelled_seats_are_shown_as_free(http: httpx.AsyncClient, s
     customer = await sign_up(http)
     (seat,) = sale.fresh()
     booking = await hold(http, sale, customer, seat)
-
-    async def shown(free: bool) -> bool:
-        return (seat in await free_seats(http, sale)) is free
-
-    await until(lambda: shown(False))
+    await shown(http, sale, [seat], free=False)
     await http.delete(f"/v1/bookings/{booking['id']}", headers=customer)
-    await until(lambda: shown(True))
+    await shown(http, sale, [seat], free=True)
 
 
 async def test_T9_1_delete_cancels_too(http: httpx.AsyncClient, sale: Sale) -> None:

@@ -17,7 +17,19 @@ import pytest
 from actors.process.settings import Settings
 from persistence.embedded.instance import kept_secret
 from persistence.providers.sandbox import SIGNATURE_HEADER, sign, webhook_key
-from tests.support.sale import Sale, free_seats, hold, open_sale, pay, problem, seat_ids, sign_up, small_plan, until
+from tests.support.sale import (
+    Sale,
+    free_seats,
+    hold,
+    open_sale,
+    pay,
+    problem,
+    seat_ids,
+    shown,
+    sign_up,
+    small_plan,
+    until,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -147,6 +159,7 @@ async def test_silent_provider_leaves_the_payment_pending_until_the_truth_arrive
     http: httpx.AsyncClient, sale: Sale, token: str, payment_status: str, booking_status: str
 ) -> None:
     customer, booking = await held(http, sale)
+    await shown(http, sale, seat_ids(booking), free=False)
     answer = await pay(http, booking, customer, token)
     assert answer.status_code == 202, answer.text
     pending = answer.json()

@@ -15,7 +15,6 @@ import pytest
 from tests.conftest import Stack
 from tests.support.sale import (
     Sale,
-    free_seats,
     hold,
     log_in_admin,
     open_sale,
@@ -25,6 +24,7 @@ from tests.support.sale import (
     read,
     refund,
     seat_ids,
+    shown,
     sign_up,
     small_plan,
     until,
@@ -167,12 +167,8 @@ async def test_seat_given_back_is_free_and_the_others_stay(http: httpx.AsyncClie
     customer, booking, payment = await bought(http, sale, first, second)
     now = (await refund(http, payment, customer, first)).json()["booking"]
     assert (now["status"], seat_ids(now), now["amount"]) == ("partially_refunded", [second], 150_001)
-
-    async def shown_as_free() -> bool:
-        free = await free_seats(http, sale)
-        return first in free and second not in free
-
-    await until(shown_as_free)
+    await shown(http, sale, [first], free=True)
+    await shown(http, sale, [second], free=False)
     assert problem(await refund(http, payment, customer, first), 409, "already_refunded")["seats"] == [first]
     problem(await http.delete(f"/v1/bookings/{booking['id']}", headers=customer), 409, "booking_paid")
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Worker
-from tests.support.sale import Sale, free_seats, hold, open_sale
-from tests.support.waiting import until
+from tests.support.sale import Sale, hold, open_sale, shown
 
 # What only its organizer may see or do; the rest of a schedule, a performance and a venue is everybody's to read.
 ORGANIZER_S = ("/v1/organizer/", "/v1/schedules/{schedule_id}/door-staff", "/v1/schedules/{schedule_id}/check-ins")
@@ -105,10 +104,6 @@ async def test_an_organizer_ends_a_booking_and_says_why(worker: Worker, sale: Sa
     assert answer.status_code == 201, answer.text
     view = answer.json()
     assert (view["by"], view["reason"], view["refund"]) == ("organizer", "row A was flooded", None)
-
-    async def all_are_free() -> bool:
-        return await free_seats(worker.http, sale) == set(sale.seats)
-
-    await until(all_are_free)
+    await shown(worker.http, sale, sale.seats, free=True)
     again = await worker.http.post(url, json={"reason": "again"}, headers=sale.organizer)
     assert (again.status_code, again.json()["code"]) == (409, "booking_already_cancelled")

@@ -10,16 +10,15 @@ import pytest
 from tests.conftest import Stack
 from tests.support.sale import (
     Sale,
-    free_seats,
     hold,
     log_in_admin,
     open_sale,
     problem,
     read,
     seat_ids,
+    shown,
     sign_up,
     small_plan,
-    until,
 )
 
 pytestmark = pytest.mark.stack
@@ -57,11 +56,7 @@ async def test_blocked_seats_are_not_for_sale_until_they_are_unblocked(http: htt
         await http.post(sale.bookings_url, json={"seats": seats}, headers=customer), 409, "seats_unavailable"
     )
     assert refused["seats"] == seats
-
-    async def shown_as_blocked() -> bool:
-        return not set(seats) & await free_seats(http, sale)
-
-    await until(shown_as_blocked)
+    await shown(http, sale, seats, free=False)
     answer = await http.request("DELETE", url, json={"seats": seats}, headers=sale.organizer)
     assert answer.status_code == 204, answer.text
     await hold(http, sale, customer, *seats)

@@ -5,7 +5,6 @@ Services are started once a test session, on first use, as children that die wit
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import itertools
@@ -24,27 +23,23 @@ import pytest
 from xdist.remote import Producer
 
 from actors.process.garbage import spare_what_is_here
-from actors.process.settings import VARIABLES
 from actors.supervision.ray_head import client_environment
 from loadtest.apache_kafka import CannotFetch, apache_kafka, check_java, fetch, java
 from persistence.database.connection import migrate
 from persistence.database.roles import establish
-from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory, run_directory
+from persistence.embedded.instance import remove_run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.postgres import postgres
-from persistence.embedded.process import Child, Program, child_environment, free_port, running
+from persistence.embedded.process import Program, free_port, running
 from persistence.embedded.redis import redis
 from tests.support import pace
 from tests.support.services import commands
 from tests.support.services.databases import Databases, execute, other_database
 from tests.support.services.guarded_ray import guarded_ray
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.services.instance import ADMIN_EMAIL, ADMIN_PASSWORD, Instance
+from tests.support.waiting import PATIENCE_SECONDS
 
 DATABASE_NUMBERS = itertools.count(1)
-ADMIN_EMAIL = "admin@tests.example"
-ADMIN_PASSWORD = "correct horse battery"
-START_SECONDS = 120.0  # a cold start takes 3 s on two idle cores; other tests may be using them
-STOP_SECONDS = 45.0
 # Limits of ours past which a house in a test's own process would turn somebody away, or ask elsewhere.
 UNHURRIED = (
     "api.office.office.REDIS_TIMEOUT_SECONDS",
@@ -219,132 +214,20 @@ async def apache_kafka_servers(apache_kafka_jars: Path, services_dir: Path) -> A
         yield program.address
 
 
-class Stack:
-    """The whole system, as `boxoffice up` starts it, in a directory of its own, with fair-use limits off."""
+class Stack(Instance):
+    """The whole system, on a port and in a directory of its own, with fair-use limits off."""
 
     admin_email = ADMIN_EMAIL
     admin_password = ADMIN_PASSWORD
 
     def __init__(self, workers: int, arguments: tuple[str, ...], extra: dict[str, str]) -> None:
-        self.data_dir = Path(tempfile.mkdtemp(prefix="boxoffice-stack-"))
         self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
-        self.log = self.data_dir / "boxoffice.log"
-        self.environment = {**inherited_environment(), **extra}
-        self._program = Program(
-            name="boxoffice",
-            argv=(
-                *(
-                    sys.executable,
-                    "-m",
-                    "api.command_line.cli",
-                    "up",
-                    "--port",
-                    str(self.port),
-                    "--workers",
-                    str(workers),
-                ),
-                *("--data-dir", str(self.data_dir), *arguments),
-            ),
-            address=self.base_url,
-            ready=self._ready,
-            stop_seconds=STOP_SECONDS,
-            ready_seconds=START_SECONDS,
-            log=self.log,
-        )
-        self._child: Child | None = None
-
-    async def _ready(self) -> None:
-        if not self.run.ready:
-            raise ConnectionError("still starting")
-
-    @property
-    def run(self) -> RunNote:
-        """What runs now, and the environment that reaches it. Raises `ConnectionError` while nothing does."""
-        note = read_note(self.data_dir)
-        if note is None:
-            raise ConnectionError(f"nothing runs on {self.data_dir}")
-        return note
-
-    @property
-    def pid(self) -> int:
-        """The supervisor's pid."""
-        assert self._child is not None
-        return self._child.pid
+        own = ("--port", str(self.port), "--workers", str(workers))
+        super().__init__("stack", f"http://127.0.0.1:{self.port}", (*own, *arguments), extra)
 
     @property
     def database_url(self) -> str:
         return self.run.environment["DATABASE_URL"]
-
-    async def start(self) -> None:
-        """Starts the system and waits until it is ready."""
-        self._child = await Child.start(self._program, self.environment)
-        await self._child.until_ready()
-
-    async def stop(self) -> int:
-        """Stops the system like Ctrl-C does; returns its exit code."""
-        assert self._child is not None
-        await self._child.stop()
-        assert self._child.returncode is not None
-        return self._child.returncode
-
-    async def restart(self) -> None:
-        """Starts it again on the same data and port, whether it was stopped, killed or still runs."""
-        await self.stop()
-        await self.start()
-
-    async def kill_supervisor(self) -> None:
-        """`kill -9` of the supervisor alone; what becomes of the rest is its own affair."""
-        assert self._child is not None
-        await self._child.kill()
-
-    async def kill_all(self) -> None:
-        """`kill -9` of everything, as if the machine's power had failed (but for what the kernel still writes)."""
-        await self.kill_supervisor()
-        await asyncio.to_thread(end_marked, self.data_dir)
-
-    async def kill(self, part: str) -> int:
-        """`kill -9` of one process by its name in `run.processes`; returns the pid it had."""
-        pid = self.run.processes[part]
-        os.kill(pid, 9)
-        return pid
-
-    async def replaced(self, part: str, former_pid: int) -> int:
-        """Waits until the part runs in another process, and if it is a worker, serves; returns its pid."""
-        ready_file = run_directory(self.data_dir) / f"{part}.ready"  # gone before the next worker is started
-        await until(lambda: self.run.processes.get(part) not in (None, former_pid), START_SECONDS)
-        if part.startswith("worker-"):
-            await until(ready_file.exists, START_SECONDS)
-        return self.run.processes[part]
-
-    def client(self, timeout_seconds: float = PATIENCE_SECONDS) -> httpx.AsyncClient:
-        """A client of its API. None of ours speaks TLS, and reading the certificates takes 20 ms a client."""
-        return httpx.AsyncClient(base_url=self.base_url, timeout=timeout_seconds, trust_env=False, verify=False)
-
-    async def answers(self) -> None:
-        """Waits until the API says it is ready."""
-        async with self.client() as client:
-
-            async def ready() -> bool:
-                with contextlib.suppress(httpx.HTTPError):
-                    return (await client.get("/readyz")).status_code == httpx.codes.OK
-                return False
-
-            await until(ready, START_SECONDS)
-
-    def remains(self) -> list[str]:
-        """The processes of this system that are still there."""
-        return [str(process) for process in marked(self.data_dir)]
-
-    async def destroy(self) -> None:
-        """Leaves nothing of it, whatever state it is in."""
-        try:
-            if self._child is not None:
-                await self._child.stop()
-        finally:
-            await asyncio.to_thread(end_marked, self.data_dir)
-            remove_run_directory(self.data_dir)
-            shutil.rmtree(self.data_dir, ignore_errors=True)
 
 
 MakeStack = Callable[..., AbstractAsyncContextManager[Stack]]
@@ -353,7 +236,7 @@ MakeStack = Callable[..., AbstractAsyncContextManager[Stack]]
 @contextlib.asynccontextmanager
 async def stack_of(*arguments: str, workers: int = 2, **extra: str) -> AsyncIterator[Stack]:
     """A running system; `arguments` go to `boxoffice up`, `extra` into its environment."""
-    stack = Stack(workers, ("--no-demo", *arguments), extra)
+    stack = Stack(workers, arguments, extra)
     try:
         await stack.start()
         yield stack
@@ -379,20 +262,6 @@ async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the running system."""
     async with stack.client() as client:
         yield client
-
-
-def inherited_environment() -> dict[str, str]:
-    """Our environment without what is meant for another instance, with what every tested system gets."""
-    others = set(VARIABLES.values())
-    ours = ("BOXOFFICE_CI_RUN",)  # by which CI finds what a test left behind
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ours or (name not in others and not name.startswith("BOXOFFICE_"))
-    }
-    return child_environment(
-        kept, BOXOFFICE_FAIR_USE="off", BOXOFFICE_ADMIN_EMAIL=ADMIN_EMAIL, BOXOFFICE_ADMIN_PASSWORD=ADMIN_PASSWORD
-    )
 
 
 @contextlib.asynccontextmanager

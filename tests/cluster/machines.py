@@ -26,13 +26,13 @@ import httpx
 import psutil
 import pytest
 
-from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory
+from persistence.embedded.instance import marked, remove_run_directory
 from persistence.embedded.kafka import kafka
 from persistence.embedded.outside import reach_tcp
 from persistence.embedded.postgres import postgres
 from persistence.embedded.process import Child, Program
 from persistence.embedded.redis import redis
-from tests.conftest import START_SECONDS, STOP_SECONDS, inherited_environment
+from tests.support.services.instance import BOXOFFICE, Instance, given_environment
 from tests.support.services.network import changing
 
 SECRET = "a secret that all machines of the cluster have in common"
@@ -161,67 +161,26 @@ class Network:
                 ip(*words)
 
 
-class Machine:
+class Machine(Instance):
     """One machine: `boxoffice up`, in its namespace."""
 
-    def __init__(self, network: Network, name: str, environment: dict[str, str], workers: int) -> None:
-        self.name = name
-        self.data_dir = Path(tempfile.mkdtemp(prefix=f"boxoffice-machine-{name}-"))
+    def __init__(self, network: Network, name: str, extra: dict[str, str], workers: int) -> None:
         address = network.address(name, SERVICES)
-        self.base_url = f"http://{address}:8000"
-        self.log = self.data_dir / "boxoffice.log"
-        self.environment = {
-            **environment,
-            "BOXOFFICE_NODE": name,
-            "BOXOFFICE_NODE_ADDRESS": network.address(name, PEERS),
-            "BOXOFFICE_DATA_DIR": str(self.data_dir),
-        }
+        self.name = name
         self._enter = (str(shutil.which("nsenter")), f"--net=/var/run/netns/{network.namespace(name)}")
-        up = (sys.executable, "-m", "api.command_line.cli", "up", "--host", address, "--workers", str(workers))
-        self._program = Program(
-            name=name,
-            argv=(*self._enter, *up, "--no-demo"),
-            address=self.base_url,
-            ready=self._ready,
-            stop_seconds=STOP_SECONDS,
-            ready_seconds=START_SECONDS,
-            log=self.log,
+        super().__init__(
+            f"machine-{name}",
+            f"http://{address}:8000",
+            ("--host", address, "--workers", str(workers)),
+            {**extra, "BOXOFFICE_NODE": name, "BOXOFFICE_NODE_ADDRESS": network.address(name, PEERS)},
+            self._enter,
         )
-        self._child: Child | None = None
-
-    @property
-    def run(self) -> RunNote:
-        """What runs there. Raises `ConnectionError` while nothing does."""
-        note = read_note(self.data_dir)
-        if note is None:
-            raise ConnectionError(f"nothing runs on {self.data_dir}")
-        return note
-
-    async def _ready(self) -> None:
-        if not self.run.ready:
-            raise ConnectionError("still starting")
-
-    async def start(self) -> None:
-        self._child = await Child.start(self._program, self.environment)
-        await self._child.until_ready()
-
-    async def stop(self) -> int:
-        """Stops it as Ctrl-C does; returns its exit code."""
-        assert self._child is not None
-        await self._child.stop()
-        assert self._child.returncode is not None
-        return self._child.returncode
-
-    async def kill_all(self) -> None:
-        """`kill -9` of everything on it."""
-        assert self._child is not None
-        await self._child.kill()
-        await asyncio.to_thread(end_marked, self.data_dir)
+        self.environment["BOXOFFICE_DATA_DIR"] = str(self.data_dir)  # for `command`
 
     async def command(self, *words: str) -> tuple[int, str]:
         """What a command of `boxoffice` on it says: exit code and output."""
         process = await asyncio.create_subprocess_exec(
-            *(*self._enter, sys.executable, "-m", "api.command_line.cli", *words),
+            *(*self._enter, *BOXOFFICE, *words),
             env=self.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -231,13 +190,12 @@ class Machine:
         return process.returncode, output.decode()
 
     async def destroy(self) -> None:
+        """At once: leaving its cluster takes a while, and the others are about to go, too."""
         try:
             if self._child is not None:
                 await self._child.kill()
         finally:
-            await asyncio.to_thread(end_marked, self.data_dir)
-            remove_run_directory(self.data_dir)
-            shutil.rmtree(self.data_dir, ignore_errors=True)
+            await super().destroy()
 
 
 class Cluster:
@@ -269,7 +227,7 @@ class Cluster:
     async def restart(self, name: str) -> None:
         """`kill -9` of a service beside the machines, and another start of it."""
         await self.kill(name)
-        self.hub[name] = await Child.start(self.hub[name].program, inherited_environment())
+        self.hub[name] = await Child.start(self.hub[name].program, given_environment())
         await self.hub[name].until_ready()
 
     @property
@@ -290,7 +248,7 @@ class Cluster:
 
     def http(self, name: str) -> httpx.AsyncClient:
         """A client of one machine."""
-        return httpx.AsyncClient(base_url=self.machines[name].base_url, timeout=30, trust_env=False)
+        return self.machines[name].client(30)
 
 
 MakeCluster = Callable[..., AbstractAsyncContextManager[Cluster]]
@@ -350,12 +308,11 @@ async def cluster_of(*names: str, workers: int = 1, **extra: str) -> AsyncIterat
             for name in names:
                 network.add(name)
         programs, variables = services(network, data_dir)
-        environment = inherited_environment()
         for program in programs:
-            children[program.name] = await Child.start(program, environment)
+            children[program.name] = await Child.start(program, given_environment())
         for child in children.values():
             await child.until_ready()
-        machines += [Machine(network, name, {**environment, **variables, **extra}, workers) for name in names]
+        machines += [Machine(network, name, {**variables, **extra}, workers) for name in names]
         cluster = Cluster(network, machines, variables["DATABASE_URL"], children)
         await asyncio.gather(*(machine.start() for machine in machines))
         yield cluster

@@ -15,14 +15,15 @@ import httpx
 import pytest
 
 from actors.process.settings import NEEDED
-from tests.conftest import Stack, inherited_environment
+from tests.conftest import Stack
 from tests.support.sale import open_sale
 from tests.support.services import commands
+from tests.support.services.instance import given_environment
 
 
 async def boxoffice(*arguments: str, **environment: str) -> tuple[int, str]:
     """Runs the program to its end; its exit code and all it printed."""
-    return await commands.run(arguments, {**inherited_environment(), "BOXOFFICE_ADMIN_PASSWORD": "", **environment})
+    return await commands.run(arguments, {**given_environment(), "BOXOFFICE_ADMIN_PASSWORD": "", **environment})
 
 
 def test_help_names_every_command() -> None:
@@ -159,7 +160,7 @@ class TestBesideARunningSystem:
             stdout=writes,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(reads,),
-            env=inherited_environment(),
+            env=given_environment(),
         )
         os.close(reads)
         os.close(writes)

@@ -16,14 +16,12 @@ import msgspec
 import pytest
 import stripe
 
-from actors.process.clock import SystemClock
 from persistence.providers.provider import (
     NEVER_CHARGED_AFTER_MS,
     Approved,
     BadSignature,
     ChargeRequest,
     Declined,
-    KnownPayment,
     PaymentRef,
     ProviderUnavailable,
     Refunded,
@@ -33,12 +31,13 @@ from persistence.providers.provider import (
     WebhookEvent,
 )
 from persistence.providers.stripe_payments import StripeProvider, from_stripe, to_stripe
+from tests.persistence.providers import charges
+from tests.persistence.providers.charges import CLOCK, books, ref
 from tests.support.money.fake_stripe import KEY, FakeStripe
 from tests.support.money.stripe_mock import CannotBeHad, stripe_mock
 from tests.support.services.serving import impatient, serve
 from tests.support.waiting import PATIENCE_SECONDS, until
 
-CLOCK = SystemClock()
 INTENTS = "v1/payment_intents"
 REFUNDS = "v1/refunds"
 SECRETS = ["whsec_new", "whsec_old"]
@@ -58,26 +57,7 @@ async def provider(fake: FakeStripe) -> AsyncIterator[StripeProvider]:
 
 
 def charge_of(token: str = "pm_ok", **changes: object) -> ChargeRequest:
-    request = ChargeRequest(
-        payment_id=CLOCK.new_id(),
-        booking_id=CLOCK.new_id(),
-        amount=55_000,
-        currency="KRW",
-        token=token,
-        valid_until_ms=CLOCK.now_ms() + 15_000,
-    )
-    return msgspec.structs.replace(request, **changes)
-
-
-def ref(request: ChargeRequest, reference: str = "") -> PaymentRef:
-    return PaymentRef(
-        payment_id=request.payment_id,
-        booking_id=request.booking_id,
-        amount=request.amount,
-        currency=request.currency,
-        requested_ms=CLOCK.now_ms(),
-        reference=reference,
-    )
+    return charges.charge_of(token, **changes)
 
 
 async def paid(provider: StripeProvider, **changes: object) -> PaymentRef:
@@ -90,10 +70,6 @@ async def paid(provider: StripeProvider, **changes: object) -> PaymentRef:
 
 def refund_of(payment: PaymentRef, amount: int) -> RefundRequest:
     return RefundRequest(refund_id=CLOCK.new_id(), payment=payment, amount=amount)
-
-
-async def books(provider: StripeProvider, since_ms: int = 0, until_ms: int = 2**41) -> list[KnownPayment]:
-    return [payment async for payment in provider.payments(since_ms, until_ms)]
 
 
 # --- charging ---------------------------------------------------------------------------------------------------------

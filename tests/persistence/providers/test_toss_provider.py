@@ -12,13 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.process.clock import SystemClock
 from persistence.providers.minor_units import to_major, to_minor
 from persistence.providers.provider import (
     Approved,
     ChargeRequest,
     Declined,
-    KnownPayment,
     PaymentRef,
     ProviderUnavailable,
     Refunded,
@@ -29,11 +27,12 @@ from persistence.providers.provider import (
 )
 from persistence.providers.toss import TossProvider
 from persistence.providers.toss_messages import DECLINES, REFUND_REFUSALS
+from tests.persistence.providers import charges
+from tests.persistence.providers.charges import CLOCK, books, ref
 from tests.support.money.fake_toss import KEY, FakeToss, Payment
 from tests.support.services.serving import impatient, serve
 from tests.support.waiting import PATIENCE_SECONDS, until
 
-CLOCK = SystemClock()
 CONFIRM = "v1/payments/confirm"
 
 
@@ -53,26 +52,8 @@ async def toss(fake: FakeToss) -> AsyncIterator[TossProvider]:
 def charge_of(payment: Payment, **changes: object) -> ChargeRequest:
     amount = to_minor(payment.amount, payment.currency)
     assert amount is not None
-    request = ChargeRequest(
-        payment_id=CLOCK.new_id(),
-        booking_id=payment.order_id,
-        amount=amount,
-        currency=payment.currency,
-        token=payment.key,
-        valid_until_ms=CLOCK.now_ms() + 15_000,
-    )
-    return msgspec.structs.replace(request, **changes)
-
-
-def ref(request: ChargeRequest, reference: str = "") -> PaymentRef:
-    return PaymentRef(
-        payment_id=request.payment_id,
-        booking_id=request.booking_id,
-        amount=request.amount,
-        currency=request.currency,
-        requested_ms=CLOCK.now_ms(),
-        reference=reference,
-    )
+    paid = {"booking_id": payment.order_id, "amount": amount, "currency": payment.currency, **changes}
+    return charges.charge_of(payment.key, **paid)
 
 
 async def paid(fake: FakeToss, toss: TossProvider, amount: str = "55000", currency: str = "KRW") -> PaymentRef:
@@ -85,10 +66,6 @@ async def paid(fake: FakeToss, toss: TossProvider, amount: str = "55000", curren
 
 def refund_of(payment: PaymentRef, amount: int) -> RefundRequest:
     return RefundRequest(refund_id=CLOCK.new_id(), payment=payment, amount=amount, reason="관객 요청")
-
-
-async def books(toss: TossProvider, since_ms: int = 0, until_ms: int = 2**41) -> list[KnownPayment]:
-    return [payment async for payment in toss.payments(since_ms, until_ms)]
 
 
 # --- charging ---------------------------------------------------------------------------------------------------------

@@ -73,14 +73,19 @@ class Notifications:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._started = False  # noted when it is told of anything, be it nothing to tell
+
+    async def begin(self, connection: Connection) -> None:
+        """Notes since when customers are told, unless that was noted before."""
+        await self._since(connection)
+
+    async def _since(self, connection: Connection) -> datetime:
+        return await outbox.started(connection, moment(self._clock.now_ms()) - LOOK_BACK)
 
     async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
         telling = [event for event in events if event.type in TOLD]
-        if self._started and not telling:
+        if not telling:
             return
-        since = await outbox.started(connection, moment(self._clock.now_ms()) - LOOK_BACK)
-        self._started = True
+        since = await self._since(connection)
         news = [event for event in telling if datetime.fromisoformat(event.time) >= since]
         schedule_id = events[0].data.schedule_id
         if len(news) < len(telling):

@@ -53,6 +53,9 @@ class Service(Protocol):
     def wanted(self) -> Collection[str]:
         """The types of events it looks into; of others it need be told the version and no more."""
 
+    async def begin(self, connection: Connection) -> None:
+        """Notes what it has to know of its beginning: in a transaction of its own, each time its process begins."""
+
     async def take(self, connection: Connection, events: Sequence[EventEnvelope]) -> None:
         """Writes what follows from the next events of one schedule, in the caller's transaction.
 
@@ -100,16 +103,28 @@ class Taker:
         self._service = service
         self._pool = pool
         self._journal = JournalFeed(journal)
+        self._begun = False
 
     @property
     def service(self) -> Service:
         return self._service
 
     async def repair(self) -> int:
-        """Takes from the journal what the feed has left out, and counts how far the service is behind."""
+        """Takes from the journal what the feed has left out, and counts how far the service is behind.
+
+        The first time has the service begin.
+        """
+        await self._begin()
         taken = await self._close_gaps(resting=False)
         LAG.labels(self._service.name).set(await positions.lag(self._pool, self._service.name))
         return taken
+
+    async def _begin(self) -> None:
+        if self._begun:
+            return
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._service.begin(connection)
+        self._begun = True  # and not before that is durable
 
     async def repair_resting(self) -> int:
         """The same where schedules rest: one is behind there if its data was thrown away and not made again since."""

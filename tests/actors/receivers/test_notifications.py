@@ -7,6 +7,7 @@ import mailbox
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from engine.commands import (
 from engine.events import Terms
 from engine.refund_policy import DAY_MS
 from engine.refusals import Refusal
+from persistence.database.pools import Connection
 from persistence.database.roles import RECEIVER, with_role
 from persistence.events import positions
 from persistence.events.from_journal import JournalFeed
@@ -274,7 +276,24 @@ async def test_service_that_starts_on_a_long_history_tells_only_the_last_day(
 
 
 async def test_service_that_was_away_for_days_tells_everything_that_happened_meanwhile(told: Told) -> None:
-    await told.catch_up()
+    await told.taker.repair()  # it has begun, be there nothing to tell
+    await told.house.paid("A-1")
+    told.house.clock.ahead_ms += 3 * int(DAY)
+    assert await told.kinds() == ["confirmed"]
+
+
+async def test_a_beginning_that_was_undone_is_none(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = outbox.started
+
+    async def undone(connection: Connection, at: datetime) -> datetime:
+        await started(connection, at)
+        raise ConnectionError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "started", undone)
+        with pytest.raises(ConnectionError):
+            await told.taker.repair()
+    await told.taker.repair()
     await told.house.paid("A-1")
     told.house.clock.ahead_ms += 3 * int(DAY)
     assert await told.kinds() == ["confirmed"]

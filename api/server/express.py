@@ -1,4 +1,5 @@
-"""The short way in for the routes that the first minutes of a sale consist of, past the framework's general machinery.
+"""The short way in for the routes that the first minutes of a sale consist of, past the framework's general machinery;
+and for what a load balancer asks all the time.
 
 A well-formed request to one of them is checked by the same code and handed to the same endpoint as by the framework, at
 a fraction of the cost. Whatever is unusual about it (no valid token, a body that fails its model, an id written
@@ -26,7 +27,7 @@ from api.office.dependencies import authenticated
 from api.office.tokens import BUYERS, Account
 from api.routes.bookings import bookings, payments
 from api.routes.catalogue import performances, seats
-from api.routes.system import noop
+from api.routes.system import noop, system
 from api.server.admission import BodyCutOff, again, is_json, read_body
 from api.views.failures import problem_of_error
 
@@ -93,6 +94,10 @@ async def _list_performances(request: Request, *_: object) -> Response:
     return await performances.list_performances(request.app.state.office)
 
 
+async def _healthz(request: Request, *_: object) -> Response:
+    return await system.healthz(request.app.state.office)
+
+
 def _known(request: Request) -> list[str]:
     return request.headers.getlist("if-none-match")
 
@@ -105,6 +110,7 @@ SHORTCUTS: Mapping[tuple[str, str, str], tuple[Callable[..., object], Shortcut]]
     ("GET", "schedules", "seats"): (seats.get_seats, _get_seats),
     ("GET", "schedules", "states"): (seats.get_states, _get_states),
     ("GET", "", CATALOGUE): (performances.list_performances, _list_performances),
+    ("GET", "", "/healthz"): (system.healthz, _healthz),
 }
 
 

@@ -49,9 +49,9 @@ class Readiness(Output):
     checks: dict[str, str]
 
 
-@router.get("/healthz", summary="Is this worker alive?")
-async def healthz(office: OfficeOf) -> Health:
-    return Health(status="up", worker=office.worker)
+@router.get("/healthz", summary="Is this worker alive?", response_model=Health)
+async def healthz(office: OfficeOf) -> Response:
+    return json_answer({"status": "up", "worker": office.worker})
 
 
 @router.get(

@@ -268,10 +268,11 @@ async def test_reads_are_answered_alike_and_unchanged_ones_with_304(worker: Work
     assert short.status_code == 304
 
 
-async def test_the_catalogue_reads_the_same_either_way(worker: Worker, sale: Sale) -> None:
-    short, long = await worker.http.get(CATALOGUE), await worker.http.get(CATALOGUE + LONG_WAY)
+@pytest.mark.parametrize("address", [CATALOGUE, "/healthz"])
+async def test_what_has_no_id_reads_the_same_either_way(worker: Worker, sale: Sale, address: str) -> None:
+    short, long = await worker.http.get(address), await worker.http.get(address + LONG_WAY)
     assert (short.status_code, short.content, named(short)) == (200, long.content, named(long))
-    for path in (CATALOGUE + "/", CATALOGUE.upper(), "/v1"):
+    for path in (address + "/", address.upper(), "/v1"):
         short, long = await worker.http.get(path), await worker.http.get(path + LONG_WAY)
         assert told(short) == told(long)
 
@@ -289,7 +290,8 @@ async def test_what_is_well_formed_goes_the_short_way(
     assert (paid.status_code, paid.json()["booking"]["status"]) == (201, "confirmed")
     for noun in ("availability", "seats", "states"):
         assert (await worker.http.get(f"/v1/schedules/{sale.schedule_id}/{noun}")).status_code == 200
-    assert (await worker.http.get(CATALOGUE)).status_code == 200
+    for address in (CATALOGUE, "/healthz"):
+        assert (await worker.http.get(address)).status_code == 200
 
 
 def test_shortcuts_to_routes_that_are_not_there_are_closed() -> None:

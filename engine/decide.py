@@ -355,12 +355,12 @@ def _transfer(state: ScheduleState, command: commands.Transfer, now_ms: int) -> 
         return refusal
     known = state.find(command.to_booking_id) is not None
     if not booking.sold or not state.on.transferable or command.to_customer_id == booking.customer_id or known:
-        return Refusal(Code.NOT_TRANSFERABLE)
+        return Refusal(Code.TRANSFER_NOT_ALLOWED)
     places = _indexes(state, command.seats) if command.seats else booking.seats
     if isinstance(places, Refusal):
         return places
     if extra := Counter(places) - Counter(booking.seats):
-        return Refusal(Code.NOT_TRANSFERABLE, seats=tuple(state.plan.ids[index] for index in extra))
+        return Refusal(Code.TRANSFER_NOT_ALLOWED, seats=tuple(state.plan.ids[index] for index in extra))
     if (refusal := _customer_limit(state, command.to_customer_id, len(places))) is not None:
         return refusal
     paid = _prices_paid(booking)

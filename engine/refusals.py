@@ -39,7 +39,7 @@ class Code(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     SCHEDULE_NOT_FOUND = "schedule_not_found"
     TERMS_CHANGED = "terms_changed"
-    NOT_TRANSFERABLE = "not_transferable"
+    TRANSFER_NOT_ALLOWED = "transfer_not_allowed"
     BOOKING_TRANSFERRED = "booking_transferred"
 
 

@@ -405,7 +405,7 @@ PROBLEMS: Mapping[str, Kind] = {
         "양도된 예매",
         "이 예매의 좌석은 다른 고객에게 양도되었습니다.",
     ),
-    "not_transferable": _kind(
+    "transfer_not_allowed": _kind(
         409,
         "Cannot be handed on",
         "These seats cannot be handed on; reason says why (not_allowed: by the organizer; begun, schedule_cancelled,"

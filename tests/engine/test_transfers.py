@@ -30,7 +30,7 @@ AMOUNT = 570_000
 END = c.CancelSchedule("폭설", "organizer")
 ALL = c.Transfer("b1", ANN, "b2", BOB)
 SOME = c.Transfer("b1", ANN, "b2", BOB, ("A-2", "pit"))
-NO = Refusal(Code.NOT_TRANSFERABLE)
+NO = Refusal(Code.TRANSFER_NOT_ALLOWED)
 
 
 def hand_on(*seats: str, to: str = BOB, as_: str = "b2", by: str = ANN, of: str = "b1") -> c.Transfer:
@@ -50,9 +50,9 @@ REFUSALS = [
     ("a refunded booking", (*PAID, WHOLE), ALL, Refusal(Code.BOOKING_ALREADY_CANCELLED)),
     ("handed on already", (*PAID, ALL), hand_on(to=EVE, as_="b3"), Refusal(Code.BOOKING_TRANSFERRED)),
     ("a seat handed on already", (*PAID, SOME), hand_on("A-1", "A-2", to=EVE, as_="b3"),
-     Refusal(Code.NOT_TRANSFERABLE, seats=("A-2",))),
+     Refusal(Code.TRANSFER_NOT_ALLOWED, seats=("A-2",))),
     ("a seat given back already", (*PAID, c.Refund("b1", ANN, "f1", "p1", ("A-1",))), hand_on("A-1"),
-     Refusal(Code.NOT_TRANSFERABLE, seats=("A-1",))),
+     Refusal(Code.TRANSFER_NOT_ALLOWED, seats=("A-1",))),
     ("on a cancelled schedule", (*PAID, END), ALL, Refusal(Code.SCHEDULE_CANCELLED, at_ms=NOW)),
     ("where it is not allowed", (*PAID, c.ChangeTerms(terms(transferable=False))), ALL, NO),
     ("to oneself", PAID, hand_on(to=ANN), NO),
@@ -60,15 +60,16 @@ REFUSALS = [
     ("as a booking that there is", (*PAID, c.HoldSeats("b2", BOB, ("C-1",))), ALL, NO),
     ("as a booking that has ended", (*PAID, c.HoldSeats("b2", BOB, ("C-1",)), c.Cancel("b2", "x", BOB)), ALL, NO),
     ("as itself", PAID, hand_on(as_="b1"), NO),
-    ("a seat that is not the booking's", PAID, hand_on("A-1", "C-1"), Refusal(Code.NOT_TRANSFERABLE, seats=("C-1",))),
+    ("a seat that is not the booking's", PAID, hand_on("A-1", "C-1"),
+     Refusal(Code.TRANSFER_NOT_ALLOWED, seats=("C-1",))),
     ("another's seat", (*PAID, c.HoldSeats("b9", EVE, ("C-1",))), hand_on("C-1"),
-     Refusal(Code.NOT_TRANSFERABLE, seats=("C-1",))),
+     Refusal(Code.TRANSFER_NOT_ALLOWED, seats=("C-1",))),
     ("a seat the house does not have", PAID, hand_on("Z-1"), Refusal(Code.UNKNOWN_SEAT, seats=("Z-1",))),
     ("a seat twice", PAID, hand_on("A-1", "A-1"), Refusal(Code.DUPLICATE_SEAT, seats=("A-1",))),
     ("one standing place too many", PAID, hand_on("pit", "pit", "pit"),
-     Refusal(Code.NOT_TRANSFERABLE, seats=("pit",))),
+     Refusal(Code.TRANSFER_NOT_ALLOWED, seats=("pit",))),
     ("standing places of which one is gone", (*PAID, SOME), hand_on("pit", "pit", to=EVE, as_="b3"),
-     Refusal(Code.NOT_TRANSFERABLE, seats=("pit",))),
+     Refusal(Code.TRANSFER_NOT_ALLOWED, seats=("pit",))),
     ("101 places", PAID, hand_on(*("pit",) * 101), Refusal(Code.INVALID_QUANTITY, limit=100)),
 ]  # fmt: skip
 

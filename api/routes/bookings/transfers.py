@@ -113,7 +113,7 @@ EXAMPLE = {
     status_code=201,
     summary="Offer seats to somebody else",
     responses=described(201, TransferView, EXAMPLE, "They are offered, and yours until they are accepted.")
-    | responses("unauthenticated", "booking_not_found", "not_transferable", "rate_limited"),
+    | responses("unauthenticated", "booking_not_found", "transfer_not_allowed", "rate_limited"),
 )
 async def offer_transfer(
     booking_id: BookingId,
@@ -134,18 +134,18 @@ async def offer_transfer(
         await transfers.lock_booking(connection, booking_id)
         schedule = await schedules.schedule(connection, booking.schedule_id)
         if schedule is None:
-            raise Problem("not_transferable")
+            raise Problem("transfer_not_allowed")
         if (reason := _why_not(schedule, now)) is not None:
-            raise Problem("not_transferable", reason=reason)
+            raise Problem("transfer_not_allowed", reason=reason)
         if email == await _email_of(connection, account.id):
             raise invalid("email", "is your own", "본인의 이메일입니다")
         under_way = await transfers.open_of(connection, booking_id, now)
         inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
         promised = Counter(seat for each in under_way for seat in each.seats) + Counter(seats)
         if inside:
-            raise Problem("not_transferable", reason="checked_in")
+            raise Problem("transfer_not_allowed", reason="checked_in")
         if promised - Counter(booking.seats) or len(under_way) >= OPEN_PER_BOOKING:
-            raise Problem("not_transferable")
+            raise Problem("transfer_not_allowed")
         made = Transfer(
             id=office.clock.new_id(),
             booking_id=booking_id,
@@ -232,7 +232,7 @@ async def decline_transfer(transfer_id: TransferId, account: Customer, office: O
         "unauthenticated",
         "transfer_not_found",
         "transfer_ended",
-        "not_transferable",
+        "transfer_not_allowed",
         "customer_limit_reached",
         "overloaded",
         "rate_limited",
@@ -256,13 +256,15 @@ async def _accept(office: Office, transfer_id: str, account: Account) -> Respons
         if status == "offered":
             await log.lock(connection, found.schedule_id)  # from here on nobody comes in for them by the giver's code
             if (await log.entries(connection, [found.booking_id])).get(found.booking_id):
-                raise Problem("not_transferable", reason="checked_in")
+                raise Problem("transfer_not_allowed", reason="checked_in")
             await transfers.change(connection, found.id, status="accepting", to_customer_id=account.id)
             found = replace(found, status="accepting", to_customer_id=account.id)
     if status != "accepted":
         refusal = await _hand_over(office, found)
         if refusal is not None:
-            raise problem_of(refusal) if refusal.code is Code.CUSTOMER_LIMIT_REACHED else Problem("not_transferable")
+            raise (
+                problem_of(refusal) if refusal.code is Code.CUSTOMER_LIMIT_REACHED else Problem("transfer_not_allowed")
+            )
     row = await rows_of.find_booking(office.reading, found.to_booking_id, None)
     assert row is not None, "what was answered is in the tables"
     return json_answer(await commands.view_of_row(office, row))
@@ -315,7 +317,7 @@ async def _own(office: Office, booking_id: str, account: Account) -> rows_of.Boo
     if row is None:
         raise Problem("booking_not_found")
     if row.status not in BOUGHT:
-        raise Problem("not_transferable", reason=(await commands.view_of_row(office, row)).status)
+        raise Problem("transfer_not_allowed", reason=(await commands.view_of_row(office, row)).status)
     return row
 
 

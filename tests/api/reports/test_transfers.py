@@ -153,7 +153,7 @@ async def test_report_18_all_seats_are_handed_on_and_on_again(scene: Scene) -> N
     second = await scene.handed_on(bob, first, eve, "A-2")
     assert await scene.door(first["id"], 2) == "replaced"
     assert await scene.door(second["id"], 1) == "admitted"
-    problem(await scene.offer(ann, booking, bob.email), 409, "not_transferable")
+    problem(await scene.offer(ann, booking, bob.email), 409, "transfer_not_allowed")
     # What is void is not on the list that the door takes along, either.
     url = f"/v1/schedules/{scene.sale.schedule_id}/check-ins"
     view = await read(scene.http, url, scene.sale.organizer, list="offline")
@@ -198,7 +198,7 @@ async def test_report_18_an_offer_ends(scene: Scene, monkeypatch: pytest.MonkeyP
     ann, bob = await scene.person(), await scene.person()
     booking = await scene.paid(ann, "A-1")
     declined = await scene.offered(ann, booking, bob)
-    problem(await scene.offer(ann, booking, bob.email), 409, "not_transferable")  # it is promised already
+    problem(await scene.offer(ann, booking, bob.email), 409, "transfer_not_allowed")  # it is promised already
     for _ in range(2):
         answer = await scene.http.post(f"/v1/transfers/{declined['id']}/refusal", headers=bob.headers)
         assert answer.status_code == 204, answer.text
@@ -233,21 +233,21 @@ async def test_report_18_an_offer_ends(scene: Scene, monkeypatch: pytest.MonkeyP
 async def test_report_18_what_cannot_be_handed_on(scene: Scene) -> None:
     ann, bob, eve = [await scene.person() for _ in range(3)]
     held = await hold(scene.http, scene.sale, ann.headers, "C-1")
-    problem(await scene.offer(ann, held, bob.email), 409, "not_transferable")
+    problem(await scene.offer(ann, held, bob.email), 409, "transfer_not_allowed")
     booking = await scene.paid(ann, "A-1", "A-2")
     problem(await scene.offer(bob, booking, eve.email), 404, "booking_not_found")
-    problem(await scene.offer(ann, booking, bob.email, "A-3"), 409, "not_transferable")
+    problem(await scene.offer(ann, booking, bob.email, "A-3"), 409, "transfer_not_allowed")
     problem(await scene.offer(ann, booking, ann.email), 422, "validation_failed")
     problem(await scene.offer(ann, booking, "nobody"), 422, "validation_failed")
     waiting = await scene.offered(ann, booking, bob)
     assert await scene.door(booking["id"], 2) == "admitted"
-    problem(await scene.accept(bob, waiting), 409, "not_transferable")
-    problem(await scene.offer(ann, booking, eve.email, "A-1"), 409, "not_transferable")
+    problem(await scene.accept(bob, waiting), 409, "transfer_not_allowed")
+    problem(await scene.offer(ann, booking, eve.email, "A-1"), 409, "transfer_not_allowed")
     url = f"/v1/schedules/{scene.sale.schedule_id}"
     changed = await scene.http.patch(url, json={"transferable": False}, headers=scene.sale.organizer)
     assert (changed.status_code, changed.json()["transferable"]) == (200, False), changed.text
     other = await scene.paid(ann, "B-1")
-    problem(await scene.offer(ann, other, bob.email), 409, "not_transferable")
+    problem(await scene.offer(ann, other, bob.email), 409, "transfer_not_allowed")
     await scene.examined()
 
 
@@ -257,7 +257,7 @@ async def test_report_18_an_offer_made_before_the_organizer_forbids_it_is_worth_
     waiting = await scene.offered(ann, booking, bob)
     url = f"/v1/schedules/{scene.sale.schedule_id}"
     assert (await scene.http.patch(url, json={"transferable": False}, headers=scene.sale.organizer)).is_success
-    problem(await scene.accept(bob, waiting), 409, "not_transferable")
+    problem(await scene.accept(bob, waiting), 409, "transfer_not_allowed")
     assert (await scene.booking(ann, booking["id"]))["status"] == "confirmed"
     assert [each["status"] for each in await scene.listed(ann, "outgoing")] == ["withdrawn"]
 
@@ -310,7 +310,7 @@ async def test_report_18_a_cancelled_date_gives_the_money_to_who_paid(scene: Sce
     waiting = await scene.offered(ann, booking, bob)
     await scene.done(CancelSchedule("flood", "organizer"))
     await scene.done(EndBookings(tuple(scene.worker.office.clock.new_id() for _ in range(4))))
-    problem(await scene.accept(bob, waiting), 409, "not_transferable")
+    problem(await scene.accept(bob, waiting), 409, "transfer_not_allowed")
     refunds = (await read(scene.http, f"/v1/payments/{booking['payment']['id']}/refunds", ann.headers))["items"]
     assert sorted((each["amount"], each["booking_id"]) for each in refunds) == sorted(
         [(150_000, booking["id"]), (150_000, theirs["id"])]

@@ -216,7 +216,7 @@ async def test_whatever_is_asked_of_a_booking_that_has_ended_is_told_what_is_so(
 def expected(told: Told, ended: Ended) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(("cancel", "delete", "end as admin"), (told.booking, None))
     found |= dict.fromkeys(("pay", "extend", "exchange", "exchange as admin"), (told.live, None))
-    found |= {"hand on": ("not_transferable", told.now), "ticket": ("booking_not_confirmed", told.now)}
+    found |= {"hand on": ("transfer_not_allowed", told.now), "ticket": ("booking_not_confirmed", told.now)}
     if told.money is not None:
         found |= dict.fromkeys(("give back", "give back the seat", "quote"), told.money)
     return found | {"door": told.door or (NOT_HERE, None)}

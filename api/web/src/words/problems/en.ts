@@ -12,7 +12,7 @@ const notRefundable: Record<string, string> = {
   handed_on: 'These seats were handed on: they are somebody else’s now.',
   kept: 'This booking was ended without giving the money back.',
 };
-const notTransferable: Record<string, string> = {
+const transferNotAllowed: Record<string, string> = {
   begun: 'These seats cannot be handed on any more: the performance has begun.',
   checked_in: 'These seats cannot be handed on: somebody has come in on the ticket.',
   held: 'These seats can be handed on once they are paid for.',
@@ -49,7 +49,7 @@ export const en = {
     booking_paid: () => 'It is paid for: give the seats back instead, and the money comes back with them.',
     payment_declined: () => 'The card was declined. The seats stay yours until the time is up.',
     not_refundable: ({ reason }) => notRefundable[String(reason)] ?? 'These seats cannot be given back: it is too late, or the payment is not settled yet.',
-    not_transferable: ({ reason }) => notTransferable[String(reason)] ?? 'These seats are being handed on already, or are not yours any more.',
+    transfer_not_allowed: ({ reason }) => transferNotAllowed[String(reason)] ?? 'These seats are being handed on already, or are not yours any more.',
     booking_not_confirmed: ({ reason }) => (reason === 'held' ? 'This booking has no ticket until it is paid for.' : 'This booking has no ticket any more.'),
   } as Record<string, (facts: ProblemDocument) => string>,
   /** What people know the API's fields as. */

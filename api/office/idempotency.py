@@ -29,7 +29,7 @@ from persistence.database import first_answers
 HEADER = "idempotency-key"
 CREATED = 201
 VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
-ModelT = TypeVar("ModelT", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel | msgspec.Struct)
 
 
 async def _described(
@@ -86,35 +86,36 @@ async def once(
     location: str,
     *,
     formerly: Sequence[str] = (),
-    makes_account: bool = False,
+    status: int = CREATED,
+    about: Callable[[ModelT], str | None] | None = None,
     begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
 ) -> Response:
     """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
 
-    `formerly`: what else the owner of the key was called. `begin` opens the transaction, where it is not to be one of
-    the pool that everybody uses.
+    `formerly`: what else the owner of the key was called. `about`: whose account the answer tells of, if that is not
+    the owner's: it goes with that one. `begin` opens the transaction, where it is not to be one of the pool that
+    everybody uses.
 
-    The answer is 201 with `location`, in which `{id}` stands for the new id. A `Problem` from `create` undoes
-    everything and is not kept: the same request may succeed later.
+    The answer is 201 or another `status`, with `location`, in which `{id}` stands for the new id. A `Problem` from
+    `create` undoes everything and is not kept: the same request may succeed later.
     """
     begin = begin or office.database.begin
     key = key_of(request)
     if key is None:
         async with begin() as connection:
-            body = (await create(connection)).model_dump_json().encode()
-        return _answer(CREATED, body, location)
+            body = _encoded(await create(connection))
+        return _answer(status, body, location)
     async with begin() as connection:
         if not await first_answers.try_lock(connection, owner, key):
             raise Problem("idempotency_in_progress", retry_after=1)
         found = [await first_answers.find(connection, each, key) for each in (owner, *formerly)]
         first = next((each for each in found if each is not None), None)
         if first is None:
-            body = (await create(connection)).model_dump_json().encode()
+            made = await create(connection)
             newest, *_ = await _fingerprints(request, office, 16)
-            first = first_answers.FirstAnswer(newest, CREATED, body)
-            # The answer says who somebody is, and is to go with their account.
-            about = msgspec.json.decode(body, type=_Made).id if makes_account else None
-            await first_answers.keep(connection, owner, key, first, account_id=about)
+            first = first_answers.FirstAnswer(newest, status, _encoded(made))
+            whose = None if about is None else about(made)
+            await first_answers.keep(connection, owner, key, first, account_id=whose)
         elif first.fingerprint not in await _fingerprints(request, office, 16):
             raise key_reused()
     return _answer(first.status, first.body, location)
@@ -142,6 +143,10 @@ def strangers(office: Office, request: Request) -> list[str]:
     return [hashlib.blake2b(address, digest_size=16, key=key).hexdigest() for key in keys]
 
 
+def _encoded(made: BaseModel | msgspec.Struct) -> bytes:
+    return made.model_dump_json().encode() if isinstance(made, BaseModel) else msgspec.json.encode(made)
+
+
 class _Made(msgspec.Struct):
     """The one member of an answer that its address is made of."""
 
@@ -149,6 +154,7 @@ class _Made(msgspec.Struct):
 
 
 def _answer(status: int, body: bytes, location: str) -> Response:
-    made = msgspec.json.decode(body, type=_Made)
-    headers = {"Location": location.format(id=made.id)}
+    if "{id}" in location:
+        location = location.format(id=msgspec.json.decode(body, type=_Made).id)
+    headers = {"Location": location}
     return Response(body, status_code=status, media_type="application/json", headers=headers)

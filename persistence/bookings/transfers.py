@@ -77,16 +77,19 @@ async def of_id(database: AsyncEngine, transfer_id: str) -> Transfer | None:
         return await find(connection, transfer_id)
 
 
-async def given_by(connection: AsyncConnection, customer_id: str, limit: int) -> list[Transfer]:
+async def given_by(
+    connection: AsyncConnection, customer_id: str, *, before_id: str | None, limit: int
+) -> list[Transfer]:
     """What a customer has offered, newest first."""
-    query = _TRANSFERS.where(transfers.c.from_customer_id == customer_id)
-    return await _read(connection, query.order_by(transfers.c.id.desc()).limit(limit))
+    return await _page(connection, transfers.c.from_customer_id == customer_id, before_id, limit)
 
 
-async def offered_to(connection: AsyncConnection, customer_id: str, now: datetime, limit: int) -> list[Transfer]:
+async def offered_to(
+    connection: AsyncConnection, customer_id: str, now: datetime, *, before_id: str | None, limit: int
+) -> list[Transfer]:
     """What is open for a customer, by the e-mail that they have confirmed, newest first."""
-    query = _TRANSFERS.where(transfers.c.to_email.in_(_confirmed(customer_id)), _is_open(now))
-    return await _read(connection, query.order_by(transfers.c.id.desc()).limit(limit))
+    theirs = transfers.c.to_email.in_(_confirmed(customer_id)) & _is_open(now)
+    return await _page(connection, theirs, before_id, limit)
 
 
 async def is_for(connection: AsyncConnection, transfer: Transfer, customer_id: str) -> bool:
@@ -140,6 +143,13 @@ def _confirmed(customer_id: str) -> sa.Select[tuple[str]]:
     return sa.select(sa.func.lower(accounts.c.email)).where(
         accounts.c.id == customer_id, accounts.c.deleted_at.is_(None), accounts.c.email_confirmed_at.is_not(None)
     )
+
+
+async def _page(
+    connection: AsyncConnection, which: sa.ColumnElement[bool], before_id: str | None, limit: int
+) -> list[Transfer]:
+    query = _TRANSFERS.where(which) if before_id is None else _TRANSFERS.where(which, transfers.c.id < before_id)
+    return await _read(connection, query.order_by(transfers.c.id.desc()).limit(limit))
 
 
 async def _read(connection: AsyncConnection, query: sa.Select[*tuple[Any, ...]]) -> list[Transfer]:

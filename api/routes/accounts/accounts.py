@@ -120,7 +120,7 @@ async def sign_up(new: NewAccount, request: Request, office: OfficeOf) -> Respon
         return _view(row)
 
     owner, *formerly = strangers(office, request)
-    return await once(office, request, owner, create, "/v1/accounts/me", formerly=formerly, makes_account=True)
+    return await once(office, request, owner, create, "/v1/accounts/me", formerly=formerly, about=lambda made: made.id)
 
 
 @router.get("/me", summary="My account", responses=responses("unauthenticated"))

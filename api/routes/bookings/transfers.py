@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-import msgspec
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from msgspec.structs import replace
 from pydantic import AfterValidator, ConfigDict, Field
@@ -22,9 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.gateway.requests import Unavailable
 from api.http.models import UUID_SCHEMA, BookingId, Email, Exact, found_by, rfc3339
-from api.http.paging import json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import Customer, OfficeOf
+from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
 from api.office.tokens import Account
 from api.office.under_way import finished
@@ -33,12 +33,14 @@ from api.selling import booking_commands as commands
 from api.selling.audit_trail import record_in
 from api.views.booking import (
     CONFIRMED_EXAMPLE,
-    BookedScheduleView,
     BookedSeat,
     BookingView,
+    Page,
     booked_schedule_view,
     described,
+    listed,
 )
+from api.views.transfer import TRANSFER_EXAMPLE, TransferView, transfer_view
 from engine import commands as engine_commands
 from engine.booking import BOUGHT
 from engine.decide import MAX_PLACES_PER_BOOKING
@@ -56,7 +58,6 @@ router = APIRouter(prefix="/v1", tags=["transfers"])
 
 OFFERED_FOR = timedelta(days=3)  # or until the start
 OPEN_PER_BOOKING = 20
-LISTED = 100
 ASKED_TIMES, ASKED_AGAIN_SECONDS = 20, 0.05
 TransferId = Annotated[str, AfterValidator(found_by("transfer_not_found")), UUID_SCHEMA]
 
@@ -70,54 +71,25 @@ class NewTransfer(Exact):
     seats: Annotated[list[SeatId] | None, Field(min_length=1, max_length=MAX_PLACES_PER_BOOKING)] = None
 
 
-class TransferView(msgspec.Struct, frozen=True, kw_only=True):
-    """Seats on their way to somebody else. `email` is for whoever offers them, `booking_id` theirs; who takes them
-    over has `to_booking_id`, once it is accepted."""
-
-    id: str
-    direction: Literal["outgoing", "incoming"]
-    status: Literal["offered", "accepting", "accepted", "declined", "withdrawn", "expired"]
-    schedule_id: str
-    schedule: BookedScheduleView | None
-    seats: list[BookedSeat]
-    email: str | None
-    booking_id: str | None
-    to_booking_id: str | None
-    created_at: str
-    expires_at: str
-
-
-class TransferList(msgspec.Struct, frozen=True, kw_only=True):
-    """What a customer offers, or is offered."""
-
-    items: list[TransferView]
-
-
-EXAMPLE = {
-    "id": "01980000-0000-7000-8000-0000000000f1",
-    "direction": "outgoing",
-    "status": "offered",
-    "schedule_id": CONFIRMED_EXAMPLE["schedule_id"],
-    "schedule": CONFIRMED_EXAMPLE["schedule"],
-    "seats": CONFIRMED_EXAMPLE["seats"],
-    "email": "haneul@example.com",
-    "booking_id": CONFIRMED_EXAMPLE["id"],
-    "to_booking_id": None,
-    "created_at": "2026-11-22T14:05:00.000+00:00",
-    "expires_at": "2026-11-25T14:05:00.000+00:00",
-}
-
-
 @router.post(
     "/bookings/{booking_id}/transfers",
     status_code=201,
     summary="Offer seats to somebody else",
-    responses=described(201, TransferView, EXAMPLE, "They are offered, and yours until they are accepted.")
-    | responses("unauthenticated", "booking_not_found", "transfer_not_allowed", "rate_limited"),
+    dependencies=[TAKES_KEY],
+    responses=described(201, TransferView, TRANSFER_EXAMPLE, "They are offered, and yours until they are accepted.")
+    | responses(
+        "unauthenticated",
+        "booking_not_found",
+        "transfer_not_allowed",
+        "idempotency_in_progress",
+        "idempotency_key_reused",
+        "rate_limited",
+    ),
 )
 async def offer_transfer(
     booking_id: BookingId,
     wish: Annotated[NewTransfer, Body()],
+    request: Request,
     account: Customer,
     office: OfficeOf,
 ) -> Response:
@@ -125,27 +97,20 @@ async def offer_transfer(
 
     Nobody can take over what somebody has come in on, what is being given back, or anything after the start.
     """
-    booking = await _own(office, booking_id, account)
-    seats = tuple(wish.seats) if wish.seats is not None else booking.seats
-    email = wish.email.lower()
-    view = await commands.view_of_row(office, booking)
-    to_booking_id, now = await office.booking_ids.new(office.clock.new_id()), office.now()
-    async with office.database.begin() as connection:
+    booking = await rows_of.find_booking(office.reading, booking_id, account.id)
+    if booking is None:
+        raise Problem("booking_not_found")
+    seats, email = tuple(wish.seats) if wish.seats is not None else booking.seats, wish.email.lower()
+    view, now = await commands.view_of_row(office, booking), office.now()
+    to_booking_id = await office.booking_ids.new(office.clock.new_id())
+    whose: str | None = None
+
+    async def create(connection: AsyncConnection) -> TransferView:
+        nonlocal whose
         await transfers.lock_booking(connection, booking_id)
-        schedule = await schedules.schedule(connection, booking.schedule_id)
-        if schedule is None:
-            raise Problem("transfer_not_allowed")
-        if (reason := _why_not(schedule, now)) is not None:
-            raise Problem("transfer_not_allowed", reason=reason)
+        ends_at = await _check(connection, booking, view, seats, now)
         if email == await _email_of(connection, account.id):
             raise invalid("email", "is your own", "본인의 이메일입니다")
-        under_way = await transfers.open_of(connection, booking_id, now)
-        inside = sum(each.places for each in (await log.entries(connection, [booking_id])).get(booking_id, []))
-        promised = Counter(seat for each in under_way for seat in each.seats) + Counter(seats)
-        if inside:
-            raise Problem("transfer_not_allowed", reason="checked_in")
-        if promised - Counter(booking.seats) or len(under_way) >= OPEN_PER_BOOKING:
-            raise Problem("transfer_not_allowed")
         made = Transfer(
             id=office.clock.new_id(),
             booking_id=booking_id,
@@ -157,20 +122,50 @@ async def offer_transfer(
             seats=seats,
             status="offered",
             created_at=now,
-            expires_at=min(now + OFFERED_FOR, schedule.starts_at),
+            expires_at=min(now + OFFERED_FOR, ends_at),
             ended_at=None,
         )
         await transfers.offer(connection, made)
-        await _tell(connection, made, view)
+        by_id = {seat.id: seat for seat in view.seats}
+        answer = transfer_view(made, account.id, now, view.schedule, [by_id[seat] for seat in seats])
+        await _tell(connection, made, answer)
         await _audit(connection, office, account.id, "transfer.offered", made)
-    return json_answer(await _view(office, made, account), 201)
+        named = await accounts.by_email(connection, email)
+        whose = None if named is None else named.id
+        return answer
+
+    return await once(office, request, account.id, create, "/v1/transfers/{id}", about=lambda _: whose)
+
+
+async def _check(
+    connection: AsyncConnection,
+    booking: rows_of.BookingRow,
+    view: BookingView,
+    seats: tuple[str, ...],
+    now: datetime,
+) -> datetime:
+    """Until when the seats can be handed on. Raises `Problem("transfer_not_allowed")`, with the reason if there is one
+    to be told."""
+    if booking.status not in BOUGHT:
+        raise Problem("transfer_not_allowed", reason=view.status)
+    schedule = await schedules.schedule(connection, booking.schedule_id)
+    if schedule is None:
+        raise Problem("transfer_not_allowed")
+    if (reason := _why_not(schedule, now)) is not None:
+        raise Problem("transfer_not_allowed", reason=reason)
+    if (await log.entries(connection, [booking.id])).get(booking.id):
+        raise Problem("transfer_not_allowed", reason="checked_in")
+    under_way = await transfers.open_of(connection, booking.id, now)
+    promised = Counter(seat for each in under_way for seat in each.seats) + Counter(seats)
+    if promised - Counter(booking.seats) or len(under_way) >= OPEN_PER_BOOKING:
+        raise Problem("transfer_not_allowed")
+    return schedule.starts_at
 
 
 @router.get(
     "/transfers",
     summary="What you offer to others, or are offered",
-    responses=described(200, TransferList, {"items": [EXAMPLE]}, f"Newest first, {LISTED} at most.")
-    | responses("unauthenticated"),
+    responses=listed(TransferView, TRANSFER_EXAMPLE) | responses("unauthenticated", "validation_failed"),
 )
 async def list_transfers(
     account: Customer,
@@ -179,34 +174,52 @@ async def list_transfers(
         Literal["incoming", "outgoing"],
         Query(description="Incoming: open offers to the e-mail that you have confirmed."),
     ] = "incoming",
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
-    now = office.now()
+    now, before_id = office.now(), id_in(cursor)
     async with office.database.begin() as connection:
         if direction == "outgoing":
-            found = await transfers.given_by(connection, account.id, LISTED)
+            found = await transfers.given_by(connection, account.id, before_id=before_id, limit=limit + 1)
         else:
-            found = await transfers.offered_to(connection, account.id, now, LISTED)
-        found = [await _settled(connection, office, each) for each in found]
-    items = [await _view(office, each, account) for each in found]
-    return json_answer(TransferList(items=items))
+            found = await transfers.offered_to(connection, account.id, now, before_id=before_id, limit=limit + 1)
+        shown = [await _settled(connection, office, each) for each in found[:limit]]
+    items = [await _view(office, each, account) for each in shown]
+    return json_answer(Page(items, encode_cursor(items[-1].id) if len(found) > limit else None))
+
+
+@router.get(
+    "/transfers/{transfer_id}",
+    summary="One offer of yours, or to you",
+    responses=described(200, TransferView, TRANSFER_EXAMPLE, "The offer as it stands now.")
+    | responses("unauthenticated", "transfer_not_found"),
+)
+async def get_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+    async with office.database.begin() as connection:
+        found = await transfers.find(connection, transfer_id, lock=True)
+        if found is None or found.from_customer_id != account.id:
+            found = await _offered_to(connection, transfer_id, account)
+        found = await _settled(connection, office, found)
+    return json_answer(await _view(office, found, account))
 
 
 @router.delete(
     "/transfers/{transfer_id}",
     status_code=204,
-    summary="Take an offer back",
+    summary="Take an offer back, or decline it",
     responses=responses("unauthenticated", "transfer_not_found", "transfer_ended", "rate_limited"),
 )
-async def withdraw_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
-    """The seats stay yours. Once they are accepted it is too late."""
+async def end_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+    """The seats stay whose they are. Once they are accepted it is too late."""
     found = await transfers.of_id(office.reading, transfer_id)
     if found is not None and found.from_customer_id == account.id and found.status == "accepting":
         await finished(_hand_over(office, found))  # somebody has accepted, and died of it
     async with office.database.begin() as connection:
         found = await transfers.find(connection, transfer_id, lock=True)
-        if found is None or found.from_customer_id != account.id:
-            raise Problem("transfer_not_found")
-        await _end(connection, office, account, found, "withdrawn")
+        if found is not None and found.from_customer_id == account.id:
+            await _end(connection, office, account, found, "withdrawn")
+        else:
+            await _end(connection, office, account, await _offered_to(connection, transfer_id, account), "declined")
     return Response(status_code=204)
 
 
@@ -312,15 +325,6 @@ async def _asked(office: Office, transfer: Transfer) -> Refusal | None:
     raise Unavailable("the same acceptance is being recorded")
 
 
-async def _own(office: Office, booking_id: str, account: Account) -> rows_of.BookingRow:
-    row = await rows_of.find_booking(office.reading, booking_id, account.id)
-    if row is None:
-        raise Problem("booking_not_found")
-    if row.status not in BOUGHT:
-        raise Problem("transfer_not_allowed", reason=(await commands.view_of_row(office, row)).status)
-    return row
-
-
 def _why_not(schedule: schedules.ScheduleRow, now: datetime) -> str | None:
     """Why nobody hands seats of this schedule on, if so."""
     if schedule.cancelled_at is not None:
@@ -365,37 +369,23 @@ async def _settled(connection: AsyncConnection, office: Office, transfer: Transf
 
 
 async def _view(office: Office, transfer: Transfer, account: Account) -> TransferView:
-    """The offer as one of the two reads it; neither learns the other's address or booking from it."""
-    mine = transfer.from_customer_id == account.id
     booked = (await office.booked.read([transfer.schedule_id])).get(transfer.schedule_id)
     plan = await office.plans.of_schedule(transfer.schedule_id, transfer.seats)
     labels = [plan.describe(plan.place(seat)) for seat in transfer.seats]
-    return TransferView(
-        id=transfer.id,
-        direction="outgoing" if mine else "incoming",
-        status=transfer.status_at(office.now()),  # type: ignore[arg-type]  # one of them
-        schedule_id=transfer.schedule_id,
-        schedule=None if booked is None else booked_schedule_view(booked),
-        seats=[BookedSeat(each.id, each.zone, each.row, each.number, each.category, 0) for each in labels],
-        email=transfer.to_email if mine else None,
-        booking_id=transfer.booking_id if mine else None,
-        to_booking_id=transfer.to_booking_id if transfer.status == "accepted" and not mine else None,
-        created_at=rfc3339(transfer.created_at),
-        expires_at=rfc3339(transfer.expires_at),
-    )
+    seats = [BookedSeat(each.id, each.zone, each.row, each.number, each.category, 0) for each in labels]
+    schedule = None if booked is None else booked_schedule_view(booked)
+    return transfer_view(transfer, account.id, office.now(), schedule, seats)
 
 
-async def _tell(connection: AsyncConnection, transfer: Transfer, booking: BookingView) -> None:
+async def _tell(connection: AsyncConnection, transfer: Transfer, view: TransferView) -> None:
     """A mail to whoever has confirmed the address; where nobody has, the giver tells them to sign up with it."""
     assert transfer.to_email is not None, "it was given just now"
     customer_id = await transfers.customer_of(connection, transfer.to_email)
     if customer_id is None:
         return
-    wanted, seats = Counter(transfer.seats), []
-    for each in booking.seats:
-        if wanted[each.id]:
-            wanted[each.id] -= 1
-            seats.append(Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=0))
+    seats = [
+        Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=0) for each in view.seats
+    ]
     facts = Facts(
         bookings=[BookingFacts(id=transfer.to_booking_id, seats=seats, sold=False)],
         starts_at=rfc3339(transfer.expires_at),

@@ -6,6 +6,8 @@ bookings and gives back all that was paid, as it does for a single one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request
@@ -17,6 +19,7 @@ from api.http.models import PerformanceId
 from api.http.paging import json_answer
 from api.http.problems import invalid, responses
 from api.office.dependencies import OfficeOf, Organizer
+from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
 from api.routes.catalogue.cancelled_schedules import WhyCancelled
 from api.routes.catalogue.performances import own_performance
@@ -28,6 +31,7 @@ from persistence.bookings import cancelled_performances
 from persistence.bookings.cancelled_performances import GivenBack
 from persistence.bookings.cancelled_schedules import ToBeGivenBack
 from persistence.journal import overruling
+from persistence.journal.overruling import Overruled
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -79,9 +83,18 @@ PROGRESS = "Nothing is sold any more; the bookings are being ended."
     "/performances/{performance_id}/cancellation",
     status_code=202,
     summary="Cancel a whole performance",
+    dependencies=[TAKES_KEY],
     responses=described(200, PerformanceCancellationPreview, PREVIEW_EXAMPLE, "What it would do: with `preview=true`.")
     | described(202, PerformanceCancellationView, PROGRESS_EXAMPLE, PROGRESS)
-    | responses("unauthenticated", "forbidden", "performance_not_found", "validation_failed", "rate_limited"),
+    | responses(
+        "unauthenticated",
+        "forbidden",
+        "performance_not_found",
+        "validation_failed",
+        "idempotency_in_progress",
+        "idempotency_key_reused",
+        "rate_limited",
+    ),
 )
 async def cancel_performance(
     performance_id: PerformanceId,
@@ -103,7 +116,10 @@ async def cancel_performance(
         )
     if why is None:
         raise invalid("reason", "is needed: customers are told", "고객에게 안내되므로 필요합니다")
-    async with office.writing.begin(account.id) as connection:
+    overruled: Sequence[Overruled] = ()
+
+    async def cancel(connection: AsyncConnection) -> PerformanceCancellationView:
+        nonlocal overruled
         await own_performance(connection, performance_id, account, lock=True)
         now = office.now()
         held = await overruling.hold(connection, await cancelled_performances.upcoming(connection, performance_id, now))
@@ -121,11 +137,12 @@ async def cancel_performance(
                 f"performance:{performance_id}",
                 after={"reason": why.reason, "schedules": [each.schedule_id for each in overruled]},
             )
+        return await _progress(connection, office, performance_id)
+
+    location, begin = request.url.path, partial(office.writing.begin, account.id)
+    answer = await once(office, request, account.id, cancel, location, status=202, begin=begin)
     await tell_all(office, overruled)
-    async with office.reading.connect() as connection:
-        view = await _progress(connection, office, performance_id)
-    location = f"/v1/organizer/performances/{performance_id}/cancellation"
-    return json_answer(view, 202, {"Location": location})
+    return answer
 
 
 @router.get(

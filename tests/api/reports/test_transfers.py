@@ -15,7 +15,7 @@ from actors.mail.tickets import Ticket, ticket_code, ticket_key
 from api.routes.bookings import transfers as routes
 from engine.commands import ApprovePayment, CancelSchedule, EndBookings, RequestPayment
 from engine.refusals import Refusal
-from persistence.database.tables import audit_log, notifications, transfers
+from persistence.database.tables import audit_log, idempotency_keys, notifications, transfers
 from tests.api.conftest import PASSWORD, Worker
 from tests.support.sale import Sale, hold, open_sale, problem, read, refund, seat_ids, small_plan
 
@@ -195,16 +195,16 @@ async def test_report_18_nobody_learns_who_has_an_account(scene: Scene) -> None:
 
 
 async def test_report_18_an_offer_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    ann, bob = await scene.person(), await scene.person()
+    ann, bob, eve = [await scene.person() for _ in range(3)]
     booking = await scene.paid(ann, "A-1")
     declined = await scene.offered(ann, booking, bob)
     problem(await scene.offer(ann, booking, bob.email), 409, "transfer_not_allowed")  # it is promised already
-    for _ in range(2):
-        answer = await scene.http.post(f"/v1/transfers/{declined['id']}/refusal", headers=bob.headers)
+    for method, noun in (("POST", "/refusal"), ("DELETE", "")):  # one is as good as the other, and once is enough
+        answer = await scene.http.request(method, f"/v1/transfers/{declined['id']}{noun}", headers=bob.headers)
         assert answer.status_code == 204, answer.text
     assert problem(await scene.accept(bob, declined), 409, "transfer_ended")
     withdrawn = await scene.offered(ann, booking, bob)
-    other = await scene.http.delete(f"/v1/transfers/{withdrawn['id']}", headers=bob.headers)
+    other = await scene.http.delete(f"/v1/transfers/{withdrawn['id']}", headers=eve.headers)
     problem(other, 404, "transfer_not_found")
     for _ in range(2):
         answer = await scene.http.delete(f"/v1/transfers/{withdrawn['id']}", headers=ann.headers)
@@ -228,6 +228,62 @@ async def test_report_18_an_offer_ends(scene: Scene, monkeypatch: pytest.MonkeyP
     assert actions == [
         *(offered, "transfer.declined", offered, "transfer.withdrawn", offered, offered, "transfer.accepted")
     ]
+
+
+async def test_report_18_an_offer_sent_again_is_the_first_one(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1", "A-2")
+    url = f"/v1/bookings/{booking['id']}/transfers"
+
+    async def offer(key: str, to: str) -> httpx.Response:
+        headers = ann.headers | {"Idempotency-Key": key}
+        return await scene.http.post(url, json={"email": to}, headers=headers)
+
+    at_once = await asyncio.gather(*(offer("mine", bob.email) for _ in range(4)))
+    assert {answer.status_code for answer in at_once} <= {201, 409}
+    (made,) = {answer.content for answer in at_once if answer.status_code == 201}
+    others = {answer.json()["code"] for answer in at_once if answer.status_code == 409}
+    assert others <= {"idempotency_in_progress"}
+    (transfer,) = await scene.listed(bob)
+    problem(await offer("mine", "other@example.com"), 422, "idempotency_key_reused")
+    await scene.accepted(bob, transfer)
+    again = await offer("mine", bob.email)  # though the seats are his by now
+    assert (again.status_code, again.content) == (201, made)
+    assert again.headers["location"] == f"/v1/transfers/{transfer['id']}"
+    problem(await offer("another", bob.email), 409, "transfer_not_allowed")
+
+
+async def test_report_18_the_answer_to_an_offer_goes_with_whom_it_names(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person(confirmed=False)
+    booking = await scene.paid(ann, "A-1")
+    headers = ann.headers | {"Idempotency-Key": "mine"}
+    url, body = f"/v1/bookings/{booking['id']}/transfers", {"email": bob.email}
+    assert (await scene.http.post(url, json=body, headers=headers)).status_code == 201
+    assert (await scene.http.delete("/v1/accounts/me", headers=bob.headers)).status_code == 204
+    async with scene.worker.office.database.connect() as connection:
+        query = sa.select(sa.func.count()).select_from(idempotency_keys).where(idempotency_keys.c.owner == ann.id)
+        assert (await connection.execute(query)).scalar_one() == 0
+
+
+async def test_report_18_offers_are_read_one_by_one_and_page_by_page(scene: Scene) -> None:
+    ann, bob, eve = [await scene.person() for _ in range(3)]
+    booking = await scene.paid(ann, "A-1", "A-2", "A-3")
+    made = [await scene.offered(ann, booking, bob, seat) for seat in ("A-1", "A-2", "A-3")]
+    for person, direction in ((ann, "outgoing"), (bob, "incoming")):
+        found: list[Any] = []
+        query: dict[str, Any] = {"direction": direction, "limit": 2}
+        while True:
+            page = await read(scene.http, "/v1/transfers", person.headers, **query)
+            found += page["items"]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        assert [each["id"] for each in found] == [each["id"] for each in reversed(made)]
+        for each in found:
+            assert await read(scene.http, f"/v1/transfers/{each['id']}", person.headers) == each
+    assert await read(scene.http, f"/v1/transfers/{made[0]['id']}", ann.headers) == made[0]
+    stranger = await scene.http.get(f"/v1/transfers/{made[0]['id']}", headers=eve.headers)
+    problem(stranger, 404, "transfer_not_found")
 
 
 async def test_report_18_what_cannot_be_handed_on(scene: Scene) -> None:

@@ -241,8 +241,11 @@ async def test_report_15_a_whole_performance_is_cancelled_in_one_call(worker: Wo
     problem(await http.post(url, json={"reason": "x"}, headers=stranger), 404, "performance_not_found")
     problem(await http.post(url, headers=sale.organizer), 422, "validation_failed")
 
-    answer = await http.post(url, json={"reason": "the theatre is flooded"}, headers=sale.organizer)
-    assert answer.status_code == 202, answer.text
+    keyed, why = sale.organizer | {"Idempotency-Key": "flooded"}, {"reason": "the theatre is flooded"}
+    answer, again = await http.post(url, json=why, headers=keyed), await http.post(url, json=why, headers=keyed)
+    assert (answer.status_code, answer.headers["location"]) == (202, url), answer.text
+    assert (again.status_code, again.content, again.headers["location"]) == (202, answer.content, url)
+    problem(await http.post(url, json={"reason": "another"}, headers=keyed), 422, "idempotency_key_reused")
     assert (answer.json()["schedules_cancelled"], answer.json()["schedules_upcoming"]) == (6, 0)
     problem(await http.post(sale.bookings_url, json={"seats": ["B-1"]}, headers=customer), 409, "schedule_cancelled")
 

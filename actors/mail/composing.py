@@ -32,7 +32,6 @@ IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
 OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled", "handed_on")
 HANDED_ON = ("handed_on", "partly_handed_on")
 WITH_REFUND = ("refunded", "partially_refunded", "payer_refunded", "payment_returned")
-NOTHING_BACK = {"refunded": "taken_back", "partially_refunded": "partly_taken_back"}  # how it is told without money
 QR_CID = "ticket-qr"
 QR_SHOWN = 260
 DIGEST_BYTES = 16
@@ -186,7 +185,7 @@ def _readable(written: Letter, language: str, code: str | None = None, picture: 
 def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
     """What a row says to its customer."""
     language = recipient.language
-    words = words_of(row.kind if row.facts.amount else NOTHING_BACK.get(row.kind, row.kind), language)
+    words = words_of(row.kind, language, row.facts.amount)
     name = person(recipient.name)
     greeting = chosen(texts.GREETING_BY_NAME, language).format(name=name) if name else chosen(texts.GREETING, language)
     places = sum(len(booking.seats) for booking in row.facts.bookings)

@@ -135,18 +135,6 @@ KINDS: Mapping[str, Kind] = {
             "아래 예매의 모든 좌석이 취소되었습니다.",
         ),
     ),
-    "taken_back": Kind(
-        Words(
-            "Your booking is cancelled: {title}",
-            "Your booking is cancelled",
-            "You have none of its seats any more.",
-        ),
-        Words(
-            "[예매 취소] {title}",
-            "예매가 취소되었습니다",
-            "아래 예매의 모든 좌석이 취소되었습니다.",
-        ),
-    ),
     "partially_refunded": Kind(
         Words(
             "Part of your booking is refunded: {title}",
@@ -155,18 +143,6 @@ KINDS: Mapping[str, Kind] = {
         ),
         Words(
             "[일부 좌석 취소·환불] {title}",
-            "일부 좌석이 취소되었습니다",
-            "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
-        ),
-    ),
-    "partly_taken_back": Kind(
-        Words(
-            "You have fewer seats: {title}",
-            "Some of your seats are cancelled",
-            "The seats you keep are on the new ticket below. Tickets from earlier mails are no longer valid.",
-        ),
-        Words(
-            "[일부 좌석 취소] {title}",
             "일부 좌석이 취소되었습니다",
             "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
         ),
@@ -218,6 +194,33 @@ KINDS: Mapping[str, Kind] = {
             "[공연 취소] {title}",
             "공연이 취소되었습니다",
             "예매하신 공연이 부득이한 사정으로 취소되어 안내드립니다. 이용에 불편을 드려 죄송합니다.",
+        ),
+    ),
+}
+# What these say instead where no money comes back.
+KINDS_WITHOUT_MONEY: Mapping[str, Kind] = {
+    "refunded": Kind(
+        Words(
+            "Your booking is cancelled: {title}",
+            "Your booking is cancelled",
+            "You have none of its seats any more.",
+        ),
+        Words(
+            "[예매 취소] {title}",
+            "예매가 취소되었습니다",
+            "아래 예매의 모든 좌석이 취소되었습니다.",
+        ),
+    ),
+    "partially_refunded": Kind(
+        Words(
+            "You have fewer seats: {title}",
+            "Some of your seats are cancelled",
+            "The seats you keep are on the new ticket below. Tickets from earlier mails are no longer valid.",
+        ),
+        Words(
+            "[일부 좌석 취소] {title}",
+            "일부 좌석이 취소되었습니다",
+            "남은 좌석의 새 티켓을 아래에 넣어 드립니다. 이전 메일의 티켓은 더 이상 사용하실 수 없습니다.",
         ),
     ),
 }
@@ -284,8 +287,10 @@ def label(name: str, language: str) -> str:
     return chosen(LABELS[name], language)
 
 
-def words_of(kind: str, language: str) -> Words:
-    return KINDS[kind].ko if language == "ko" else KINDS[kind].en
+def words_of(kind: str, language: str, amount: int) -> Words:
+    """What a mail of this kind says; `amount`: of the money it is about."""
+    words = KINDS[kind] if amount else KINDS_WITHOUT_MONEY.get(kind, KINDS[kind])
+    return words.ko if language == "ko" else words.en
 
 
 def zone_text(time_zone: str, language: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from actors.process import telemetry
+from actors.process import pulse, telemetry
 from actors.process.settings import Settings
 
 Work = Callable[[Settings, asyncio.Event], Awaitable[None]]
@@ -29,4 +29,5 @@ async def _until_told(settings: Settings, work: Work) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    pulse.begin()
     await work(settings, stop)

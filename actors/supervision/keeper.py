@@ -1,19 +1,26 @@
 """Keeps one program running.
 
-A program that dies is started again, at once the first time and ever more slowly while it keeps dying, after whatever
-it had started itself is gone.
+A program that dies is started again, at once the first time and ever more slowly while it keeps dying, after
+whatever it had started itself is gone. One of ours that does nothing any more, paused or stuck, is ended (`life.py`,
+Linux only).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from persistence.embedded.instance import INSTANCE_VARIABLE, ROLE_VARIABLE, end_marked, instance_of
-from persistence.embedded.process import Child, ProcessError, Program, describe_exit
+import psutil
+
+from actors.process.pulse import PULSE_FILE_VARIABLE
+from actors.supervision import life
+from persistence.embedded.instance import INSTANCE_VARIABLE, ROLE_VARIABLE, end_marked, instance_of, run_directory
+from persistence.embedded.process import Child, ProcessError, Program, describe_exit, kill_group
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +62,8 @@ class Keeper:
         self._on_restart = on_restart
         self._on_failure = on_failure
         self._called_off = False  # its next end is our own doing
-        self._keeping: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._life: life.Life | None = None  # the child's; None: it is not judged
 
     @property
     def name(self) -> str:
@@ -68,8 +76,10 @@ class Keeper:
     async def begin(self) -> None:
         """Starts the program and keeps it from when it is ready; raises `ProcessError` if it doesn't get there."""
         await self._start()
-        self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.name}")
-        self._keeping.add_done_callback(self._ended)
+        for work in (self._keep(), self._watch()):
+            task = asyncio.create_task(work, name=f"keep {self.name}")
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
 
     async def renew(self) -> None:
         """Stops the program so that it starts anew, since something it depends on did."""
@@ -79,16 +89,24 @@ class Keeper:
 
     async def end(self) -> None:
         """Stops the program for good. Safe to call in every state."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait({self._keeping})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.child is not None:
             await self.child.stop()
         await asyncio.to_thread(end_marked, self._data_dir, self.name)
 
     async def _start(self) -> None:
         self._called_off = False  # whatever ended the one before
-        self.child = await self._start_program(self.program, self._environment)
+        self._life = None
+        if self.program.module and sys.platform == "linux":
+            pulse_file = run_directory(self._data_dir) / f"{self.name}.pulse"
+            life.new_pulse_file(pulse_file)
+            shown = {PULSE_FILE_VARIABLE: str(pulse_file)}
+            self.child = await self._start_program(self.program, self._environment | shown)
+            self._life = life.life_of(self.child.pid, pulse_file)
+        else:
+            self.child = await self._start_program(self.program, self._environment)
         self._on_change()
         await self.child.until_ready()
 
@@ -112,6 +130,17 @@ class Keeper:
                 )
             await self._start_again(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _watch(self) -> None:
+        """Ends a child that does nothing any more; `_keep` starts another."""
+        while True:
+            await asyncio.sleep(life.LOOK_SECONDS)
+            if self._life is None or self.child is None or not self.child.alive:
+                continue
+            with contextlib.suppress(psutil.Error):  # what cannot be seen, or has ended just now, is not judged
+                if (matter := self._life.look()) is not None:
+                    logger.error("%s (pid %d) %s, and is ended", self.name, self.child.pid, matter)
+                    kill_group(self.child.pid)
 
     async def _start_again(self, pause: float) -> None:
         """Returns when the program is ready, however often that takes."""

@@ -23,7 +23,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from msgspec import Struct
 
-from actors.process import garbage
+from actors.process import garbage, pulse
 from actors.process.clock import Clock, SystemClock
 from actors.process.settings import Settings, local_url
 from api.http.corked import Protocol
@@ -271,6 +271,7 @@ def create_sandbox(
         webhooks = Webhooks(ledger, time, webhook_url, webhook_key(secret))
         app.state.sandbox = Sandbox(ledger, webhooks, time, webhook_delay_seconds)
         delivering = asyncio.create_task(webhooks.run(), name="sandbox-webhooks")
+        pulse.begin()
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvicorn
 
-from actors.process import garbage, telemetry
+from actors.process import garbage, pulse, telemetry
 from actors.process.settings import Settings
 from actors.supervision.programs import LISTEN_FD_VARIABLE, READY_FILE_VARIABLE, WORKER_GRACE_SECONDS, listening
 from api.routes.catalogue.seats import end_streams
@@ -45,6 +45,7 @@ class Worker(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)  # Ray, joined by the application, had put a stack trace in front
         garbage.spare_what_is_here()
+        pulse.begin()
         if self.started and self._ready_file is not None:
             self._ready_file.touch()
 

@@ -148,7 +148,7 @@ async def kill(scene: Scene, victim: str) -> None:
     owners = await scene.owners()
     async with scene.client() as http:
         await scene.freeze(http, stories)
-        scene.signal_worker(signal.SIGSTOP)
+        scene.pause_worker()
         await scene.unlock(scene.locked(UNANSWERED, stories))
         await scene.durable([story for story in stories if story.step in UNANSWERED])
         asking = [story for story in stories if story.step not in LOCKED]
@@ -164,7 +164,7 @@ async def kill(scene: Scene, victim: str) -> None:
             for pid in {owner["pid"] for owner in owners}:  # they share processes
                 os.kill(pid, signal.SIGKILL)
         if victim in ("sandbox", "owner"):
-            scene.signal_worker(signal.SIGCONT)
+            scene.resume_worker()
         for story in asking:  # nothing arrives that the dead have not sent, or at the dead
             scene.let_go(story, drop=victim != "owner" and story.step not in SENT)
         await scene.unlock(scene.locked(UNDURABLE, stories))

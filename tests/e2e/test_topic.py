@@ -108,8 +108,7 @@ async def test_what_an_emptied_broker_has_lost_the_services_read_from_the_journa
         heard = await watched.positions()
 
         # The services hear nothing of what is published now, and then it is gone.
-        pid = own_stack.run.processes[PROGRAM]
-        os.kill(pid, signal.SIGSTOP)
+        pid = own_stack.pause(PROGRAM)
         try:
             await asyncio.sleep(3 * FETCH_WAIT_MS / 1000)  # what they have asked for by now is answered: with nothing
             await watched.buy("B-1", "B-2", "B-3")

@@ -314,8 +314,11 @@ class Scene:
         finally:
             await connection.close()
 
-    def signal_worker(self, number: signal.Signals) -> None:
-        os.kill(self.stack.run.processes["worker-1"], number)
+    def pause_worker(self) -> None:
+        self.stack.pause("worker-1")
+
+    def resume_worker(self) -> None:
+        os.kill(self.stack.run.processes["worker-1"], signal.SIGCONT)
 
     async def destroy(self) -> None:
         await self.unlock([sale for sale in self.sales.values() if sale.schedule_id in self._locks])

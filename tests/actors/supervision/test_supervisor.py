@@ -26,7 +26,7 @@ from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
 from actors.supervision.services import StartError
 from actors.supervision.supervisor import Supervisor, each_of, together
-from persistence.embedded.instance import end_marked, marked
+from persistence.embedded.instance import end_marked, marked, run_directory
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -427,6 +427,24 @@ class TestStack:
     async def test_a_part_that_is_killed_comes_back(self, own: Stack, part: str) -> None:
         former = await own.kill(part)
         await own.replaced(part, former)
+        await own.answers()
+
+    async def test_all_our_programs_show_that_they_live(self, own: Stack) -> None:
+        services = {"postgres", "redis", "kafka", "ray"}
+        ours = {name: run_directory(own.data_dir) / f"{name}.pulse" for name in own.run.processes.keys() - services}
+        assert len(ours) == 6
+        for file in ours.values():
+            first = file.read_bytes()
+            await until(lambda file=file, first=first: file.read_bytes() != first)
+
+    @pytest.mark.long
+    async def test_parts_that_are_paused_are_replaced(self, own: Stack) -> None:
+        former = own.run.processes
+        paused = ("background", "receivers", "mails", "sandbox", "worker-1")
+        for part in paused:
+            os.kill(former[part], signal.SIGSTOP)
+        for part in paused:
+            await own.replaced(part, former[part])
         await own.answers()
 
     async def test_a_worker_that_dies_refuses_no_connection(self, own: Stack) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import httpx
 
+from actors.process import pulse
 from loadtest.stack import inherited_environment
 from persistence.embedded.instance import RunNote, end_marked, marked, read_note, remove_run_directory, run_directory
 from persistence.embedded.process import Child, Program, child_environment
@@ -107,6 +109,14 @@ class Instance:
         """`kill -9` of one process by its name in `run.processes`; returns the pid it had."""
         pid = self.run.processes[part]
         os.kill(pid, 9)
+        return pid
+
+    def pause(self, part: str) -> int:
+        """Pauses one process for as long as one likes (until `SIGCONT`): it is not judged. Returns its pid."""
+        pid = self.run.processes[part]
+        os.kill(pid, signal.SIGSTOP)
+        with (run_directory(self.data_dir) / f"{part}.pulse").open("r+b") as file:
+            file.write(bytes([pulse.NEVER]))
         return pid
 
     async def replaced(self, part: str, former_pid: int) -> int:

@@ -113,6 +113,13 @@ def unhurried() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """pytest's own; and of what ran on it no sockets are left beside it."""
+    yield tmp_path
+    remove_run_directory(tmp_path)
+
+
 @pytest.fixture(scope="session")
 async def services_dir() -> AsyncIterator[Path]:
     """A data directory for this session's services."""

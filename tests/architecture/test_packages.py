@@ -5,6 +5,7 @@ And what `ls` shows is an architecture, not a list.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import subprocess
@@ -51,3 +52,14 @@ def test_the_engine_runs_without_anything_but_msgspec() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert [name for name in eval(result.stdout) if not name.startswith("_")] == []
+
+
+def test_what_a_process_of_a_test_may_import_begins_no_test_run() -> None:
+    """`tests.conftest` makes the directory of a run, which only pytest removes."""
+    begin_one = [
+        str(path.relative_to(ROOT))
+        for path in python_files("tests/support")
+        for each in ast.parse(path.read_text()).body
+        if isinstance(each, ast.ImportFrom) and each.module == "tests.conftest"
+    ]
+    assert begin_one == []

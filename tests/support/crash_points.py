@@ -14,7 +14,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
@@ -24,11 +24,13 @@ from actors.process.settings import Settings
 from actors.supervision.programs import sandbox
 from persistence.embedded.process import Child, child_environment
 from persistence.providers.sandbox import api_key
-from tests.conftest import Stack
 from tests.support.sale import Sale, log_in_admin, open_sale, paid_booking, sign_up, small_plan, until
 from tests.support.sale import hold as hold_seats
 from tests.support.services.holding_proxy import Hold, HoldingProxy
 from tests.support.waiting import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
 
 SECRET = "a secret that sandbox and system share"
 FEE_PERCENT = 10

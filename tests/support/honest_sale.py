@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
@@ -32,9 +33,11 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.http_client import Answer, Client, ConnectionLost
-from tests.conftest import Stack
 from tests.support.sale import Sale, open_sale, sign_up, small_plan
 from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
 
 BUYERS = 20
 PERIOD_SECONDS = 0.5  # between two holds of a buyer: far below what fair use allows

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from actors.gateway.gateway import Unavailable
 from api.views import readiness
 from api.views.failures import problem_of_error
-from persistence.embedded.instance import remove_run_directory
 from tests.api.conftest import Worker
 from tests.support.sale import hold, open_sale, problem
 from tests.support.waiting import until
@@ -80,13 +79,10 @@ async def test_a_season_that_is_still_being_loaded(
     """What `up --demo` promises is there before it is said to be ready."""
     settings = replace(worker.office.settings, demo=True, data_dir=str(tmp_path))
     monkeypatch.setattr(type(worker.office), "settings", settings)
-    try:
-        document = problem(await worker.http.get("/readyz"), 503, "not_ready")
-        assert document["checks"]["demo"] == "the demo season is being loaded"
-        readiness.season_mark(settings).touch()
-        assert (await worker.http.get("/readyz")).json()["checks"]["demo"] == "up"
-    finally:
-        remove_run_directory(tmp_path)
+    document = problem(await worker.http.get("/readyz"), 503, "not_ready")
+    assert document["checks"]["demo"] == "the demo season is being loaded"
+    readiness.season_mark(settings).touch()
+    assert (await worker.http.get("/readyz")).json()["checks"]["demo"] == "up"
 
 
 async def test_events_that_do_not_reach_kafka(fresh_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

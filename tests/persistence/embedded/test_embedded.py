@@ -167,11 +167,8 @@ def test_a_socket_directory_that_somebody_else_has_put_there_is_refused(tmp_path
     user = (pwd.getpwnam("daemon").pw_uid, pwd.getpwnam("daemon").pw_gid)
     path = socket_directory(tmp_path, user)
     os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
-    try:
-        with pytest.raises(PermissionError, match="isn't a directory of ours"):
-            socket_directory(tmp_path, user)
-    finally:
-        remove_run_directory(tmp_path)
+    with pytest.raises(PermissionError, match="isn't a directory of ours"):
+        socket_directory(tmp_path, user)
 
 
 def test_a_data_directory_has_one_holder_which_is_named(tmp_path: Path) -> None:

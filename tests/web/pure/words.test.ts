@@ -9,6 +9,8 @@ import { en } from '../../../api/web/src/words/en.ts';
 import { ko } from '../../../api/web/src/words/ko.ts';
 import { clockFace, dateOf, dayAndTime, until } from '../../../api/web/src/words/moments.ts';
 import { money } from '../../../api/web/src/words/money.ts';
+import { en as problemsInEnglish } from '../../../api/web/src/words/problems/en.ts';
+import { ko as problemsInKorean } from '../../../api/web/src/words/problems/ko.ts';
 
 test('amounts are whole minor units of their currency', () => {
   assert.equal(money(55_000, 'KRW', 'en'), '₩55,000');
@@ -60,9 +62,26 @@ test('months follow one another over the turn of the year', () => {
 });
 
 test('a payment under way is a state of its own', () => {
-  assert.equal(stateOf({ status: 'held', payment: { status: 'pending' } }), 'pending');
-  assert.equal(stateOf({ status: 'held', payment: { status: 'declined' } }), 'held');
-  assert.equal(stateOf({ status: 'confirmed', payment: { status: 'approved' } }), 'confirmed');
+  const refunds: { amount: number }[] = [];
+  assert.equal(stateOf({ status: 'held', payment: { status: 'pending' }, refunds }), 'pending');
+  assert.equal(stateOf({ status: 'held', payment: { status: 'declined' }, refunds }), 'held');
+  assert.equal(stateOf({ status: 'confirmed', payment: { status: 'approved' }, refunds }), 'confirmed');
+});
+
+test('what was ended without its money is not called refunded', () => {
+  const standing = { status: 'refunded', payment: { status: 'refunded' } };
+  assert.equal(stateOf({ ...standing, refunds: [{ amount: 0 }] }), 'cancelled');
+  assert.equal(stateOf({ ...standing, refunds: [] }), 'cancelled', 'whose money it was is another');
+  assert.equal(stateOf({ ...standing, refunds: [{ amount: 5_000 }, { amount: 0 }] }), 'refunded');
+});
+
+test('a refusal says which of several reasons it has', () => {
+  for (const { details: words } of [problemsInEnglish, problemsInKorean]) {
+    for (const [code, reasons] of [['not_refundable', ['checked_in', 'handed_on', 'kept']], ['transfer_not_allowed', ['begun', 'held', 'not_allowed']]] as const) {
+      const said = [...reasons, undefined].map((reason) => words[code]?.({ code, title: '', status: 409, detail: '', reason }));
+      assert.equal(new Set(said).size, reasons.length + 1, code);
+    }
+  }
 });
 
 test('a picture is shown from hosts that the operator has named, over https, and from nowhere else', () => {

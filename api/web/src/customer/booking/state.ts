@@ -1,14 +1,19 @@
-/** How a reader stands with a booking: the API's state, and `pending` while nobody knows whether its payment went through. */
+/**
+ * How a reader stands with a booking: the API's state, `pending` while nobody knows whether its payment went through, and not
+ * `refunded` where nothing came back.
+ */
 
 export type BookingState = 'held' | 'pending' | 'confirmed' | 'partially_refunded' | 'refunded' | 'cancelled' | 'expired' | 'transferred';
 
 interface Standing {
   readonly status: string;
   readonly payment: { readonly status: string } | null;
+  readonly refunds: readonly { readonly amount: number }[];
 }
 
-export function stateOf({ status, payment }: Standing): BookingState {
+export function stateOf({ status, payment, refunds }: Standing): BookingState {
   if (status === 'held' && payment?.status === 'pending') return 'pending';
+  if (status === 'refunded' && refunds.every(({ amount }) => amount === 0)) return 'cancelled';
   return status as BookingState;
 }
 

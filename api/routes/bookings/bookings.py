@@ -278,7 +278,7 @@ async def exchange_seats(
     booking_id: BookingId,
     wish: Annotated[Exchange, EXCHANGES],
     request: Request,
-    account: Customer,
+    account: CurrentAccount,
     office: OfficeOf,
 ) -> Response:
     """Exchanges the booking's seats, all or none; the old ones stay the customer's until the new ones are.
@@ -319,7 +319,7 @@ async def exchange_seats(
         "overloaded",
     ),
 )
-async def extend_hold(booking_id: BookingId, request: Request, account: Customer, office: OfficeOf) -> Response:
+async def extend_hold(booking_id: BookingId, request: Request, account: CurrentAccount, office: OfficeOf) -> Response:
     """Starts the hold's time anew, up to twice the hold time after the booking was made."""
     where = await commands.find(office, booking_id)
     command = Extend(booking_id, account.id)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from api.http.models import BookingId, Input, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
-from api.office.dependencies import CurrentAccount, Customer, OfficeOf
+from api.office.dependencies import CurrentAccount, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
 from api.selling import booking_commands as commands
 from api.selling import doors
@@ -71,7 +71,7 @@ REASONS = Body(openapi_examples={"reason": {"value": {"reason": "cannot come"}}}
 async def cancel_booking(
     booking_id: BookingId,
     request: Request,
-    account: Customer,
+    account: CurrentAccount,
     office: OfficeOf,
     why: Annotated[Why | None, REASONS] = None,
 ) -> Response:
@@ -96,7 +96,9 @@ async def cancel_booking(
     dependencies=[TAKES_KEY],
     responses=CANCELS,
 )
-async def delete_booking(booking_id: BookingId, request: Request, account: Customer, office: OfficeOf) -> Response:
+async def delete_booking(
+    booking_id: BookingId, request: Request, account: CurrentAccount, office: OfficeOf
+) -> Response:
     """The same as `POST …/cancellation` without a reason: a booking leaves a cancellation behind, not a hole."""
     return await cancel_booking(booking_id, request, account, office)
 

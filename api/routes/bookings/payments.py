@@ -20,7 +20,7 @@ from actors.money.settlement import settle
 from api.http.models import BookingId, Input, PaymentId, PaymentState, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, responses
-from api.office.dependencies import CurrentAccount, Customer, OfficeOf
+from api.office.dependencies import CurrentAccount, OfficeOf
 from api.office.idempotency import TAKES_KEY
 from api.office.office import Office
 from api.office.tokens import Account
@@ -124,7 +124,11 @@ METHODS = Body(
     ),
 )
 async def pay(
-    booking_id: BookingId, wish: Annotated[PaymentWish, METHODS], request: Request, account: Customer, office: OfficeOf
+    booking_id: BookingId,
+    wish: Annotated[PaymentWish, METHODS],
+    request: Request,
+    account: CurrentAccount,
+    office: OfficeOf,
 ) -> Response:
     """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`."""
     where = await commands.find(office, booking_id)

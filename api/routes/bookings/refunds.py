@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from msgspec.structs import replace
 from pydantic import Field
@@ -19,10 +19,10 @@ from pydantic import Field
 from api.http.models import Exact, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
-from api.office.dependencies import Caller, CurrentAccount, OfficeOf
+from api.office.dependencies import CurrentAccount, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
-from api.office.tokens import BUYERS, Account
+from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId, SeatIds
 from api.routes.bookings.cancellations import Reason
@@ -42,8 +42,6 @@ from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
 
 router = APIRouter(tags=["refunds"])
-
-Payer = Annotated[Account, Depends(Caller(*BUYERS, "admin"))]
 
 
 class RefundWish(Exact):
@@ -105,7 +103,7 @@ def _command(wish: RefundWish, row: PaymentRow, account: Account, refund_id: str
 async def refund_payment(
     payment_id: PaymentId,
     request: Request,
-    account: Payer,
+    account: CurrentAccount,
     office: OfficeOf,
     wish: Annotated[RefundWish | None, WISHES] = None,
 ) -> Response:

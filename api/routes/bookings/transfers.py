@@ -23,7 +23,7 @@ from actors.gateway.requests import Unavailable
 from api.http.models import UUID_SCHEMA, BookingId, Email, Exact, found_by, rfc3339
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
-from api.office.dependencies import Customer, OfficeOf
+from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
 from api.office.tokens import Account
@@ -90,7 +90,7 @@ async def offer_transfer(
     booking_id: BookingId,
     wish: Annotated[NewTransfer, Body()],
     request: Request,
-    account: Customer,
+    account: CurrentAccount,
     office: OfficeOf,
 ) -> Response:
     """The seats stay yours until they are accepted, and your ticket is worth nothing from then on.
@@ -168,7 +168,7 @@ async def _check(
     responses=listed(TransferView, TRANSFER_EXAMPLE) | responses("unauthenticated", "validation_failed"),
 )
 async def list_transfers(
-    account: Customer,
+    account: CurrentAccount,
     office: OfficeOf,
     direction: Annotated[
         Literal["incoming", "outgoing"],
@@ -194,7 +194,7 @@ async def list_transfers(
     responses=described(200, TransferView, TRANSFER_EXAMPLE, "The offer as it stands now.")
     | responses("unauthenticated", "transfer_not_found"),
 )
-async def get_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+async def get_transfer(transfer_id: TransferId, account: CurrentAccount, office: OfficeOf) -> Response:
     async with office.database.begin() as connection:
         found = await transfers.find(connection, transfer_id, lock=True)
         if found is None or found.from_customer_id != account.id:
@@ -209,7 +209,7 @@ async def get_transfer(transfer_id: TransferId, account: Customer, office: Offic
     summary="Take an offer back, or decline it",
     responses=responses("unauthenticated", "transfer_not_found", "transfer_ended", "rate_limited"),
 )
-async def end_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+async def end_transfer(transfer_id: TransferId, account: CurrentAccount, office: OfficeOf) -> Response:
     """The seats stay whose they are. Once they are accepted it is too late."""
     found = await transfers.of_id(office.reading, transfer_id)
     if found is not None and found.from_customer_id == account.id and found.status == "accepting":
@@ -229,7 +229,7 @@ async def end_transfer(transfer_id: TransferId, account: Customer, office: Offic
     summary="Decline seats that you are offered",
     responses=responses("unauthenticated", "transfer_not_found", "transfer_ended", "rate_limited"),
 )
-async def decline_transfer(transfer_id: TransferId, account: Customer, office: OfficeOf) -> Response:
+async def decline_transfer(transfer_id: TransferId, account: CurrentAccount, office: OfficeOf) -> Response:
     """They stay whose they are."""
     async with office.database.begin() as connection:
         found = await _offered_to(connection, transfer_id, account)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Worker
-from tests.support.sale import open_sale, problem
+from tests.support.sale import hold, open_sale, problem
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -48,3 +48,30 @@ async def test_nobody_but_an_admin_comes_in(worker: Worker, who: str) -> None:
     assert len(walked) > 20, "the document has them"
     for method, path in walked:
         problem(await asked(worker, method, path, headers), *expected)
+
+
+OWN: tuple[tuple[str, str, Any, int], ...] = (
+    ("PATCH", "", {"seats": ["A-2"]}, 200),
+    ("POST", "/extension", None, 201),
+    ("POST", "/transfers", {"email": "someone@example.com"}, 409),  # nothing is paid for yet
+    ("POST", "/payments", {}, 422),  # by what?
+    ("POST", "/cancellation", None, 201),
+    ("DELETE", "", None, 409),
+)
+
+
+async def test_whose_a_booking_is_it_stays_with_any_role(worker: Worker) -> None:
+    """Buying is for customers; what somebody has bought is their own, whatever they become."""
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "A-1")
+    url = f"/v1/bookings/{booking['id']}"
+    for method, noun, body, _ in OWN:
+        other = await worker.http.request(method, url + noun, json=body, headers=sale.organizer)
+        problem(other, 404, "booking_not_found")
+    me = (await worker.http.get("/v1/accounts/me", headers=customer)).json()
+    await worker.as_superuser(f"UPDATE accounts SET role = 'organizer' WHERE id = '{me['id']}'")
+    organizer = await worker.log_in(me["email"])
+    problem(await worker.http.post(sale.bookings_url, json={"quantity": 1}, headers=organizer), 403, "forbidden")
+    for method, noun, body, expected in OWN:
+        mine = await worker.http.request(method, url + noun, json=body, headers=organizer)
+        assert mine.status_code == expected, (method, noun, mine.text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from api.http.models import UUID_FORM, RawText
 from api.http.problems import invalid
 
 MAX_LIMIT = 200
+VERSION_FORM = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items to answer at most.")]
 Cursor = Annotated[
@@ -56,6 +58,14 @@ def id_in(cursor: str | None) -> str | None:
     if UUID_FORM.fullmatch(key[0]) is None:
         raise malformed_cursor()
     return key[0]
+
+
+def version_in(cursor: str | None) -> int:
+    """The version that a cursor is made of; 0 for the first page. Raises a 422 `Problem` for any other."""
+    key = decode_cursor(cursor, 1)
+    if key is not None and VERSION_FORM.fullmatch(key[0]) is None:
+        raise malformed_cursor()
+    return 0 if key is None else int(key[0])
 
 
 def time_and_id_in(cursor: str | None) -> tuple[datetime, str] | None:

@@ -42,9 +42,14 @@ async def give(
     return Grant(**(await connection.execute(found)).one()._mapping)
 
 
-async def of_venue(connection: AsyncConnection, venue_id: str) -> list[Grant]:
-    """The venue's grants, newest first."""
+async def of_venue(
+    connection: AsyncConnection, venue_id: str, *, before_id: str | None = None, limit: int | None = None
+) -> list[Grant]:
+    """The venue's grants, newest first; all of them, or one page."""
     query = sa.select(*_COLUMNS).where(venue_grants.c.venue_id == venue_id).order_by(venue_grants.c.id.desc())
+    if before_id is not None:
+        query = query.where(venue_grants.c.id < before_id)
+    query = query.limit(limit)
     return [Grant(**row._mapping) for row in await connection.execute(query)]
 
 

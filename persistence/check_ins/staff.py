@@ -45,13 +45,18 @@ async def add(
     return DoorStaff(**made.one()._mapping)
 
 
-async def list_staff(connection: AsyncConnection, schedule_id: str) -> list[DoorStaff]:
+async def list_staff(
+    connection: AsyncConnection, schedule_id: str, *, before_id: str | None, limit: int
+) -> list[DoorStaff]:
     """Those whose links have not been taken back, newest first; expired ones among them."""
     query = (
         sa.select(*_COLUMNS)
         .where(door_staff.c.schedule_id == schedule_id, door_staff.c.ended_at.is_(None))
         .order_by(door_staff.c.id.desc())
+        .limit(limit)
     )
+    if before_id is not None:
+        query = query.where(door_staff.c.id < before_id)
     return [DoorStaff(**row._mapping) for row in await connection.execute(query)]
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from api.http.models import Input, Line, RawText, ScheduleId
-from api.http.paging import json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, json_answer, version_in
 from api.http.problems import problem_of, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY, request_of
@@ -74,10 +74,11 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlocksView(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is kept out of a schedule's sale."""
+    """One page of what is kept out of a schedule's sale."""
 
     schedule_id: str
     items: list[BlockView]
+    next_cursor: str | None
 
 
 EXAMPLE = {
@@ -91,6 +92,7 @@ EXAMPLE = {
             "blocked_at": "2026-11-22T14:05:40.117+00:00",
         }
     ],
+    "next_cursor": None,
 }
 
 
@@ -99,12 +101,16 @@ EXAMPLE = {
     summary="What is kept out of the sale, and why",
     responses=described(200, BlocksView, EXAMPLE, "Oldest first.") | REFUSALS | responses("schedule_not_found"),
 )
-async def list_blocks(schedule_id: ScheduleId, account: Organizer, office: OfficeOf) -> Response:
+async def list_blocks(
+    schedule_id: ScheduleId, account: Organizer, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """Read off the journal, so no owner is woken."""
+    after = version_in(cursor)
     async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
         story = await read_story(connection, schedule_id)
     found, plan = blocks_of(story, await office.plans.opened_with(schedule_id))
+    page = [each for each in found if each.version > after][: limit + 1]
     items = [
         BlockView(
             version=each.version,
@@ -113,9 +119,10 @@ async def list_blocks(schedule_id: ScheduleId, account: Organizer, office: Offic
             by=each.by,
             blocked_at=rfc3339(each.at_ms),
         )
-        for each in found
+        for each in page[:limit]
     ]
-    return json_answer(BlocksView(schedule_id=schedule_id, items=items))
+    following = encode_cursor(str(items[-1].version)) if len(page) > limit else None
+    return json_answer(BlocksView(schedule_id=schedule_id, items=items, next_cursor=following))
 
 
 @router.post(

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from api.http.models import UUID_SCHEMA, Email, Input, Output, Timestamp, UuidText, VenueId, found_by
+from api.http.paging import Cursor, Limit, encode_cursor, id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
@@ -66,12 +67,13 @@ class GrantView(Output):
     created_at: Timestamp
 
 
-class GrantList(Output):
-    """All of a venue's grants, newest first."""
+class GrantPage(Output):
+    """One page of a venue's grants, newest first."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [EXAMPLE]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]})
 
     items: list[GrantView]
+    next_cursor: str | None
 
 
 @router.post(
@@ -100,11 +102,15 @@ async def give_grant(venue_id: VenueId, to: NewGrant, account: Organizer, office
 
 
 @router.get("", summary="Who may play in a venue of yours", responses=REFUSALS)
-async def list_grants(venue_id: VenueId, account: Organizer, office: OfficeOf) -> GrantList:
+async def list_grants(
+    venue_id: VenueId, account: Organizer, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
+) -> GrantPage:
+    before_id = id_in(cursor)
     async with office.reading.connect() as connection:
         _check_own(await venues.venue(connection, venue_id), account)
-        rows = await venue_grants.of_venue(connection, venue_id)
-    return GrantList(items=[_view(row) for row in rows])
+        rows = await venue_grants.of_venue(connection, venue_id, before_id=before_id, limit=limit + 1)
+    items = [_view(row) for row in rows[:limit]]
+    return GrantPage(items=items, next_cursor=encode_cursor(items[-1].id) if len(rows) > limit else None)
 
 
 @router.delete(

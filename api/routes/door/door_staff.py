@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.addresses import address_of
 from api.http.models import UUID_SCHEMA, Input, Line, ScheduleId, Time, found_by, rfc3339
-from api.http.paging import json_answer
+from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import SCHEME, OfficeOf, Organizer, authenticated, count_command
 from api.office.office import Office
 from api.office.tokens import Account
 from api.routes.catalogue.schedules import own_schedule
 from api.selling.audit_trail import record
-from api.views.booking import described
+from api.views.booking import Page, described, listed
 from persistence.check_ins import staff
 from persistence.check_ins.staff import DoorStaff
 
@@ -64,12 +64,6 @@ class DoorLink(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str
     token: str
     link: str  # to the door's page; the token stands behind the #, where no server logs it
-
-
-class DoorStaffList(msgspec.Struct, frozen=True, kw_only=True):
-    """Everybody whose link has not been taken back."""
-
-    items: list[DoorStaffView]
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,14 +162,18 @@ async def add_door_staff(
 @router.get(
     "/schedules/{schedule_id}/door-staff",
     summary="Who may work the door",
-    responses=described(200, DoorStaffList, {"items": [STAFF_EXAMPLE]}, "Newest first.") | REFUSALS,
+    responses=listed(DoorStaffView, STAFF_EXAMPLE) | REFUSALS | responses("validation_failed"),
 )
-async def list_door_staff(schedule_id: ScheduleId, account: Organizer, office: OfficeOf) -> Response:
+async def list_door_staff(
+    schedule_id: ScheduleId, account: Organizer, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """Those whose links have not been taken back, expired ones among them."""
+    before_id = id_in(cursor)
     async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
-        rows = await staff.list_staff(connection, schedule_id)
-    return json_answer(DoorStaffList(items=[DoorStaffView(**_fields(row)) for row in rows]))
+        rows = await staff.list_staff(connection, schedule_id, before_id=before_id, limit=limit + 1)
+    items = [DoorStaffView(**_fields(row)) for row in rows[:limit]]
+    return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
 
 
 @router.delete(

@@ -125,6 +125,31 @@ def test_every_request_body_has_an_example(schema: dict[str, Any]) -> None:
             assert "'examples'" in text or "'example'" in text, f"{method} {path}"
 
 
+# Lists that go on otherwise than by a cursor, and why.
+GO_ON_OTHERWISE = {
+    "/v1/organizer/attention": "what is to be looked at first: a handful",
+    "/v1/bookings/{booking_id}/history": "a story, from a version on",
+    "/v1/admin/bookings/{booking_id}/history": "a story, from a version on",
+    "/v1/admin/schedules/{schedule_id}/journal": "a story, from a version on",
+    "/v1/organizer/schedules/{schedule_id}/history": "a story, from a version on",
+}
+
+
+def test_every_list_goes_page_by_page(schema: dict[str, Any]) -> None:
+    found = 0
+    for path, method, operation in operations(schema):
+        content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+        answer = content.get("schema", {})
+        while "$ref" in answer:
+            answer = schema["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
+        if method != "get" or "items" not in answer.get("properties", {}) or path in GO_ON_OTHERWISE:
+            continue
+        found += 1
+        assert "next_cursor" in answer["properties"], path
+        assert {"limit", "cursor"} <= {each["name"] for each in operation["parameters"]}, path
+    assert found > 20
+
+
 def test_every_refusal_is_a_known_problem(schema: dict[str, Any]) -> None:
     for path, _, operation in operations(schema):
         for status, answer in operation["responses"].items():

@@ -17,5 +17,4 @@ export type Payment = NonNullable<Booking['payment']>;
 export type Refund = Booking['refunds'][number];
 export type Quote = Answer<'/v1/payments/{payment_id}/refund_quote'>;
 export type Counts = Answer<'/v1/schedules/{schedule_id}/availability'>;
-export type TransferPage = Answer<'/v1/transfers'>;
-export type Transfer = TransferPage['items'][number];
+export type Transfer = Answer<'/v1/transfers'>['items'][number];

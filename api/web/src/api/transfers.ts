@@ -3,9 +3,9 @@
 import { answer, api } from './client.ts';
 import { loadSchedule } from './catalogue.ts';
 import { serverClock } from './clock.ts';
-import type { Booking, Transfer, TransferPage } from './shapes.ts';
+import { everything } from './pages.ts';
+import type { Booking, Transfer } from './shapes.ts';
 
-const PAGE = 200; // the API's largest
 const of = (transfer_id: string) => ({ path: { transfer_id } });
 const OPEN = new Set<Transfer['status']>(['offered', 'accepting']);
 
@@ -27,15 +27,7 @@ export function loadOffers(): Promise<readonly Transfer[]> {
 }
 
 async function list(direction: Transfer['direction']): Promise<readonly Transfer[]> {
-  const found: Transfer[] = [];
-  let cursor: string | null = null;
-  do {
-    const query = { direction, limit: PAGE, ...(cursor === null ? {} : { cursor }) };
-    const page: TransferPage = await answer(api.GET('/v1/transfers', { params: { query } }));
-    found.push(...page.items);
-    cursor = page.next_cursor;
-  } while (cursor !== null);
-  return found;
+  return everything(async (query) => answer(api.GET('/v1/transfers', { params: { query: { direction, ...query } } })));
 }
 
 export async function offer(bookingId: string, email: string, seats: readonly string[], key: string): Promise<void> {

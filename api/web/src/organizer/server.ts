@@ -2,6 +2,7 @@
 
 import { answer, api } from '../api/client.ts';
 import { newKey } from '../api/keys.ts';
+import { everything } from '../api/pages.ts';
 import { session } from '../api/session.svelte.ts';
 import type { paths } from '../api/openapi';
 import type { Answer, Performance, Schedule } from '../api/shapes.ts';
@@ -17,7 +18,6 @@ export type PlanChange = Answer<'/v1/venues/{venue_id}/seating-plan', 'put'>;
 type PlanWish = Body<'/v1/venues/{venue_id}/seating-plan', 'put'>;
 export type PlanSeen = Answer<'/v1/venues/preview', 'post'>;
 export type DatesSeen = Answer<'/v1/performances/{performance_id}/schedules/preview', 'post'>;
-type SchedulePage = Answer<'/v1/performances/{performance_id}/schedules'>;
 export type NewSchedule = Body<'/v1/performances/{performance_id}/schedules', 'post'>;
 export type Created = Answer<'/v1/performances/{performance_id}/schedules', 'post'>;
 export type DatesWish = Body<'/v1/performances/{performance_id}/schedules/preview', 'post'>;
@@ -27,7 +27,6 @@ export type ScheduleChange = Body<'/v1/schedules/{schedule_id}', 'patch'>;
 export type Consequences = { schedules: number; to_be_given_back: readonly { currency: string; unpaid: number; paid: number; places: number; amount: number }[] };
 
 const PAGE = 12;
-const MOST_DATES = 200; // the API's largest page
 const once = (key: string) => ({ header: { 'Idempotency-Key': key } });
 
 export async function listShows(q: string, cursor: string | null): Promise<ShowPage> {
@@ -72,7 +71,7 @@ type Grant = Answer<'/v1/venues/{venue_id}/grants'>['items'][number];
 
 /** Whom the venue's organizer lets play there. */
 export async function listGrants(venue_id: string): Promise<readonly Grant[]> {
-  return (await answer(api.GET('/v1/venues/{venue_id}/grants', { params: { path: { venue_id } } }))).items;
+  return everything(async (query) => answer(api.GET('/v1/venues/{venue_id}/grants', { params: { path: { venue_id }, query } })));
 }
 
 export async function giveGrant(venue_id: string, email: string): Promise<void> {
@@ -119,14 +118,7 @@ export async function loadPerformance(performance_id: string): Promise<Performan
 export async function loadShow(performance_id: string): Promise<{ performance: Performance; schedules: readonly Schedule[] }> {
   const path = { performance_id };
   const performance = await loadPerformance(performance_id);
-  const schedules: Schedule[] = [];
-  let cursor: string | null = null;
-  do {
-    const query = { limit: MOST_DATES, ...(cursor === null ? {} : { cursor }) };
-    const page: SchedulePage = await answer(api.GET('/v1/performances/{performance_id}/schedules', { params: { path, query } }));
-    schedules.push(...page.items);
-    cursor = page.next_cursor;
-  } while (cursor !== null);
+  const schedules = await everything(async (query) => answer(api.GET('/v1/performances/{performance_id}/schedules', { params: { path, query } })));
   return { performance, schedules };
 }
 

@@ -2,13 +2,14 @@
 
 import { answer, api, send } from '../../api/client.ts';
 import { newKey } from '../../api/keys.ts';
+import { everything } from '../../api/pages.ts';
 import type { Answer, Schedule } from '../../api/shapes.ts';
 import type { Unit } from './sale/curve.ts';
 
 export type Sales = Answer<'/v1/organizer/schedules/{schedule_id}/sales'>;
 export type Settlement = Answer<'/v1/organizer/schedules/{schedule_id}/settlement'>;
 export type Door = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
-export type Blocks = Answer<'/v1/organizer/schedules/{schedule_id}/blocks'>;
+export type Block = Answer<'/v1/organizer/schedules/{schedule_id}/blocks'>['items'][number];
 export type BookingPage = Answer<'/v1/organizer/schedules/{schedule_id}/bookings'>;
 export type OwnBooking = BookingPage['items'][number];
 export type Cancellation = Answer<'/v1/organizer/schedules/{schedule_id}/cancellation'>;
@@ -37,8 +38,8 @@ export async function readDoor(id: string): Promise<Door> {
 }
 
 // --- seats out of the sale ----------------------------------------------------------------------------------------------
-export async function readBlocks(id: string): Promise<Blocks> {
-  return answer(api.GET('/v1/organizer/schedules/{schedule_id}/blocks', { params: of(id) }));
+export async function readBlocks(id: string): Promise<readonly Block[]> {
+  return everything(async (query) => answer(api.GET('/v1/organizer/schedules/{schedule_id}/blocks', { params: { ...of(id), query } })));
 }
 
 export async function block(id: string, seats: readonly string[], reason: string): Promise<void> {
@@ -97,7 +98,7 @@ export async function readCancellation(id: string): Promise<Cancellation> {
 
 // --- the door -----------------------------------------------------------------------------------------------------------
 export async function listDoorStaff(id: string): Promise<readonly DoorStaff[]> {
-  return (await answer(api.GET('/v1/schedules/{schedule_id}/door-staff', { params: of(id) }))).items;
+  return everything(async (query) => answer(api.GET('/v1/schedules/{schedule_id}/door-staff', { params: { ...of(id), query } })));
 }
 
 export async function addDoorStaff(id: string, name: string): Promise<DoorLink> {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -81,6 +82,29 @@ async def test_a_cancelled_date_says_so_and_why(make_reader: MakeReader, http: h
     await reader.page.get_by_text("the hall is flooded").wait_for()
 
 
+LATER = {"id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90", "starts_at": "2031-05-04T10:00:00.000+00:00"}
+
+
+async def test_of_a_long_run_every_date_is_there_however_many_pages_they_take(
+    make_reader: MakeReader, sale: Sale
+) -> None:
+    reader = await make_reader()
+
+    async def page_by_page(route: Route) -> None:
+        answer = await (await route.fetch()).json() if not pages else pages[0]
+        pages.append(answer)
+        if "cursor=further" in route.request.url:
+            await route.fulfill(json={"items": [pages[0]["items"][0] | LATER], "next_cursor": None})
+        else:
+            await route.fulfill(json=answer | {"next_cursor": "further"})
+
+    pages: list[dict[str, Any]] = []
+    await reader.page.route(f"**/v1/performances/{sale.performance_id}/schedules?*", page_by_page)
+    await reader.page.goto(f"/p/{sale.performance_id}")
+    await reader.page.get_by_role("heading", name="May 4, 2031").wait_for()
+    assert await reader.page.get_by_role("link", name=reader.words["choose"]).count() == 2
+
+
 async def test_where_nothing_is_on_yet_the_first_page_says_so(make_reader: MakeReader) -> None:
     reader = await make_reader()
     problem = {"code": "catalogue_empty", "title": "Empty", "status": 404, "detail": "Nothing yet.", "type": "/p"}
@@ -89,7 +113,10 @@ async def test_where_nothing_is_on_yet_the_first_page_says_so(make_reader: MakeR
     await reader.reads("Nothing is on yet")
 
 
-async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked(make_reader: MakeReader, sale: Sale) -> None:
+@pytest.mark.parametrize("by_itself", [False, True])
+async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked_or_when_it_is_back(
+    by_itself: bool, make_reader: MakeReader, sale: Sale
+) -> None:
     reader = await make_reader()
     await reader.page.goto("/login")
     away = True
@@ -101,7 +128,10 @@ async def test_without_a_connection_a_page_says_so_and_goes_on_when_asked(make_r
     await reader.go(f"/p/{sale.performance_id}")
     await reader.reads(reader.words["no_connection"])
     away = False
-    await reader.page.get_by_role("button", name=reader.words["try_again"]).click()
+    if by_itself:
+        await reader.page.evaluate("dispatchEvent(new Event('online'))")
+    else:
+        await reader.page.get_by_role("button", name=reader.words["try_again"]).click()
     await reader.page.get_by_role("link", name=reader.words["choose"]).wait_for()
     reader.forgive("net::ERR_INTERNET_DISCONNECTED")
 

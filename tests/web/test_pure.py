@@ -19,6 +19,7 @@ from api.web import building
 from api.web.served import PAGES
 from engine.booking import STATUS_NAMES
 from engine.plan_document import read_plan
+from persistence.providers.minor_units import WITH_THREE, WITHOUT_DECIMALS
 
 PURE = Path(__file__).parent / "pure"
 ENTRY_GZIP_BYTES = 45 * 1024
@@ -36,6 +37,12 @@ def test_the_modules_that_need_no_browser() -> None:
     tests = sorted(str(path) for path in PURE.glob("*.test.ts"))
     assert tests, f"there are no tests in {PURE}"
     building.run_node("--test", "--test-reporter=spec", *tests)
+
+
+def test_pages_and_server_know_the_same_decimals_of_money() -> None:
+    money = (building.ROOT / "src" / "words" / "money.ts").read_text()
+    without, with_three = re.findall(r"= '([A-Z ]+)';", money)
+    assert (without, with_three) == (WITHOUT_DECIMALS, WITH_THREE)
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -126,6 +127,23 @@ async def test_a_payment_whose_answer_got_lost_is_sent_again_with_the_same_key(
     await reader.reads(reader.words["confirmed"])
     assert len(keys) == 2
     assert len(set(keys)) == 1
+    reader.forgive("net::ERR_FAILED")
+
+
+async def test_a_payment_under_way_is_looked_at_until_it_is_known_though_an_answer_gets_lost(
+    make_reader: MakeReader, sale: Sale
+) -> None:
+    reader = await held(make_reader, sale)
+    lost: list[str] = []
+
+    async def lose_one(route: Route) -> None:
+        lost.append(route.request.url)
+        await (route.abort() if len(lost) == 1 else route.continue_())
+
+    await reader.page.route(f"**/v1{urlsplit(reader.page.url).path.replace('/b/', '/bookings/')}", lose_one)
+    await reader.pay("tok_timeout_charged")
+    await reader.reads(reader.words["confirmed"])
+    assert lost
     reader.forgive("net::ERR_FAILED")
 
 

@@ -156,6 +156,7 @@ test('amounts are typed in whole units and kept in minor ones', () => {
   const cases = [
     ['55,000', 'KRW', 55_000], ['55000.5', 'KRW', null], ['55.5', 'USD', 5_550], ['55.555', 'USD', null], ['0', 'KRW', 0],
     ['', 'KRW', null], ['-1', 'KRW', null], ['free', 'USD', null], ['1.234', 'BHD', 1_234], ['₩1', 'KRW', null],
+    ['12,50', 'EUR', null], ['1,2345', 'KRW', null], ['1,234,567', 'KRW', 1_234_567], ['1 234.5', 'EUR', 123_450], ['1,234 567', 'KRW', null],
   ] as const;
   for (const [text, currency, minor] of cases) assert.equal(minorOf(text, currency), minor, `${text} ${currency}`);
   for (const currency of ['KRW', 'USD', 'BHD']) assert.equal(minorOf(typed(123_456, currency), currency), 123_456);

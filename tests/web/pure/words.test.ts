@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { clientName } from '../../../api/web/src/customer/account/client-name.ts';
+import { daysOf } from '../../../api/web/src/customer/finding/days.ts';
 import { compared, moved, monthOf, weeksOf } from '../../../api/web/src/customer/finding/month.ts';
 import { stateOf } from '../../../api/web/src/customer/booking/state.ts';
 import { mayShow, posterOf } from '../../../api/web/src/look/poster.ts';
@@ -16,6 +17,18 @@ test('amounts are whole minor units of their currency', () => {
   assert.equal(money(55_000, 'KRW', 'en'), '₩55,000');
   assert.equal(money(5_500, 'USD', 'en'), '$55.00');
   assert.equal(money(1_234, 'BHD', 'en').replace(/\s/g, ' '), 'BHD 1.234');
+  assert.equal(money(1_234_500, 'IDR', 'en').replace(/\s/g, ' '), 'IDR 12,345.00'); // not by what is usual in shops
+});
+
+test('a date is on the day that it is where it is played, whatever stands above it', () => {
+  const seoul = { starts_at: '2027-03-13T01:00:00.000+00:00', time_zone: 'Asia/Seoul' };
+  const newYork = { starts_at: '2027-03-13T01:00:00.000+00:00', time_zone: 'America/New_York' };
+  const later = { starts_at: '2027-03-13T10:30:00.000+00:00', time_zone: 'Asia/Seoul' };
+  assert.deepEqual(daysOf([later, seoul, newYork]), [
+    { date: '2027-03-12', dates: [newYork] },
+    { date: '2027-03-13', dates: [seoul, later] },
+  ]);
+  assert.deepEqual(daysOf([]), []);
 });
 
 test("times are the venue's", () => {

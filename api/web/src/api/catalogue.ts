@@ -1,6 +1,8 @@
 /** What is on: performances, their dates, and how their sale stands. */
 
 import { answer, api } from './client.ts';
+import { serverClock } from './clock.ts';
+import { everything } from './pages.ts';
 import type { Counts, Facets, Performance, Schedule } from './shapes.ts';
 
 /** Where a sale stands, for a reader: the API's states, and whether much is left. */
@@ -20,6 +22,7 @@ export interface PerformancePage {
 }
 
 const PAGE = 24;
+const JUST_OVER_MS = 2 * 86_400_000; // more than a clock that nobody has set yet is wrong by
 const FEW = 50; // seats: whoever wants some should not wait any more
 
 export async function listPerformances(filters: Filters, cursor: string | null): Promise<PerformancePage> {
@@ -55,10 +58,13 @@ export async function loadPerformance(id: string): Promise<PerformanceWithDates>
   return { performance, schedules };
 }
 
+/** The dates that can still matter to who looks for one: those to come, and just over; of what is over, all. By start. */
 export async function loadSchedules(performanceId: string): Promise<readonly Schedule[]> {
   const path = { performance_id: performanceId };
-  const page = await answer(api.GET('/v1/performances/{performance_id}/schedules', { params: { path, query: { limit: 200 } } }));
-  return page.items;
+  const from = (of: { readonly date_from?: string }) =>
+    everything((page) => answer(api.GET('/v1/performances/{performance_id}/schedules', { params: { path, query: { ...page, ...of } } })));
+  const recent = await from({ date_from: new Date(serverClock.now() - JUST_OVER_MS).toISOString() });
+  return recent.length > 0 ? recent : from({});
 }
 
 export async function loadSchedule(id: string): Promise<Schedule> {

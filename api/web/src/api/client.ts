@@ -51,6 +51,6 @@ async function sendWith(request: Request, token: string | null): Promise<Respons
   } catch {
     throw offline();
   }
-  serverClock.heard(response.headers.get('Date'), sentMs);
+  serverClock.heard(response.headers, sentMs);
   return response;
 }

@@ -6,6 +6,8 @@
  */
 
 const SECOND_MS = 1000;
+/** An answer that the browser may have kept says when it was made, which may have been a year ago. */
+const MAY_BE_OLD = /\bmax-age=[1-9]|\bimmutable\b/;
 
 export class ServerClock {
   // The server's time minus ours lies between these.
@@ -17,10 +19,10 @@ export class ServerClock {
     this.#ours = ours;
   }
 
-  /** Takes in one answer: its `Date`, and when by our clock its request was sent. */
-  heard(date: string | null, sentMs: number): void {
-    const second = date === null ? NaN : Date.parse(date);
-    if (Number.isNaN(second)) return;
+  /** Takes in one answer by its headers, and when by our clock its request was sent. */
+  heard(headers: Headers, sentMs: number): void {
+    const second = Date.parse(headers.get('Date') ?? '');
+    if (Number.isNaN(second) || MAY_BE_OLD.test(headers.get('Cache-Control') ?? '')) return;
     const earliest = second - this.#ours();
     const latest = second + SECOND_MS - sentMs;
     // Bounds that exclude those before mean that our clock was set, or drifted: begin anew.

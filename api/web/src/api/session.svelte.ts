@@ -182,7 +182,7 @@ async function ask(method: string, path: string, body?: unknown, token?: string 
   } catch {
     throw offline();
   }
-  serverClock.heard(response.headers.get('Date'), sentMs);
+  serverClock.heard(response.headers, sentMs);
   const answer: unknown = response.status === 204 ? null : await response.json().catch(() => null);
   if (!response.ok) throw problemOf(response, answer);
   return answer;

@@ -111,6 +111,7 @@ export const en = {
     previousMonth: 'Month before',
     nextMonth: 'Next month',
     allDates: 'All dates',
+    furtherDays: (count: number) => (count === 1 ? 'Show 1 day more' : `Show ${count} days more`),
     showings: (count: number) => (count === 1 ? '1 showing' : `${count} showings`),
     price: 'Price',
     left: 'Seats left',

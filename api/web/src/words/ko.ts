@@ -115,6 +115,7 @@ export const ko: Words = {
     previousMonth: '이전 달',
     nextMonth: '다음 달',
     allDates: '전체 일정',
+    furtherDays: (count: number) => `${count}일 더 보기`,
     showings: (count: number) => `${count}회 공연`,
     price: '가격',
     left: '남은 좌석',

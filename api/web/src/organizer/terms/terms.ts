@@ -1,5 +1,7 @@
 /** What seats are sold for and given back for, as an organizer writes it: amounts in whole units, policies by name. */
 
+import { digitsOf } from '../../words/money.ts';
+
 export interface RefundStep {
   readonly days_before: number;
   readonly fee_percent: number;
@@ -25,20 +27,18 @@ export function policyName(steps: readonly RefundStep[]): PolicyName {
   return (found?.[0] as PolicyName | undefined) ?? 'own';
 }
 
-/** How many digits of the currency's whole unit its minor units are. */
-export function digitsOf(currency: string): number {
-  return new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
-}
+// Whole units, in groups of three if in any: who writes `12,50` means no twelve hundred and fifty.
+const AMOUNT = /^(\d{1,3}(?:([\s,_'])\d{3})(?:\2\d{3})*|\d+)(?:\.(\d*))?$/;
 
 /** `55,000` KRW → 55000, `55.5` USD → 5550; null where it is no amount of that currency. */
 export function minorOf(text: string, currency: string): number | null {
-  const plain = text.trim().replace(/[\s,_']/g, '');
-  const read = /^(\d{1,13})(?:\.(\d*))?$/.exec(plain);
+  const read = AMOUNT.exec(text.trim());
+  const whole = read?.[1]?.replace(/\D/g, '') ?? '';
   const digits = digitsOf(currency);
-  if (read === null) return null;
-  const fraction = read[2] ?? '';
+  if (whole === '' || whole.length > 13) return null;
+  const fraction = read?.[3] ?? '';
   if (fraction.length > digits) return null;
-  return Number(read[1]) * 10 ** digits + Number(fraction.padEnd(digits, '0') || '0');
+  return Number(whole) * 10 ** digits + Number(fraction.padEnd(digits, '0') || '0');
 }
 
 /** The amount as it is typed: 5550 USD → `55.50`. */

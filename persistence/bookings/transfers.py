@@ -8,14 +8,16 @@ may be taken up again by whoever was there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from persistence.database.conditions import is_bought
 from persistence.database.tables import accounts, bookings, transfers
 
 OPEN = ("offered", "accepting")
@@ -115,6 +117,25 @@ async def customer_of(connection: AsyncConnection, email: str) -> str | None:
 async def change(connection: AsyncConnection, transfer_id: str, **values: object) -> None:
     """Says what has become of a locked offer."""
     await connection.execute(transfers.update().where(transfers.c.id == transfer_id).values(**values))
+
+
+async def lapse(connection: AsyncConnection, found: Sequence[Transfer], at: datetime) -> list[Transfer]:
+    """These offers as they stand: withdrawn where the giver no longer has what was offered. They may have given it
+    back or exchanged it, or had it taken; what is promised to nobody any more can be offered again."""
+    offered = [each for each in found if each.status == "offered"]
+    if not offered:
+        return list(found)
+    ids = {each.booking_id for each in offered}
+    query = sa.select(bookings.c.id, bookings.c.seats).where(bookings.c.id.in_(ids), is_bought)
+    left = {row.id: Counter(row.seats) for row in await connection.execute(query)}
+    void = [each.id for each in offered if Counter(each.seats) - left.get(each.booking_id, Counter())]
+    still_offered = transfers.c.id.in_(void) & (transfers.c.status == "offered")
+    ended = {"status": "withdrawn", "ended_at": at}
+    changed = await connection.execute(
+        transfers.update().where(still_offered).values(**ended).returning(transfers.c.id)
+    )
+    withdrawn = set(changed.scalars())
+    return [replace(each, **ended) if each.id in withdrawn else each for each in found]
 
 
 async def taken_over(connection: AsyncConnection, transfer: Transfer) -> bool:

@@ -8,8 +8,8 @@ are given back is theirs.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
@@ -30,6 +30,7 @@ from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
+from api.selling import handing_on
 from api.selling.audit_trail import record_in
 from api.views.booking import (
     CONFIRMED_EXAMPLE,
@@ -42,14 +43,12 @@ from api.views.booking import (
 )
 from api.views.transfer import TRANSFER_EXAMPLE, TransferView, transfer_view
 from engine import commands as engine_commands
-from engine.booking import BOUGHT
 from engine.decide import MAX_PLACES_PER_BOOKING
 from engine.refusals import Code, Refusal
 from persistence.accounts import accounts
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import transfers
 from persistence.bookings.transfers import Transfer
-from persistence.catalogue import schedules
 from persistence.check_ins import log
 from persistence.notifications import account_mails
 from persistence.notifications.outbox import BookingFacts, Facts, Seat
@@ -57,7 +56,6 @@ from persistence.notifications.outbox import BookingFacts, Facts, Seat
 router = APIRouter(prefix="/v1", tags=["transfers"])
 
 OFFERED_FOR = timedelta(days=3)  # or until the start
-OPEN_PER_BOOKING = 20
 ASKED_TIMES, ASKED_AGAIN_SECONDS = 20, 0.05
 TransferId = Annotated[str, AfterValidator(found_by("transfer_not_found")), UUID_SCHEMA]
 
@@ -108,7 +106,7 @@ async def offer_transfer(
     async def create(connection: AsyncConnection) -> TransferView:
         nonlocal whose
         await transfers.lock_booking(connection, booking_id)
-        ends_at = await _check(connection, booking, view, seats, now)
+        ends_at = await handing_on.possible_until(connection, booking, view.status, seats, now)
         if email == await _email_of(connection, account.id):
             raise invalid("email", "is your own", "본인의 이메일입니다")
         made = Transfer(
@@ -137,31 +135,6 @@ async def offer_transfer(
     return await once(office, request, account.id, create, "/v1/transfers/{id}", about=lambda _: whose)
 
 
-async def _check(
-    connection: AsyncConnection,
-    booking: rows_of.BookingRow,
-    view: BookingView,
-    seats: tuple[str, ...],
-    now: datetime,
-) -> datetime:
-    """Until when the seats can be handed on. Raises `Problem("transfer_not_allowed")`, with the reason if there is one
-    to be told."""
-    if booking.status not in BOUGHT:
-        raise Problem("transfer_not_allowed", reason=view.status)
-    schedule = await schedules.schedule(connection, booking.schedule_id)
-    if schedule is None:
-        raise Problem("transfer_not_allowed")
-    if (reason := _why_not(schedule, now)) is not None:
-        raise Problem("transfer_not_allowed", reason=reason)
-    if (await log.entries(connection, [booking.id])).get(booking.id):
-        raise Problem("transfer_not_allowed", reason="checked_in")
-    under_way = await transfers.open_of(connection, booking.id, now)
-    promised = Counter(seat for each in under_way for seat in each.seats) + Counter(seats)
-    if promised - Counter(booking.seats) or len(under_way) >= OPEN_PER_BOOKING:
-        raise Problem("transfer_not_allowed")
-    return schedule.starts_at
-
-
 @router.get(
     "/transfers",
     summary="What you offer to others, or are offered",
@@ -183,9 +156,11 @@ async def list_transfers(
             found = await transfers.given_by(connection, account.id, before_id=before_id, limit=limit + 1)
         else:
             found = await transfers.offered_to(connection, account.id, now, before_id=before_id, limit=limit + 1)
-        shown = [await _settled(connection, office, each) for each in found[:limit]]
+        shown = await _settled(connection, office, found[:limit])
+    if direction == "incoming":
+        shown = [each for each in shown if each.status in transfers.OPEN]
     items = [await _view(office, each, account) for each in shown]
-    return json_answer(Page(items, encode_cursor(items[-1].id) if len(found) > limit else None))
+    return json_answer(Page(items, encode_cursor(found[limit - 1].id) if len(found) > limit else None))
 
 
 @router.get(
@@ -199,7 +174,7 @@ async def get_transfer(transfer_id: TransferId, account: CurrentAccount, office:
         found = await transfers.find(connection, transfer_id, lock=True)
         if found is None or found.from_customer_id != account.id:
             found = await _offered_to(connection, transfer_id, account)
-        found = await _settled(connection, office, found)
+        (found,) = await _settled(connection, office, [found])
     return json_answer(await _view(office, found, account))
 
 
@@ -325,15 +300,6 @@ async def _asked(office: Office, transfer: Transfer) -> Refusal | None:
     raise Unavailable("the same acceptance is being recorded")
 
 
-def _why_not(schedule: schedules.ScheduleRow, now: datetime) -> str | None:
-    """Why nobody hands seats of this schedule on, if so."""
-    if schedule.cancelled_at is not None:
-        return "schedule_cancelled"
-    if schedule.starts_at <= now:
-        return "begun"
-    return None if schedule.transferable else "not_allowed"
-
-
 async def _email_of(connection: AsyncConnection, account_id: str) -> str | None:
     row = await accounts.by_id(connection, account_id)
     return None if row is None else row.email.lower()
@@ -360,12 +326,16 @@ async def _end(connection: AsyncConnection, office: Office, account: Account, tr
     await _audit(connection, office, account.id, f"transfer.{status}", transfer)
 
 
-async def _settled(connection: AsyncConnection, office: Office, transfer: Transfer) -> Transfer:
-    """What somebody who died has left between the journal and the offer."""
-    if transfer.status != "accepting" or not await transfers.taken_over(connection, transfer):
-        return transfer
-    await transfers.change(connection, transfer.id, status="accepted", ended_at=office.now())
-    return replace(transfer, status="accepted")
+async def _settled(connection: AsyncConnection, office: Office, found: Sequence[Transfer]) -> list[Transfer]:
+    """These offers as they stand by the journal: somebody who died may have left one behind it, and seats that have
+    gone another way take theirs along."""
+    settled = []
+    for each in await transfers.lapse(connection, found, office.now()):
+        if each.status == "accepting" and await transfers.taken_over(connection, each):
+            await transfers.change(connection, each.id, status="accepted", ended_at=office.now())
+            each = replace(each, status="accepted")  # what it is from here on
+        settled.append(each)
+    return settled
 
 
 async def _view(office: Office, transfer: Transfer, account: Account) -> TransferView:

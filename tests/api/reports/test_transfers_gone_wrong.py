@@ -66,6 +66,39 @@ async def test_seats_that_are_being_accepted_let_nobody_in_by_the_giver_s_code(
     await scene.examined()
 
 
+@pytest.mark.parametrize("gone", ["given back", "exchanged", "ended by the organizer"])
+async def test_an_offer_of_what_has_gone_another_way_is_over_and_bars_nothing(scene: Scene, gone: str) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "B-1", "B-2", "floor", "floor")  # at one price
+    offers = [await scene.offered(ann, booking, bob, *seats) for seats in (("B-1",), ("B-2", "floor"))]
+    match gone:
+        case "given back":
+            answers = [await refund(scene.http, booking["payment"], ann.headers, seat) for seat in ("B-1", "B-2")]
+        case "exchanged":
+            url, seats = f"/v1/bookings/{booking['id']}", ["C-1", "C-2", "floor", "floor"]
+            answers = [await scene.http.patch(url, json={"seats": seats}, headers=ann.headers)]
+        case _:
+            url = f"/v1/organizer/schedules/{scene.sale.schedule_id}/bookings/{booking['id']}/cancellation"
+            answers = [await scene.http.post(url, json={"reason": "flooded"}, headers=scene.sale.organizer)]
+    assert all(answer.is_success for answer in answers), [answer.text for answer in answers]
+    assert await scene.listed(bob) == []
+    for each in offers:
+        assert (await read(scene.http, f"/v1/transfers/{each['id']}", ann.headers))["status"] == "withdrawn"
+        problem(await scene.accept(bob, each), 409, "transfer_ended")
+    again = await scene.offer(ann, booking, bob.email)
+    assert again.status_code == (409 if gone.startswith("ended") else 201), again.text
+    await scene.examined()
+
+
+async def test_what_is_offered_next_is_not_barred_by_an_offer_that_nobody_has_looked_at_since(scene: Scene) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1", "floor", "floor")
+    await scene.offered(ann, booking, bob, "floor", "floor")
+    problem(await scene.offer(ann, booking, bob.email, "floor"), 409, "transfer_not_allowed")
+    assert (await refund(scene.http, booking["payment"], ann.headers, "floor")).status_code == 201
+    assert seat_ids(await scene.offered(ann, booking, bob)) == ["A-1", "floor"]
+
+
 @pytest.mark.parametrize("seats", [(), ("A-1",)], ids=["all", "one of them"])
 async def test_nobody_comes_in_for_what_is_being_given_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, seats: tuple[str, ...]

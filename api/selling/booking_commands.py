@@ -19,7 +19,7 @@ from api.office.tokens import Account
 from api.views.booking import BookingView, booking_view
 from engine.booking import Booking, Status
 from engine.commands import AnyCommand
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from engine.state import Done
 from persistence.bookings import refunds
 from persistence.bookings.bookings import BookingRow, Whereabouts, find_booking, whereabouts
@@ -92,9 +92,9 @@ async def refused(office: Office, account: Account, booking_id: str, schedule_id
     elif refusal.code is Code.BOOKING_PAID:
         row = await find_booking(office.reading, booking_id, owner_of(account))
         if row is not None and row.payment is not None:
-            problem = problem_of(refusal)
-            problem.facts["refund_url"] = f"/v1/payments/{row.payment.id}/refunds"
-            return problem
+            theirs = owner_of(account) in (None, row.payer_id)
+            where = {"refund_url": f"/v1/payments/{row.payment.id}/refunds"} if theirs else {"reason": Why.HANDED_ON}
+            return Problem("booking_paid", **where)
     return problem_of(refusal, await office.plans.of_schedule(schedule_id) if refusal.seats else None)
 
 
@@ -124,11 +124,19 @@ async def views_of_rows(office: Office, rows: Sequence[BookingRow]) -> list[Book
     return views
 
 
-async def refunds_of(office: Office, rows: Sequence[CancellationRow]) -> list[RefundRow | None]:
-    """For each cancellation the refund that the booking ended with, if it was a paid one: they have the same id."""
+async def refunds_of(
+    office: Office, rows: Sequence[CancellationRow], account_id: str | None = None
+) -> list[RefundRow | None]:
+    """For each cancellation the refund that the booking ended with, if it was a paid one: they have the same id. With
+    an account only those that went to it: of seats that were handed on, the money is who paid's."""
     if not rows:
         return []
     async with office.reading.connect() as connection:
         found = await refunds.of_bookings(connection, [row.booking_id for row in rows])
-    by_id = {refund.id: refund for of_booking in found.values() for refund in of_booking}
+    by_id = {
+        refund.id: refund
+        for of_booking in found.values()
+        for refund in of_booking
+        if account_id in (None, refund.customer_id)
+    }
     return [by_id.get(row.id) for row in rows]

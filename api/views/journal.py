@@ -25,6 +25,8 @@ FromVersion = Annotated[int, Query(ge=1, le=2**62, description="The first versio
 SEAT_FIELDS = ("seats",)
 # A customer knows whose booking it is, and which.
 OMITTED_FOR_CUSTOMERS = frozenset({"booking_id", "customer_id", "from_booking_id", "to_booking_id"})
+# Whoever was handed the seats knows nothing of the money for them.
+OMITTED_FOR_TAKERS = OMITTED_FOR_CUSTOMERS | {"payment_id", "refund_id", "amount", "fee"}
 
 STORY_EXAMPLE = {
     "items": [
@@ -80,9 +82,16 @@ def entry(record: Record, plan: SeatingPlan) -> dict[str, Any]:
 
 def customer_entry(record: Record, plan: SeatingPlan) -> dict[str, Any]:
     """One record as the customer whose booking it is about reads it."""
-    told = entry(record, plan)
-    told["data"] = {name: value for name, value in told["data"].items() if name not in OMITTED_FOR_CUSTOMERS}
-    return told
+    return _without(OMITTED_FOR_CUSTOMERS, entry(record, plan))
+
+
+def taker_entry(record: Record, plan: SeatingPlan) -> dict[str, Any]:
+    """One record as the customer reads it who was handed the booking's seats."""
+    return _without(OMITTED_FOR_TAKERS, entry(record, plan))
+
+
+def _without(omitted: frozenset[str], told: dict[str, Any]) -> dict[str, Any]:
+    return told | {"data": {name: value for name, value in told["data"].items() if name not in omitted}}
 
 
 async def story_of(

@@ -23,7 +23,7 @@ from api.office.tokens import Account
 from api.selling import booking_commands as commands
 from api.selling import doors
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
-from api.views.journal import STORY, FromVersion, customer_entry, story_of
+from api.views.journal import STORY, FromVersion, customer_entry, story_of, taker_entry
 from engine.booking import Booking
 from engine.commands import Change, ChangeBest, Extend, HoldBest, HoldSeats
 from engine.decide import MAX_PLACES_PER_BOOKING
@@ -245,7 +245,8 @@ async def get_history(
     row = await rows_of.find_booking(office.reading, booking_id, account.id)
     if row is None:
         raise Problem("booking_not_found")
-    return json_answer(await story_of(office, row, customer_entry, from_version, limit))
+    told = customer_entry if row.payer_id in (None, account.id) else taker_entry
+    return json_answer(await story_of(office, row, told, from_version, limit))
 
 
 @router.patch(

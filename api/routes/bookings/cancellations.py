@@ -113,7 +113,7 @@ async def get_cancellation(booking_id: BookingId, account: CurrentAccount, offic
     row = await cancellations.find_cancellation(office.reading, booking_id, account.id)
     if row is None:
         raise await _missing(office, booking_id, account)
-    (refund,) = await commands.refunds_of(office, [row])
+    (refund,) = await commands.refunds_of(office, [row], account.id)
     return json_answer(cancellation_view(row, refund))
 
 
@@ -130,7 +130,7 @@ async def reword_cancellation(
     row = await cancellations.reword_cancellation(office.database, booking_id, account.id, change.reason)
     if row is None:
         raise await _missing(office, booking_id, account)
-    (refund,) = await commands.refunds_of(office, [row])
+    (refund,) = await commands.refunds_of(office, [row], account.id)
     return json_answer(cancellation_view(row, refund))
 
 
@@ -149,7 +149,7 @@ async def list_cancellations(
         before_id=id_in(cursor),
         limit=limit + 1,
     )
-    refunds = await commands.refunds_of(office, rows[:limit])
+    refunds = await commands.refunds_of(office, rows[:limit], account.id)
     items = [cancellation_view(row, refund) for row, refund in zip(rows[:limit], refunds, strict=True)]
     return json_answer(Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None))
 

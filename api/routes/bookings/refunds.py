@@ -40,6 +40,7 @@ from engine.refusals import Code, Refusal, Why
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
+from persistence.bookings.refunds import RefundRow
 
 router = APIRouter(tags=["refunds"])
 
@@ -234,14 +235,14 @@ async def list_refunds(
     payment_id: PaymentId, account: CurrentAccount, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """What was given back of a payment of one's own, newest first."""
-    await _payment(office, payment_id, account)
+    payment = await _payment(office, payment_id, account)
     rows = await refunds.list_refunds(
         office.reading,
         payment_id=payment_id,
         before_id=id_in(cursor),
         limit=limit + 1,
     )
-    items: list[Any] = [refund_row_view(row) for row in rows[:limit]]
+    items: list[Any] = [_told(row, payment, account) for row in rows[:limit]]
     return json_answer(Page(items, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None))
 
 
@@ -256,4 +257,9 @@ async def get_refund(refund_id: RefundId, account: CurrentAccount, office: Offic
     row = await refunds.find(office.reading, refund_id)
     if row is None or commands.owner_of(account) not in (None, row.customer_id):
         raise Problem("refund_not_found")
-    return json_answer(refund_row_view(row))
+    return json_answer(_told(row, await _payment(office, row.payment_id, account), account))
+
+
+def _told(row: RefundRow, payment: PaymentRow, account: Account) -> RefundView:
+    """The refund as whoever it went to reads it: of the booking they paid for, whoever had the seats at last."""
+    return refund_row_view(row if account.role == "admin" else replace(row, booking_id=payment.booking_id))

@@ -90,6 +90,38 @@ async def test_an_offer_of_what_has_gone_another_way_is_over_and_bars_nothing(sc
     await scene.examined()
 
 
+async def test_neither_learns_of_the_other_what_an_ending_comes_to(scene: Scene) -> None:
+    """Whoever had the seats knows nothing of the payment, and who has paid nothing of whoever had them."""
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1", "A-2")
+    payment = f"/v1/payments/{booking['payment']['id']}"
+    theirs = await scene.handed_on(ann, booking, bob, "A-2")
+    mine = await scene.http.delete(f"/v1/bookings/{theirs['id']}", headers=bob.headers)
+    refused = problem(mine, 409, "booking_paid")
+    assert (refused.get("refund_url"), refused["reason"]) == (None, "handed_on")
+    url = f"/v1/organizer/schedules/{scene.sale.schedule_id}/bookings/{theirs['id']}/cancellation"
+    ended = await scene.http.post(url, json={"reason": "flooded"}, headers=scene.sale.organizer)
+    assert ended.status_code == 201, ended.text
+    refund_id = ended.json()["refund"]["id"]
+
+    told = await read(scene.http, f"/v1/bookings/{theirs['id']}/cancellation", bob.headers)
+    assert (told["reason"], told["refund"]) == ("flooded", None)
+    assert (await read(scene.http, "/v1/cancellations", bob.headers))["items"] == [told]
+    reworded = await scene.http.patch(
+        f"/v1/bookings/{theirs['id']}/cancellation", json={"reason": "a flood"}, headers=bob.headers
+    )
+    assert reworded.json() == told | {"reason": "a flood"}
+    story = await read(scene.http, f"/v1/bookings/{theirs['id']}/history", bob.headers)
+    for secret in (refund_id, booking["payment"]["id"], booking["id"]):
+        assert secret not in str(story)
+
+    one = await read(scene.http, f"/v1/refunds/{refund_id}", ann.headers)
+    assert (one["booking_id"], one["amount"]) == (booking["id"], 150_000)
+    assert (await read(scene.http, f"{payment}/refunds", ann.headers))["items"] == [one]
+    for path in (f"/v1/refunds/{refund_id}", f"{payment}/refunds"):
+        assert (await scene.http.get(path, headers=bob.headers)).status_code == 404
+
+
 async def test_what_is_offered_next_is_not_barred_by_an_offer_that_nobody_has_looked_at_since(scene: Scene) -> None:
     ann, bob = await scene.person(), await scene.person()
     booking = await scene.paid(ann, "A-1", "floor", "floor")

@@ -46,7 +46,7 @@ export const en = {
     sale_closed: () => 'The sale of this date has closed.',
     customer_limit_reached: ({ limit }) => `You may have ${seats(limit)} of this date, and no more.`,
     transfer_ended: () => 'This offer was accepted, declined or taken back, or is too old.',
-    booking_paid: () => 'It is paid for: give the seats back instead, and the money comes back with them.',
+    booking_paid: ({ reason }) => (reason === 'handed_on' ? 'It was paid for by whoever handed the seats to you: you can hand them on, and not give them back.' : 'It is paid for: give the seats back instead, and the money comes back with them.'),
     payment_declined: () => 'The card was declined. The seats stay yours until the time is up.',
     not_refundable: ({ reason }) => notRefundable[String(reason)] ?? 'These seats cannot be given back: it is too late, or the payment is not settled yet.',
     transfer_not_allowed: ({ reason }) => transferNotAllowed[String(reason)] ?? 'These seats are being handed on already, or are not yours any more.',

@@ -41,7 +41,7 @@ export const ko: ProblemWords = {
     sale_closed: () => '판매가 마감된 회차입니다.',
     customer_limit_reached: ({ limit }) => `이 회차는 한 사람이 ${String(limit)}석까지만 가질 수 있습니다.`,
     transfer_ended: () => '이미 수락·거절·철회되었거나 기한이 지난 양도 제안입니다.',
-    booking_paid: () => '결제된 예매입니다. 취소 대신 환불해 주세요.',
+    booking_paid: ({ reason }) => (reason === 'handed_on' ? '양도받은 좌석입니다. 다시 양도할 수는 있지만 환불할 수는 없습니다.' : '결제된 예매입니다. 취소 대신 환불해 주세요.'),
     payment_declined: () => '카드가 거절되었습니다. 좌석은 선점 시간이 끝날 때까지 그대로입니다.',
     not_refundable: ({ reason }) => notRefundable[String(reason)] ?? '환불할 수 없는 좌석입니다. 기한이 지났거나, 결제가 아직 끝나지 않았습니다.',
     transfer_not_allowed: ({ reason }) => transferNotAllowed[String(reason)] ?? '이미 양도 중이거나 더 이상 회원님의 좌석이 아닙니다.',

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from api.http.models import ScheduleId, UuidText
+from api.http.models import RawText, ScheduleId, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
@@ -136,7 +136,7 @@ async def get_journal(
     account: Admin,
     office: OfficeOf,
     from_version: FromVersion = 1,
-    seat: Annotated[str | None, Query(max_length=200, description="Only what names this seat.")] = None,
+    seat: Annotated[RawText | None, Query(max_length=200, description="Only what names this seat.")] = None,
     booking: Annotated[UuidText | None, Query(description="Only what concerns this booking.")] = None,
     limit: Limit = 100,
 ) -> Response:

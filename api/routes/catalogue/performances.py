@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, ConfigDict, Field
@@ -64,7 +65,12 @@ PICTURE = Field(
 
 
 def _https(text: str) -> str:
-    if not text.startswith("https://") or not text.isascii() or " " in text:
+    try:
+        address = urlsplit(text)
+        whole = bool(address.hostname) and address.username is None and address.port != 0
+    except ValueError:  # a host in brackets that is none, or a port
+        whole = False
+    if not whole or not text.startswith("https://") or not text.isascii() or " " in text:
         raise PydanticCustomError("malformed_url", "must be an address that begins with https://")
     return text
 

@@ -84,7 +84,9 @@ async def test_an_item_says_what_its_schedules_come_to(worker: Worker) -> None:
 
 async def test_a_picture_is_at_an_address(worker: Worker) -> None:
     organizer = await worker.sign_up("organizer")
-    for url in ("http://example.com/a.jpg", "javascript:alert(1)", "https://example.com/ a.jpg", ""):
+    http, script, blank = "http://example.com/a.jpg", "javascript:alert(1)", "https://example.com/ a.jpg"
+    nowhere, half, port, secret = "https:///a.jpg", "https://[::1", "https://x:port/", "https://me:secret@example.com/"
+    for url in (http, script, blank, nowhere, half, port, secret, "https://", ""):
         body = {"title": uuid4().hex, "picture_url": url}
         answer = await worker.http.post("/v1/performances", json=body, headers=organizer)
         assert answer.status_code == 422, url

@@ -1,4 +1,4 @@
-/** The words of the organizers' pages before a sale runs, in English. `organizer.ko.ts` has the same keys. */
+/** The words of the organizers' pages before a sale runs, in English. `ko.ts` has the same keys. */
 
 const places = (count: number) => (count === 1 ? '1 place' : `${count.toLocaleString('en')} places`);
 const dates = (count: number) => (count === 1 ? '1 date' : `${count} dates`);

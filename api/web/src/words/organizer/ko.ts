@@ -1,6 +1,6 @@
-/** 판매 시작 전 주최자 화면의 문구. `organizer.en.ts`와 키가 같습니다. */
+/** 판매 시작 전 주최자 화면의 문구. `en.ts`와 키가 같습니다. */
 
-import type { OrganizerWords } from './organizer.en.ts';
+import type { OrganizerWords } from './en.ts';
 
 const places = (count: number) => `${count.toLocaleString('ko')}석`;
 const dates = (count: number) => `${count}회`;

@@ -117,6 +117,64 @@ async def test_an_account_is_changed_and_another_session_of_it_ended(
     assert (await http.get("/v1/accounts/me", headers=elsewhere)).status_code == 401
 
 
+async def test_who_has_to_log_in_again_does_so_over_the_page_and_nothing_typed_is_lost(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader()
+    headers = await reader.joins(http, then="/account")
+    name = reader.page.get_by_role("textbox", name="Name")
+    await name.fill("Kim Minji")
+    for session in (await http.get("/v1/sessions", headers=headers)).json()["items"]:
+        if session["browser"]:
+            assert (await http.delete(f"/v1/sessions/{session['id']}", headers=headers)).status_code == 204
+    await reader.page.get_by_role("button", name="Save").first.click()
+    sheet = reader.page.get_by_role("dialog")
+    await sheet.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await sheet.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    assert await name.input_value() == "Kim Minji"
+    await sheet.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    await reader.reads("Saved.")
+    assert await name.input_value() == "Kim Minji"
+    assert (await http.get("/v1/accounts/me", headers=headers)).json()["name"] == "Kim Minji"
+
+
+async def test_who_has_to_log_in_again_and_does_not_leaves_nothing_on_the_screen(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader()
+    headers = await reader.joins(http, then="/account")
+    for session in (await http.get("/v1/sessions", headers=headers)).json()["items"]:
+        if session["browser"]:
+            await http.delete(f"/v1/sessions/{session['id']}", headers=headers)
+    await reader.page.get_by_role("button", name="Save").first.click()
+    await reader.page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    await reader.reads("Log in to go on")
+    assert await reader.page.get_by_text(reader.email).count() == 0
+
+
+async def test_a_server_that_has_too_much_to_do_logs_nobody_out(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader()
+    await reader.joins(http)
+    refused: list[str] = []
+
+    async def overloaded(route: Route) -> None:
+        refused.append(route.request.url)
+        if len(refused) > 3:
+            await route.continue_()
+            return
+        problem = {"code": "overloaded", "title": "Overloaded", "status": 503, "detail": "Come again.", "type": "/p"}
+        await route.fulfill(status=503, json=problem, headers={"Retry-After": "1"})
+
+    await reader.page.route("**/v1/sessions/browser/refresh", overloaded)
+    await reader.page.goto("/bookings")
+    await reader.reads("Overloaded")
+    await reader.reads("You have no bookings yet")
+    await is_logged_in(reader)
+    assert await reader.page.get_by_role("dialog").count() == 0
+
+
 async def test_a_password_is_changed_and_what_is_wrong_with_it_stands_at_its_field(make_reader: MakeReader) -> None:
     reader = await make_reader()
     await reader.sign_up()

@@ -19,11 +19,19 @@ const row = (minute: number, category: string, figures: Partial<Row>): Row => ({
 test('places are counted by category and state, standing room with seats', () => {
   const house = houseOf(['aab', 'bb'], { standing: 10 });
   const states = statesOf(house, 'hs. b.', 3, [[4, 3, 2, 1]]);
-  const tallies = tallied(house, states);
+  const tallies = tallied(house, states, () => true);
   assert.deepEqual(tallies[0], { name: 'A', capacity: 2, free: 0, held: 1, sold: 1, blocked: 0 });
   assert.deepEqual(tallies[1], { name: 'B', capacity: 3, free: 2, held: 0, sold: 0, blocked: 1 });
   assert.deepEqual(tallies[2], { name: 'C', capacity: 10, free: 4, held: 3, sold: 2, blocked: 1 });
   assert.deepEqual(inAll(tallies, 'all'), { name: 'all', capacity: 15, free: 6, held: 4, sold: 3, blocked: 2 });
+});
+
+test('what is not for sale is none of the sale, but for what somebody has of it', () => {
+  const house = houseOf(['aab', 'bb'], { standing: 10 });
+  const tallies = tallied(house, statesOf(house, 'hs. b.', 3, [[10, 0, 0, 0]]), (category) => category === 0);
+  assert.deepEqual(tallies[0], { name: 'A', capacity: 2, free: 0, held: 1, sold: 1, blocked: 0 });
+  assert.deepEqual(tallies[1], { name: 'B', capacity: 1, free: 0, held: 0, sold: 0, blocked: 1 });
+  assert.deepEqual(tallies[2], { name: 'C', capacity: 0, free: 0, held: 0, sold: 0, blocked: 0 });
 });
 
 test('points add categories up, and the last one comes to what is sold now', () => {

@@ -26,7 +26,11 @@ class House implements Server {
     () => `key-${this.keys.length}`,
   );
 
-  demand = () => Promise.resolve(this.loggedIn);
+  untold: Problem[] = []; // why nobody can say whether they are logged in
+  demand = () => {
+    const problem = this.untold.shift();
+    return problem === undefined ? Promise.resolve(this.loggedIn) : Promise.reject(problem);
+  };
 
   hold(wish: Wish, key: string): Promise<Held> {
     const seats = chosenBy(wish);
@@ -200,6 +204,13 @@ test('a crowded house is asked again when it says so', async () => {
   house.failures = [refusal('overloaded', 503, {}, 3), refusal('rate_limited', 429, {}, 7)];
   await house.holds.toggle('a');
   assert.deepEqual([house.waits, house.holds.held], [[3, 7], ['a']]);
+});
+
+test('while nobody can say whether they are logged in they are asked for again, and not told to log in', async () => {
+  const house = new House();
+  house.untold = [refusal('overloaded', 503, {}, 3), refusal('offline', 0)];
+  await house.holds.toggle('a');
+  assert.deepEqual([house.waits, house.requests, house.holds.declined], [[3, 1], ['hold a'], false]);
 });
 
 test('any other refusal takes the wish back to what is held, and is told', async () => {

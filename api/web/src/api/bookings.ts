@@ -1,7 +1,9 @@
-/** Bookings, their payments and refunds: each function is one wish of a customer. */
+/**
+ * Bookings, their payments and refunds: each function is one wish of a customer. `key` is the same for all tries of it: whoever has
+ * not heard that seats are theirs must not be told on the next try that somebody has them.
+ */
 
 import { answer, api } from './client.ts';
-import { newKey } from './keys.ts';
 import type { Booking, Quote, Refund } from './shapes.ts';
 
 const of = (booking_id: string) => ({ path: { booking_id } });
@@ -39,7 +41,7 @@ export async function loadHistory(id: string): Promise<readonly Fact[]> {
   return page.items;
 }
 
-export async function holdSeats(scheduleId: string, seats: readonly string[], key = newKey()): Promise<Booking> {
+export async function holdSeats(scheduleId: string, seats: readonly string[], key: string): Promise<Booking> {
   const params = { path: { schedule_id: scheduleId }, header: { 'Idempotency-Key': key } };
   return (await answer(api.POST('/v1/schedules/{schedule_id}/bookings', { params, body: { seats: [...seats] } }))) as Booking;
 }
@@ -50,13 +52,13 @@ export async function exchange(id: string, seats: readonly string[], key: string
   return answer(api.PATCH('/v1/bookings/{booking_id}', { params, body: { seats: [...seats] } }));
 }
 
-export async function extend(id: string): Promise<Booking> {
-  const params = { ...of(id), header: { 'Idempotency-Key': newKey() } };
+export async function extend(id: string, key: string): Promise<Booking> {
+  const params = { ...of(id), header: { 'Idempotency-Key': key } };
   return (await answer(api.POST('/v1/bookings/{booking_id}/extension', { params }))) as Booking;
 }
 
-export async function cancel(id: string): Promise<void> {
-  const params = { ...of(id), header: { 'Idempotency-Key': newKey() } };
+export async function cancel(id: string, key: string): Promise<void> {
+  const params = { ...of(id), header: { 'Idempotency-Key': key } };
   await answer(api.POST('/v1/bookings/{booking_id}/cancellation', { params, body: {} }));
 }
 

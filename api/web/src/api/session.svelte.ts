@@ -5,12 +5,13 @@
  * loaded anew gets its access token by it. What is stored in the browser is only that a session may exist, so that a
  * stranger's page asks for nothing.
  *
- *     session.account            null, or who is logged in (reactive)
+ *     session.account            null, or who is logged in (reactive); until they answer, also who has to log in again
  *     await session.logIn(…)     throws a Problem
- *     await session.demand()     true once somebody is logged in: asks with a sheet over the page, false if they decline
+ *     await session.demand()     true once somebody is logged in: asks with a sheet over the page, false if they decline;
+ *                                throws a Problem where nobody can say now
  */
 
-import { OFFLINE, asProblem, offline, problemOf } from './problem.ts';
+import { Problem, asProblem, offline, problemOf } from './problem.ts';
 import { serverClock } from './clock.ts';
 import { CACHE } from './kept.ts';
 
@@ -38,17 +39,21 @@ class Session {
   account = $state<Account | null>(null);
   /** Whether it is known yet who is logged in. */
   known = $state(false);
-  /** Whether somebody was logged in, and nobody can say now whether they still are: there is no connection. */
-  unreachable = $state(false);
   /** Whether the log-in sheet is asked for; it calls `answered` when it is done. */
   asking = $state(false);
 
+  /** Why nobody can say now whether somebody who was logged in still is: no connection, or a server that has too much to do. */
+  #trouble = $state.raw<Problem | null>(null);
   #token: string | null = null;
   #renewAt = 0;
   #renewing: Promise<boolean> | null = null;
   #leaving: Promise<void> | null = null;
   #waiting: ((loggedIn: boolean) => void)[] = [];
   #others = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(HINT);
+
+  get unreachable(): boolean {
+    return this.#trouble !== null;
+  }
 
   /** Finds out whether the browser has a session. Ends when that is known. */
   async start(): Promise<void> {
@@ -91,8 +96,9 @@ class Session {
       await this.#take(tokens);
       return true;
     } catch (error) {
-      this.unreachable = asProblem(error).code === OFFLINE;
-      if (asProblem(error).status === 401) this.#forget();
+      const problem = asProblem(error);
+      this.#trouble = problem.isUncertain || problem.status === 429 ? problem : null;
+      if (problem.status === 401) this.#lapse();
       return false;
     }
   }
@@ -124,7 +130,9 @@ class Session {
 
   /** Whether somebody is logged in; if nobody is, they are asked to, over the page. */
   async demand(): Promise<boolean> {
-    if (this.account !== null || (localStorage.getItem(HINT) === MAY_EXIST && (await this.renew()))) return true;
+    if (this.#token !== null && this.#trouble === null) return true;
+    if (localStorage.getItem(HINT) === MAY_EXIST && (await this.renew())) return true;
+    if (this.#trouble !== null) throw this.#trouble;
     this.asking = true;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -132,12 +140,13 @@ class Session {
   /** Ends the asking. */
   answered(loggedIn: boolean): void {
     this.asking = false;
+    if (!loggedIn && this.#token === null) this.account = null;
     for (const resolve of this.#waiting.splice(0)) resolve(loggedIn);
   }
 
   async #take(answer: unknown): Promise<void> {
     const tokens = answer as Tokens;
-    this.unreachable = false;
+    this.#trouble = null;
     this.#token = tokens.access_token;
     this.#renewAt = Date.now() + tokens.expires_in * 1000 - RENEW_BEFORE_MS;
     localStorage.setItem(HINT, MAY_EXIST);
@@ -156,10 +165,15 @@ class Session {
   }
 
   #forget(): void {
-    this.unreachable = false;
+    this.#trouble = null;
+    this.#lapse();
+    this.account = null;
+  }
+
+  /** The server knows the session no more. The page stays as it is until they have answered whether they log in again. */
+  #lapse(): void {
     this.#forgetTickets();
     this.#token = null;
-    this.account = null;
     if (localStorage.getItem(HINT) === MAY_EXIST) localStorage.removeItem(HINT);
   }
 

@@ -49,7 +49,7 @@ export type Wish = { readonly seats: readonly string[] } | Best;
 
 /** The way to the server. Each throws a `Problem`; `key` is the same whenever a request is sent again. */
 export interface Server {
-  /** Whether somebody is logged in, after asking where nobody is. */
+  /** Whether somebody is logged in, after asking where nobody is. Throws a `Problem` where that cannot be told now. */
   demand(): Promise<boolean>;
   hold(wish: Wish, key: string): Promise<Held>;
   change(id: string, wish: Wish, key: string): Promise<Held>;
@@ -195,7 +195,7 @@ export class Holds {
   }
 
   async #admitted(): Promise<boolean> {
-    if (await this.#server.demand()) return true;
+    if (await this.#sent(() => this.#server.demand())) return true;
     this.declined = true;
     this.#order = null;
     return false;
@@ -256,7 +256,7 @@ export class Holds {
     this.wish = this.held;
   }
 
-  async #sent(request: Request): Promise<News> {
+  async #sent<T>(request: (key: string) => Promise<T>): Promise<T> {
     const key = this.#newKey();
     for (let attempt = 0; ; attempt += 1) {
       try {

@@ -108,9 +108,10 @@ export class House {
   }
 
   nameOf(seat: number): string {
-    const category = this.layout.categories[this.layout.categoryOf[seat] ?? 0]?.name ?? '';
+    const category = this.layout.categoryOf[seat] ?? 0;
     const state = SIGNS[this.states.seats[seat] ?? 0] ?? 'free';
-    return this.words.seat(this.placeInHouse(seat), category, this.words.states[state]);
+    const stands = state === 'free' && !this.isForSale(category) ? this.words.notForSale : this.words.states[state];
+    return this.words.seat(this.placeInHouse(seat), this.layout.categories[category]?.name ?? '', stands);
   }
 
   /** The seats with these ids, as numbers; ids of anything else are left out. */

@@ -4,8 +4,6 @@ const places = (count: number) => (count === 1 ? '1 seat' : `${count.toLocaleStr
 
 export const en = {
   brand: 'Boxoffice',
-  languageName: 'English',
-  otherLanguage: '한국어',
 
   frame: {
     skip: 'Skip to the content',
@@ -122,14 +120,11 @@ export const en = {
     chooseFor: (when: string) => `Choose seats for ${when}`,
     opensAt: (when: string) => `The sale opens on ${when}`,
     opensIn: 'Opens in',
-    opened: 'The sale is open.',
-    closesAt: (when: string) => `On sale until ${when}`,
     soldOut: 'Every seat is sold or held. Held seats may return: this page looks by itself.',
     cancelled: 'This date is cancelled. Whoever paid gets everything back.',
     cancelledBecause: (reason: string) => `This date is cancelled: ${reason}. Whoever paid gets everything back.`,
     closed: 'The sale of this date is closed.',
     ended: 'This date is over.',
-    allOver: 'All dates are over.',
     noDates: 'No dates have been announced yet.',
     limit: (seats: number) => `At most ${places(seats)} a customer`,
     zone: (zone: string) => `Times are those of the venue (${zone}).`,
@@ -143,8 +138,6 @@ export const en = {
     unknownTitle: 'There is no such date',
     quantity: 'Quantity',
     category: 'Category',
-    anyCategory: 'Any, the best there is',
-    holdBest: 'Hold best seats',
     basket: 'Basket',
     empty: 'Nothing is held yet. Say how many, and the best free seats are yours while you pay.',
     total: 'Total',
@@ -219,7 +212,6 @@ export const en = {
     unsureDetail: 'Do not pay twice. We are asking, and your seats stay yours meanwhile. This page tells as soon as it is known.',
     notSent: 'The payment may not have reached us',
     notSentDetail: 'Trying again is safe: you are charged once at most.',
-    tryAgain: 'Try again',
     expiredDetail: 'The seats were held for you until just now, and are free again.',
     trySame: 'Try the same seats',
     chooseAgain: 'Choose again',

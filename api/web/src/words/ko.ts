@@ -9,8 +9,6 @@ const places = (count: number) => `${count.toLocaleString('ko')}석`;
 
 export const ko: Words = {
   brand: 'Boxoffice',
-  languageName: '한국어',
-  otherLanguage: 'English',
 
   frame: {
     skip: '본문으로 건너뛰기',
@@ -126,14 +124,11 @@ export const ko: Words = {
     chooseFor: (when: string) => `${when} 좌석 선택`,
     opensAt: (when: string) => `${when}에 판매를 시작합니다`,
     opensIn: '판매 시작까지',
-    opened: '판매가 시작되었습니다.',
-    closesAt: (when: string) => `${when}까지 판매`,
     soldOut: '모든 좌석이 판매되었거나 선점되어 있습니다. 선점된 좌석은 다시 나올 수 있으며, 이 화면이 계속 확인합니다.',
     cancelled: '취소된 회차입니다. 결제하신 금액은 모두 돌려드립니다.',
     cancelledBecause: (reason: string) => `취소된 회차입니다(${reason}). 결제하신 금액은 모두 돌려드립니다.`,
     closed: '이 회차는 판매가 마감되었습니다.',
     ended: '끝난 회차입니다.',
-    allOver: '모든 회차가 끝났습니다.',
     noDates: '아직 발표된 일정이 없습니다.',
     limit: (seats: number) => `1인당 최대 ${places(seats)}`,
     zone: (zone: string) => `시간은 공연장 현지 시간입니다(${zone}).`,
@@ -147,8 +142,6 @@ export const ko: Words = {
     title: '좌석 선택',
     quantity: '매수',
     category: '등급',
-    anyCategory: '상관없음, 가장 좋은 자리',
-    holdBest: '좋은 자리 선점',
     basket: '선택한 좌석',
     empty: '아직 선점한 좌석이 없습니다. 매수를 고르면 가장 좋은 자리를 결제하시는 동안 잡아 둡니다.',
     total: '합계',
@@ -222,7 +215,6 @@ export const ko: Words = {
     unsureDetail: '다시 결제하지 마세요. 확인하는 동안 좌석은 그대로 잡혀 있으며, 알게 되는 대로 이 화면에 알려 드립니다.',
     notSent: '결제 요청이 전달되지 않았을 수 있습니다',
     notSentDetail: '다시 시도해도 안전합니다. 결제는 한 번만 됩니다.',
-    tryAgain: '다시 시도',
     expiredDetail: '잡아 둔 시간이 지나 좌석이 풀렸습니다.',
     trySame: '같은 자리 다시 시도',
     chooseAgain: '다시 고르기',

@@ -49,7 +49,7 @@ export class LiveSale {
   problem = $state.raw<Problem | null>(null);
   readAt = $state(0);
 
-  readonly tallies = $derived.by(() => (void this.house.version, tallied(this.house.layout, this.house.states)));
+  readonly tallies = $derived.by(() => (void this.house.version, tallied(this.house.layout, this.house.states, (category) => this.house.isForSale(category))));
   readonly tally = $derived(inAll(this.tallies, ''));
   readonly points = $derived(pointsOf(this.rows, this.sales.total.sold - this.sales.total.refunded));
   /** The version of the house that is shown. */

@@ -1,7 +1,6 @@
 /** What a live sale asks the API. */
 
 import { answer, api, send } from '../../api/client.ts';
-import { newKey } from '../../api/keys.ts';
 import { everything } from '../../api/pages.ts';
 import type { Answer, Schedule } from '../../api/shapes.ts';
 import type { Unit } from './sale/curve.ts';
@@ -42,9 +41,9 @@ export async function readBlocks(id: string): Promise<readonly Block[]> {
   return everything(async (query) => answer(api.GET('/v1/organizer/schedules/{schedule_id}/blocks', { params: { ...of(id), query } })));
 }
 
-export async function block(id: string, seats: readonly string[], reason: string): Promise<void> {
+export async function block(id: string, seats: readonly string[], reason: string, key: string): Promise<void> {
   const body = { seats: [...seats], reason };
-  await answer(api.POST('/v1/organizer/schedules/{schedule_id}/blocks', { params: once(id, newKey()), body }));
+  await answer(api.POST('/v1/organizer/schedules/{schedule_id}/blocks', { params: once(id, key), body }));
 }
 
 export async function unblock(id: string, seats: readonly string[]): Promise<void> {

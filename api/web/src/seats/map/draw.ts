@@ -9,7 +9,7 @@ import { inkOn, mixed } from '../house/colours.ts';
 import { type Camera, levelOf, pitchOf, seen, type Size, toScreen } from '../house/camera.ts';
 import type { Grid } from '../house/grid.ts';
 import { type Box, type Layout, PITCH, type Zone } from '../house/layout.ts';
-import { BLOCKED, FREE, HELD, type States } from '../house/states.ts';
+import { FREE, HELD, SOLD, type States } from '../house/states.ts';
 
 /** A category's colour and what goes with it, mixed beforehand: it is needed for thousands of seats at a time. */
 export interface Paint {
@@ -130,7 +130,7 @@ export function drawSeat(brush: Brush, camera: Camera, seat: number, scene: Scen
 function kindOf(state: number, category: number, scene: Scene): 'free' | 'held' | 'taken' | 'blocked' {
   if (state === FREE && scene.isForSale(category)) return 'free';
   if (state === HELD) return 'held';
-  return state === BLOCKED && scene.tellsBlocked ? 'blocked' : 'taken';
+  return state !== SOLD && scene.tellsBlocked ? 'blocked' : 'taken'; // blocked, or not for sale: nobody has it
 }
 
 function drawDot(brush: Brush, x: number, y: number, pitch: number, colour: string, full: boolean, look: Look, over: boolean): void {

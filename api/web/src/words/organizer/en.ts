@@ -28,7 +28,7 @@ export const en = {
 
   overview: {
     emptyTitle: 'From nothing to a sale in ten minutes',
-    emptyDetail: 'First say where you play: a plan of the seats, or how many rows there are. Then what is played, then when and for how much.',
+    emptyDetail: 'First where you play: a plan of the seats, or how many rows. Then what is played, when, and for how much.',
     begin: 'Begin with the venue',
     beginElsewhere: 'I play in somebody else’s venue',
     search: 'Search your shows',
@@ -83,7 +83,7 @@ export const en = {
 
   grants: {
     title: 'Who else may play here',
-    lead: 'Single organizers, by the e-mail address that they have confirmed. They see the plan and make dates of their own.',
+    lead: 'Single organizers, by their confirmed e-mail address. They see the plan and make dates of their own.',
     email: 'E-mail of an organizer',
     give: 'Let them play here',
     takeBack: 'Take back',
@@ -92,7 +92,7 @@ export const en = {
 
   plan: {
     title: 'The seats',
-    lead: 'Count rows and seats, or take a seating plan that you have (the format of pretix, as JSON).',
+    lead: 'Count rows and seats, or take a plan that you have (as pretix has them, JSON).',
     sources: { rows: 'Count rows', file: 'Take a file', paste: 'Paste text' },
     block: (number: number) => `Block ${number}`,
     standing: (number: number) => `Block ${number}, standing`,

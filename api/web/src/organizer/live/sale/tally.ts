@@ -1,4 +1,7 @@
-/** How many places of each category stand how, counted off the map: seats and standing room together. */
+/**
+ * How many places of each category stand how, counted off the map: seats and standing room together. A place that nobody has and
+ * nobody can have, its category not being for sale, is none of the sale's.
+ */
 
 import type { Layout } from '../../../seats/house/layout.ts';
 import { BLOCKED, FREE, HELD, SOLD, type States } from '../../../seats/house/states.ts';
@@ -12,7 +15,7 @@ export interface Tally {
   readonly blocked: number;
 }
 
-export function tallied(layout: Layout, states: States): readonly Tally[] {
+export function tallied(layout: Layout, states: States, isForSale: (category: number) => boolean): readonly Tally[] {
   const counts = layout.categories.map(() => [0, 0, 0, 0]);
   const add = (category: number, state: number, count: number) => {
     const of = counts[category];
@@ -22,7 +25,8 @@ export function tallied(layout: Layout, states: States): readonly Tally[] {
   layout.areas.forEach(({ category }, area) => states.areas[area]?.forEach((count, state) => add(category, state, count)));
   return layout.categories.map(({ name }, category) => {
     const of = (state: number) => counts[category]?.[state] ?? 0;
-    const [free, held, sold, blocked] = [of(FREE), of(HELD), of(SOLD), of(BLOCKED)];
+    const free = isForSale(category) ? of(FREE) : 0;
+    const [held, sold, blocked] = [of(HELD), of(SOLD), of(BLOCKED)];
     return { name, capacity: free + held + sold + blocked, free, held, sold, blocked };
   });
 }

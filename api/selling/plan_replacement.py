@@ -16,7 +16,7 @@ import msgspec
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.models import Output, Timestamp
+from api.http.models import Output, Timestamp, rfc3339
 from api.http.problems import Problem, invalid
 from api.office.office import Office
 from api.office.tokens import Account
@@ -268,7 +268,7 @@ def _refuse_who_would_lose(dates: Sequence[DateView]) -> None:
     standing = [
         {
             "schedule_id": date.schedule_id,
-            "starts_at": date.starts_at,
+            "starts_at": rfc3339(date.starts_at),
             "seats": sorted({seat for each in date.in_the_way for seat in each.seats})[:PLACES_NAMED],
             "bookings": [each.booking_id for each in date.in_the_way if each.booking_id is not None][:PLACES_NAMED],
         }

@@ -81,7 +81,7 @@ EXAMPLE = {
     "schedules": [
         {
             "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
-            "starts_at": "2026-12-24T10:30:00+00:00",
+            "starts_at": "2026-12-24T10:30:00.000+00:00",
             "time_zone": "Asia/Seoul",
             "currency": "KRW",
             "cancelled": False,
@@ -89,7 +89,7 @@ EXAMPLE = {
             "up_to_version": 57,
             "total": FIGURES_EXAMPLE,
             "by_category": {"VIP": FIGURES_EXAMPLE},
-            "by_hour": [{"hour": "2026-11-22T14:00:00+00:00", "category": "VIP", **FIGURES_EXAMPLE}],
+            "by_hour": [{"hour": "2026-11-22T14:00:00.000+00:00", "category": "VIP", **FIGURES_EXAMPLE}],
             "by_day": [{"day": "2026-11-22", "category": "VIP", **FIGURES_EXAMPLE}],
             "by_minute": None,
         }
@@ -277,7 +277,7 @@ def sales_view(schedule: ScheduleSales, since: datetime | None, *, by_minute: bo
         by_day[day] = by_day.get(day, Figures()) + row.figures
     return {
         "schedule_id": schedule.schedule_id,
-        "starts_at": schedule.starts_at,
+        "starts_at": rfc3339(schedule.starts_at),
         "time_zone": schedule.time_zone,
         "currency": schedule.currency,
         "cancelled": schedule.cancelled,
@@ -296,4 +296,5 @@ def _total(figures: Iterable[Figures]) -> Figures:
 
 
 def _row(unit: str, time: date, category: str, counted: Figures) -> dict[str, Any]:
-    return {unit: time, "category": category, **msgspec.structs.asdict(counted)}
+    told = rfc3339(time) if isinstance(time, datetime) else time.isoformat()
+    return {unit: told, "category": category, **msgspec.structs.asdict(counted)}

@@ -146,6 +146,7 @@ async def test_report_16_whoever_would_lose_a_seat_stands_in_the_way_and_nothing
     refused = problem(await replace(worker, sale, corrected(), {"Box": None}), 409, "venue_in_use")
     (standing,) = refused["schedules"]
     assert (standing["schedule_id"], standing["seats"]) == (sale.schedule_id, ["B-4"])
+    assert standing["starts_at"] == (await read(worker.http, f"/v1/schedules/{sale.schedule_id}", {}))["starts_at"]
     assert standing["bookings"] == [booking["id"]]
     assert await places(worker, other) == seen
     assert (await read(worker.http, f"/v1/venues/{sale.venue_id}", {}))["plan_number"] == 0

@@ -128,11 +128,11 @@ def test_report_01_sales_are_counted_by_the_hours_and_days_of_the_venue() -> Non
         rows=[SalesRow("VIP", minute, Figures(sold=1)) for minute in sold],
     )
     view = sales_view(schedule, None, by_minute=False)
-    assert [(each["day"].isoformat(), each["sold"]) for each in view["by_day"]] == [
+    assert [(each["day"], each["sold"]) for each in view["by_day"]] == [
         ("2030-03-01", 2),
         ("2030-03-02", 1),
     ]
-    assert [(f"{each['hour']:%H:%M}", each["sold"]) for each in view["by_hour"]] == [("17:15", 2), ("18:15", 1)]
+    assert [(each["hour"][11:16], each["sold"]) for each in view["by_hour"]] == [("17:15", 2), ("18:15", 1)]
 
 
 # --- every zone, every day --------------------------------------------------------------------------------------------

@@ -162,6 +162,35 @@ async def test_what_is_somebody_else_s_is_not_there(scene: Scene, operation: Ope
         assert answer.status_code in (401, 403, 404, 410), (who, answer.status_code, answer.text)
 
 
+# --- how times are written --------------------------------------------------------------------------------------------
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+.*")
+WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\+00:00")
+EXACT = "/v1/admin/audit"  # as it was hashed, to the microsecond
+
+
+def texts(document: Any) -> Iterator[str]:
+    match document:
+        case dict():
+            for each in document.values():
+                yield from texts(each)
+        case list():
+            for each in document:
+                yield from texts(each)
+        case str():
+            yield document
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.method == "get"], ids=str)
+async def test_every_time_is_written_in_one_form(scene: Scene, operation: Operation) -> None:
+    if operation.path == EXACT or not operation.path.startswith("/v1/"):
+        return
+    for headers in (scene.organizer, scene.customer, scene.admin):
+        answer = await scene.send(operation, scene.address(operation), None, headers)
+        if answer.headers.get("content-type") == "application/json":
+            strange = [each for each in texts(answer.json()) if TIME.fullmatch(each) and not WRITTEN.fullmatch(each)]
+            assert strange == []
+
+
 # --- what nobody means ------------------------------------------------------------------------------------------------
 # fmt: off
 STRANGE: tuple[Any, ...] = (

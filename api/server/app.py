@@ -140,7 +140,7 @@ class Application(FastAPI):
                 allow_origins=self.origins,
                 allow_methods=METHODS,
                 allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"),
-                expose_headers=("ETag", "Location", "Retry-After", "X-Request-Id"),
+                expose_headers=("ETag", "Location", "Retry-After", "Server-Time", "X-Request-Id"),
                 max_age=3600,
             )
         watch = Watch(inner, personal=self.directory.personal(), https=self.https)

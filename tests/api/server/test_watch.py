@@ -180,6 +180,8 @@ async def test_pages_elsewhere_may_use_the_api_only_if_they_are_named(
             ):
                 assert (answer.headers.get("access-control-allow-origin") == origin) == allowed
                 assert "access-control-allow-credentials" not in answer.headers
+        shown = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"ETag", "Location", "Retry-After", "Server-Time"} <= set(shown)  # what a page elsewhere sells by
 
 
 async def test_what_is_switched_off_is_not_there(database_url: str, redis_url: str, open_local: OpenLocal) -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.office.office import Office
-from persistence.catalogue import performances, schedules, venues
+from persistence.catalogue import performances, schedules
 from persistence.catalogue.performances import PerformanceRow
 from persistence.catalogue.schedules import ScheduleRow
-from persistence.catalogue.venues import VenueRow
 from persistence.database.asked_once import AskedOnce
 from persistence.database.connection import is_unavailable
 
@@ -53,28 +52,31 @@ class Sharing(Generic[ShellT]):
         office: Office, kind: str, its_id: str, shell: Callable[[str | None], ShellT]
     ) -> tuple[ShellT, int]:
         async with office.reading.connect() as connection:
-            head = await head_of(connection, kind, its_id)
+            head = await head_of(connection, kind, its_id, office.now())
         return shell(head), 200 if head is not None else 404
 
 
-async def head_of(connection: AsyncConnection, kind: str, its_id: str) -> str | None:
-    """The head of a performance's or a schedule's page, as HTML; None where there is no such thing."""
+async def head_of(connection: AsyncConnection, kind: str, its_id: str, now: datetime) -> str | None:
+    """The head of a performance's or a schedule's page, as HTML; None where there is no such thing.
+
+    Of a performance the next dates are named: of a long run the first ones were over long ago.
+    """
     date = await schedules.schedule(connection, its_id) if kind == "schedule" else None
     if kind == "schedule" and date is None:
         return None
     row = await performances.performance(connection, its_id if date is None else date.performance_id)
     if row is None:
         return None
-    dates = [date] if date is not None else await schedules.list_schedules(connection, row.id, limit=DATES_NAMED)
-    venue = await venues.venue(connection, dates[0].venue_id) if dates else None
-    return rendered(row, dates, venue)
+    if date is not None:
+        return rendered(row, [date])
+    return rendered(row, await schedules.list_schedules(connection, row.id, starts_from=now, limit=DATES_NAMED))
 
 
-def rendered(row: PerformanceRow, dates: list[ScheduleRow], venue: VenueRow | None) -> str:
+def rendered(row: PerformanceRow, dates: list[ScheduleRow]) -> str:
     """Title, OpenGraph and JSON-LD. Everything in it comes from organizers and is escaped."""
     description = (row.description or "")[:DESCRIPTION_CHARACTERS]
     tags = {"og:title": row.title, "og:description": description, "og:type": "website", "og:site_name": "Boxoffice"}
-    document = {"@context": "https://schema.org", "@graph": [_event(row, date, venue) for date in dates]}
+    document = {"@context": "https://schema.org", "@graph": [_event(row, date) for date in dates]}
     # Inside a script element only `<` can end it early.
     linked = json.dumps(document, ensure_ascii=False).replace("<", "\\u003c")
     return "".join(
@@ -87,7 +89,7 @@ def rendered(row: PerformanceRow, dates: list[ScheduleRow], venue: VenueRow | No
     )
 
 
-def _event(row: PerformanceRow, date: ScheduleRow, venue: VenueRow | None) -> dict[str, object]:
+def _event(row: PerformanceRow, date: ScheduleRow) -> dict[str, object]:
     cancelled = date.cancelled_at is not None
     return {
         "@type": "Event",
@@ -96,10 +98,10 @@ def _event(row: PerformanceRow, date: ScheduleRow, venue: VenueRow | None) -> di
         "endDate": (date.starts_at + timedelta(minutes=date.duration_minutes)).isoformat(),
         "eventStatus": f"https://schema.org/Event{'Cancelled' if cancelled else 'Scheduled'}",
         "eventAttendanceMode": "https://schema.org/OfflineEventAttendanceMode",
-        "location": {"@type": "Place", "name": venue.name if venue is not None else ""},
+        "location": {"@type": "Place", "name": date.venue_name},
         "offers": {
             "@type": "AggregateOffer",
             "priceCurrency": date.currency,
-            "offerCount": len(date.prices),
+            "offerCount": sum(price is not None for price in date.prices.values()),
         },
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,12 +193,15 @@ class FakeOffice:
         self.reading = FakeDatabase()
         self.settings = SimpleNamespace(provider="sandbox")
 
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
 
 @pytest.fixture
 def office(monkeypatch: pytest.MonkeyPatch) -> FakeOffice:
     """An office with one performance, ID."""
 
-    async def head_of(_: Any, kind: str, its_id: str) -> str | None:
+    async def head_of(_: Any, kind: str, its_id: str, __: datetime) -> str | None:
         return f"<title>{kind} {its_id}</title>" if its_id == ID else None
 
     monkeypatch.setattr(sharing, "head_of", head_of)
@@ -225,6 +230,20 @@ async def test_a_shared_address_has_a_head_of_its_own_and_is_looked_up_once(shar
         assert "<title>Boxoffice</title>" not in answer.text
     assert office.reading.asked == 1
     assert f"<title>schedule {ID}</title>" in (await shared.get(f"/s/{ID}")).text
+
+
+def test_search_engines_read_each_date_at_its_own_house_and_a_title_ends_no_script() -> None:
+    def date(venue: str, **prices: int | None) -> Any:
+        when = {"starts_at": datetime(2027, 3, 12, 20, tzinfo=UTC), "duration_minutes": 90, "cancelled_at": None}
+        return SimpleNamespace(**when, venue_name=venue, currency="KRW", prices=prices)
+
+    row: Any = SimpleNamespace(title="</script><b>", description=None)
+    head = sharing.rendered(row, [date("Seoul", VIP=1, R=None), date("New York", VIP=1)])
+    assert "<b>" not in head
+    (linked,) = re.findall(r"<script type=.application/ld\+json.>(.*?)</script>", head)
+    events = json.loads(linked)["@graph"]
+    assert [event["location"]["name"] for event in events] == ["Seoul", "New York"]
+    assert [event["offers"]["offerCount"] for event in events] == [1, 1]
 
 
 async def test_what_is_not_in_the_catalogue_is_404_and_still_a_page(shared: Any) -> None:

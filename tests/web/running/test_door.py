@@ -17,6 +17,7 @@ from tests.web.conftest import MakeReader, Reader
 
 pytestmark = pytest.mark.stack
 Sold = Callable[..., Awaitable[str]]
+LISTED = re.compile(r"^List of|기준 목록$")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,7 @@ async def at_door(make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, 
     link = (await http.post(url, json={"name": "Jiwoo"}, headers=sale.organizer)).json()["link"]
     reader = await make_reader(language)
     await reader.page.goto(link)
-    listed = reader.page.get_by_text(re.compile(r"^List of|기준 목록$"))
-    await listed.wait_for()  # from then on the phone does without a connection
+    await reader.page.get_by_text(LISTED).wait_for()  # from then on the phone does without a connection
     return reader
 
 
@@ -103,6 +103,9 @@ async def test_without_a_connection_the_phone_decides_and_sends_it_later(
 ) -> None:
     codes = [await sold(1) for _ in range(3)]
     north, south = [await at_door(make_reader, http, sale) for _ in range(2)]
+    other = await north.page.context.new_page()  # the link, opened once more
+    await other.goto(north.page.url)
+    await other.get_by_text(LISTED).wait_for()
     await north.page.context.set_offline(True)
     for code in codes[:2]:
         await scan(north.page, code)
@@ -111,6 +114,10 @@ async def test_without_a_connection_the_phone_decides_and_sends_it_later(
     await scan(north.page, codes[0])
     await verdict(north.page, "Already in")
     await north.reads("3 scans not sent yet")
+    await scan(other, codes[2])
+    await verdict(other, "Come in")
+    kept = "Object.keys(localStorage).filter((key) => key.startsWith('boxoffice.door.')).length"
+    assert await other.evaluate(kept) == 4
     await scan(south.page, codes[1])
     await verdict(south.page, "Come in")
     await north.page.context.set_offline(False)

@@ -75,8 +75,8 @@ export class Door {
   constructor(scheduleId: string, server: DoorServer) {
     this.#scheduleId = scheduleId;
     this.#server = server;
-    this.#stored = `boxoffice.door.${scheduleId}`;
-    this.waiting = JSON.parse(localStorage.getItem(this.#stored) ?? '[]') as Scan[];
+    this.#stored = `boxoffice.door.${scheduleId}.`;
+    this.waiting = storedScans(this.#stored);
   }
 
   /** Keeps list and counts fresh and sends what waits, until the function it gives is called. */
@@ -250,11 +250,21 @@ export class Door {
     else this.online = false;
   }
 
+  /** Each scan under a key of its own: another tab at this door keeps its own, and neither writes over the other's. */
   #keep(waiting: readonly Scan[]): void {
+    const kept = new Set(waiting);
+    const before = new Set(this.waiting);
+    for (const scan of this.waiting) if (!kept.has(scan)) localStorage.removeItem(this.#stored + scan.id);
+    for (const scan of waiting) if (!before.has(scan)) localStorage.setItem(this.#stored + scan.id, JSON.stringify(scan));
     this.waiting = waiting;
-    if (waiting.length === 0) localStorage.removeItem(this.#stored);
-    else localStorage.setItem(this.#stored, JSON.stringify(waiting));
   }
+}
+
+/** What waits in this browser, from an earlier visit or another tab, in the order in which it was read. */
+function storedScans(prefix: string): Scan[] {
+  const keys = Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+  const scans = keys.map((key) => JSON.parse(localStorage.getItem(key) ?? '') as Scan);
+  return scans.sort((one, other) => one.at.localeCompare(other.at));
 }
 
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));

@@ -192,7 +192,7 @@ export class Picking extends Wishing {
     if (news.kind === 'held') notices.announce(words.held(news.seats.length));
     else if (news.kind === 'released') notices.say(words.released);
     else if (news.kind === 'extended') notices.say(words.extended);
-    else if (news.kind === 'expired') notices.announce(words.expired);
+    else if (news.kind === 'expired') notices.announce(this.terms.cancelled ? this.words.sale.cancelled : words.expired);
     else if (news.kind === 'refused') this.problem = asProblem(news.problem);
     else this.#lost(this.numbersOf(news.seats), news.seats.length);
   }

@@ -368,9 +368,8 @@ async def test_report_18_a_cancelled_date_gives_the_money_to_who_paid(scene: Sce
     await scene.done(EndBookings(tuple(scene.worker.office.clock.new_id() for _ in range(4))))
     problem(await scene.accept(bob, waiting), 409, "transfer_not_allowed")
     refunds = (await read(scene.http, f"/v1/payments/{booking['payment']['id']}/refunds", ann.headers))["items"]
-    assert sorted((each["amount"], each["booking_id"]) for each in refunds) == sorted(
-        [(150_000, booking["id"]), (150_000, theirs["id"])]
-    )
+    # Of both, by the only booking that is known to who has paid.
+    assert [(each["amount"], each["booking_id"]) for each in refunds] == [(150_000, booking["id"])] * 2
     gone = await scene.booking(bob, theirs["id"])
     assert (gone["status"], gone["refunds"]) == ("refunded", [])
     await scene.examined()

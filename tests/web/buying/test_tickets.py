@@ -50,6 +50,11 @@ async def test_without_a_connection_every_place_of_a_ticket_opens_and_is_found_f
     await page.reload()
     await whole(reader).wait_for()
     await reader.reads(reader.words["confirmed"])
+    told = await page.get_by_text("You are offline.", exact=False).bounding_box()
+    state = await page.get_by_text(reader.words["confirmed"], exact=True).first.bounding_box()
+    assert told is not None
+    assert state is not None
+    assert told["y"] + told["height"] <= state["y"], "what is told of the connection covers the ticket"
     await page.get_by_text("A code for each seat").click()
     codes = page.locator("details img")
     await codes.nth(1).wait_for()
@@ -59,7 +64,12 @@ async def test_without_a_connection_every_place_of_a_ticket_opens_and_is_found_f
     await page.get_by_role("region", name="Tickets on this device").get_by_role("link").click()
     await page.wait_for_url(f"**{path}")
     await whole(reader).wait_for()
+    await reader.go("/forgotten")  # of which nothing has been loaded
+    await reader.reads(reader.words["no_connection"])
+    await page.context.set_offline(False)
+    await page.get_by_role("heading", name="A new password").wait_for()
     reader.forgive("net::ERR_INTERNET_DISCONNECTED")
+    reader.forgive("net::ERR_FAILED")
 
 
 async def test_logging_out_forgets_them_also_without_a_connection_and_the_server_hears_of_it_later(

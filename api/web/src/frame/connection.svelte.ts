@@ -21,6 +21,10 @@ class Connection {
     this.newer = await this.isOutdated();
   }
 
+  async isReachable(): Promise<boolean> {
+    return fetch('/pages-version').then(({ ok }) => ok, () => false);
+  }
+
   /** Whether other pages are served than those that run here. False without a connection. */
   async isOutdated(): Promise<boolean> {
     const served = await fetch('/pages-version').then((response) => response.text(), () => '');

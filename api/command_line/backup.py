@@ -38,6 +38,8 @@ def back_up(settings: Settings, file: Path) -> int:
     A file that is there stays whole until the new one is. Of two who write the same file the second is refused: they
     would write into one another's.
     """
+    if file.exists() and not file.is_file():  # a device, above all: the new file would take its place
+        raise BackupError(f"{file} cannot be written: it is no file")
     part = file.with_name(f"{file.name}.part")
     try:
         with _alone(part) as written:

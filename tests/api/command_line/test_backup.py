@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import stat
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def test_of_two_who_write_the_same_file_the_second_is_refused(tmp_path: Path) ->
             back_up(SETTINGS, file)
     assert part.read_bytes() == b"half of"
     assert not file.exists()
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # for root /dev/null would be the same
+    for place in (pipe, tmp_path):
+        with pytest.raises(BackupError, match="it is no file"):
+            back_up(SETTINGS, place)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_one_that_fails_leaves_the_last_one_and_nothing_else(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ workers, and no owner. Nobody has to log in: whoever may read the data directory
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -31,7 +31,7 @@ class TopError(RuntimeError):
     """There is nothing to look at; the message says why and what to do."""
 
 
-async def overviews(settings: Settings) -> AsyncIterator[OverviewView]:
+async def overviews(settings: Settings) -> AsyncGenerator[OverviewView, None]:
     """One a second, for ever. Raises `TopError` where nothing runs."""
     if settings.database_url is None or settings.redis_url is None:
         raise TopError("DATABASE_URL and REDIS_URL must be set, or `boxoffice up` must be running")
@@ -51,16 +51,23 @@ async def overviews(settings: Settings) -> AsyncIterator[OverviewView]:
 
 async def once(settings: Settings) -> OverviewView:
     """As of now. Raises `TopError`."""
-    async for overview in overviews(settings):
-        return overview
+    async with aclosing(overviews(settings)) as coming:
+        async for overview in coming:
+            return overview
     raise AssertionError("they go on for ever")
 
 
 async def follow(settings: Settings, screen: Console) -> None:
-    """Shows it until Ctrl-C. Raises `TopError`."""
-    with Live(console=screen, screen=screen.is_terminal, auto_refresh=False) as live:
-        async for overview in overviews(settings):
-            live.update(rendered(overview, rows=screen.height - ROWS_BESIDE), refresh=True)
+    """Shows it until Ctrl-C; where it is no terminal, one below the other. Raises `TopError`."""
+    async with aclosing(overviews(settings)) as coming:
+        if not screen.is_terminal:
+            async for overview in coming:
+                screen.print(rendered(overview, rows=len(overview.owners)))
+                screen.file.flush()  # whoever reads sees it now, and that nobody reads is noticed
+            return
+        with Live(console=screen, screen=True, auto_refresh=False) as live:
+            async for overview in coming:
+                live.update(rendered(overview, rows=screen.height - ROWS_BESIDE), refresh=True)
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------

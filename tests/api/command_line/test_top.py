@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import AsyncGenerator
 
 import msgspec
 import pytest
 from rich.console import Console
 
+from actors.process.settings import Settings
+from api.command_line import top
 from api.command_line.top import rendered
 from api.views.overview import OVERVIEW_EXAMPLE, OverviewView
 from tests.conftest import Stack
@@ -42,6 +46,20 @@ def test_what_is_away_is_said_and_what_is_known_is_shown() -> None:
     assert "Redis cannot be reached" in text
     assert "The database cannot be reached" in text
     assert "No schedule has been asked for" in text
+
+
+async def test_what_is_no_terminal_is_shown_each_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    seen: list[int] = []
+
+    async def twice(_: Settings) -> AsyncGenerator[OverviewView, None]:
+        for _ in range(2):
+            yield OVERVIEW
+            seen.append(pipe.getvalue().count("Boxoffice at"))
+
+    monkeypatch.setattr(top, "overviews", twice)
+    await top.follow(Settings(), Console(file=pipe, width=160))
+    assert seen == [1, 2]
 
 
 def test_a_narrow_terminal_is_enough() -> None:

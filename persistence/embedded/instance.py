@@ -29,6 +29,7 @@ ROLE_VARIABLE = "BOXOFFICE_ROLE"  # which of its programs started it: a Ray acto
 LONGEST_TEMPORARY_DIRECTORY = 24  # bytes; Ray's own socket names need 83 of the 107 a Unix socket's path may have
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.02
 PAUSE_SECONDS = 0.01
+OTHERS_ONLY_READ = 0o755  # whatever the umask: who may write to the directory could put another secret there
 END_SECONDS = 5.0  # a process sent SIGKILL is gone at once, unless the kernel is busy writing for it
 
 
@@ -107,9 +108,14 @@ def _private(path: Path, *owners: int) -> Path:
 
 @contextlib.contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Holds the data directory for the time of the block, or raises `AlreadyRunningError` naming who holds it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "lock").open("a+") as file:
+    """Holds the data directory for the time of the block, or raises `AlreadyRunningError` naming who holds it, and
+    `ProcessError` where it cannot be made or written."""
+    try:
+        data_dir.mkdir(mode=OTHERS_ONLY_READ, parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("a+")
+    except OSError as error:
+        raise ProcessError(f"{data_dir} cannot be used: {error.strerror}; choose another --data-dir") from error
+    with lock as file:
         if not take(file):
             file.seek(0)
             holder = file.read().strip() or "unknown"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from urllib.parse import parse_qsl, urlsplit
 
@@ -94,6 +95,8 @@ def own_address(database_url: str) -> str:
 def unreachable(variable: str, service: str, address: str, error: Exception) -> UnreachableError:
     """The error that says which service cannot be reached, by which variable, and what to do."""
     reason = str(error) or type(error).__name__
+    if isinstance(error, ValueError) and "***" in address:  # what it says may quote the password
+        reason = "such a URL is written otherwise; / ? # [ ] @ : in a password are %2F %3F %23 %5B %5D %40 %3A"
     return UnreachableError(
         f"{service} at {address} (from {variable}) cannot be reached: {reason}. "
         f"Start it, correct {variable}, or unset {variable} to use the embedded one."
@@ -101,9 +104,10 @@ def unreachable(variable: str, service: str, address: str, error: Exception) -> 
 
 
 def shown(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username or ''}:***@{place}").geturl()
+    """The URL without its password, also where it is not written as a URL has to be."""
+    scheme, separator, rest = url.partition("://")
+    who, at, place = rest.rpartition("@")
+    user, colon, _ = who.partition(":")
+    if colon:
+        url = f"{scheme}{separator}{user}:***{at}{place}"
+    return re.sub(r"(?<=password=)[^&#]+", "***", url)

@@ -215,7 +215,26 @@ def test_a_program_unpacked_without_the_right_to_run_is_copied(tmp_path: Path) -
         ("postgresql://me:hush@db:5432/x?sslmode=require", "postgresql://me:***@db:5432/x?sslmode=require"),
         ("redis://:hush@cache/0", "redis://:***@cache/0"),
         ("postgresql://postgres@/x?host=/run", "postgresql://postgres@/x?host=/run"),
+        ("postgresql://db/x?user=me&password=hush&ssl=on", "postgresql://db/x?user=me&password=***&ssl=on"),
+        *((f"postgresql://me:hu{each}sh@db/x", "postgresql://me:***@db/x") for each in "#?/@[]: "),
+        ("127.0.0.1:9092,127.0.0.1:9093", "127.0.0.1:9092,127.0.0.1:9093"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, seen: str) -> None:
     assert shown(url) == seen
+
+
+def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("long" * 100)):
+        with pytest.raises(ProcessError, match="cannot be used"), locked(place):
+            pass
+
+
+def test_nobody_else_writes_to_a_data_directory_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with locked(tmp_path / "data"):
+            assert (tmp_path / "data").stat().st_mode & 0o022 == 0
+    finally:
+        os.umask(before)

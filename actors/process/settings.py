@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from actors.process import keys, machine
+from persistence.embedded.outside import shown
 from persistence.events.options import (
     COMPRESSION,
     PARTITIONS,
@@ -30,7 +30,9 @@ from persistence.events.options import (
 
 T = TypeVar("T")
 
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]  # a timer knows no more of infinity than of nothing
 NODE_NAME = re.compile(r"[a-z0-9-]{1,40}")  # part of the names of its processes
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
 HOST = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
 MEMORY_PER_HOST_MB = 512  # that a machine has to have for each process of owners
 
@@ -40,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     data_dir: str = ".boxoffice"  # BOXOFFICE_DATA_DIR
     host: str = "127.0.0.1"  # BOXOFFICE_HOST
-    port: int = 8000  # BOXOFFICE_PORT
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000  # BOXOFFICE_PORT
     public_url: str = ""  # BOXOFFICE_PUBLIC_URL, where people reach the pages: https://tickets.example.com
     trusted_proxies: str = ""  # BOXOFFICE_TRUSTED_PROXIES, 10.0.0.0/8,…: whose X-Forwarded-For is believed
     cors_origins: str = ""  # BOXOFFICE_CORS_ORIGINS, https://a.example,…: whose pages may use the API; none if unset
@@ -49,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: bool = True  # BOXOFFICE_METRICS=off serves no /metrics
     connections: Annotated[int, Meta(ge=1)] = 4_000  # BOXOFFICE_CONNECTIONS, open at a time at each worker
     connections_per_address: Annotated[int, Meta(ge=0)] = 500  # BOXOFFICE_CONNECTIONS_PER_ADDRESS, of these; 0: all
-    workers: int = 2  # BOXOFFICE_WORKERS; `up` sets it to the number of cores
+    workers: Annotated[int, Meta(ge=1)] = 2  # BOXOFFICE_WORKERS; `up` sets it to the number of cores
     database_url: str | None = None  # DATABASE_URL, postgresql://…
     redis_url: str | None = None  # REDIS_URL, redis://… or unix://…
     kafka_bootstrap_servers: str | None = None  # KAFKA_BOOTSTRAP_SERVERS, host:port[,host:port]
@@ -87,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD
-    log_format: str = "text"  # BOXOFFICE_LOG_FORMAT, text | json
+    log_format: Literal["text", "json"] = "text"  # BOXOFFICE_LOG_FORMAT
     node: str = ""  # BOXOFFICE_NODE, this machine's name in a cluster; unset: it is alone
     node_address: str = ""  # BOXOFFICE_NODE_ADDRESS, where the others reach it; unset: as it reaches the database
     node_certificate: str = ""  # BOXOFFICE_NODE_CERTIFICATE, PEM: calls between machines go over TLS
@@ -98,9 +100,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # BOXOFFICE_HOT_RECORDS_PER_SECOND, more of one schedule and it has a process to itself; 0: that is up to admins. A
     # thousand are a twentieth of what its process can do, and more than a house without a crowd before it has.
     hot_records_per_second: Annotated[int, Meta(ge=0)] = 1_000
-    actor_idle_seconds: float = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an owner unused for so long leaves memory
-    call_timeout_seconds: float = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, an actor silent for so long is replaced
-    deadline_seconds: float = 15.0  # BOXOFFICE_DEADLINE_SECONDS, a request not answered by then gets 503
+    actor_idle_seconds: Seconds = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an owner unused for so long leaves memory
+    call_timeout_seconds: Seconds = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, an actor silent for so long is replaced
+    deadline_seconds: Seconds = 15.0  # BOXOFFICE_DEADLINE_SECONDS, a request not answered by then gets 503
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         """Every field, but of a secret only that it is set."""
@@ -226,8 +228,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 values[field.name] = msgspec.convert(SWITCHES.get(text.lower(), text), field.type, strict=False)
             except msgspec.ValidationError as error:
-                shown = "…" if field.name in SECRETS else repr(text)
-                raise SettingsError(f"{variable}={shown}: {error}") from error
+                told = "…" if field.name in SECRETS else repr(text)
+                raise SettingsError(f"{variable}={told}: {error}") from error
         made = cls(**values)  # type: ignore[arg-type]  # converted to each field's own type above
         made._check_log_in()
         made._check_public_url()
@@ -248,11 +250,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} {needs}")
 
     def _check_public_url(self) -> None:
-        parts = urlsplit(self.public_url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and not parts.query
-        if self.public_url and not whole:
+        if self.public_url and ORIGIN.fullmatch(self.public_url) is None:
+            told = shown(self.public_url)
             raise SettingsError(
-                f"BOXOFFICE_PUBLIC_URL={self.public_url!r} must look like https://tickets.example.com, without a path"
+                f"BOXOFFICE_PUBLIC_URL={told!r} must look like https://tickets.example.com, without a path"
             )
 
     def _check_proxies(self) -> None:
@@ -300,6 +301,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in msgspec.structs.asdict(self).items()
             if value is not None
         }
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """The variables that look like ours and are none: misspelled, or those of another release."""
+    ours = {variable_of(field.name) for field in msgspec.structs.fields(Settings)}
+    return sorted(name for name in environ if name.startswith("BOXOFFICE_") and name not in ours)
 
 
 def variable_of(name: str) -> str:

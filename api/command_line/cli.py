@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from actors.process import machine
+from actors.process.settings import unknown
 from api.command_line.opening import raise_open_files, serve
 from api.command_line.running import connected, found_running, settings_for
 from api.command_line.screen import console, fail
@@ -78,11 +79,13 @@ def up(
     from actors.supervision.services import StartError
 
     settings = settings_for(data_dir)
-    if workers is None and "BOXOFFICE_WORKERS" not in os.environ:
+    if workers is None and not os.environ.get("BOXOFFICE_WORKERS"):
         workers = machine.cores()
     given = {"host": host, "port": port, "workers": workers, "demo": demo}
     settings = msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value is not None})
     telemetry.configure(settings, "boxoffice")
+    for name in unknown(os.environ):
+        telemetry.logger.warning("%s is no variable of this release: is it misspelled?", name)
     raise_open_files()
     try:
         asyncio.run(serve(settings))
@@ -230,8 +233,9 @@ def top(
     async def follow() -> None:
         if not as_json:
             await view.follow(settings, screen)
-        async for overview in view.overviews(settings):
-            typer.echo(msgspec.json.encode(overview))
+        async with contextlib.aclosing(view.overviews(settings)) as coming:
+            async for overview in coming:
+                typer.echo(msgspec.json.encode(overview))
 
     try:
         if once:

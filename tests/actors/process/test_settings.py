@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.process.settings import NEEDED, SECRETS, Settings, SettingsError
+from actors.process.settings import NEEDED, SECRETS, Settings, SettingsError, unknown
 
 SECURED = {
     "KAFKA_BOOTSTRAP_SERVERS": "one:9093,two:9093",
@@ -127,3 +127,31 @@ def test_every_process_of_a_machine_can_read_what_it_is_given(kind: str) -> None
 def test_a_machine_with_a_name_or_certificates_that_will_not_do_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         Settings.from_environment({**MACHINE, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("variable", "values"),
+    [
+        ("BOXOFFICE_PORT", ["-1", "65536"]),
+        ("BOXOFFICE_WORKERS", ["0", "-3"]),
+        ("BOXOFFICE_DEADLINE_SECONDS", ["0", "-1", "nan", "inf"]),
+        ("BOXOFFICE_CALL_TIMEOUT_SECONDS", ["0", "-1", "nan", "inf"]),
+        ("BOXOFFICE_ACTOR_IDLE_SECONDS", ["0", "-1", "nan", "inf"]),
+        ("BOXOFFICE_LOG_FORMAT", ["xml"]),
+        ("BOXOFFICE_PUBLIC_URL", ["http://[::1", "https://a b", "https://x.example ", "https://me:hush@x.example"]),
+    ],
+)
+def test_what_nobody_can_mean_is_refused_and_no_password_told(variable: str, values: list[str]) -> None:
+    for value in values:
+        with pytest.raises(SettingsError, match=variable) as refused:
+            Settings.from_environment({variable: value})
+        assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["https://tickets.example.com", "http://[::1]:8000", "HTTPS://예매.example/"])
+def test_pages_may_be_reached_at_any_origin(url: str) -> None:
+    assert Settings.from_environment({"BOXOFFICE_PUBLIC_URL": url}).public_url == url
+
+
+def test_a_variable_that_is_misspelled_is_named() -> None:
+    assert unknown({**MACHINE, "BOXOFFICE_SECRE": "hush", "BOXOFFICE_DEMO": "on", "HOME": "/"}) == ["BOXOFFICE_SECRE"]

@@ -28,12 +28,15 @@ def found_running(data_dir: Path | None) -> tuple[Settings, RunNote | None]:
     The secret is the one that `up` keeps there, unless the environment has another.
     """
     settings = settings_for(data_dir)
-    run = read_note(settings.data_path)
-    if run is not None:
-        settings = settings_for(data_dir, {**os.environ, **run.environment})
-    kept = settings.data_path / "secret"
-    if not settings.secret and kept.exists():
-        settings = msgspec.structs.replace(settings, secret=kept.read_text().strip())
+    try:
+        run = read_note(settings.data_path)
+        if run is not None:
+            settings = settings_for(data_dir, {**os.environ, **run.environment})
+        kept = settings.data_path / "secret"
+        if not settings.secret and kept.exists():
+            settings = msgspec.structs.replace(settings, secret=kept.read_text().strip())
+    except OSError as error:
+        fail(f"{error.filename} cannot be read: {error.strerror}; ask as the user who runs `boxoffice up`")
     return settings, run
 
 

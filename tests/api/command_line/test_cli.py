@@ -210,3 +210,10 @@ class TestBesideARunningSystem:
         for name, pid in stack.run.processes.items():
             environ = Path(f"/proc/{pid}/environ").read_bytes()
             assert secret not in environ or "secret" in NEEDED.get(name.partition("-")[0], ()), name
+
+
+async def test_what_cannot_be_read_of_a_data_directory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()  # as root everything may be read that can be
+    code, output = await boxoffice("nodes", "--data-dir", str(tmp_path))
+    assert code == 1
+    assert output.startswith(f"boxoffice: {tmp_path / 'secret'} cannot be read: ")

@@ -250,14 +250,14 @@ def _extend(state: ScheduleState, command: commands.Extend, now_ms: int) -> Deci
     if isinstance(booking, Refusal):
         return booking
     if booking.status is not Status.HELD:
-        return Refusal(Code.BOOKING_NOT_CHANGEABLE)
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.PAID)
     if (refusal := _off(state, now_ms)) is not None:
         return refusal
     terms = state.on
     latest_ms = min(booking.created_ms + MAX_HOLD_TIMES * terms.hold_ms, terms.starts_at_ms)
     expires_ms = min(now_ms + terms.hold_ms, latest_ms)
     if expires_ms <= booking.expires_ms:
-        return Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=booking.expires_ms)
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=booking.expires_ms, reason=Why.LONGEST)
     return (events.Extended(booking.id, expires_ms),)
 
 
@@ -288,7 +288,7 @@ def _change(state: ScheduleState, command: commands.Change, now_ms: int) -> Deci
     # A seat that stays keeps its price; of places in standing room as many as stay.
     prices = tuple(kept[index].pop(0) if kept.get(index) else state.price_of(index) for index in places)
     if booking.sold and sum(prices) != booking.amount:
-        return Refusal(Code.BOOKING_NOT_CHANGEABLE)  # paid: only for seats that cost the same
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.OTHER_PRICE)
     return (events.Changed(booking.id, places, prices),)
 
 
@@ -343,7 +343,7 @@ def _cancel(state: ScheduleState, command: commands.Cancel, now_ms: int) -> Deci
     if booking.sold and booking.amount:
         return Refusal(Code.BOOKING_PAID)
     if booking.sold and command.customer_id and now_ms >= state.on.starts_at_ms:
-        return Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=state.on.starts_at_ms)
+        return Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=state.on.starts_at_ms, reason=Why.BEGUN)
     return (events.Cancelled(booking.id, command.cancellation_id, command.reason, command.by),)
 
 

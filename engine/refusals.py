@@ -48,6 +48,10 @@ class Why(StrEnum):
 
     HANDED_ON = "handed_on"  # the seats, and so the say, are somebody else's
     KEPT = "kept"  # the booking was ended, and what was paid was kept
+    PAID = "paid"  # what is paid for is held no longer
+    LONGEST = "longest"  # nobody may hold it for longer
+    OTHER_PRICE = "other_price"  # what is paid for may become what costs the same
+    BEGUN = "begun"  # the performance has
 
 
 class Refusal(Struct, frozen=True, gc=False, array_like=True, tag="refusal"):

@@ -455,9 +455,11 @@ PROBLEMS: Mapping[str, Kind] = {
     "booking_not_changeable": _kind(
         409,
         "Booking not changeable",
-        "This booking cannot be changed any more.",
+        "This booking cannot be changed like that; reason says why (other_price: what is paid for can be exchanged for"
+        " seats that cost the same; longest: nobody may hold it beyond at; paid, begun, checked_in).",
         "변경할 수 없는 예매",
-        "더 이상 변경할 수 없는 예매입니다.",
+        "변경할 수 없는 예매입니다. reason(other_price: 같은 금액의 좌석으로만 교환 가능, longest: at 이후 연장 불가,"
+        " paid, begun, checked_in)을 확인하세요.",
     ),
     "booking_live": _kind(
         409,

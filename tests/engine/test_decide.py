@@ -9,7 +9,7 @@ import pytest
 from engine import commands as c
 from engine.booking import Booking, Status
 from engine.payment import PaymentStatus
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from engine.state import BLOCKED, FREE, HELD, SOLD, Done, ScheduleState
 from engine.turn import Request, execute
 from tests.engine.plans.houses import ANN, BOB, DAY, NOW, opened
@@ -55,7 +55,8 @@ REFUSALS = [
      Refusal(Code.UNKNOWN_CATEGORY)),
     ("changing to an unknown zone", (HOLD,), c.ChangeBest("b1", ANN, 1, zone="Moon"), Refusal(Code.UNKNOWN_ZONE)),
     ("changing how many while paying", (HOLD, PAY), c.ChangeBest("b1", ANN, 1), Refusal(Code.PAYMENT_IN_PROGRESS)),
-    ("changing what is paid to another price", PAID, c.ChangeBest("b1", ANN, 3), Refusal(Code.BOOKING_NOT_CHANGEABLE)),
+    ("changing what is paid to another price", PAID, c.ChangeBest("b1", ANN, 3),
+     Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.OTHER_PRICE)),
     ("another's booking", (HOLD,), c.Cancel("b1", "x", BOB), Refusal(Code.BOOKING_NOT_FOUND)),
     ("an unknown booking", (), CANCEL, Refusal(Code.BOOKING_NOT_FOUND)),
     ("cancelled already", (HOLD, CANCEL), c.Cancel("b1", "x2", ANN), Refusal(Code.BOOKING_ALREADY_CANCELLED)),
@@ -74,9 +75,9 @@ REFUSALS = [
     ("changing to a taken seat", (HOLD, c.HoldSeats("b2", BOB, ("A-3",))), c.Change("b1", ANN, ("A-2", "A-3")),
      Refusal(Code.SEATS_UNAVAILABLE, seats=("A-3",))),
     ("changing a paid one to other prices", PAID, c.Change("b1", ANN, ("B-1", "B-2")),
-     Refusal(Code.BOOKING_NOT_CHANGEABLE)),
+     Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.OTHER_PRICE)),
     ("changing while paying", (HOLD, PAY), c.Change("b1", ANN, ("B-1",)), Refusal(Code.PAYMENT_IN_PROGRESS)),
-    ("extending a paid one", PAID, c.Extend("b1", ANN), Refusal(Code.BOOKING_NOT_CHANGEABLE)),
+    ("extending a paid one", PAID, c.Extend("b1", ANN), Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.PAID)),
     ("blocking a taken seat", (HOLD,), c.Block(("A-1", "A-3"), "camera", "o"),
      Refusal(Code.SEATS_UNAVAILABLE, seats=("A-1",))),
     ("holding a blocked seat", (c.Block(("A-1",), "camera", "o"),), HOLD,
@@ -237,7 +238,9 @@ def test_a_hold_is_extended_up_to_twice_its_time() -> None:
 
 def test_an_extension_that_gains_nothing_is_refused() -> None:
     state = after(opened(), HOLD)
-    assert do(state, c.Extend("b1", ANN)) == Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=NOW + HOLD_MS)
+    assert do(state, c.Extend("b1", ANN)) == Refusal(
+        Code.BOOKING_NOT_CHANGEABLE, at_ms=NOW + HOLD_MS, reason=Why.LONGEST
+    )
 
 
 def test_blocking_takes_seats_and_places_out_and_unblocking_brings_back_what_was() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from engine import commands as c
 from engine.booking import Status
-from engine.refusals import Code, Refusal
+from engine.refusals import Code, Refusal, Why
 from engine.snapshot import capture, decode, encode
 from engine.state import FREE, ScheduleState
 from engine.turn import Request, execute
@@ -97,7 +97,9 @@ def test_report_05_nothing_is_given_up_for_what_has_begun() -> None:
     too_late = Refusal(Code.NOT_REFUNDABLE, at_ms=NOW + 1_000)
     assert do(state, c.Refund("b1", ANN, "f1", "p1"), NOW + 1_000) == too_late
     gift = after(opened(prices=GIFTS), HOLD, c.Confirm("b1", ANN))
-    assert do(gift, c.Cancel("b1", "x1", ANN), STARTS) == Refusal(Code.BOOKING_NOT_CHANGEABLE, at_ms=STARTS)
+    assert do(gift, c.Cancel("b1", "x1", ANN), STARTS) == Refusal(
+        Code.BOOKING_NOT_CHANGEABLE, at_ms=STARTS, reason=Why.BEGUN
+    )
     assert booking(gift, c.Cancel("b1", "x1", "", by="admin"), STARTS).status is Status.CANCELLED
 
 

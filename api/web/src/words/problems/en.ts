@@ -12,6 +12,13 @@ const notRefundable: Record<string, string> = {
   handed_on: 'These seats were handed on: they are somebody else’s now.',
   kept: 'This booking was ended without giving the money back.',
 };
+const notChangeable: Record<string, string> = {
+  begun: 'It is too late to change this booking: the performance has begun.',
+  checked_in: 'This booking cannot be changed: somebody has come in on the ticket.',
+  longest: 'These seats have been kept for as long as they can be.',
+  other_price: 'What is paid for can only be exchanged for seats that cost the same.',
+  paid: 'This booking is paid for: nobody else can have its seats any more.',
+};
 const transferNotAllowed: Record<string, string> = {
   begun: 'These seats cannot be handed on any more: the performance has begun.',
   checked_in: 'These seats cannot be handed on: somebody has come in on the ticket.',
@@ -48,6 +55,7 @@ export const en = {
     transfer_ended: () => 'This offer was accepted, declined or taken back, or is too old.',
     booking_paid: ({ reason }) => (reason === 'handed_on' ? 'It was paid for by whoever handed the seats to you: you can hand them on, and not give them back.' : 'It is paid for: give the seats back instead, and the money comes back with them.'),
     payment_declined: () => 'The card was declined. The seats stay yours until the time is up.',
+    booking_not_changeable: ({ reason }) => notChangeable[String(reason)] ?? 'This booking cannot be changed any more.',
     not_refundable: ({ reason }) => notRefundable[String(reason)] ?? 'These seats cannot be given back: it is too late, or the payment is not settled yet.',
     transfer_not_allowed: ({ reason }) => transferNotAllowed[String(reason)] ?? 'These seats are being handed on already, or are not yours any more.',
     booking_not_confirmed: ({ reason }) => (reason === 'held' ? 'This booking has no ticket until it is paid for.' : 'This booking has no ticket any more.'),

@@ -7,6 +7,13 @@ const notRefundable: Record<string, string> = {
   handed_on: '다른 분께 양도한 좌석입니다.',
   kept: '환불 없이 종료된 예매입니다.',
 };
+const notChangeable: Record<string, string> = {
+  begun: '이미 시작된 공연의 예매는 변경할 수 없습니다.',
+  checked_in: '이미 이 티켓으로 입장한 사람이 있어 변경할 수 없습니다.',
+  longest: '좌석을 더 오래 잡아 둘 수 없습니다.',
+  other_price: '결제한 예매는 같은 금액의 좌석으로만 교환할 수 있습니다.',
+  paid: '결제가 끝난 예매입니다. 좌석은 회원님의 것입니다.',
+};
 const transferNotAllowed: Record<string, string> = {
   begun: '이미 시작된 공연의 좌석은 양도할 수 없습니다.',
   checked_in: '이미 이 티켓으로 입장한 사람이 있어 양도할 수 없습니다.',
@@ -43,6 +50,7 @@ export const ko: ProblemWords = {
     transfer_ended: () => '이미 수락·거절·철회되었거나 기한이 지난 양도 제안입니다.',
     booking_paid: ({ reason }) => (reason === 'handed_on' ? '양도받은 좌석입니다. 다시 양도할 수는 있지만 환불할 수는 없습니다.' : '결제된 예매입니다. 취소 대신 환불해 주세요.'),
     payment_declined: () => '카드가 거절되었습니다. 좌석은 선점 시간이 끝날 때까지 그대로입니다.',
+    booking_not_changeable: ({ reason }) => notChangeable[String(reason)] ?? '더 이상 변경할 수 없는 예매입니다.',
     not_refundable: ({ reason }) => notRefundable[String(reason)] ?? '환불할 수 없는 좌석입니다. 기한이 지났거나, 결제가 아직 끝나지 않았습니다.',
     transfer_not_allowed: ({ reason }) => transferNotAllowed[String(reason)] ?? '이미 양도 중이거나 더 이상 회원님의 좌석이 아닙니다.',
     booking_not_confirmed: ({ reason }) => (reason === 'held' ? '결제를 마치면 티켓이 발급됩니다.' : '더 이상 티켓이 없는 예매입니다.'),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from actors.process.settings import Settings, SettingsError
 from api.command_line.screen import fail
+from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.instance import RunNote, is_locked, read_note
+from persistence.embedded.outside import shown, unreachable
 
 
 def settings_for(data_dir: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -50,4 +53,9 @@ def connected(data_dir: Path | None) -> Settings:
             if starting
             else f"nothing runs on {settings.data_path}: start `boxoffice up` first, or set DATABASE_URL"
         )
+    try:
+        parts = urlsplit(asyncpg_dsn(settings.database_url))
+        _ = "," in parts.netloc or parts.port  # several hosts have a port each
+    except ValueError as error:
+        fail(str(unreachable("DATABASE_URL", "PostgreSQL", shown(settings.database_url), error)))
     return settings

@@ -217,3 +217,10 @@ async def test_what_cannot_be_read_of_a_data_directory_is_told(tmp_path: Path) -
     code, output = await boxoffice("nodes", "--data-dir", str(tmp_path))
     assert code == 1
     assert output.startswith(f"boxoffice: {tmp_path / 'secret'} cannot be read: ")
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:hu#sh@db/x", "postgresql://me:hu[sh@db/x", "mysql://me:hush@db/x"])
+async def test_a_database_url_that_cannot_be_read_is_told_without_its_password(url: str, tmp_path: Path) -> None:
+    code, output = await boxoffice("nodes", "--data-dir", str(tmp_path), DATABASE_URL=url)
+    assert (code, "hu" in output) == (1, False)
+    assert "me:***@db/x (from DATABASE_URL) cannot be reached" in output

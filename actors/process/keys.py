@@ -6,6 +6,8 @@ import hashlib
 import hmac
 from functools import lru_cache
 
+MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
+
 # Purposes of which a process may be given the key without the secret.
 TICKETS = "tickets/ed25519"  # what signs a ticket's code
 AUDIT_HEADS = "audit/heads"  # what signs the audit log's exported heads

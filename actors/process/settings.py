@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from actors.process import keys, machine
+from actors.process.addresses import FORMS, HOST, ORIGIN, has_form
 from persistence.embedded.outside import shown
 from persistence.events.options import (
     COMPRESSION,
@@ -32,8 +33,6 @@ T = TypeVar("T")
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]  # a timer knows no more of infinity than of nothing
 NODE_NAME = re.compile(r"[a-z0-9-]{1,40}")  # part of the names of its processes
-ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?/?", re.IGNORECASE)
-HOST = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
 MEMORY_PER_HOST_MB = 512  # that a machine has to have for each process of owners
 
 
@@ -127,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.secret:
             return [keys.derived(secret, purpose) for secret in self.secrets]
         if not self.derived_keys:
-            raise SettingsError("BOXOFFICE_SECRET is not set")
+            raise SettingsError("BOXOFFICE_SECRET is not set: give the one that `boxoffice up` has")
         given = msgspec.json.decode(self.derived_keys, type=dict[str, list[str]])
         return [bytes.fromhex(key) for key in given[purpose]]
 
@@ -161,6 +160,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def pictures(self) -> list[str]:
         """The hosts of `picture_hosts`."""
         return [each.strip().lower() for each in self.picture_hosts.split(",") if each.strip()]
+
+    @property
+    def shops(self) -> list[str]:
+        """The origins of `cors_origins`, as browsers write them."""
+        return [each.strip().rstrip("/") for each in self.cors_origins.split(",") if each.strip()]
 
     @property
     def hosts(self) -> int:
@@ -230,9 +234,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             except msgspec.ValidationError as error:
                 told = "…" if field.name in SECRETS else repr(text)
                 raise SettingsError(f"{variable}={told}: {error}") from error
+            form = FORMS.get(field.name)
+            if form is not None and not has_form(form.pattern, text):
+                told = "" if field.name in SECRETS else f"={shown(text)!r}"
+                raise SettingsError(f"{variable}{told} {form.said}")
         made = cls(**values)  # type: ignore[arg-type]  # converted to each field's own type above
         made._check_log_in()
         made._check_public_url()
+        made._check_shops()
         made._check_proxies()
         made._check_pictures()
         made._check_provider()
@@ -250,11 +259,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} {needs}")
 
     def _check_public_url(self) -> None:
-        if self.public_url and ORIGIN.fullmatch(self.public_url) is None:
+        if self.public_url and not has_form(ORIGIN, self.public_url):
             told = shown(self.public_url)
             raise SettingsError(
                 f"BOXOFFICE_PUBLIC_URL={told!r} must look like https://tickets.example.com, without a path"
             )
+
+    def _check_shops(self) -> None:
+        for shop in self.shops:
+            if not has_form(ORIGIN, shop):
+                raise SettingsError(f"BOXOFFICE_CORS_ORIGINS: {shown(shop)!r} must look like https://shop.example")
 
     def _check_proxies(self) -> None:
         try:

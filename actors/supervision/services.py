@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from actors.process.keys import MIN_SECRET_CHARACTERS
 from actors.process.settings import Settings
 from actors.supervision import ray_head
 from persistence.database.roles import establish
@@ -66,12 +67,16 @@ def settle(settings: Settings, data_dir: Path) -> Settled:
         raise StartError(f"BOXOFFICE_NODE={settings.node} joins a cluster: set {missing}, too")
     if settings.node and "ray_address" in elsewhere:
         raise StartError("a machine of a cluster has a Ray head of its own: unset RAY_ADDRESS")
+    secret = settings.secret or kept_secret(data_dir / "secret")
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        place = "BOXOFFICE_SECRET" if settings.secret else f"{data_dir / 'secret'} is cut off: it"
+        raise StartError(f"{place} must have at least {MIN_SECRET_CHARACTERS} characters (openssl rand -hex 32)")
     programs = {setting: service.start(data_dir) for setting, service in SERVICES.items() if setting not in elsewhere}
     settings = msgspec.structs.replace(
         settings,
         **{setting: program.address for setting, program in programs.items()},
         sandbox_url=settings.sandbox_url or f"http://127.0.0.1:{free_port()}",
-        secret=settings.secret or kept_secret(data_dir / "secret"),
+        secret=secret,
     )
     if settings.node and not settings.node_address:
         settings = msgspec.structs.replace(settings, node_address=outside.own_address(settings.database))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.keys import AUDIT_HEADS
 from actors.process.settings import Settings
 from actors.reconciliation.audit_heads import FILE_NAME, read_heads
+from api.command_line.screen import NobodyReads
 from persistence.audit import chain, verification
 from persistence.audit.chain import ChainHead
 from persistence.audit.verification import DamagedLine, ExportedHead, Verification
@@ -23,10 +24,6 @@ from persistence.database.connection import create_engine, current_revision, hea
 
 class AuditReportError(RuntimeError):
     """The log cannot be looked at; the message says why and what to do."""
-
-
-class NobodyReads(Exception):
-    """Whoever read what is written has enough, as `head` has after ten lines."""
 
 
 async def verify(settings: Settings, heads: Path | None) -> tuple[Verification, list[str]]:

@@ -80,6 +80,10 @@ def restore(settings: Settings, file: Path) -> None:
 
 
 async def _restore(settings: Settings, file: Path) -> None:
+    try:
+        await _ended("pg_restore", "--file=-", str(file))  # reads all of it, before anything is made for it
+    except BackupError as error:
+        raise BackupError(f"{file} is not, or not all of, what `boxoffice backup` writes: {error}") from error
     async with _database(settings) as url:
         connection = await asyncpg.connect(asyncpg_dsn(url), timeout=5)
         try:
@@ -107,7 +111,7 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
 
 
 async def _run(url: str, name: str, *arguments: str) -> None:
-    """Runs one of PostgreSQL's programs to its end. The password is not for everybody to see who lists processes."""
+    """Runs one of them on a database. The password is not for everybody to see who lists processes."""
     url = asyncpg_dsn(url)
     password = unquote(urlsplit(url).password or "")
     if password:
@@ -115,11 +119,15 @@ async def _run(url: str, name: str, *arguments: str) -> None:
         user, _, place = parts.netloc.rpartition("@")
         url = parts._replace(netloc=f"{user.partition(':')[0]}@{place}").geturl()
     secret = {"PGPASSWORD": password} if password else {}
+    await _ended(name, *arguments, f"--dbname={url}", **secret)
+
+
+async def _ended(name: str, *arguments: str, **environment: str) -> None:
+    """Runs one of PostgreSQL's programs to its end. Raises `BackupError` with what it says."""
     process = await asyncio.create_subprocess_exec(
         str(installation() / "bin" / name),
         *arguments,
-        f"--dbname={url}",
-        env=child_environment(os.environ, **secret),
+        env=child_environment(os.environ, **environment),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )

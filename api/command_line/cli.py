@@ -24,7 +24,7 @@ from actors.process import machine
 from actors.process.settings import unknown
 from api.command_line.opening import raise_open_files, serve
 from api.command_line.running import connected, found_running, settings_for
-from api.command_line.screen import console, fail
+from api.command_line.screen import NobodyReads, console, fail, say, silence, without_end
 from persistence.embedded.instance import read_note
 
 app = typer.Typer(
@@ -235,7 +235,7 @@ def top(
             await view.follow(settings, screen)
         async with contextlib.aclosing(view.overviews(settings)) as coming:
             async for overview in coming:
-                typer.echo(msgspec.json.encode(overview))
+                say(msgspec.json.encode(overview))
 
     try:
         if once:
@@ -245,7 +245,7 @@ def top(
             else:
                 screen.print(view.rendered(overview, rows=len(overview.owners)))
         else:
-            with contextlib.suppress(KeyboardInterrupt):
+            with without_end():
                 asyncio.run(follow())
     except view.TopError as error:
         fail(str(error))
@@ -266,7 +266,7 @@ def tail_events(
 
     async def show() -> None:
         async for text in tail(settings, schedule, first, follow=follow):
-            typer.echo(text)
+            say(text)
 
     settings = connected(data_dir)
     if first is not None and schedule is None:
@@ -274,7 +274,7 @@ def tail_events(
     if not follow and schedule is None:
         fail("--no-follow needs --schedule: of all schedules, what happens from now on is shown")
     try:
-        with contextlib.suppress(KeyboardInterrupt):
+        with without_end():
             asyncio.run(show())
     except EventsError as error:
         fail(str(error))
@@ -401,7 +401,7 @@ def export_audit(
     output: Annotated[Path | None, typer.Option(help="The file to write.", show_default="standard output")] = None,
 ) -> None:
     """Write every entry as a line of JSON, oldest first, and then the head."""
-    from api.command_line.audit_report import AuditReportError, NobodyReads, export
+    from api.command_line.audit_report import AuditReportError, export
 
     settings = connected(data_dir)
     try:
@@ -409,7 +409,7 @@ def export_audit(
     except AuditReportError as error:
         fail(str(error))
     except NobodyReads:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tells of it at its end
+        silence()
         raise typer.Exit(1) from None
     if output is not None:
         console().print(f"{count} entries written to {output}", markup=False, highlight=False)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
+from api.command_line.screen import NobodyReads
 from api.views.overview import Overviews, OverviewView, StandingView, WaitingView
 from persistence.database.connection import create_engine
 from persistence.operations.board import VitalsBoard
@@ -58,12 +59,15 @@ async def once(settings: Settings) -> OverviewView:
 
 
 async def follow(settings: Settings, screen: Console) -> None:
-    """Shows it until Ctrl-C; where it is no terminal, one below the other. Raises `TopError`."""
+    """Shows it until Ctrl-C; where it is no terminal, one below the other. Raises `TopError` and `NobodyReads`."""
     async with aclosing(overviews(settings)) as coming:
         if not screen.is_terminal:
             async for overview in coming:
-                screen.print(rendered(overview, rows=len(overview.owners)))
-                screen.file.flush()  # whoever reads sees it now, and that nobody reads is noticed
+                try:
+                    screen.print(rendered(overview, rows=len(overview.owners)))
+                    screen.file.flush()  # whoever reads sees it now, and that nobody reads is noticed
+                except (BrokenPipeError, SystemExit) as error:  # the latter is how Rich says so
+                    raise NobodyReads from error
             return
         with Live(console=screen, screen=True, auto_refresh=False) as live:
             async for overview in coming:

@@ -28,6 +28,7 @@ from actors.gateway.ray_owners import open_gateway
 from actors.gateway.vitals import tell
 from actors.mail.tickets import TicketKey, ticket_key
 from actors.process.clock import Clock, SystemClock
+from actors.process.keys import MIN_SECRET_CHARACTERS
 from actors.process.settings import Settings
 from actors.process.unending import kept_up
 from actors.reconciliation.reconciler import Reconciler
@@ -57,7 +58,6 @@ from persistence.seats.cache import SeatView
 from persistence.seats.from_journal import load_view
 from persistence.seats.redis_cache import RedisSeatCache
 
-MIN_SECRET_CHARACTERS = 32  # RFC 7518 section 3.2: HS256 needs a key of at least 256 bits
 REDIS_TIMEOUT_SECONDS = 1.0
 CATALOGUE_APART_SECONDS = 0.005  # a page takes 2 ms to be read, of which none is a reader's own
 LOCK_TIMEOUT_SECONDS = 4.0  # whoever holds a lock for longer is in trouble: better one 503 than a pool that waits

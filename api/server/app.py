@@ -180,7 +180,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.own_routes = [each for noun in nouns for each in noun.router.routes if isinstance(each, APIRoute)]
     app.proxies = settings.proxies
     app.pictures = settings.pictures
-    app.origins = [each.strip().rstrip("/") for each in settings.cors_origins.split(",") if each.strip()]
+    app.origins = settings.shops
     app.https = settings.public_url.startswith("https:")
     app.directory = Directory(app.own_routes)
     app.add_middleware(Admission, directory=app.directory)

@@ -129,6 +129,12 @@ def test_a_machine_with_a_name_or_certificates_that_will_not_do_is_refused(wrong
         Settings.from_environment({**MACHINE, **wrong})
 
 
+NO_ORIGINS = [
+    *("foo", "x.example", "ftp://x.example", "http://", "http://[::1", "https://a b", "https://x.example:99999"),
+    "https://me:hush@x.example",
+]
+
+
 @pytest.mark.parametrize(
     ("variable", "values"),
     [
@@ -138,7 +144,14 @@ def test_a_machine_with_a_name_or_certificates_that_will_not_do_is_refused(wrong
         ("BOXOFFICE_CALL_TIMEOUT_SECONDS", ["0", "-1", "nan", "inf"]),
         ("BOXOFFICE_ACTOR_IDLE_SECONDS", ["0", "-1", "nan", "inf"]),
         ("BOXOFFICE_LOG_FORMAT", ["xml"]),
-        ("BOXOFFICE_PUBLIC_URL", ["http://[::1", "https://a b", "https://x.example ", "https://me:hush@x.example"]),
+        ("BOXOFFICE_PUBLIC_URL", [*NO_ORIGINS, "https://x.example ", "https://x.example/path"]),
+        ("BOXOFFICE_CORS_ORIGINS", [*NO_ORIGINS, "https://x.example/path", "*", "https://x.example,foo"]),
+        ("BOXOFFICE_SANDBOX_URL", NO_ORIGINS),
+        ("BOXOFFICE_TOSS_URL", NO_ORIGINS),
+        ("BOXOFFICE_STRIPE_URL", NO_ORIGINS),
+        ("BOXOFFICE_SMTP_URL", ["foo", "http://mail.example", "smtp:me:hush@mail.example", "smtp://a b"]),
+        ("BOXOFFICE_TOPIC", [".", "..", "a b", "예매", "a" * 250, "one,two"]),
+        ("REDIS_URL", ["foo", "127.0.0.1:6379", "http://cache", "redis:me:hush@cache", "redis://", "redis://cache "]),
     ],
 )
 def test_what_nobody_can_mean_is_refused_and_no_password_told(variable: str, values: list[str]) -> None:
@@ -151,6 +164,24 @@ def test_what_nobody_can_mean_is_refused_and_no_password_told(variable: str, val
 @pytest.mark.parametrize("url", ["https://tickets.example.com", "http://[::1]:8000", "HTTPS://예매.example/"])
 def test_pages_may_be_reached_at_any_origin(url: str) -> None:
     assert Settings.from_environment({"BOXOFFICE_PUBLIC_URL": url}).public_url == url
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BOXOFFICE_SANDBOX_URL", "http://10.0.0.5:9000"),
+        ("BOXOFFICE_TOSS_URL", "http://[::1]:80/toss/"),
+        ("BOXOFFICE_STRIPE_URL", "https://proxy.example/stripe"),
+        ("BOXOFFICE_SMTP_URL", "smtps://me:hu%2Fsh@mail.example:465"),
+        ("BOXOFFICE_SMTP_URL", "smtp://mail.example?starttls=off"),
+        ("BOXOFFICE_TOPIC", "booking-events.2_a"),
+        ("BOXOFFICE_CORS_ORIGINS", "https://shop.example, http://[::1]:3000/"),
+        ("REDIS_URL", "rediss://:hush@cache:6380/1"),
+        ("REDIS_URL", "unix:///a directory/redis.sock"),
+    ],
+)
+def test_what_somebody_can_mean_is_taken(variable: str, value: str) -> None:
+    assert value in Settings.from_environment({variable: value}).to_environment().values()
 
 
 def test_a_variable_that_is_misspelled_is_named() -> None:

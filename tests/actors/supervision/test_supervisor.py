@@ -402,6 +402,17 @@ async def test_certificates_that_cannot_be_read_are_named_at_the_start(
     assert marked(tmp_path) == []
 
 
+async def test_a_secret_that_is_too_short_ends_the_start_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "secret").write_text("hush")
+    for directory, given, told in (("new", "hush", "BOXOFFICE_SECRET must"), ("cut", "", "secret is cut off")):
+        supervisor = Supervisor(Settings(data_dir=str(tmp_path / directory), port=0, secret=given))
+        with pytest.raises(StartError, match=told) as failure:
+            await supervisor.run()
+        assert "hush" not in str(failure.value)
+        assert supervisor.parts() == []
+
+
 async def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     supervisor = Supervisor(Settings(data_dir=str(tmp_path), port=0))
     running = asyncio.create_task(supervisor.run())

@@ -11,7 +11,7 @@ import pytest
 
 from actors.process.settings import Settings
 from api.command_line import backup
-from api.command_line.backup import BackupError, back_up
+from api.command_line.backup import BackupError, back_up, restore
 
 SETTINGS = Settings(database_url="postgresql://localhost/house")
 
@@ -79,3 +79,12 @@ def test_no_link_leads_it_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="cannot be written"):
         back_up(SETTINGS, tmp_path / "house.backup")
     assert elsewhere.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PGDMP\x01\x0f", b"--\n-- PostgreSQL database dump\n--\n"])
+def test_what_is_no_backup_is_told_and_nothing_made_for_it(content: bytes, tmp_path: Path) -> None:
+    file, house = tmp_path / "foreign.backup", tmp_path / "house"
+    file.write_bytes(content)
+    with pytest.raises(BackupError, match=r"foreign\.backup is not, or not all of, what `boxoffice backup` writes"):
+        restore(Settings(data_dir=str(house)), file)
+    assert not house.exists()

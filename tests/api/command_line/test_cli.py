@@ -152,11 +152,15 @@ class TestBesideARunningSystem:
             assert name in output
         assert "1 schedule examined: everything agrees." in output
 
-    async def test_whoever_has_read_enough_is_no_trouble_of_the_database(self, stack: Stack) -> None:
+    @pytest.mark.parametrize(("words", "code"), [(("audit", "export"), 1), (("top",), 0), (("top", "--json"), 0)])
+    async def test_whoever_has_read_enough_is_no_trouble_of_the_database(
+        self, stack: Stack, words: tuple[str, ...], code: int
+    ) -> None:
+        """What has an end is not whole then; what has none has ended as it was to."""
         program = "import os, sys; os.close(int(sys.argv.pop(1))); from api.command_line.cli import app; app()"
         reads, writes = os.pipe()  # nobody reads
         started = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program, str(reads), "audit", "export", "--data-dir", str(stack.data_dir)),
+            *(sys.executable, "-c", program, str(reads), *words, "--data-dir", str(stack.data_dir)),
             stdout=writes,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(reads,),
@@ -165,6 +169,7 @@ class TestBesideARunningSystem:
         os.close(reads)
         os.close(writes)
         assert await started.communicate() == (None, b"")
+        assert started.returncode == code
 
     async def test_an_admin_is_created_once_and_can_log_in(self, stack: Stack, http: httpx.AsyncClient) -> None:
         command = ("admin", "create", "--email", "second@tests.example", "--data-dir", str(stack.data_dir))

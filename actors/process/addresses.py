@@ -1,0 +1,44 @@
+"""What addresses and names in the environment look like: what is told from their form, nobody has to find out later."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
+HOST = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
+GREATEST_PORT = 65_535
+
+
+class Form(NamedTuple):
+    """What a value has to look like, and how that is said."""
+
+    pattern: re.Pattern[str]
+    said: str
+
+
+_HTTP = re.compile(rf"{ORIGIN.pattern}((?<=/)[^\s?#]+)?", re.IGNORECASE)
+
+# By the setting. Where a URL may carry a password or more than one host, only what no client would take is refused
+# here: the client itself knows the rest.
+FORMS: Mapping[str, Form] = {
+    "sandbox_url": Form(_HTTP, "must look like http://10.0.0.5:9000"),
+    "toss_url": Form(_HTTP, "must look like https://api.tosspayments.com"),
+    "stripe_url": Form(_HTTP, "must look like https://api.stripe.com"),
+    "redis_url": Form(
+        re.compile(r"(rediss?|unix)://\S(.*\S)?", re.IGNORECASE), "must look like redis://, rediss:// or unix://…"
+    ),
+    "smtp_url": Form(
+        re.compile(r"smtps?://\S+", re.IGNORECASE), "must look like smtp://user:password@host:587 or smtps://…"
+    ),
+    "topic": Form(re.compile(r"(?!\.{1,2}$)[a-z0-9._-]{1,249}", re.IGNORECASE), "must be 1 to 249 of a–z, 0–9, . _ -"),
+}
+
+
+def has_form(form: re.Pattern[str], text: str) -> bool:
+    """Whether the text is of the form; its port, where there is one, is one that there can be."""
+    found = form.fullmatch(text)
+    if found is None:
+        return False
+    return form not in (ORIGIN, _HTTP) or int(found[2] or 0) <= GREATEST_PORT

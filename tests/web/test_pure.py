@@ -20,6 +20,7 @@ from api.web.served import PAGES
 from engine.booking import STATUS_NAMES
 from engine.plan_document import read_plan
 from persistence.providers.minor_units import WITH_THREE, WITHOUT_DECIMALS
+from tests.api.server.openapi import openapi_document
 
 PURE = Path(__file__).parent / "pure"
 ENTRY_GZIP_BYTES = 45 * 1024
@@ -52,6 +53,30 @@ def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(la
     mails = words[words.index("mailKinds") :]
     assert [name for name in STATUS_NAMES if f"{name}:" not in states] == []
     assert [name for name in (*KINDS, *MAILS) if f"{name}:" not in mails] == []
+
+
+# Sent twice, the one has set the same, and the other says that there is such an account.
+SAFE_WITHOUT_KEY = {("PATCH", "/v1/schedules/{schedule_id}"), ("POST", "/v1/accounts")}
+
+
+def test_what_pages_order_under_a_key_has_the_one_of_its_wish_and_none_of_each_try() -> None:
+    """A key that is made where the request is sent is another one when a lost answer is asked for again."""
+    paths = openapi_document()["paths"]
+    without, of_each_try = [], []
+    for path in sorted((building.ROOT / "src").rglob("*.*")):
+        if path.suffix not in {".ts", ".svelte"} or path.name == "openapi.d.ts":
+            continue
+        text = path.read_text()
+        for order in re.finditer(r"api\.(POST|PUT|PATCH|DELETE)\('([^']+)'", text):
+            parameters = paths[order[2]][order[1].lower()].get("parameters", [])
+            if order.groups() in SAFE_WITHOUT_KEY or "Idempotency-Key" not in {each["name"] for each in parameters}:
+                continue
+            around = text[text.rfind("\n\n", 0, order.start()) : text.index("\n", order.end())]
+            if re.search(r"\bkey\b", around) is None and "preview: true" not in around:
+                without.append(f"{path.name}: {order[1]} {order[2]}")
+            if "newKey()" in around:
+                of_each_try.append(f"{path.name}: {order[1]} {order[2]}")
+    assert (without, of_each_try) == ([], [])
 
 
 # What only a program reads on from: a member of the document, a header, an address, the body of a request.

@@ -151,6 +151,30 @@ async def test_a_booking_is_found_and_cancelled_with_its_consequences_first(
     assert now["status"] == "refunded"
 
 
+async def test_a_booking_that_is_opened_tells_of_itself_whatever_leaves_the_list_before_it(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
+) -> None:
+    emails, numbers = [], []
+    for _ in range(2):
+        customer = await sign_up(http)
+        booking = await hold(http, sale, customer, *sale.fresh(1))
+        ended = await http.post(f"/v1/bookings/{booking['id']}/cancellation", headers=customer)
+        assert ended.status_code < 300, ended.text
+        emails.append((await read(http, "/v1/accounts/me", customer))["email"])
+        numbers.append(booking["number"])
+    reader = await at_admin(make_reader, stack)
+    await reader.go("/admin/bookings?status=cancelled")
+    newest = reader.page.locator("details.card").filter(has_text=numbers[1])
+    await newest.locator("summary").click()
+    await newest.get_by_role("link", name=emails[1]).wait_for()
+    await newest.get_by_role("button", name="Put away").click()
+    await sheet(reader).get_by_role("button", name="Put it away").click()
+    await newest.wait_for(state="detached")
+    await unfold(reader, numbers[0])
+    await reader.page.get_by_role("link", name=emails[0]).wait_for()
+    assert await reader.page.get_by_role("link", name=emails[1]).count() == 0
+
+
 async def test_an_account_is_locked_and_let_in_again_and_the_last_administrator_is_not(
     make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack, sale: Sale
 ) -> None:

@@ -1,7 +1,6 @@
 /** What the admins' pages ask and order. Each throws a `Problem`. */
 
 import { answer, api } from '../api/client.ts';
-import { newKey } from '../api/keys.ts';
 import type { Answer } from '../api/shapes.ts';
 
 export type Overview = Answer<'/v1/admin/overview'>;
@@ -37,6 +36,7 @@ export interface Wanted {
 }
 
 type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+const once = (booking_id: string, key: string) => ({ path: { booking_id }, header: { 'Idempotency-Key': key } });
 const given = <T extends object>(query: T) => Object.fromEntries(Object.entries(query).filter(([, value]) => value !== '' && value != null)) as Given<T>;
 
 /** The first moment of a day where the reader is; of the day after with `days` 1. */
@@ -67,13 +67,12 @@ export async function story(booking_id: string): Promise<Story['items']> {
   return (await answer(api.GET('/v1/admin/bookings/{booking_id}/history', { params: { path: { booking_id }, query: { limit: 200 } } }))).items;
 }
 
-export async function endBooking(booking_id: string, refund: boolean, reason: string): Promise<void> {
-  await answer(api.POST('/v1/admin/bookings/{booking_id}/cancellation', { params: { path: { booking_id } }, body: { refund, reason } }));
+export async function endBooking(booking_id: string, refund: boolean, reason: string, key: string): Promise<void> {
+  await answer(api.POST('/v1/admin/bookings/{booking_id}/cancellation', { params: once(booking_id, key), body: { refund, reason } }));
 }
 
-export function exchangeSeats(booking_id: string, seats: string[]): Promise<AdminBooking> {
-  const header = { 'Idempotency-Key': newKey() };
-  return answer(api.PATCH('/v1/admin/bookings/{booking_id}', { params: { path: { booking_id }, header }, body: { seats } }));
+export function exchangeSeats(booking_id: string, seats: string[], key: string): Promise<AdminBooking> {
+  return answer(api.PATCH('/v1/admin/bookings/{booking_id}', { params: once(booking_id, key), body: { seats } }));
 }
 
 export async function putAway(booking_id: string): Promise<void> {

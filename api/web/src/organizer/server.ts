@@ -1,7 +1,6 @@
 /** An organizer's way to the API: each function is one wish. All throw a `Problem`. */
 
 import { answer, api } from '../api/client.ts';
-import { newKey } from '../api/keys.ts';
 import { everything } from '../api/pages.ts';
 import { session } from '../api/session.svelte.ts';
 import type { paths } from '../api/openapi';
@@ -106,8 +105,9 @@ export async function seeCancellation(performance_id: string): Promise<Consequen
   return (await answer(api.POST('/v1/organizer/performances/{performance_id}/cancellation', { params }))) as unknown as Consequences;
 }
 
-export async function cancelPerformance(performance_id: string, reason: string): Promise<void> {
-  await answer(api.POST('/v1/organizer/performances/{performance_id}/cancellation', { params: { path: { performance_id } }, body: { reason } }));
+export async function cancelPerformance(performance_id: string, reason: string, key: string): Promise<void> {
+  const params = { path: { performance_id }, ...once(key) };
+  await answer(api.POST('/v1/organizer/performances/{performance_id}/cancellation', { params, body: { reason } }));
 }
 
 export async function loadPerformance(performance_id: string): Promise<Performance> {
@@ -132,7 +132,7 @@ export async function createSchedules(performance_id: string, body: NewSchedule,
 }
 
 export async function changeSchedule(schedule_id: string, body: ScheduleChange): Promise<Schedule> {
-  return answer(api.PATCH('/v1/schedules/{schedule_id}', { params: { path: { schedule_id }, ...once(newKey()) }, body }));
+  return answer(api.PATCH('/v1/schedules/{schedule_id}', { params: { path: { schedule_id } }, body }));
 }
 
 export async function deleteSchedule(schedule_id: string): Promise<void> {

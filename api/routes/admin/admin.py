@@ -42,6 +42,7 @@ HEAD_EXAMPLE = {
     "title": "카르멘",
     "title_en": "Carmen",
     "starts_at": "2026-12-24T10:30:00.000+00:00",
+    "time_zone": "Asia/Seoul",
     "queue": 3,
     "commit_ms": 2.1,
 }
@@ -56,6 +57,7 @@ class HeadView(Head, frozen=True):
     title: str | None
     title_en: str | None
     starts_at: str | None
+    time_zone: str | None
     queue: int | None
     commit_ms: float | None
 
@@ -109,6 +111,7 @@ def _head(row: Head, title: Title | None, vitals: OwnerVitals | None) -> HeadVie
         title=None if title is None else title.title,
         title_en=None if title is None else title.title_en,
         starts_at=None if title is None else rfc3339(milliseconds(title.starts_at)),
+        time_zone=None if title is None else title.time_zone,
         queue=None if vitals is None else vitals.waiting,
         commit_ms=None if vitals is None else vitals.commit_ms,
     )

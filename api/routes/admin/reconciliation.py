@@ -101,6 +101,7 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None  # of its performance
     title_en: str | None
     starts_at: str | None
+    time_zone: str | None
     version: int
     checked_at: str
     holds: bool
@@ -118,12 +119,18 @@ class FindingsView(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+SCHEDULE_EXAMPLE = {
+    "title": "카르멘",
+    "title_en": "Carmen",
+    "starts_at": "2026-12-24T10:30:00.000+00:00",
+    "time_zone": "Asia/Seoul",
+}
 FINDINGS_EXAMPLE = {
     "examined": 12,
     "failing": 0,
     "oldest_examination_at": REPORT_EXAMPLE["checked_at"],
-    "overall": REPORT_EXAMPLE | {"schedule_id": None, "title": None, "title_en": None, "starts_at": None},
-    "items": [REPORT_EXAMPLE | {"title": "카르멘", "title_en": "Carmen", "starts_at": "2026-12-24T10:30:00.000+00:00"}],
+    "overall": REPORT_EXAMPLE | {"schedule_id": None} | dict.fromkeys(SCHEDULE_EXAMPLE),
+    "items": [REPORT_EXAMPLE | SCHEDULE_EXAMPLE],
     "next_cursor": None,
 }
 
@@ -250,6 +257,7 @@ def _finding(finding: findings.Finding, title: Title | None) -> dict[str, Any]:
         "title": None if title is None else title.title,
         "title_en": None if title is None else title.title_en,
         "starts_at": None if title is None else rfc3339(milliseconds(title.starts_at)),
+        "time_zone": None if title is None else title.time_zone,
         "version": finding.version,
         "checked_at": rfc3339(milliseconds(finding.checked_at)),
         "holds": finding.holds,

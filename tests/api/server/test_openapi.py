@@ -207,6 +207,27 @@ def test_idempotency_key_is_described_where_it_is_taken(schema: dict[str, Any]) 
         assert "Idempotency-Key" in names, path
 
 
+def test_what_administrators_read_of_a_date_at_any_house_says_by_whose_clocks_it_is(schema: dict[str, Any]) -> None:
+    """A start alone is shown by the reader's own clocks: another day than the house's, on one page of several."""
+    answers = [
+        answer["content"]
+        for path, methods in schema["paths"].items()
+        if path.startswith("/v1/admin/")
+        for method in methods.values()
+        for status, answer in method["responses"].items()
+        if status.startswith("2") and "content" in answer
+    ]
+    told, waiting = set(), re.findall(r"#/components/schemas/(\w+)", str(answers))
+    while waiting:
+        if (name := waiting.pop()) not in told:
+            told.add(name)
+            waiting += re.findall(r"#/components/schemas/(\w+)", str(schema["components"]["schemas"][name]))
+    members = {name: schema["components"]["schemas"][name].get("properties", {}) for name in told}
+    dated = {name for name, each in members.items() if "starts_at" in each}
+    assert dated, "nothing is looked at"
+    assert [name for name in sorted(dated) if "time_zone" not in members[name]] == []
+
+
 async def test_the_examples_lead_from_sign_up_to_a_held_booking(fresh_worker: Worker) -> None:
     """What somebody does on the page, with the examples as they stand there; only ids are filled in."""
     http = fresh_worker.http

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import httpx
 import pytest
-from playwright.async_api import Locator
+from playwright.async_api import Locator, expect
 
 from actors.receivers.services import SERVICES
 from persistence.database.dsn import asyncpg_dsn
@@ -173,6 +173,28 @@ async def test_a_booking_that_is_opened_tells_of_itself_whatever_leaves_the_list
     await unfold(reader, numbers[0])
     await reader.page.get_by_role("link", name=emails[0]).wait_for()
     assert await reader.page.get_by_role("link", name=emails[1]).count() == 0
+
+
+async def test_a_search_form_says_what_is_searched_for_and_keeps_the_focus(
+    make_reader: MakeReader, stack: Stack
+) -> None:
+    reader = await at_admin(make_reader, stack)
+    for section, label, name in (
+        ("bookings", "Customer's e-mail", "email"),
+        ("payments", "Customer's e-mail", "email"),
+        ("accounts", "Part of an e-mail or a name", "q"),
+        ("audit", "What it concerns", "subject"),
+    ):
+        await reader.go(f"/admin/{section}")
+        field = reader.page.get_by_role("searchbox", name=label)
+        await field.fill("one@example.com")
+        await field.press("Enter")
+        await reader.page.wait_for_url(f"**/admin/{section}?{name}=one*")
+        await expect(field).to_be_focused()
+        await reader.go(f"/admin/{section}?{name}=two")
+        await expect(field).to_have_value("two")
+        await reader.page.go_back()
+        await expect(field).to_have_value("one@example.com")
 
 
 async def test_an_account_is_locked_and_let_in_again_and_the_last_administrator_is_not(

@@ -274,7 +274,7 @@ export const ko: AdminWords = {
       admin: '나와 똑같이 모든 예매, 결제, 계정을 보고 바꿀 수 있습니다.',
     },
     lockNow: '계정 잠그기',
-    roleNow: (role) => `${role}(으)로 바꾸기`,
+    roleNow: (role) => `역할 변경: ${role}`,
     isLocked: '계정을 잠갔습니다.',
     isUnlocked: '계정을 다시 허용했습니다.',
     roleChanged: '계정의 역할을 바꿨습니다.',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -46,6 +47,24 @@ def test_a_command_waits_for_no_library_that_only_others_need() -> None:
     program = f"import sys, api.command_line.cli; print(*sorted(sys.modules.keys() & {set(heavy)}))"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert loaded.stdout.split() == []
+
+
+def test_ctrl_c_while_it_is_imported_ends_it_without_a_word() -> None:
+    interrupted = """
+import os, signal, sys
+
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == "api.command_line.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in a shell's background
+sys.meta_path.insert(0, Impatient())
+from api.command_line.start import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from actors.process import garbage, pulse
 from actors.process.clock import Clock, SystemClock
-from actors.process.settings import Settings, local_url
+from actors.process.settings import Settings, SettingsError, local_url
 from api.http.corked import Protocol
 from api.sandbox.ledger import Delivery, Ledger
 from persistence.providers.provider import ChargeRequest
@@ -344,14 +344,18 @@ def create_sandbox(
 
 def main() -> None:
     """Serves the sandbox at `settings.sandbox_url` until the process is told to stop."""
-    settings = Settings.from_environment()
-    if settings.sandbox_url is None:
-        raise SystemExit("BOXOFFICE_SANDBOX_URL is not set: where is the sandbox to listen?")
+    try:
+        settings = Settings.from_environment()
+        if settings.sandbox_url is None:
+            raise SettingsError("BOXOFFICE_SANDBOX_URL is not set: where is the sandbox to listen?")
+        secret = settings.sandbox_secrets[0]
+    except SettingsError as error:  # of a cluster it is started by hand
+        raise SystemExit(str(error)) from error
     address = urlsplit(settings.sandbox_url)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per webhook is enough
     app = create_sandbox(
-        settings.sandbox_secrets[0],
+        secret,
         settings.data_path / "sandbox.sqlite3",
         f"{local_url(settings.host, settings.port)}/v1/webhooks/sandbox",
     )

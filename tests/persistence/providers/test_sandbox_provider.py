@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from api.sandbox.ledger import Ledger
-from api.sandbox.server import create_sandbox
+from api.sandbox.server import create_sandbox, main
 from persistence.providers.connection import Answer
 from persistence.providers.provider import (
     Approved,
@@ -321,3 +321,22 @@ async def test_ledger_of_the_previous_version_goes_on(tmp_path: Path) -> None:
 
 def test_token_is_not_in_the_request_s_text() -> None:
     assert "tok_approve" not in repr(charge_of("tok_approve"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "BOXOFFICE_SANDBOX_URL is not set"),
+        ({"BOXOFFICE_SANDBOX_URL": "foo"}, "BOXOFFICE_SANDBOX_URL='foo' must look like"),
+        ({"BOXOFFICE_SANDBOX_URL": "http://127.0.0.1:9"}, "BOXOFFICE_SECRET is not set"),
+    ],
+)
+def test_whoever_starts_one_by_hand_is_told_what_it_lacks(
+    environment: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("BOXOFFICE_SANDBOX_URL", "BOXOFFICE_SECRET", "BOXOFFICE_DERIVED_KEYS"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit, match=told):
+        main()

@@ -140,6 +140,7 @@ async def test_a_payment_under_way_is_looked_at_until_it_is_known_though_an_answ
         lost.append(route.request.url)
         await (route.abort() if len(lost) == 1 else route.continue_())
 
+    await reader.page.get_by_label(reader.words["card"]).wait_for()  # the answer that brings it is not the lost one
     await reader.page.route(f"**/v1{urlsplit(reader.page.url).path.replace('/b/', '/bookings/')}", lose_one)
     await reader.pay("tok_timeout_charged")
     await reader.reads(reader.words["confirmed"])

@@ -327,6 +327,7 @@ async def test_the_page_says_when_it_is_behind_and_when_there_is_nothing_of_ones
     await page.get_by_role("button", name="Close the sale now").click()
     await page.get_by_role("button", name="Yes, close it").click()
     await expect(page.get_by_text("The sale is closed.").first).to_be_visible()
+    await expect(page.get_by_role("main")).to_be_focused()  # what opened the sheet is gone
     await page.get_by_role("button", name="Open the sale again").click()
     await expect(page.get_by_text(re.compile("^On sale until"))).to_be_visible()
 

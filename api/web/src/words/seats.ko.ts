@@ -92,7 +92,7 @@ export const ko: SeatWords = {
 
   lone: {
     says: '옆에 한 자리만 남게 됩니다.',
-    shift: (places: string) => `${places}(으)로 옮기기`,
+    shift: (places: string) => `${places}으로 옮기기`,
   },
 
   sale: {

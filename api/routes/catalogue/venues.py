@@ -256,20 +256,23 @@ async def create_venue(
     return await once(office, request, account.id, create, "/v1/venues/{id}", begin=begin)
 
 
+REPLACING_PLAN = responses(
+    "unauthenticated",
+    "forbidden",
+    "venue_not_found",
+    "body_too_large",
+    "validation_failed",
+    "invalid_seating_plan",
+    "venue_in_use",
+    "terms_changed",
+    "rate_limited",
+)
+
+
 @router.put(
     "/{venue_id}/seating-plan",
     summary="Correct a venue's plan",
-    responses=responses(
-        "unauthenticated",
-        "forbidden",
-        "venue_not_found",
-        "body_too_large",
-        "validation_failed",
-        "invalid_seating_plan",
-        "venue_in_use",
-        "terms_changed",
-        "rate_limited",
-    ),
+    responses=REPLACING_PLAN,
 )
 @takes_up_to(PLAN_BYTES)
 async def replace_seating_plan(
@@ -292,17 +295,7 @@ async def replace_seating_plan(
 @router.patch(
     "/{venue_id}",
     summary="Change what a venue is called, where it is, who may play there, or its plan",
-    responses=responses(
-        "unauthenticated",
-        "forbidden",
-        "venue_not_found",
-        "body_too_large",
-        "validation_failed",
-        "invalid_seating_plan",
-        "venue_in_use",
-        "terms_changed",
-        "rate_limited",
-    ),
+    responses=REPLACING_PLAN,
 )
 @takes_up_to(PLAN_BYTES)
 async def change_venue(venue_id: VenueId, change: VenueChange, account: Organizer, office: OfficeOf) -> VenueView:

@@ -7,8 +7,8 @@ STAMP := $(VENV)/.installed
 LAYERS := engine persistence actors api loadtest
 # Extra arguments for the program behind a target: make run ARGS="--port 9000"
 ARGS ?=
-# One more than there are cores, since tests also wait; each brings services of its own.
-TEST_PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+# Two more than there are cores, since tests also wait; each brings services of its own.
+TEST_PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )))
 # What is imported is kept compiled, whatever the environment says: otherwise every process compiles all of it anew, which
 # takes twice as long as importing it.
 unexport PYTHONDONTWRITEBYTECODE

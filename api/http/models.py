@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, LiteralString, TypeVar
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
@@ -73,6 +73,8 @@ DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 LINE_ENDS = frozenset("\t\n\r")
 UNSEEN = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp", "Zs", "Mn", "Me")  # categories of what shows nothing by itself
 BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters, to Unicode, that show nothing either
+Fault = tuple[LiteralString, LiteralString]  # of a text: its kind, and what is said of it
+NOTHING_TO_SEE: Fault = ("nothing_to_see", "must contain something that can be seen")
 
 
 def stored(text: str) -> str:
@@ -86,22 +88,33 @@ def stored(text: str) -> str:
 
 
 def _written(text: str) -> str:
-    """Several lines for people to read."""
+    """Several lines for people to read, in which something is to be seen, if there is anything in them."""
     for character in text:
         if character in DIRECTIONS or (character not in LINE_ENDS and unicodedata.category(character) == "Cc"):
             raise PydanticCustomError("control_character", "must not contain control characters")
+    if _is_unseen(text):
+        raise PydanticCustomError(*NOTHING_TO_SEE)
     return text
 
 
-def _one_line(text: str) -> str:
-    """One line in which something is to be seen, if there is anything in it."""
+def _is_unseen(text: str) -> bool:
+    return bool(text) and all(each in BLANKS or unicodedata.category(each) in UNSEEN for each in text)
+
+
+def fault_of_line(text: str) -> Fault | None:
+    """Why the text is no line for people to read, if it isn't: one line in which something is to be seen, if there is
+    anything in it."""
     if text.isascii() and text.isprintable():
-        return text
+        return None
     for character in text:
-        if character in DIRECTIONS or unicodedata.category(character) in ("Cc", "Zl", "Zp"):
-            raise PydanticCustomError("control_character", "must not contain control characters or line ends")
-    if text and all(each in BLANKS or unicodedata.category(each) in UNSEEN for each in text):
-        raise PydanticCustomError("nothing_to_see", "must contain something that can be seen")
+        if character in DIRECTIONS or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            return "control_character", "must not contain control characters or line ends"
+    return NOTHING_TO_SEE if _is_unseen(text) else None
+
+
+def _one_line(text: str) -> str:
+    if (fault := fault_of_line(text)) is not None:
+        raise PydanticCustomError(*fault)
     return text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from api.http.models import stored
+from api.http.models import fault_of_line, stored
 from api.http.problems import Problem
 from engine.plan_document import read_plan
 from engine.seating_plan import PlanError, PlanProblem, SeatingPlan
@@ -31,7 +31,8 @@ KOREAN = tuple(
         (r"must be a whole number", "정수여야 합니다"),
         (r"must not be empty", "비어 있으면 안 됩니다"),
         (r"must not be longer than (\d+) characters", "{}자를 넘을 수 없습니다"),
-        (r"must not contain control characters", "제어 문자를 쓸 수 없습니다"),
+        (r"must not contain control characters or line ends", "제어 문자나 줄바꿈을 쓸 수 없습니다"),
+        (r"must contain something that can be seen", "눈에 보이는 글자가 있어야 합니다"),
         (r"must be a number between (-?\d+) and (\d+)", "{}에서 {} 사이의 수여야 합니다"),
         (r"must be from (\d+) to (\d+)", "{}에서 {} 사이여야 합니다"),
         (r'category "(.*)" is declared twice', "등급 “{}”이(가) 두 번 나옵니다"),
@@ -86,8 +87,14 @@ def _read(document: dict[str, Any]) -> ReadPlan:
         if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
             raise PlanError([PlanProblem("", "must not hold integers beyond 64 bits")])
     _compose(document)
-    plan = read_plan(document)
+    plan = read_plan(document, fault=unreadable)
     return ReadPlan(plan, msgspec.json.encode(document).decode(), pack(plan))
+
+
+def unreadable(name: str) -> str | None:
+    """Names of sections, rows and seats are read on tickets and in mails: they are lines like any other."""
+    fault = fault_of_line(name)
+    return None if fault is None else fault[1]
 
 
 def _compose(document: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import unicodedata
 from typing import Any
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from api.http.models import Input
+from api.http.problems import Problem
 from api.office.passwords import HASHER, Passwords, hash_password
+from api.selling.plan_input import read_document
 from api.server import app  # noqa: F401  # every route, and with it every model
 from persistence.database.words import words_of
 from tests.api.conftest import Worker
-from tests.support.sale import problem, read
+from tests.support.sale import problem, read, small_plan
 
 NUTCRACKER = "호두까기 인형"
 
@@ -201,6 +204,26 @@ async def test_report_11_a_title_is_one_line_that_can_be_seen(worker: Worker, te
     body = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery", "name": text}
     answer = await worker.http.post("/v1/accounts", json=body)
     assert [each["field"] for each in problem(answer, 422, "validation_failed")["errors"]] == ["name"]
+
+
+NAMES_IN_A_PLAN = (
+    *("name", "categories.0.name", "zones.0.name", "zones.0.general_admission.0.name"),
+    *("zones.0.rows.0.row_number", "zones.0.rows.0.row_label", "zones.0.rows.0.seat_label"),
+    *("zones.0.rows.0.seats.0.seat_guid", "zones.0.rows.0.seats.0.seat_number", "zones.0.rows.0.seats.0.seat_label"),
+)
+
+
+@pytest.mark.parametrize("text", NO_LINES.values(), ids=NO_LINES)
+@pytest.mark.parametrize("path", NAMES_IN_A_PLAN)
+async def test_report_11_every_name_in_a_plan_is_one_line_that_can_be_seen(path: str, text: str) -> None:
+    plan = small_plan(standing=2)
+    *way, last = (int(step) if step.isdigit() else step for step in path.split("."))
+    functools.reduce(lambda node, step: node[step], way, plan)[last] = text
+    with pytest.raises(Problem) as refused:
+        await read_document(plan)
+    errors: Any = refused.value.facts["errors"]
+    named = {each["field"].replace("[", ".").replace("]", "") for each in errors}
+    assert f"seating_plan.{path}" in named
 
 
 @pytest.mark.parametrize("text", ["می‌خواهم", "👨‍👩‍👧 가족극", "שלום\u200f!", "Ça ira — 1789", "é́"])

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.selling.plan_input import KOREAN, korean
+from api.selling.plan_input import KOREAN, korean, unreadable
 from engine.plan_document import read_plan
 from engine.seating_plan import PlanError
 from tests.api.conftest import Worker
@@ -87,6 +87,7 @@ FAULTS: list[Any] = [
     {"name": "A", "categories": [{"name": "A"}], "zones": [{"name": "A", "rows": [{"seats": [{}] * 1_001}]}]},
     small_plan() | {"categories": []},
     {"name": "A", "categories": [{"name": "A"}], "zones": []},
+    {"name": "\u200b", "categories": [{"name": "A"}], "zones": []},
     {
         "name": "A",
         "categories": [{"name": "A"}],
@@ -108,7 +109,7 @@ def test_whatever_is_wrong_with_a_plan_is_said_in_korean_too() -> None:
     told = set()
     for document in FAULTS:
         with pytest.raises(PlanError) as found:
-            read_plan(document)
+            read_plan(document, fault=unreadable)
         told |= {each.message for each in found.value.problems}
     assert {message for message in told if korean(message) == message} == set()
     of_others = ("NaN", "64 bits")  # found before the plan is read, or not reached by these

@@ -51,7 +51,6 @@ FIELD_MESSAGES_KO: Mapping[str, str] = {
     "not_null": "null일 수 없습니다",
     "one_of_two": "email과 organizer_id 중 하나만 있어야 합니다",
     "nothing_to_change": "변경할 항목이 없습니다",
-    "no_waiting_room": "대기실은 아직 제공되지 않으므로 false여야 합니다",
     "policy_days": "공연까지 남은 일수는 단계마다 줄어들어야 합니다",
     "policy_fees": "수수료율은 단계가 지날수록 낮아질 수 없습니다",
     "malformed_key": "보이는 ASCII 문자 1~255자여야 합니다",

@@ -392,6 +392,13 @@ PROBLEMS: Mapping[str, Kind] = {
         "없는 대기표",
         "해당 대기표를 찾을 수 없습니다.",
     ),
+    "queue_turn_over": _kind(
+        410,
+        "Turn over",
+        "The turn that this ticket stood for is over: join the queue again.",
+        "지난 차례",
+        "이 대기표의 차례가 지났습니다. 대기열에 다시 등록해 주세요.",
+    ),
     "booking_not_found": _kind(
         404, "No such booking", "You have no booking with this id.", "없는 예매", "해당 예매를 찾을 수 없습니다."
     ),

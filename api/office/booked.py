@@ -40,7 +40,7 @@ class BookedSchedules:
             return await booked_schedules(connection, list(dict.fromkeys(ids)))
 
     async def known(self, schedule_id: str) -> BookedSchedule | None:
-        """The schedule as it was some seconds ago at most; None where it cannot be read."""
+        """The schedule as it was some seconds ago at most; where it cannot be read, as it was last, or None."""
         return await self._known.ask(schedule_id, partial(self._renew, schedule_id), within_seconds=KEPT_SECONDS)
 
     async def _renew(self, schedule_id: str) -> BookedSchedule | None:
@@ -51,7 +51,7 @@ class BookedSchedules:
             if not is_unavailable(error):
                 raise
             logger.warning("what schedule %s is cannot be read: %r", schedule_id, error)
-            return None
+            return self._known.last(schedule_id)
 
     async def _read_missed(self) -> dict[str, BookedSchedule]:
         missed, self._missed = self._missed, set()

@@ -39,6 +39,7 @@ from api.office.limits import Limits
 from api.office.openings import Openings
 from api.office.passwords import Passwords
 from api.office.plans import PlanCache
+from api.office.queue_tickets import QueueTickets
 from api.office.together import Together
 from api.office.tokens import ACCESS_SECONDS, Tokens
 from api.office.writing import CONNECTIONS, Writing
@@ -57,6 +58,8 @@ from persistence.providers.provider import Provider
 from persistence.seats.cache import SeatView
 from persistence.seats.from_journal import load_view
 from persistence.seats.redis_cache import RedisSeatCache
+from persistence.waiting_room.line import Line
+from persistence.waiting_room.redis_line import RedisLine
 
 REDIS_TIMEOUT_SECONDS = 1.0
 CATALOGUE_APART_SECONDS = 0.005  # a page takes 2 ms to be read, of which none is a reader's own
@@ -94,6 +97,8 @@ class Office:
     revocations: Revocations
     limits: Limits
     openings: Openings
+    line: Line
+    queue_tickets: QueueTickets
     providers: Mapping[str, Provider]  # by name; the first one is charged
     pool: asyncpg.Pool[Any]
     reconciler: Reconciler
@@ -143,6 +148,8 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         stack.callback(passwords.close)
         limits = Limits(redis_url, enabled=settings.fair_use)
         stack.push_async_callback(limits.close)
+        line = RedisLine(redis_url)
+        stack.push_async_callback(line.close)
         providers = await _open_providers(stack, settings)
         try:
             gateway = await stack.enter_async_context(open_gateway(settings))
@@ -176,6 +183,8 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             revocations=revocations,
             limits=limits,
             openings=Openings(enabled=settings.fair_use),
+            line=line,
+            queue_tickets=QueueTickets(settings.secrets),
             providers=providers,
             pool=pool,
             reconciler=Reconciler(

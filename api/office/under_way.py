@@ -19,13 +19,18 @@ ResultT = TypeVar("ResultT")
 _tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
 
 
-async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """What `work` comes to. Whoever stops waiting does not stop it."""
-    holds_none("the end of another task")
+def begun(work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
+    """Work that goes on from here, whether or not anybody waits for it."""
     task = asyncio.create_task(work)
     _tasks.add(task)
     task.add_done_callback(_done)
-    return await asyncio.shield(task)
+    return task
+
+
+async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """What `work` comes to. Whoever stops waiting does not stop it."""
+    holds_none("the end of another task")
+    return await asyncio.shield(begun(work))
 
 
 def _done(task: asyncio.Task[Any]) -> None:

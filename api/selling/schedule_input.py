@@ -23,6 +23,7 @@ CHANGEABLE = (
     "sale_closes_at",
     "max_seats_per_customer",
     "hold_seconds",
+    "waiting_room",
     "refund_policy",
     "refund_when_moved",
     "transferable",
@@ -57,13 +58,7 @@ TRANSFERABLE = "Customers may hand seats that are paid for on to others, until t
 MOVED = "Giving seats up is free, until the start, for whoever books from now on and before that is moved."
 
 
-def _no_waiting_room(wanted: bool) -> bool:
-    if wanted:
-        raise PydanticCustomError("no_waiting_room", "must be false: there is no waiting room yet")
-    return wanted
-
-
-NoWaitingRoom = Annotated[StrictBool, AfterValidator(_no_waiting_room)]
+WAITING_ROOM = "Customers hold seats with a pass of `POST /v1/schedules/{id}/queue` only; counts within seconds."
 USUAL_POLICY = [RefundStepInput(**msgspec.structs.asdict(step)) for step in DEFAULT_POLICY]
 
 
@@ -109,7 +104,7 @@ class NewSchedule(DatesInput):
     ]
     max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
     hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600
-    waiting_room: NoWaitingRoom = False
+    waiting_room: Annotated[StrictBool, Field(description=WAITING_ROOM)] = False
     refund_policy: RefundPolicy = USUAL_POLICY
     refund_when_moved: Annotated[StrictBool, Field(description=MOVED)] = True
     transferable: Annotated[StrictBool, Field(description=TRANSFERABLE)] = True
@@ -126,7 +121,7 @@ class ScheduleChange(Input):
     sale_closes_at: Time | None = None
     max_seats_per_customer: MaxSeats | None = None
     hold_seconds: Annotated[HoldSeconds | None, not_null] = None
-    waiting_room: Annotated[NoWaitingRoom | None, not_null] = None
+    waiting_room: Annotated[StrictBool | None, not_null, Field(description=WAITING_ROOM)] = None
     refund_policy: Annotated[RefundPolicy | None, not_null] = None
     refund_when_moved: Annotated[StrictBool | None, not_null, Field(description=MOVED)] = None
     transferable: Annotated[StrictBool | None, not_null, Field(description=TRANSFERABLE)] = None

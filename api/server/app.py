@@ -36,7 +36,7 @@ from api.routes.admin import (
     parked_events,
     reconciliation,
 )
-from api.routes.bookings import batches, blocks, bookings, cancellations, payments, refunds, transfers, webhooks
+from api.routes.bookings import batches, blocks, bookings, cancellations, payments, queue, refunds, transfers, webhooks
 from api.routes.catalogue import (
     cancelled_performances,
     cancelled_schedules,
@@ -73,6 +73,7 @@ Sell seats: register a performance, open schedules for sale, hold seats, pay, ca
 
 Every refusal is an RFC 9457 problem with a stable `code`; `Accept-Language: ko` answers in Korean.
 """
+ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Queue-Pass")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ROUTERS = (
     accounts,
@@ -83,6 +84,7 @@ ROUTERS = (
     performances,
     schedules,
     seats,
+    queue,
     bookings,
     transfers,
     batches,
@@ -139,7 +141,7 @@ class Application(FastAPI):
                 inner,
                 allow_origins=self.origins,
                 allow_methods=METHODS,
-                allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"),
+                allow_headers=ALLOWED_HEADERS,
                 expose_headers=("ETag", "Location", "Retry-After", "Server-Time", "X-Request-Id"),
                 max_age=3600,
             )

@@ -14,6 +14,7 @@ from api.views.readiness import OWNERS_SILENT
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
+from persistence.waiting_room.line import LineUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ def problem_of_error(error: Exception) -> Problem:
         return Problem("venue_not_found")
     if isinstance(error, PoolTimeoutError):
         return Problem("overloaded", retry_after=1)
+    if isinstance(error, LineUnavailable):
+        logger.warning("nobody can be told where they stand: %s", error)
+        return Problem("overloaded", retry_after=2, reason="waiting_room")
     if isinstance(error, (JournalUnavailable, CacheUnavailable, RedisError)) or is_unavailable(error):
         logger.warning("a request failed because a service is away: %s", error)
         return Problem("dependency_unavailable", retry_after=2)

@@ -113,6 +113,14 @@ SELECT EXISTS (
 """
 
 
+_WAS_DONE = "SELECT EXISTS (SELECT FROM journal WHERE schedule_id = $1 AND request_id = $2)"
+
+
+async def was_done(connection: Connection, schedule_id: str, request_id: str) -> bool:
+    """Whether the schedule's journal has what came of a request."""
+    return bool(await connection.fetchval(_WAS_DONE, schedule_id, request_id))
+
+
 async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | None:
     """Where a booking belongs; None if there is no such booking."""
     query = sa.select(bookings.c.schedule_id, bookings.c.amount).where(bookings.c.id == booking_id)

@@ -31,6 +31,7 @@ from api.office.idempotency import request_of_part
 from api.office.office import Office
 from api.office.tokens import Account
 from api.routes.bookings.bookings import BookingWish, hold
+from api.selling.waiting_room import TAKES_PASS, pass_in
 from api.views.booking import HELD_EXAMPLE, BookingView, described, server_time
 from api.views.failures import problem_of_error
 
@@ -99,6 +100,7 @@ WISHES = {"wishes": [{"id": "order-17", "seats": ["1F-A-12", "1F-A-13"]}, {"id":
     PATH,
     status_code=200,
     summary="Hold seats for many at once",
+    dependencies=[TAKES_PASS],
     responses=described(200, BatchAnswers, EXAMPLE, "One answer for each wish, in their order.")
     | responses("overloaded"),
     openapi_extra={
@@ -165,7 +167,7 @@ async def _answered(
             office.limits.command(account.id, account.role)
         wish = await _read(part)
         named = (office.clock.new_id(), "") if wish.id is None else request_of_part(request, account, wish.id, part)
-        booking = await hold(office, schedule_id, wish, account, named)
+        booking = await hold(office, schedule_id, wish, account, named, pass_in(request))
     except Exception as error:  # noqa: BLE001  # whatever it is has an answer
         problem = error if isinstance(error, Problem) else problem_of_error(error)
         language = language_of(request.headers.get("accept-language", ""))

@@ -22,6 +22,7 @@ from api.office.office import Office
 from api.office.tokens import Account
 from api.selling import booking_commands as commands
 from api.selling import doors
+from api.selling.waiting_room import TAKES_PASS, check_pass, has_seats, pass_in
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of, taker_entry
 from engine.booking import Booking
@@ -143,11 +144,12 @@ def _check_only_seats(wish: BookingWish | Exchange) -> None:
     "/v1/schedules/{schedule_id}/bookings",
     status_code=201,
     summary="Hold seats",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, TAKES_PASS],
     responses=described(201, BookingView, HELD_EXAMPLE, "The seats are held until `expires_at`.")
     | responses(
         "unauthenticated",
         "forbidden",
+        "queue_pass_required",
         "schedule_not_found",
         "seats_unavailable",
         "not_enough_seats",
@@ -171,22 +173,30 @@ async def book(
     schedule_id: ScheduleId, wish: Annotated[BookingWish, WISHES], request: Request, account: Customer, office: OfficeOf
 ) -> Response:
     """Holds the seats named, or the best there are, all or none. Pay before `expires_at` to keep them."""
-    view = await hold(office, schedule_id, wish, account, await request_of(request, account))
+    view = await hold(office, schedule_id, wish, account, await request_of(request, account), pass_in(request))
     headers = {"Location": f"/v1/bookings/{view.id}"} | server_time(office.clock.now_ms())
     return json_answer(view, 201, headers)
 
 
 async def hold(
-    office: Office, schedule_id: str, wish: BookingWish, account: Account, named: tuple[str, str]
+    office: Office,
+    schedule_id: str,
+    wish: BookingWish,
+    account: Account,
+    named: tuple[str, str],
+    queue_pass: str | None,
 ) -> BookingView:
     """The booking that the wish leads to, once however often it comes by this request id and fingerprint.
 
     Raises the refusal as a `Problem`, and what the gateway raises.
     """
+    let_in = await check_pass(office, schedule_id, account, queue_pass, named)
     command = _hold(wish, await office.booking_ids.new(office.clock.new_id()), account)
     result = await commands.send_named(office, schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise problem_of(result, await office.plans.of_schedule(schedule_id) if result.seats else None)
+    if let_in:
+        has_seats(office, schedule_id, account)
     return await commands.view_of(office, schedule_id, result)
 
 

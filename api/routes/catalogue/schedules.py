@@ -315,6 +315,7 @@ async def _change(
         if new.starts_at != row.starts_at:
             overruled = await move(connection, office, held[0], terms_of(new))
         if overruled or terms_of(new) == terms_of(row):
+            await _set_waiting_room(connection, row, new)
             subject = f"schedule:{schedule_id}"
             await record_in(connection, office, account.id, "schedule.changed", subject, before=before, after=after)
     if overruled:
@@ -324,9 +325,19 @@ async def _change(
         asked = (terms_of(row), terms_of(new))
         if not await change_terms(office, schedule_id, *asked, request_id=request_id, fingerprint=fingerprint):
             return False
+        async with office.writing.transaction() as connection:
+            await _set_waiting_room(connection, row, new)
         subject = f"schedule:{schedule_id}"
         await record(office, request, account, "schedule.changed", subject, before=before, after=after)
     return True
+
+
+async def _set_waiting_room(
+    connection: AsyncConnection, row: schedules.ScheduleRow, new: schedules.ScheduleRow
+) -> None:
+    """Its owner does not care: who may ask it for seats is decided before it is asked."""
+    if new.waiting_room != row.waiting_room:
+        await schedules.change_schedule(connection, row.id, {"waiting_room": new.waiting_room})
 
 
 async def _changed(

@@ -33,7 +33,7 @@ async def closing_pages(app: FastAPI) -> AsyncIterator[None]:
             delattr(app.state, streams)
 
 
-STREAMS = ("seat_pages", "overviews")  # of the application's state, by the name of what serves them
+STREAMS = ("seat_pages", "overviews", "queue_streams")  # of the application's state, by the name of what serves them
 
 
 def end_streams(app: FastAPI) -> None:

@@ -57,9 +57,9 @@ from persistence.providers.opening import NotConfigured, open_providers
 from persistence.providers.provider import Provider
 from persistence.seats.cache import SeatView
 from persistence.seats.from_journal import load_view
+from persistence.seats.line import Line
 from persistence.seats.redis_cache import RedisSeatCache
-from persistence.waiting_room.line import Line
-from persistence.waiting_room.redis_line import RedisLine
+from persistence.seats.redis_line import RedisLine
 
 REDIS_TIMEOUT_SECONDS = 1.0
 CATALOGUE_APART_SECONDS = 0.005  # a page takes 2 ms to be read, of which none is a reader's own

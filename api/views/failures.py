@@ -14,7 +14,7 @@ from api.views.readiness import OWNERS_SILENT
 from persistence.database.connection import is_unavailable, is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
-from persistence.waiting_room.line import LineUnavailable
+from persistence.seats.line import LineUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from persistence.database.moments import rfc3339
-from persistence.waiting_room.line import PASS_MS, Doors, Standing
+from persistence.seats.line import PASS_MS, Doors, Standing
 
 MIN_LOOK_SECONDS, MAX_LOOK_SECONDS = 1, 15
 LOOKS = 4  # of somebody while they wait, or more where that takes minutes

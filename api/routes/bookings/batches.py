@@ -31,7 +31,7 @@ from api.office.idempotency import request_of_part
 from api.office.office import Office
 from api.office.tokens import Account
 from api.routes.bookings.bookings import BookingWish, hold
-from api.selling.waiting_room import TAKES_PASS, pass_in
+from api.routes.bookings.waiting_room import TAKES_PASS, pass_in
 from api.views.booking import HELD_EXAMPLE, BookingView, described, server_time
 from api.views.failures import problem_of_error
 

@@ -20,9 +20,9 @@ from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
 from api.office.tokens import Account
+from api.routes.bookings.waiting_room import TAKES_PASS, check_pass, has_seats, pass_in
 from api.selling import booking_commands as commands
 from api.selling import doors
-from api.selling.waiting_room import TAKES_PASS, check_pass, has_seats, pass_in
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of, taker_entry
 from engine.booking import Booking

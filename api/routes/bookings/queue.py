@@ -18,7 +18,7 @@ from api.http.paging import json_answer
 from api.http.problems import Problem, document, language_of, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf, authenticated
 from api.office.idempotency import TAKES_KEY, key_of
-from api.selling import waiting_room
+from api.routes.bookings import waiting_room
 from api.views.booking import described, server_time
 from api.views.failures import problem_of_error
 from api.views.queue import ADMITTED_EXAMPLE, QUEUE_EXAMPLE, QueuePlaceView

@@ -1,27 +1,536 @@
-"""A waiting room over HTTP: a place, a pass, and seats for whoever has one."""
+"""A waiting room over HTTP: a place in line that is one's own, a pass, and seats for whoever has one."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from api.office.limits import COMMANDS_PER_WINDOW, Limits
+from api.office.queue_tickets import QueueTickets
+from api.office.tokens import Account
+from persistence.seats.line import BACK_MS, PASS_MS, TURN_MS
+from persistence.seats.redis_line import KEY, PARTS, RedisLine
 from tests.api.conftest import Worker
-from tests.support.sale import open_sale, problem
+from tests.api.routes.bookings.queue_events import events_of
+from tests.support.clocks import MovableClock
+from tests.support.sale import Sale, begin, hold, open_sale, problem, read, small_plan
+from tests.support.waiting import until
+
+NOWHERE = "redis://127.0.0.1:1"
+HOUR_MS = 3_600_000
+CROWD = 2_000
+LINES = {"Content-Type": "application/x-ndjson"}
 
 
-async def test_out_of_a_rush_one_is_admitted_by_joining(worker: Worker) -> None:
-    sale = await open_sale(worker.http, waiting_room=True)
-    customer = await worker.sign_up()
-    refused = await worker.http.post(sale.bookings_url, json={"quantity": 2}, headers=customer)
+class Clock(MovableClock):
+    """Stands still as long as a test wants it to: a crowd takes its time to come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stands_at_ms: int | None = None
+
+    def stop(self, at: str) -> None:
+        self.stands_at_ms = round(datetime.fromisoformat(at).timestamp() * 1000)
+
+    def now_ms(self) -> int:
+        return super().now_ms() if self.stands_at_ms is None else self.stands_at_ms
+
+
+class House:
+    """A worker whose line goes by a clock that can be set forward, and lets in as many at a time as a test likes."""
+
+    def __init__(self, worker: Worker, redis_url: str) -> None:
+        self.worker = worker
+        self.http = worker.http
+        self.redis_url = redis_url
+        self.clock = Clock()
+        self.line = RedisLine(redis_url, now_ms=self.clock.now_ms)
+        self.change(clock=self.clock, line=self.line)
+        self.let_in(1_000)
+
+    def change(self, **pieces: Any) -> None:
+        """Works with other pieces from now on."""
+        self.worker.app.state.office = replace(self.worker.office, **pieces)
+
+    def let_in(self, shopping_at_once: int, *, admitted_per_second: float = 1_000.0) -> None:
+        settings = msgspec.structs.replace(
+            self.worker.office.settings,
+            shopping_at_once=shopping_at_once,
+            admitted_per_second=admitted_per_second,
+        )
+        self.change(settings=settings)
+
+    def person(self, role: str = "customer") -> Person:
+        """Somebody who is logged in."""
+        account = Account(str(uuid4()), role, str(uuid4()))
+        return Person(self, account.id, {"Authorization": f"Bearer {self.worker.office.tokens.access_token(account)}"})
+
+    async def set(self, sale: Sale, **terms: Any) -> None:
+        answer = await self.http.patch(f"/v1/schedules/{sale.schedule_id}", json=terms, headers=sale.organizer)
+        assert answer.status_code == 200, answer.text
+
+    async def lose_lines(self, sale: Sale) -> None:
+        """Redis comes back empty."""
+        async with Redis.from_url(self.redis_url) as redis:
+            await redis.delete(*(KEY % sale.schedule_id + part for part in PARTS))
+
+
+class Person:
+    """Somebody in front of a house."""
+
+    def __init__(self, house: House, id_: str, headers: dict[str, str]) -> None:
+        self.house = house
+        self.id = id_
+        self.headers = headers
+        self.location = ""
+        self.queue_pass: str | None = None
+
+    async def join(self, sale: Sale) -> dict[str, Any]:
+        answer = await self.house.http.post(f"/v1/schedules/{sale.schedule_id}/queue", headers=self.headers)
+        assert answer.status_code == 201, answer.text
+        self.location = answer.headers["Location"]
+        return self._told(answer)
+
+    async def look(self) -> dict[str, Any]:
+        answer = await self.house.http.get(self.location, headers=self.headers)
+        assert answer.status_code == 200, answer.text
+        return self._told(answer)
+
+    async def cannot_look(self, status: int, code: str) -> dict[str, Any]:
+        return problem(await self.house.http.get(self.location, headers=self.headers), status, code)
+
+    def _told(self, answer: httpx.Response) -> dict[str, Any]:
+        place: dict[str, Any] = answer.json()
+        self.queue_pass = place["pass"] or self.queue_pass
+        assert (place["pass"] is None) == (place["pass_expires_at"] is None)
+        return place
+
+    @property
+    def with_pass(self) -> dict[str, str]:
+        assert self.queue_pass is not None
+        return self.headers | {"Queue-Pass": self.queue_pass}
+
+
+@pytest.fixture
+async def house(worker: Worker, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr("api.office.booked.KEPT_SECONDS", 0.0)  # what is changed counts at once
+    as_before = worker.office
+    opened = House(worker, redis_url)
+    yield opened
+    await opened.line.close()
+    worker.app.state.office = as_before
+
+
+def groups_of(people: Sequence[Person]) -> list[Sequence[Person]]:
+    return [people[start : start + 50] for start in range(0, len(people), 50)]
+
+
+def before(at: str, seconds: float) -> str:
+    return (datetime.fromisoformat(at) - timedelta(seconds=seconds)).isoformat()
+
+
+def later(**ahead: int) -> str:
+    return (datetime.now(UTC) + timedelta(**ahead)).isoformat()
+
+
+# --- joining ----------------------------------------------------------------------------------------------------------
+async def test_out_of_a_rush_one_is_admitted_by_joining_and_holds(house: House) -> None:
+    sale, person = await open_sale(house.http, waiting_room=True), house.person()
+    refused = await house.http.post(sale.bookings_url, json={"quantity": 2}, headers=person.headers)
     url = problem(refused, 403, "queue_pass_required")["queue_url"]
-    joined = await worker.http.post(url, headers=customer)
-    assert joined.status_code == 201, joined.text
-    place = joined.json()
-    print(place)
-    assert place["status"] == "admitted"
-    looked = await worker.http.get(joined.headers["Location"], headers=customer)
-    assert looked.json() == place
-    with_pass = customer | {"Queue-Pass": place["pass"]}
-    held = await worker.http.post(sale.bookings_url, json={"quantity": 2}, headers=with_pass)
-    assert held.status_code == 201, held.text
-    async with worker.http.stream("GET", joined.headers["Location"] + "/stream", headers=customer) as stream:
-        print([line async for line in stream.aiter_lines()])
-    assert (await worker.http.delete(joined.headers["Location"], headers=customer)).status_code == 204
-    problem(await worker.http.get(joined.headers["Location"], headers=customer), 410, "queue_turn_over")
+    assert url == f"/v1/schedules/{sale.schedule_id}/queue"
+    place = await person.join(sale)
+    assert (place["status"], place["ahead"], place["position"], place["opens_at"]) == ("admitted", None, None, None)
+    assert await person.look() == place == await person.join(sale)
+    booking = await hold(house.http, sale, person.with_pass, quantity=2)
+    assert booking["status"] == "held"
+    assert await person.look() == place, "seats may be added as long as the pass is good"
+
+
+async def test_before_the_opening_one_is_told_how_many_are_here_and_from_then_on_where_one_stands(house: House) -> None:
+    sale = await open_sale(house.http, waiting_room=True, sale_opens_at=later(hours=1))
+    people = [house.person() for _ in range(5)]
+    for number, person in enumerate(people, start=1):
+        place = await person.join(sale)
+        assert (place["status"], place["waiting"], place["pass"]) == ("waiting", number, None)
+        assert (place["position"], place["ahead"], place["estimated_wait_seconds"]) == (None, None, None)
+        assert place["look_again_seconds"] == 15
+    again = [(await person.join(sale))["ticket"] for person in people]
+    assert again == [person.location.rpartition("/")[2] for person in people]
+    house.let_in(1)
+    house.clock.stop(before(place["opens_at"], 4.2))
+    assert [(await person.look())["look_again_seconds"] for person in people] == [5] * 5
+    house.clock.stop(before(place["opens_at"], -1))
+    places = [await person.look() for person in (*people, *people)][-5:]
+    waiting = sorted((place for place in places if place["status"] == "waiting"), key=lambda place: place["ahead"])
+    assert [(place["ahead"], place["position"]) for place in waiting] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    waits = [place["estimated_wait_seconds"] for place in waiting]
+    assert waits == sorted(waits)
+    assert waits[0] > 0
+    assert [place["look_again_seconds"] for place in waiting] == [min(15, max(1, wait // 4)) for wait in waits]
+
+
+async def test_a_schedule_without_a_waiting_room_and_a_box_office_need_no_pass(house: House) -> None:
+    without, having = await open_sale(house.http), await open_sale(house.http, waiting_room=True)
+    house.let_in(1)
+    await house.person().join(having)
+    for sale, person in ((without, house.person()), (having, house.person("box_office"))):
+        place = await person.join(sale)
+        assert (place["status"], place["pass"]) == ("admitted", None)
+        assert await person.look() == place
+        await hold(house.http, sale, person.headers, quantity=1)
+
+
+async def test_only_who_buys_joins(house: House) -> None:
+    sale = await open_sale(house.http, waiting_room=True)
+    url = f"/v1/schedules/{sale.schedule_id}/queue"
+    problem(await house.http.post(url), 401, "unauthenticated")
+    problem(await house.http.post(url, headers=sale.organizer), 403, "forbidden")
+    problem(
+        await house.http.post(f"/v1/schedules/{uuid4()}/queue", headers=house.person().headers),
+        404,
+        "schedule_not_found",
+    )
+
+
+async def test_two_thousand_at_an_opening_stand_in_one_order_that_all_agree_with(house: House) -> None:
+    opens_at = later(hours=1)
+    sale = await open_sale(house.http, waiting_room=True, sale_opens_at=opens_at)
+    people = [house.person() for _ in range(CROWD)]
+    early, late = people[: CROWD // 2], people[CROWD // 2 :]
+    house.let_in(1)
+    house.clock.stop(before(opens_at, 10))
+    for group in groups_of(early):
+        await asyncio.gather(*(person.join(sale) for person in group))
+    for seconds, group in enumerate(groups_of(late)):
+        house.clock.stop(before(opens_at, -1 - seconds))
+        await asyncio.gather(*(person.join(sale) for person in group))
+    places: dict[str, int] = {}
+    for group in groups_of(people):
+        for person, place in zip(group, await asyncio.gather(*(person.look() for person in group)), strict=True):
+            places[person.id] = -1 if place["ahead"] is None else place["ahead"]
+    assert sorted(places.values()) == list(range(-1, CROWD - 1)), "two at one place, or at none"
+    assert max(places[person.id] for person in early) < min(places[person.id] for person in late)
+    arrived = [sorted(places[person.id] for person in group) for group in groups_of(late)]
+    assert all(one[-1] < next_[0] for one, next_ in pairwise(arrived))
+    assert [places[person.id] for person in early] != sorted(places[person.id] for person in early), "not by arrival"
+    house.let_in(700)
+    for person in random.Random(7).sample(people, 400):
+        assert ((await person.look())["status"] == "admitted") == (places[person.id] < 699)
+
+
+# --- passes and tickets -----------------------------------------------------------------------------------------------
+Way = Callable[[House, Sale, Mapping[str, str]], Awaitable[int]]
+
+
+async def by_the_short_way(house: House, sale: Sale, headers: Mapping[str, str]) -> int:
+    return (await house.http.post(sale.bookings_url, json={"quantity": 1}, headers=headers)).status_code
+
+
+async def by_the_long_way(house: House, sale: Sale, headers: Mapping[str, str]) -> int:
+    return (await house.http.post(f"{sale.bookings_url}?long=", json={"quantity": 1}, headers=headers)).status_code
+
+
+async def in_a_batch(house: House, sale: Sale, headers: Mapping[str, str]) -> int:
+    body = {"wishes": [{"quantity": 1}, {"quantity": 1}]}
+    answer = await house.http.post(f"{sale.bookings_url}:batch", json=body, headers=headers)
+    return same(each["status"] for each in answer.json()["answers"])
+
+
+async def line_by_line(house: House, sale: Sale, headers: Mapping[str, str]) -> int:
+    wishes = b'{"quantity": 1, "id": "%s"}\n{"quantity": 1}\n' % uuid4().hex.encode()
+    answer = await house.http.post(f"{sale.bookings_url}:batch", content=wishes, headers={**headers, **LINES})
+    return same(msgspec.json.decode(line)["status"] for line in answer.content.splitlines())
+
+
+def same(statuses: Any) -> int:
+    (status,) = set(statuses)
+    return int(status)
+
+
+@pytest.mark.parametrize("way", [by_the_short_way, by_the_long_way, in_a_batch, line_by_line])
+async def test_seats_are_held_with_a_pass_of_ones_own_that_is_not_over_and_with_nothing_else(
+    house: House, way: Way
+) -> None:
+    sale = await open_sale(house.http, waiting_room=True)
+    other_sale = await open_sale(house.http, waiting_room=True, organizer=sale.organizer)
+    person, other = house.person(), house.person()
+    place = await person.join(sale)
+    await other.join(sale)
+    elsewhere = (await person.join(other_sale))["pass"]
+    good = place["pass"]
+    forged = QueueTickets(["another secret of 32 characters."]).queue_pass(sale.schedule_id, person.id, 2**50)
+    bad = [None, "", "x", good[:-1], f"{good}A", good.swapcase(), other.queue_pass, elsewhere, forged, place["ticket"]]
+    for queue_pass in bad:
+        headers = person.headers if queue_pass is None else {**person.headers, "Queue-Pass": queue_pass}
+        assert await way(house, sale, headers) == 403, queue_pass
+    assert await way(house, sale, {**person.headers, "Queue-Pass": good}) == 201
+    assert await way(house, sale, house.person("box_office").headers) == 201
+    house.clock.ahead_ms += PASS_MS
+    assert await way(house, sale, {**person.headers, "Queue-Pass": good}) == 403
+    mine = [await read(house.http, "/v1/bookings", each.headers) for each in (person, other)]
+    assert [len(each["items"]) for each in mine] == [1 if way in (by_the_short_way, by_the_long_way) else 2, 0]
+
+
+async def test_what_happens_to_seats_that_one_has_needs_no_pass(house: House) -> None:
+    plain = await open_sale(house.http, plan=small_plan())
+    sale = await open_sale(house.http, waiting_room=True, organizer=plain.organizer)
+    person = house.person()
+    await person.join(sale)
+    booking = await hold(house.http, sale, person.with_pass, "A-1")
+    url = f"/v1/bookings/{booking['id']}"
+    changed = await house.http.patch(url, json={"seats": ["A-2"]}, headers=person.headers)
+    assert changed.status_code == 200, changed.text
+    assert (await house.http.post(f"{url}/extension", headers=person.headers)).status_code == 201
+    elsewhere = await hold(house.http, plain, person.headers, "A-1")
+    moved = await house.http.patch(
+        f"/v1/bookings/{elsewhere['id']}",
+        json={"seats": ["A-3"], "schedule_id": sale.schedule_id},
+        headers=person.headers,
+    )
+    problem(moved, 409, "booking_not_changeable")  # nobody comes onto the date by this way
+    assert (await house.http.delete(url, headers=person.headers)).status_code in (200, 201, 204)
+
+
+async def test_a_hold_sent_again_has_its_first_answer_when_the_pass_is_over(house: House) -> None:
+    sale, person = await open_sale(house.http, waiting_room=True), house.person()
+    await person.join(sale)
+    headers = {**person.with_pass, "Idempotency-Key": uuid4().hex}
+    first = await house.http.post(sale.bookings_url, json={"quantity": 1}, headers=headers)
+    assert first.status_code == 201, first.text
+    house.clock.ahead_ms += PASS_MS
+    again = await house.http.post(sale.bookings_url, json={"quantity": 1}, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    headers["Idempotency-Key"] = uuid4().hex
+    problem(await house.http.post(sale.bookings_url, json={"quantity": 1}, headers=headers), 403, "queue_pass_required")
+
+
+@pytest.mark.parametrize(("method", "what"), [("GET", ""), ("GET", "/stream"), ("DELETE", "")])
+async def test_only_a_ticket_of_ones_own_is_a_ticket(house: House, method: str, what: str) -> None:
+    sale, person, other = await open_sale(house.http, waiting_room=True), house.person(), house.person()
+    ticket = (await person.join(sale))["ticket"]
+    theirs = (await other.join(sale))["ticket"]
+    forged = QueueTickets(["another secret of 32 characters."]).ticket(sale.schedule_id, person.id, 0.0)
+    for text in (theirs, forged, ticket[:-1], f"{ticket}A", ticket.swapcase(), "x", person.queue_pass, "가"):
+        answer = await house.http.request(method, f"/v1/queue/{text}{what}", headers=person.headers)
+        problem(answer, 404, "ticket_not_found")
+    problem(await house.http.request(method, f"/v1/queue/{ticket}{what}"), 401, "unauthenticated")
+    assert (await other.look())["status"] == "admitted"
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+async def test_whoever_holds_seats_makes_room_for_the_next(house: House) -> None:
+    sale = await open_sale(house.http, waiting_room=True)
+    first, second = house.person(), house.person()
+    house.let_in(1)
+    await first.join(sale)
+    assert (await second.join(sale))["status"] == "waiting"
+    problem(
+        await house.http.post(sale.bookings_url, json={"seats": ["no such"]}, headers=first.with_pass),
+        422,
+        "unknown_seat",
+    )
+    assert (await second.look())["status"] == "waiting"
+    await hold(house.http, sale, first.with_pass, quantity=1)
+
+    async def admitted() -> bool:
+        return (await second.look())["status"] == "admitted"
+
+    await until(admitted)
+    await hold(house.http, sale, second.with_pass, quantity=1)
+
+
+async def test_whoever_does_not_come_in_time_has_lost_the_turn_and_joins_at_the_end(house: House) -> None:
+    sale = await open_sale(house.http, waiting_room=True)
+    first, away, last = house.person(), house.person(), house.person()
+    house.let_in(1)
+    await first.join(sale)
+    await away.join(sale)
+    house.clock.ahead_ms += 1
+    await last.join(sale)
+    assert (await house.http.delete(first.location, headers=first.headers)).status_code == 204
+    assert (await last.look())["ahead"] == 0
+    await first.cannot_look(410, "queue_turn_over")
+    house.clock.ahead_ms += TURN_MS
+    assert (await last.look())["status"] == "admitted"
+    assert (await away.cannot_look(410, "queue_turn_over"))["queue_url"] == f"/v1/schedules/{sale.schedule_id}/queue"
+    assert (await away.join(sale))["ahead"] == 0
+    assert (await away.look())["status"] == "waiting"
+
+
+# --- what the house does meanwhile ------------------------------------------------------------------------------------
+async def test_the_waiting_room_is_switched_on_and_off_while_people_wait_and_hold(house: House) -> None:
+    sale = await open_sale(house.http)
+    early, late, holding = house.person(), house.person(), house.person()
+    assert (await early.join(sale))["pass"] is None
+    booking = await hold(house.http, sale, holding.headers, quantity=1)
+    house.let_in(1)
+    await house.set(sale, waiting_room=True, hold_seconds=900)
+    assert (await read(house.http, f"/v1/schedules/{sale.schedule_id}", {}))["waiting_room"] is True
+    assert (await read(house.http, f"/v1/schedules/{sale.schedule_id}/states", {}))["waiting_room"] is True
+    assert await by_the_short_way(house, sale, early.headers) == 403
+    assert (
+        await house.http.post(f"/v1/bookings/{booking['id']}/extension", headers=holding.headers)
+    ).status_code == 201
+    assert (await early.join(sale))["status"] == "admitted"
+    assert (await late.join(sale))["status"] == "waiting"
+    await house.set(sale, waiting_room=False)
+    assert (await late.look())["status"] == "admitted"
+    assert await by_the_short_way(house, sale, late.headers) == 201
+    await house.set(sale, waiting_room=True)
+    assert (await late.look())["status"] == "waiting"
+    assert await by_the_short_way(house, sale, early.with_pass) == 201
+
+
+async def test_every_date_of_a_run_has_the_waiting_room(house: House) -> None:
+    sale = await open_sale(house.http, waiting_room=True, recurrence="FREQ=DAILY;COUNT=3")
+    page = await read(house.http, f"/v1/performances/{sale.performance_id}/schedules", {})
+    assert [each["waiting_room"] for each in page["items"]] == [True, True, True]
+
+
+async def closed(house: House, sale: Sale) -> None:
+    closes_at = datetime.now(UTC) + timedelta(milliseconds=1)
+    await house.set(sale, sale_closes_at=closes_at.isoformat())
+    await until(lambda: datetime.now(UTC) > closes_at)
+
+
+async def begun(house: House, sale: Sale) -> None:
+    await begin(house.http, sale)
+
+
+async def cancelled(house: House, sale: Sale) -> None:
+    url = f"/v1/organizer/schedules/{sale.schedule_id}/cancellation"
+    assert (await house.http.post(url, json={"reason": "ill"}, headers=sale.organizer)).is_success
+
+
+async def deleted(house: House, sale: Sale) -> None:
+    assert (await house.http.delete(f"/v1/schedules/{sale.schedule_id}", headers=sale.organizer)).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "code"),
+    [
+        (closed, 409, "sale_closed"),
+        (begun, 409, "sale_closed"),
+        (cancelled, 409, "schedule_cancelled"),
+        (deleted, 404, "schedule_not_found"),
+    ],
+)
+async def test_whoever_waits_for_what_is_over_is_told(
+    house: House, what: Callable[[House, Sale], Awaitable[None]], status: int, code: str
+) -> None:
+    sale, person = await open_sale(house.http, waiting_room=True), house.person()
+    house.let_in(1)
+    await house.person().join(sale)
+    assert (await person.join(sale))["status"] == "waiting"
+    await what(house, sale)
+    await person.cannot_look(status, code)
+    joined = await house.http.post(f"/v1/schedules/{sale.schedule_id}/queue", headers=person.headers)
+    problem(joined, status, code)
+    events = await streamed(house, person)
+    assert [name for name, _ in events] == ["over"]
+    assert events[0][1]["code"] == code
+    assert (await house.http.delete(person.location, headers=person.headers)).status_code == 204
+
+
+async def test_whoever_waits_stays_in_line_when_the_date_or_the_opening_moves(house: House) -> None:
+    sale = await open_sale(house.http, waiting_room=True, sale_opens_at=later(hours=2))
+    people = [house.person() for _ in range(4)]
+    house.let_in(1)
+    for person in people:
+        await person.join(sale)
+    await house.set(sale, starts_at=later(days=50))
+    house.clock.ahead_ms += HOUR_MS
+    assert {(await person.look())["status"] for person in people} == {"waiting"}
+    await house.set(sale, sale_opens_at=None)
+    for person in people:
+        await person.look()
+    statuses = sorted([(await person.look())["status"] for person in people])
+    assert statuses == ["admitted", "waiting", "waiting", "waiting"]
+
+
+# --- when something is away -------------------------------------------------------------------------------------------
+async def test_a_line_lost_in_the_middle_is_the_same_again_when_people_look(house: House) -> None:
+    opens_at = later(hours=1)
+    sale = await open_sale(house.http, waiting_room=True, sale_opens_at=opens_at)
+    people = [house.person() for _ in range(12)]
+    house.let_in(1)
+    house.clock.stop(before(opens_at, 10))
+    for person in people[:8]:
+        await person.join(sale)
+    house.clock.stop(before(opens_at, -10))
+    for person in people[8:]:
+        await person.join(sale)
+    order = await stand(people)
+    await house.lose_lines(sale)
+    await stand(people[::-1])
+    assert await stand(people) == order
+    house.clock.stop(before(opens_at, -11 - BACK_MS / 1000))
+    await stand(people[::-1])
+    assert [person.id for person in people if (await person.look())["status"] == "admitted"] == order[:1]
+
+
+async def stand(people: Sequence[Person]) -> list[str]:
+    """Who stands where, the first one first."""
+    for person in people:
+        await person.look()
+    places = [(await person.look(), person) for person in people]
+    return [person.id for place, person in sorted(places, key=lambda each: each[0]["position"] or 0)]
+
+
+async def test_while_redis_is_away_nobody_is_told_where_they_stand_and_whoever_is_in_holds(house: House) -> None:
+    sale, person, plain = await open_sale(house.http, waiting_room=True), house.person(), await open_sale(house.http)
+    await person.join(sale)
+    away = RedisLine(NOWHERE)
+    house.change(line=away)
+    for answer in (
+        await house.http.get(person.location, headers=person.headers),
+        await house.http.post(f"/v1/schedules/{sale.schedule_id}/queue", headers=house.person().headers),
+        await house.http.delete(person.location, headers=person.headers),
+    ):
+        assert problem(answer, 503, "overloaded")["reason"] == "waiting_room"
+        assert int(answer.headers["Retry-After"]) > 0
+    await hold(house.http, sale, person.with_pass, quantity=1)
+    await hold(house.http, plain, person.headers, quantity=1)
+    assert (await house.person().join(plain))["status"] == "admitted"
+    await away.close()
+
+
+async def streamed(house: House, person: Person) -> list[tuple[str, dict[str, Any]]]:
+    """What a stream that ends by itself has told."""
+    answer = await house.http.get(f"{person.location}/stream", headers=person.headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    return events_of(answer.content)
+
+
+async def test_a_stream_ends_when_one_is_admitted(house: House) -> None:
+    sale, person = await open_sale(house.http, waiting_room=True), house.person()
+    place = await person.join(sale)
+    assert await streamed(house, person) == [("admitted", place)]
+
+
+async def test_whoever_looks_far_too_often_is_told_to_slow_down(house: House) -> None:
+    sale, person = await open_sale(house.http, waiting_room=True), house.person()
+    await person.join(sale)
+    limits = Limits(house.redis_url, enabled=True)
+    house.change(limits=limits)
+    answers = [
+        await house.http.get(person.location, headers=person.headers)
+        for _ in range(2 * COMMANDS_PER_WINDOW["customer"] + 2)
+    ]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert refused
+    assert int(refused[0].headers["Retry-After"]) > 0
+    problem(refused[0], 429, "rate_limited")
+    await limits.close()

@@ -90,7 +90,6 @@ async def test_a_change_with_a_key_is_made_once(worker: Worker) -> None:
         ({"currency": "USD"}, "currency"),
         ({"hold_seconds": None}, "hold_seconds"),
         ({"waiting_room": None}, "waiting_room"),
-        ({"waiting_room": True}, "waiting_room"),
     ],
 )
 async def test_what_is_wrong_with_a_change_is_named(worker: Worker, wrong: dict[str, Any], field: str) -> None:

@@ -23,7 +23,7 @@ from api.views.queue import QueuePlaceView, queue_place_view
 from persistence.bookings import bookings
 from persistence.bookings.booked_schedules import BookedSchedule
 from persistence.database.moments import rfc3339 as written
-from persistence.waiting_room.line import Doors, LineUnavailable, Standing, arrival
+from persistence.seats.line import Doors, LineUnavailable, Standing, arrival
 
 HEADER = "queue-pass"
 SHOWN_UP = Counter(
@@ -125,8 +125,8 @@ def _walks_in(schedule: BookedSchedule, account: Account) -> bool:
 
 def _without_waiting(office: Office, schedule_id: str, account: Account, score: float, doors: Doors) -> QueuePlaceView:
     """The place of somebody who needs no pass, and gets none: a waiting room may be opened in the next moment."""
-    now_ms, rate = office.clock.now_ms(), doors.admitted_per_second
-    standing = Standing(now_ms=now_ms, score=score, ahead=None, pass_ends_ms=None, waiting=0, shopping=0, flow=rate)
+    now_ms, flow = office.clock.now_ms(), doors.first_flow
+    standing = Standing(now_ms=now_ms, score=score, ahead=None, pass_ends_ms=None, waiting=0, shopping=0, flow=flow)
     return queue_place_view(
         schedule_id, office.queue_tickets.ticket(schedule_id, account.id, score), standing, doors, None
     )

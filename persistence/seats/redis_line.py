@@ -1,10 +1,11 @@
-"""The line in Redis. See `persistence.waiting_room.line` for what it promises.
+"""The line in Redis. See `persistence.seats.line` for what it promises.
 
 All that a look may change is changed by one script, so that it makes no difference by which worker somebody looks.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -14,8 +15,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from persistence.database.held import holds_none
-from persistence.waiting_room.line import (
+from persistence.seats.line import (
     ABSENT_MS,
+    BACK_MS,
     FLOW_MS,
     PASS_MS,
     PASSED_OVER_AT_ONCE,
@@ -30,14 +32,15 @@ KEY = "boxoffice:line:1:{%s}:"
 PARTS = ("line", "places", "seen", "turns", "passes", "over", "gate")
 TTL_SECONDS = 24 * 60 * 60  # after the last look; whoever comes later has a ticket
 TIMEOUT_SECONDS = 1.0
+CALLS_AT_ONCE = 32  # each has a connection; Redis does one at a time
 CALL = "a call to Redis"
 
 # ARGV: account, lot, the ticket's place (empty: joins), now (empty: by Redis' clock), then the doors and the constants.
 SHOW_UP = """
 local line, places, seen, turns, passes, over, gate = unpack(KEYS)
 local account, lot, score, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local opens, closes, rate, burst, at_once = unpack(ARGV, 5, 9)
-local turn_ms, pass_ms, absent_ms, flow_ms, passed_over_at_once, ttl = unpack(ARGV, 10, 15)
+local opens, closes, rate, burst, first_flow, at_once = unpack(ARGV, 5, 10)
+local turn_ms, pass_ms, absent_ms, back_ms, flow_ms, passed_over_at_once, ttl = unpack(ARGV, 11, 17)
 opens, closes, rate, burst = tonumber(opens), tonumber(closes), tonumber(rate), tonumber(burst)
 if not now then
   local time = redis.call('TIME')
@@ -46,15 +49,20 @@ end
 
 redis.call('ZREMRANGEBYSCORE', turns, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', passes, '-inf', now)
+redis.call('HSETNX', gate, 'made', now)
+local made, at, tokens, flow = unpack(redis.call('HMGET', gate, 'made', 'at', 'tokens', 'flow'))
+at, tokens = tonumber(at or opens), tonumber(tokens or 0)
+
 if not redis.call('ZSCORE', turns, account) and not redis.call('ZSCORE', passes, account) then
-  local place, gone = tonumber(redis.call('HGET', places, account) or ''), redis.call('HGET', over, account)
-  if not score or place or not gone or score > tonumber(gone) then
-    place = place or score
-    if now < opens then
-      place = lot
-    elseif not place then
-      place = now + lot
-    end
+  local place, gone = redis.call('HGET', places, account), redis.call('HGET', over, account)
+  local stands = place or not score or not gone or score > tonumber(gone)
+  if stands and not place and score and now < made + back_ms then
+    at, tokens = math.max(made + back_ms, opens), 0
+    redis.call('HSET', gate, 'at', at, 'tokens', 0)
+  end
+  if stands then
+    place = tonumber(place or score or now + lot)
+    if now < opens then place = lot end
     redis.call('HDEL', over, account)
     redis.call('ZADD', line, place, account)
     redis.call('HSET', places, account, string.format('%.17g', place))
@@ -62,13 +70,10 @@ if not redis.call('ZSCORE', turns, account) and not redis.call('ZSCORE', passes,
   end
 end
 
-local at, tokens, flow = unpack(redis.call('HMGET', gate, 'at', 'tokens', 'flow'))
-flow = tonumber(flow or rate)
 if opens <= now and now < closes then
-  local since = tonumber(at or opens)
-  local elapsed = math.max(0, now - since)
-  if at then flow = flow * math.exp(-elapsed / flow_ms) end
-  tokens = math.min(burst, tonumber(tokens or 0) + elapsed * rate / 1000)
+  local elapsed = math.max(0, now - at)
+  flow = flow and flow * math.exp(-elapsed / flow_ms) or first_flow
+  tokens = math.min(burst, tokens + elapsed * rate / 1000)
   local room = math.min(math.floor(tokens), at_once - redis.call('ZCARD', turns))
   local passed_over = 0
   while room > 0 and passed_over < tonumber(passed_over_at_once) do
@@ -85,8 +90,8 @@ if opens <= now and now < closes then
       room, tokens, flow = room - 1, tokens - 1, flow + 1000 / flow_ms
     end
   end
-  redis.call('HSET', gate, 'at', math.max(since, now),
-    'tokens', string.format('%.17g', tokens), 'flow', string.format('%.17g', flow))
+  redis.call('HSET', gate, 'at', math.max(at, now), 'tokens', string.format('%.17g', tokens),
+    'flow', string.format('%.17g', flow))
 end
 
 local ends = redis.call('ZSCORE', passes, account)
@@ -103,7 +108,7 @@ return {
   ends and tonumber(ends),
   redis.call('ZCARD', line),
   redis.call('ZCARD', turns),
-  string.format('%.17g', flow),
+  string.format('%.17g', flow or first_flow),
 }
 """
 # ARGV: account, its ticket's place, TTL.
@@ -132,6 +137,7 @@ class RedisLine:
             retry=Retry(NoBackoff(), 1),
         )
         self._now_ms = now_ms
+        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._show_up = self._redis.register_script(SHOW_UP)
         self._leave = self._redis.register_script(LEAVE)
 
@@ -143,20 +149,22 @@ class RedisLine:
 
     async def leave(self, schedule_id: str, account_id: str, score: float) -> None:
         args: list[str | int] = [account_id, repr(score), TTL_SECONDS]
-        await _told(self._leave(keys=_keys(schedule_id), args=args))
+        await self._told(self._leave(keys=_keys(schedule_id), args=args))
 
     async def has_seats(self, schedule_id: str, account_id: str) -> None:
-        await _told(self._redis.zrem(KEY % schedule_id + "turns", account_id))
+        await self._told(self._redis.zrem(KEY % schedule_id + "turns", account_id))
 
     async def close(self) -> None:
         await self._redis.aclose()
 
     async def _shown(self, schedule_id: str, account_id: str, lot: float, score: str, doors: Doors) -> Standing:
         now = "" if self._now_ms is None else self._now_ms()
-        times = (doors.opens_ms, doors.closes_ms, repr(doors.admitted_per_second), repr(doors.burst))
-        limits = (TURN_MS, PASS_MS, ABSENT_MS, FLOW_MS, PASSED_OVER_AT_ONCE, TTL_SECONDS)
-        args: list[str | int] = [account_id, repr(lot), score, now, *times, doors.shopping_at_once, *limits]
-        found = cast(list[int | bytes | None], await _told(self._show_up(keys=_keys(schedule_id), args=args)))
+        rates = [repr(rate) for rate in (doors.admitted_per_second, doors.burst, doors.first_flow)]
+        limits = (TURN_MS, PASS_MS, ABSENT_MS, BACK_MS, FLOW_MS, PASSED_OVER_AT_ONCE, TTL_SECONDS)
+        args = [account_id, repr(lot), score, now, doors.opens_ms, doors.closes_ms, *rates, doors.shopping_at_once]
+        found = cast(
+            list[int | bytes | None], await self._told(self._show_up(keys=_keys(schedule_id), args=[*args, *limits]))
+        )
         now_ms, place, ahead, ends, waiting, shopping, flow = found
         return Standing(
             now_ms=cast(int, now_ms),
@@ -168,15 +176,15 @@ class RedisLine:
             flow=float(cast(bytes, flow)),
         )
 
+    async def _told(self, answer: Awaitable[object]) -> object:
+        """What Redis answers. Raises `LineUnavailable`."""
+        holds_none(CALL)
+        try:
+            async with self._places:
+                return await answer
+        except (RedisError, OSError) as error:
+            raise LineUnavailable(f"the line cannot be reached: {error}") from error
+
 
 def _keys(schedule_id: str) -> list[str]:
     return [KEY % schedule_id + part for part in PARTS]
-
-
-async def _told(answer: Awaitable[object]) -> object:
-    """What Redis answers. Raises `LineUnavailable`."""
-    holds_none(CALL)
-    try:
-        return await answer
-    except (RedisError, OSError) as error:
-        raise LineUnavailable(f"the line cannot be reached: {error}") from error

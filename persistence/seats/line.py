@@ -9,7 +9,8 @@ has ended, and whoever leaves: a ticket of before brings neither back, joining a
 looked for long when the turn comes is passed over, and keeps the place.
 
 There is no clock that lets people in: each one who joins or looks lets in whoever may come in by then. All of it can be
-made again from the tickets that people have: one that is not known (Redis has come back empty) is put at its own place.
+made again from the tickets that people have: one that is not known (Redis has come back empty) is put at its own place,
+and while they come back nobody is let in.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from msgspec import Struct
 TURN_MS = 60_000  # in which somebody who is let in has to look
 PASS_MS = 600_000  # to choose seats and hold them
 ABSENT_MS = 60_000  # four times the longest pause between two looks: whoever is silent for so long is not there
+BACK_MS = 20_000  # in which all look again: after a loss nobody is let in before the others have come back
 FLOW_MS = 30_000  # over which it is reckoned how many are let in a second
+CHOOSING_MS = 60_000  # for which people are in before they hold seats: a guess, for as long as nobody has
 PASSED_OVER_AT_ONCE = 500  # absent ones, by one look: a millisecond of Redis' time
 
 
@@ -39,6 +42,11 @@ class Doors(Struct, frozen=True, kw_only=True):
     def burst(self) -> float:
         """How many may come in at once after a time in which nobody came."""
         return max(1.0, self.admitted_per_second)
+
+    @property
+    def first_flow(self) -> float:
+        """How many are let in a second, before it is known."""
+        return min(self.admitted_per_second, self.shopping_at_once * 1000 / CHOOSING_MS)
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -91,16 +99,16 @@ class _Queue:
         self.turns: dict[str, int] = {}  # account → when somebody else is let in instead
         self.passes: dict[str, int] = {}  # account → its end
         self.over: dict[str, float] = {}  # account → the last place from which it was let in, or went
-        self.at_ms = 0
+        self.made_ms: int | None = None  # when the line was begun, perhaps anew
+        self.at_ms: int | None = None  # up to when tokens have been given out
         self.tokens = 0.0
         self.flow: float | None = None
 
     def show_up(self, account: str, lot: float, score: float | None, now_ms: int, doors: Doors) -> Standing:
         self.turns = {each: until for each, until in self.turns.items() if until > now_ms}
         self.passes = {each: until for each, until in self.passes.items() if until > now_ms}
-        over = self.over.get(account)
-        admitted = account in self.turns or account in self.passes
-        if not admitted and (score is None or account in self.places or over is None or score > over):
+        self.made_ms = now_ms if self.made_ms is None else self.made_ms
+        if account not in self.turns and account not in self.passes:
             self._stand(account, lot, score, now_ms, doors)
         if doors.opens_ms <= now_ms < doors.closes_ms:
             self._let_in(now_ms, doors)
@@ -114,7 +122,7 @@ class _Queue:
             pass_ends_ms=self.passes.get(account),
             waiting=len(self.line),
             shopping=len(self.turns),
-            flow=doors.admitted_per_second if self.flow is None else self.flow,
+            flow=doors.first_flow if self.flow is None else self.flow,
         )
 
     def leave(self, account: str, score: float) -> None:
@@ -123,7 +131,14 @@ class _Queue:
             kept.pop(account, None)
 
     def _stand(self, account: str, lot: float, score: float | None, now_ms: int, doors: Doors) -> None:
-        place = self.places.get(account, score)
+        assert self.made_ms is not None, "it was begun"
+        place, over = self.places.get(account), self.over.get(account)
+        if place is None and score is not None:
+            if over is not None and score <= over:
+                return
+            place, back_ms = score, self.made_ms + BACK_MS
+            if now_ms < back_ms:
+                self.at_ms, self.tokens = max(back_ms, doors.opens_ms), 0.0
         if place is None or now_ms < doors.opens_ms:
             place = arrival(now_ms, lot, doors.opens_ms)
         self.over.pop(account, None)
@@ -131,12 +146,13 @@ class _Queue:
         self.seen[account] = now_ms
 
     def _let_in(self, now_ms: int, doors: Doors) -> None:
+        since_ms = doors.opens_ms if self.at_ms is None else self.at_ms
+        elapsed_ms = max(0, now_ms - since_ms)
         if self.flow is None:
-            self.at_ms, self.flow = doors.opens_ms, doors.admitted_per_second
+            self.flow = doors.first_flow
         else:
-            self.flow *= math.exp(-max(0, now_ms - self.at_ms) / FLOW_MS)
-        gained = max(0, now_ms - self.at_ms) * doors.admitted_per_second / 1000
-        self.tokens = min(doors.burst, self.tokens + gained)
+            self.flow *= math.exp(-elapsed_ms / FLOW_MS)
+        self.tokens = min(doors.burst, self.tokens + elapsed_ms * doors.admitted_per_second / 1000)
         room, passed_over = min(math.floor(self.tokens), doors.shopping_at_once - len(self.turns)), 0
         while self.line and room > 0 and passed_over < PASSED_OVER_AT_ONCE:
             account = min(self.line, key=lambda each: (self.line[each], each))
@@ -147,7 +163,7 @@ class _Queue:
             self.turns[account], self.over[account] = now_ms + TURN_MS, score
             del self.places[account]
             room, self.tokens, self.flow = room - 1, self.tokens - 1, self.flow + 1000 / FLOW_MS
-        self.at_ms = max(self.at_ms, now_ms)
+        self.at_ms = max(since_ms, now_ms)
 
 
 class MemoryLine:

@@ -126,6 +126,7 @@ async def scene(worker: Worker) -> Scene:
     sessions = await http.get("/v1/sessions", headers=door.customer)
     grants = f"/v1/venues/{door.sale.venue_id}/grants"
     grant = await http.post(grants, json={"organizer_id": str(uuid4())}, headers=door.sale.organizer)
+    place = await http.post(f"/v1/schedules/{door.sale.schedule_id}/queue", headers=door.customer)
     ids = {
         "schedule_id": door.sale.schedule_id,
         "performance_id": door.sale.performance_id,
@@ -139,6 +140,7 @@ async def scene(worker: Worker) -> Scene:
         "account_id": (await http.get("/v1/accounts/me", headers=door.customer)).json()["id"],
         "provider": "sandbox",
         "code": code,
+        "ticket": place.json()["ticket"],
         "seat_id": door.sale.seats[0],
     }
     others = {role: await worker.sign_up(role) for role in ("customer", "organizer")}
@@ -146,10 +148,10 @@ async def scene(worker: Worker) -> Scene:
 
 
 # --- whose it is ------------------------------------------------------------------------------------------------------
-# What everybody may see or do with these ids. A stranger's wish for seats is a customer's own.
+# What everybody may see or do with these ids. A stranger's wish for seats, or a place in line, is a customer's own.
 EVERYBODY_S = re.compile(
     r"get /v1/(schedules|performances|venues)/{\w+}(/(seats|layout|states|availability|schedules))?"
-    r"|post /v1/schedules/{schedule_id}/bookings(:batch)?|get /problems/{code}|post /v1/webhooks/{provider}"
+    r"|post /v1/schedules/{schedule_id}/(bookings(:batch)?|queue)|get /problems/{code}|post /v1/webhooks/{provider}"
 )
 
 

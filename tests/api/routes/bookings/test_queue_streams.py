@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -41,17 +41,26 @@ def test_a_stream_ends_with_the_turn_with_the_log_in_and_with_the_server() -> No
             events = events_of(runner.run(told_by(streams, [place, error, place])))
             assert [(name, said.get("code")) for name, said in events] == [("place", None), ("over", code)]
         assert len(events_of(runner.run(told_by(streams, [place] * 9, looks=2)))) == 1
-        streams.stop()
+        halfway = partial(told_by, streams, [place] * 9, at_third=streams.stop)
+        assert runner.run(halfway()).count(b":\n\n") == 2, "it went on after the server had begun to stop"
         assert events_of(runner.run(told_by(streams, [place]))) == []
     assert streams.open == 0
 
 
-async def told_by(streams: QueueStreams, story: Sequence[QueuePlaceView | Exception], *, looks: int = 99) -> bytes:
+async def told_by(
+    streams: QueueStreams,
+    story: Sequence[QueuePlaceView | Exception],
+    *,
+    looks: int = 99,
+    at_third: Callable[[], None] = lambda: None,
+) -> bytes:
     """What a stream tells to whom all this happens, and who is logged in for so many looks."""
-    left, allowed = iter(story), iter([True] * looks)
+    left, allowed = iter(enumerate(story, start=1)), iter([True] * looks)
 
     async def look() -> QueuePlaceView:
-        happened = next(left)
+        number, happened = next(left)
+        if number == 3:
+            at_third()
         if isinstance(happened, Exception):
             raise happened
         return happened

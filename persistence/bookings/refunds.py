@@ -21,6 +21,7 @@ from persistence.database.tables import TIME, UUID, bookings, journal, payments,
 from persistence.providers.provider import PaymentRef
 
 STATUSES = dict(zip(REFUND_NAMES, RefundStatus, strict=True))
+BY_HAND = "manual:"  # begins the reference of a refund that its provider has not paid out
 
 
 class RefundRow(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from persistence.database.pools import Connection
 
 # Said here once more, and in the statements below: who checks the others does not go by their words.
 LIVE = ("held", "confirmed", "partially_refunded")
+BY_HAND = "manual:"  # begins the reference of a refund that the customer has by other means than the provider's
 
 
 class Balance(Struct, frozen=True):
@@ -29,7 +30,7 @@ class OwnPayment(Struct, frozen=True):
     currency: str
     requested_ms: int
     refunds_requested: int  # amounts not confirmed, or only since the moment that was asked about
-    refunds_completed: int
+    refunds_completed: int  # by the provider: what customers have by other means is not in its books
     booking_id: str
     reference: str  # the provider's own id; empty while it is not known
 
@@ -73,7 +74,8 @@ async def balance(connection: Connection, schedule_id: str, at_most: int) -> tup
 OWN = """
 SELECT p.id::text, p.status, p.amount, p.currency, (extract(epoch from p.requested_at) * 1000)::bigint,
        coalesce(sum(r.amount) FILTER (WHERE r.settled_at IS NULL OR r.settled_at >= {now}), 0)::bigint,
-       coalesce(sum(r.amount) FILTER (WHERE r.settled_at < {now}), 0)::bigint, p.booking_id::text,
+       coalesce(sum(r.amount) FILTER (WHERE r.settled_at < {now} AND NOT starts_with(r.reference, $4)), 0)::bigint,
+       p.booking_id::text,
        coalesce(p.reference, '')
   FROM payments p LEFT JOIN refunds r ON r.payment_id = p.id
  WHERE p.provider = $1 AND {which}
@@ -89,10 +91,10 @@ async def own_payments(
     now = "to_timestamp($3::float8 / 1000)"
     if schedule_id is not None:
         query = OWN.format(which="p.schedule_id = $2", now=now)
-        rows = await source.fetch(query, provider, schedule_id, now_ms)
+        rows = await source.fetch(query, provider, schedule_id, now_ms, BY_HAND)
     else:
         query = OWN.format(which="p.requested_at >= to_timestamp($2::float8 / 1000)", now=now)
-        rows = await source.fetch(query, provider, since_ms, now_ms)
+        rows = await source.fetch(query, provider, since_ms, now_ms, BY_HAND)
     return {row[0]: OwnPayment(*row[1:]) for row in map(tuple, rows)}
 
 

@@ -176,7 +176,7 @@ async def settle_refund(
 
 async def _settle(office: Office, account: Account, row: RefundRow, wish: Settlement) -> Response:
     """The command and its record."""
-    reference = f"manual:{wish.reference}"
+    reference = f"{refunds.BY_HAND}{wish.reference}"
     if row.status is not RefundStatus.COMPLETED:
         await complete(office.gateway, row, reference)
     now = await refunds.find(office.reading, row.id)

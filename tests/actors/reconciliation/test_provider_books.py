@@ -8,6 +8,7 @@ import pytest
 from actors.reconciliation import table_checks
 from engine import commands as c
 from engine.refusals import Refusal
+from persistence.bookings.refunds import BY_HAND
 from tests.support.examined import Examined, Past, check, named, told
 
 BOOKS = {"provider_books_agree"}
@@ -75,6 +76,22 @@ async def test_a_refund_at_the_provider_s_own_desk_is_reported(house: Examined, 
     before = await house.dump()
     assert "a person must put right" in told(await house.mend(report), "provider_books_agree")
     assert await house.dump() == before
+
+
+async def test_a_refund_paid_out_by_hand_is_not_looked_for_in_the_books_and_one_paid_twice_is_reported(
+    house: Examined, past: Past
+) -> None:
+    assert past.paid.payment is not None
+    refund_id, payment_id = await house.refund(past.paid, "A-1", pay_out=False), past.paid.payment.id
+    (amount,) = await house.pool.fetchrow("SELECT amount FROM refunds WHERE id = $1", refund_id)
+    done = c.CompleteRefund(refund_id, payment_id, amount, "KRW", f"{BY_HAND}T-2026-0815")
+    assert not isinstance(await house.send(done), Refusal)
+    house.clock.ahead_ms += 1_000
+    assert (await house.examine()).failing == frozenset()
+    house.provider.give_back(past.paid.payment.reference, amount)
+    report = await house.examine()
+    assert report.failing == BOOKS
+    named(report, "provider_books_agree", f"{payment_id}: {amount} given back there, 0 here")
 
 
 async def test_a_payment_taken_there_and_declined_here_is_given_back(house: Examined, past: Past) -> None:

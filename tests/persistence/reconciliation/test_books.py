@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from persistence.bookings.refunds import BY_HAND
 from persistence.database.conditions import LIVE
 from persistence.reconciliation import money
 from persistence.reconciliation.money import Balance
@@ -89,5 +90,6 @@ async def test_schedules_of_bookings_are_told_of_those_that_are_there(pool: Pool
     assert await money.schedules_of(pool, [ident(B), OTHER]) == {ident(B): SCHEDULE}
 
 
-def test_live_bookings_are_those_that_own_seats() -> None:
+def test_what_the_books_go_by_is_what_the_rows_are_written_with() -> None:
     assert set(LIVE) == set(money.LIVE) == {"held", "confirmed", "partially_refunded"}
+    assert money.BY_HAND == BY_HAND

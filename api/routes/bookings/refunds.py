@@ -193,6 +193,7 @@ async def _refused(office: Office, row: PaymentRow, refusal: Refusal) -> Problem
     responses=described(200, QuoteView, QUOTE_EXAMPLE, "What a refund would come to if it were asked for now.")
     | responses(
         "unauthenticated",
+        "forbidden",
         "payment_not_found",
         "not_refundable",
         "already_refunded",
@@ -209,8 +210,14 @@ async def quote_refund(
         list[SeatId] | None,
         Query(max_length=MAX_PLACES_PER_BOOKING, description="As in the refund: repeated once per place."),
     ] = None,
+    fee_percent: Annotated[
+        int | None, Query(ge=0, le=100, description="Only for admins: by this fee, and not by the policy.")
+    ] = None,
 ) -> Response:
-    """Changes nothing; refused where the refund would be. An admin is told what the customer would get."""
+    """Changes nothing; refused where the refund would be. An admin who names no fee is told what the customer would
+    get."""
+    if fee_percent is not None and account.role != "admin":
+        raise Problem("forbidden")
     row = await _for_seats(office, await _payment(office, payment_id, account), account, seats)
     if account.role != "admin":
         async with office.reading.connect() as connection:
@@ -219,7 +226,7 @@ async def quote_refund(
     story = await refunds.story(office.reading, row.schedule_id, row.booking_id)
     plan = await office.plans.opened_with(row.schedule_id)
     what = (row.booking_id, payment_id, tuple(seats or ()), office.clock.now_ms())
-    quoted = await asyncio.to_thread(quote, plan, story, *what)
+    quoted = await asyncio.to_thread(quote, plan, story, *what, fee_percent)
     if isinstance(quoted, Refusal):
         raise await _refused(office, row, quoted)
     return json_answer(quoted)

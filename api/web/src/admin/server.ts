@@ -1,7 +1,7 @@
 /** What the admins' pages ask and order. Each throws a `Problem`. */
 
 import { answer, api } from '../api/client.ts';
-import type { Answer } from '../api/shapes.ts';
+import type { Answer, Quote } from '../api/shapes.ts';
 
 export type Overview = Answer<'/v1/admin/overview'>;
 export type AdminBooking = Answer<'/v1/admin/bookings/{booking_id}'>;
@@ -89,10 +89,15 @@ export function refunds(wanted: Wanted, oldest_first: boolean, cursor?: string):
   return answer(api.GET('/v1/admin/refunds', { params: { query } }));
 }
 
-/** Gives all that is left of a payment back, outside the policy. The same key is the same wish. */
-export async function giveBack(payment_id: string, reason: string, fee_percent: number, key: string): Promise<void> {
+/** What giving all that is left of a payment back by this fee comes to, and which seats that is. */
+export function refundQuote(payment_id: string, fee_percent: number): Promise<Quote> {
+  return answer(api.GET('/v1/payments/{payment_id}/refund_quote', { params: { path: { payment_id }, query: { fee_percent } } }));
+}
+
+/** Gives seats that a payment has paid for back, outside the policy. The same key is the same wish. */
+export async function giveBack(payment_id: string, seats: string[], reason: string, fee_percent: number, key: string): Promise<void> {
   const params = { path: { payment_id }, header: { 'Idempotency-Key': key } };
-  await answer(api.POST('/v1/payments/{payment_id}/refunds', { params, body: { reason, fee_percent } }));
+  await answer(api.POST('/v1/payments/{payment_id}/refunds', { params, body: { seats, reason, fee_percent } }));
 }
 
 export async function settleRefund(refund_id: string, reference: string, reason: string): Promise<void> {

@@ -75,7 +75,7 @@ export async function quote(paymentId: string, seats: readonly string[]): Promis
   return answer(api.GET('/v1/payments/{payment_id}/refund_quote', { params }));
 }
 
-export async function refund(paymentId: string, seats: readonly string[], key: string): Promise<void> {
+export async function refund(paymentId: string, seats: readonly string[], key: string): Promise<Refund> {
   const params = { path: { payment_id: paymentId }, header: { 'Idempotency-Key': key } };
-  await answer(api.POST('/v1/payments/{payment_id}/refunds', { params, body: { seats: [...seats] } }));
+  return await answer(api.POST('/v1/payments/{payment_id}/refunds', { params, body: { seats: [...seats] } }));
 }

@@ -242,7 +242,9 @@ async def test_the_policy_of_the_moment_of_booking_holds(http: httpx.AsyncClient
     quote = await read(http, f"/v1/payments/{promised['id']}/refund_quote", early)
     made = (await refund(http, promised, early)).json()
     assert (made["fee"], made["amount"]) == (quote["fee"], quote["amount"]) == (0, 150_001)
-    # What the policy refuses, an admin may grant.
+    # What the policy refuses, an admin may grant, and is told beforehand what it comes to.
+    quoted = await read(http, f"/v1/payments/{payment['id']}/refund_quote", admin, fee_percent=0)
+    assert quoted["amount"] == booking["amount"]
     granted = await refund(http, payment, admin, reason="out of courtesy")
     assert (granted.status_code, granted.json()["amount"]) == (201, 150_001)
 
@@ -310,9 +312,15 @@ async def test_admin_refunds_outside_the_policy_with_a_reason_and_on_the_record(
     assert [error["field"] for error in refused["errors"]] == ["reason"]
     for wrong in (-1, 101, "10", 1.5):
         problem(await refund(http, payment, admin, reason="x", fee_percent=wrong), 422, "validation_failed")
+    quote_url = f"/v1/payments/{payment['id']}/refund_quote"
+    problem(await http.get(quote_url, params={"fee_percent": 0}, headers=customer), 403, "forbidden")
+    quoted = await read(http, quote_url, admin, seats=first, fee_percent=50)
+    assert (quoted["amount"], quoted["fee"], quoted["fee_percent"], quoted["until"]) == (75_001, 75_000, 50, None)
     half = (await refund(http, payment, admin, first, reason="sat behind a pillar", fee_percent=50)).json()
     assert (half["amount"], half["fee"], half["by"]) == (75_001, 75_000, "admin")
+    quoted = await read(http, quote_url, admin, fee_percent=0)
     rest = (await refund(http, payment, admin, reason="and was cold")).json()
+    assert (quoted["amount"], quoted["fee"], quoted["seats"]) == (rest["amount"], rest["fee"], rest["seats"])
     assert (rest["amount"], rest["fee"], rest["seats"]) == (150_001, 0, [second])
     assert (await read(http, f"/v1/refunds/{rest['id']}", customer))["reason"] == "and was cold"
     log = (await read(http, "/v1/admin/audit", admin, subject=f"booking:{booking['id']}"))["items"]

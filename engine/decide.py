@@ -513,7 +513,8 @@ def _give_back(
     assert booking.payment is not None, "only what was paid is refunded"
     paid = _prices_paid(booking)
     prices = tuple(paid[index].pop(0) for index in places)
-    fees = tuple(refund_policy.fee_of(price, percent) for price in prices)
+    step = refund_policy.step_of(booking.currency)
+    fees = tuple(refund_policy.fee_of(price, percent, step) for price in prices)
     fee, amount = sum(fees), sum(prices) - sum(fees)
     ids, currency = (booking.id, refund_id, booking.payment.id), booking.currency
     requested = events.RefundRequested(*ids, places, amount, fee, currency, reason, by, prices, fees)

@@ -1,6 +1,6 @@
 """What a customer gets back for a seat given up: all of it, less a fee that grows as the performance comes near.
 
-Exact to the minor unit: the fee is reckoned seat by seat and rounded down, so that refunds of single seats add up to
+Exact to what can be paid: the fee is reckoned seat by seat and rounded down, so that refunds of single seats add up to
 the refund of all of them, and whoever gives a seat up never pays a fraction more than the percentage says.
 """
 
@@ -12,6 +12,10 @@ from msgspec import Struct
 
 MINUTE_MS = 60 * 1000
 DAY_MS = 24 * 60 * MINUTE_MS
+
+# What cards can be charged and given in these is no single minor unit: of a thousandth the last digit is 0, and the
+# fifths of an ariary, which are written as hundredths, are gone from use.
+STEPS = {**dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 10), "MGA": 100}
 
 
 class RefundStep(Struct, frozen=True, array_like=True):
@@ -65,6 +69,12 @@ def _ahead_ms(clocks: Clocks, at_ms: Callable[[int], int]) -> int:
     return clocks[0][1] * MINUTE_MS
 
 
-def fee_of(price: int, percent: int) -> int:
-    """The fee for one seat, in minor units, rounded down."""
-    return price * percent // 100
+def step_of(currency: str) -> int:
+    """What prices and what goes back are whole multiples of, in minor units."""
+    return STEPS.get(currency, 1)
+
+
+def fee_of(price: int, percent: int, step: int = 1) -> int:
+    """The fee for one seat, in minor units, rounded down so that what goes back is made of whole steps."""
+    fee = price * percent // 100
+    return max(0, fee - (fee - price) % step)

@@ -22,6 +22,7 @@ from api.office.office import Office
 from api.office.tokens import Account
 from api.selling.audit_trail import record_in
 from api.selling.plan_input import ReadPlan
+from api.selling.schedule_input import check_steps
 from api.selling.terms import terms_of
 from api.selling.withdrawal import announce
 from engine.events import PlanChanged
@@ -253,6 +254,8 @@ def _check_prices(what: _Replacement, dates: Sequence[ScheduleRow]) -> None:
             f"dates are sold in {names}, and a price is in one of them: give null, and set prices date by date",
             f"회차의 통화가 서로 다릅니다({names}). null로 두고 회차별로 가격을 정해 주세요",
         )
+    for currency in currencies:
+        check_steps(what.prices, currency)
 
 
 def _prices(row: ScheduleRow, what: _Replacement, *, own: bool) -> dict[str, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
 from api.http.models import Amount, Currency, Input, RawText, Time, UuidText, not_null
-from engine.refund_policy import DEFAULT_POLICY
+from api.http.problems import invalid
+from engine.refund_policy import DEFAULT_POLICY, step_of
 
 Prices = Annotated[dict[Annotated[RawText, Field(max_length=200)], Amount | None], Field(min_length=1, max_length=100)]
 MaxSeats = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -35,6 +37,18 @@ class RefundStepInput(Input):
 
     days_before: Annotated[int, Field(strict=True, ge=0, le=366)]
     fee_percent: Annotated[int, Field(strict=True, ge=0, le=100)]
+
+
+def check_steps(prices: Mapping[str, int | None], currency: str) -> None:
+    """Raises a 422 `Problem` for prices that no card can be charged."""
+    step = step_of(currency)
+    if uneven := [category for category, price in prices.items() if price is not None and price % step]:
+        names = ", ".join(uneven)
+        raise invalid(
+            "prices",
+            f"must be multiples of {step} minor units in {currency}, as cards are charged; not so: {names}",
+            f"카드 결제가 되도록 {currency} 가격은 최소 단위 {step}의 배수여야 합니다: {names}",
+        )
 
 
 def _in_order(steps: list[RefundStepInput]) -> list[RefundStepInput]:
@@ -100,7 +114,11 @@ class NewSchedule(DatesInput):
 
     currency: Currency
     prices: Annotated[
-        Prices, Field(description="Every category of the venue's plan, in minor units; null: not for sale.")
+        Prices,
+        Field(
+            description="Every category of the venue's plan, in minor units; null: not for sale. Of three decimals the "
+            "last is 0, as cards are charged."
+        ),
     ]
     max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None
     hold_seconds: Annotated[HoldSeconds, Field(description="How long an unpaid booking keeps its seats.")] = 600

@@ -22,6 +22,7 @@ import msgspec
 import stripe
 from msgspec import Struct
 
+from engine.refund_policy import step_of
 from persistence.providers.connection import Connection
 from persistence.providers.minor_units import exponent
 from persistence.providers.provider import (
@@ -377,12 +378,11 @@ def _refund_outcome(refund: _Refund) -> RefundOutcome:
 
 
 def to_stripe(amount: int, currency: str) -> int | None:
-    """An amount as Stripe counts it; None where Stripe has no such amount."""
+    """An amount as Stripe counts it; None where Stripe has no such amount: of three decimals the last is 0."""
+    if amount % step_of(currency):
+        return None
     shift = STRIPE_EXPONENTS.get(currency, exponent(currency)) - exponent(currency)
-    if shift >= 0:
-        return amount * _POWERS[shift]
-    whole, rest = divmod(amount, _POWERS[-shift])
-    return None if rest else whole
+    return amount * _POWERS[shift] if shift >= 0 else amount // _POWERS[-shift]
 
 
 def from_stripe(amount: int, currency: str) -> int:

@@ -15,11 +15,13 @@ from engine.plan_document import read_plan
 from engine.refund_policy import (
     DAY_MS,
     DEFAULT_POLICY,
+    STEPS,
     RefundPolicy,
     RefundStep,
     fee_of,
     fee_percent,
     last_moment_ms,
+    step_of,
 )
 from engine.refusals import Code, Refusal
 from engine.state import ScheduleState
@@ -98,7 +100,9 @@ CURRENCIES = [
     ("KRW", 55_001, 5, 132_003, 33_000),  # ₩: no minor unit
     ("JPY", 9_999, 2, 21_000, 8_997),  # ¥: none either
     ("USD", 12_345, 8, 33_333, 3_702),  # cents
-    ("KWD", 7_777, 2, 16_332, 6_999),  # fils, a thousandth of a dinar
+    ("KWD", 7_770, 2, 16_320, 6_990),  # fils, a thousandth of a dinar, of which cards take ten at a time
+    ("KWD", 10, 8, 30, 0),
+    ("MGA", 10_500, 8, 28_500, 3_000),  # whole ariaries
     ("USD", 1, 2, 3, 0),  # three seats at a cent: a third of a cent each is not taken
     ("EUR", 333, 2, 702, 297),
 ]
@@ -153,6 +157,14 @@ def test_a_fee_is_rounded_down_to_the_minor_unit(price: int, percent: int, fee: 
 def test_nobody_pays_more_than_the_percentage_and_never_a_unit_less(price: int, percent: int) -> None:
     exact = Fraction(price * percent, 100)
     assert 0 <= fee_of(price, percent) <= exact < fee_of(price, percent) + 1
+
+
+@given(st.sampled_from(PRICES), PERCENTS, st.sampled_from(sorted({step_of(each) for each in (*STEPS, "KRW")})))
+def test_what_goes_back_is_what_can_be_paid_and_no_more_is_kept_for_it(price: int, percent: int, step: int) -> None:
+    fee, finest = fee_of(price, percent, step), fee_of(price, percent)
+    assert 0 <= fee <= finest < fee + step or fee == 0
+    assert (price - fee) % step == 0 or fee == 0, "what was charged can be given back whole"
+    assert fee_of(price, 100, step) == price
 
 
 @pytest.mark.parametrize(("currency", "price", "days", "amount", "fee"), CURRENCIES)

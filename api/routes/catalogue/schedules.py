@@ -29,7 +29,7 @@ from api.office.tokens import Account
 from api.routes.catalogue.performances import DateFrom, DateTo, own_performance
 from api.selling.audit_trail import record, record_in
 from api.selling.recurrence import occurrences
-from api.selling.schedule_input import CHANGEABLE, DatesInput, NewSchedule, ScheduleChange
+from api.selling.schedule_input import CHANGEABLE, DatesInput, NewSchedule, ScheduleChange, check_steps
 from api.selling.terms import change_terms, move, terms_of
 from api.selling.venue_use import check_venue_is_theirs
 from api.selling.withdrawal import announce, withdraw
@@ -48,7 +48,8 @@ PAGES_SEARCHED = 5  # how far `available=true` looks for schedules with seats be
 
 
 # --- creating ---------------------------------------------------------------------------------------------------------
-def _check_prices(prices: Mapping[str, int | None], plan: SeatingPlan) -> None:
+def _check_prices(prices: Mapping[str, int | None], plan: SeatingPlan, currency: str) -> None:
+    check_steps(prices, currency)
     missing = [category for category in plan.categories if category not in prices]
     if missing:
         names = ", ".join(missing)
@@ -112,7 +113,7 @@ async def create_schedule(
         assert plan is not None, "the venue is there, and so is its plan"
         if venue.plan_number != plan.number:  # it was corrected in this moment
             raise Problem("terms_changed", retry_after=1)
-        _check_prices(new.prices, plan)
+        _check_prices(new.prices, plan, new.currency)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
         dates = dates_of(new, venue.time_zone, office.now())
@@ -354,7 +355,7 @@ async def _changed(
             raise invalid(name, "cannot be changed: make a new schedule", "변경할 수 없습니다. 새 회차를 만들어 주세요")
     new = msgspec.structs.replace(row, **{name: value for name, value in wanted.items() if name in CHANGEABLE})
     if plan is not None:
-        _check_prices(new.prices, plan)
+        _check_prices(new.prices, plan, new.currency)
     if new.starts_at != row.starts_at:
         if new.starts_at <= office.now():
             raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")

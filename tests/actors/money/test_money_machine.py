@@ -165,7 +165,7 @@ def test_the_machine_finds_out_a_world_that_breaks_its_promises(machine: type[Mo
 
 
 def test_the_machine_finds_out_an_engine_that_rounds_fees_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.refund_policy, "fee_of", lambda price, percent: -(-price * percent // 100))
+    monkeypatch.setattr(engine.refund_policy, "fee_of", lambda price, percent, step: -(-price * percent // 100))
     with pytest.raises(AssertionError, match="the fee is not the policy's"):
         find_a_violation(MoneyMachine)
 

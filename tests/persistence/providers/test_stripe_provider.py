@@ -363,8 +363,9 @@ async def test_amount_is_counted_as_stripe_counts(
 
 
 async def test_amount_that_stripe_has_not_is_never_sent(fake: FakeStripe, provider: StripeProvider) -> None:
-    assert to_stripe(301, "MGA") is None
-    assert await provider.charge(charge_of(amount=301, currency="MGA")) == Declined("amount_not_chargeable")
+    for amount, currency in ((301, "MGA"), (5_124, "KWD")):
+        assert to_stripe(amount, currency) is None
+        assert await provider.charge(charge_of(amount=amount, currency=currency)) == Declined("amount_not_chargeable")
     assert fake.calls == []
 
 

@@ -93,6 +93,8 @@ class FakeStripe:
         assert form["confirm"] == "true"
         assert form["allowed_payment_method_types[0]"] == "card", "no method that leads the customer elsewhere"
         assert "return_url" not in form
+        if uneven(form["amount"], form["currency"]):
+            return 400, error("invalid_request_error", param="amount")
         verdict = METHODS[form["payment_method"]]
         intent = self.intent(form, verdict if isinstance(verdict, str) else "requires_payment_method")
         if isinstance(verdict, str):
@@ -133,6 +135,8 @@ class FakeStripe:
         if intent is None:
             return 404, error("invalid_request_error", "resource_missing", param="payment_intent")
         charge, amount = intent["latest_charge"], int(form["amount"])
+        if uneven(form["amount"], intent["currency"]):
+            return 400, error("invalid_request_error", param="amount")
         if charge["refunded"]:
             return 400, error("invalid_request_error", "charge_already_refunded")
         if amount > intent["amount_received"] - charge["amount_refunded"]:
@@ -161,6 +165,11 @@ class FakeStripe:
         expanded = "data.latest_charge" in form.values()
         data = [shown(each, expanded=expanded) for each in fitting[:size]]
         return 200, {"object": "list", "data": data, "has_more": len(fitting) > size, "url": "/v1/somewhere"}
+
+
+def uneven(amount: str, currency: str) -> bool:
+    """Of three decimals the last must be 0."""
+    return currency in ("bhd", "jod", "kwd", "omr", "tnd") and not amount.endswith("0")
 
 
 def in_time(intent: dict[str, Any], form: dict[str, str]) -> bool:

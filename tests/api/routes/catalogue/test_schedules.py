@@ -65,6 +65,7 @@ async def test_a_schedule_and_its_journal_begin_together(worker: Worker) -> None
         ({"prices": {}}, "prices"),
         ({"prices": {"VIP": 1}}, "prices"),
         ({"prices": {"VIP": 1, "Standard": 1, "Royal": 1}}, "prices"),
+        ({"currency": "KWD", "prices": {"VIP": 5_125, "Standard": 0}}, "prices"),
         ({"prices": {"VIP": -1, "Standard": 1}}, "prices.VIP"),
         ({"prices": {"VIP": 1.5, "Standard": 1}}, "prices.VIP"),
         ({"prices": {"VIP": 10**19, "Standard": 1}}, "prices.VIP"),

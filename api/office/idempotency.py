@@ -88,23 +88,25 @@ async def once(
     formerly: Sequence[str] = (),
     status: int = CREATED,
     about: Callable[[ModelT], str | None] | None = None,
+    shown: Callable[[bytes], bytes] | None = None,
     begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
 ) -> Response:
     """Runs `create` in a transaction and answers what it returns; if that was done before, answers what it was then.
 
     `formerly`: what else the owner of the key was called. `about`: whose account the answer tells of, if that is not
-    the owner's: it goes with that one. `begin` opens the transaction, where it is not to be one of the pool that
-    everybody uses.
+    the owner's: it goes with that one. `shown` makes what is answered of what is kept, where that is a secret less.
+    `begin` opens the transaction, where it is not to be one of the pool that everybody uses.
 
     The answer is 201 or another `status`, with `location`, in which `{id}` stands for the new id. A `Problem` from
     `create` undoes everything and is not kept: the same request may succeed later.
     """
     begin = begin or office.database.begin
+    shown = shown or bytes
     key = key_of(request)
     if key is None:
         async with begin() as connection:
             body = _encoded(await create(connection))
-        return _answer(status, body, location)
+        return _answer(status, shown(body), location)
     async with begin() as connection:
         if not await first_answers.try_lock(connection, owner, key):
             raise Problem("idempotency_in_progress", retry_after=1)
@@ -118,7 +120,7 @@ async def once(
             await first_answers.keep(connection, owner, key, first, account_id=whose)
         elif first.fingerprint not in await _fingerprints(request, office, 16):
             raise key_reused()
-    return _answer(first.status, first.body, location)
+    return _answer(first.status, shown(first.body), location)
 
 
 async def _fingerprints(request: Request, office: Office, size: int) -> list[str]:

@@ -29,7 +29,7 @@ _COLUMNS = tuple(door_staff.c[name] for name in DoorStaff.__struct_fields__)
 
 
 def hashed(token: str) -> bytes:
-    """What is kept of a token. It is random and long, so that one SHA-256 is enough."""
+    """What is kept of a token. It is as long and as little to be guessed as a key, so that one SHA-256 is enough."""
     return hashlib.sha256(token.encode()).digest()
 
 

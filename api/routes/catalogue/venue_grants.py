@@ -5,9 +5,10 @@ Whoever gives one learns nothing about accounts: the answer is the same whether 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
@@ -18,6 +19,7 @@ from api.http.models import UUID_SCHEMA, Email, Input, Output, Timestamp, UuidTe
 from api.http.paging import Cursor, Limit, encode_cursor, id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import OfficeOf, Organizer
+from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
 from api.office.tokens import Account
 from api.selling.audit_trail import record_in
@@ -29,7 +31,8 @@ router = APIRouter(prefix="/v1/venues/{venue_id}/grants", tags=["venues"])
 
 GRANTS_PER_VENUE = 100
 GrantId = Annotated[str, AfterValidator(found_by("venue_grant_not_found")), UUID_SCHEMA]
-REFUSALS = responses("unauthenticated", "forbidden", "venue_not_found", "rate_limited")
+FORBIDDEN = ("unauthenticated", "forbidden", "venue_not_found", "rate_limited")
+REFUSALS = responses(*FORBIDDEN)
 TO: JsonDict = {"email": "jiwoo@hall.example"}
 EXAMPLE: JsonDict = {
     "id": "01980000-0000-7000-8000-0000000000e1",
@@ -80,11 +83,22 @@ class GrantPage(Output):
     "",
     status_code=201,
     summary="Let an organizer play in a venue of yours",
-    responses=REFUSALS | responses("venue_grant_limit_reached"),
+    response_model=GrantView,
+    dependencies=[TAKES_KEY],
+    responses=responses(
+        *FORBIDDEN,
+        "venue_grant_limit_reached",
+        "idempotency_in_progress",
+        "idempotency_key_reused",
+        "validation_failed",
+    ),
 )
-async def give_grant(venue_id: VenueId, to: NewGrant, account: Organizer, office: OfficeOf) -> GrantView:
+async def give_grant(
+    venue_id: VenueId, to: NewGrant, request: Request, account: Organizer, office: OfficeOf
+) -> Response:
     """Whoever is named twice has one grant."""
-    async with office.writing.begin(account.id) as connection:
+
+    async def give(connection: AsyncConnection) -> GrantView:
         _check_own(await venues.lock_venue(connection, venue_id), account)  # grants are counted one after another
         there = await venue_grants.of_venue(connection, venue_id)
         row = await venue_grants.give(
@@ -98,7 +112,10 @@ async def give_grant(venue_id: VenueId, to: NewGrant, account: Organizer, office
             if len(there) >= GRANTS_PER_VENUE:
                 raise Problem("venue_grant_limit_reached", limit=GRANTS_PER_VENUE)
             await _audit(connection, office, account, "venue.granted", row.venue_id, row.id)
-    return _view(row)
+        return _view(row)
+
+    begin = partial(office.writing.begin, account.id)
+    return await once(office, request, account.id, give, request.url.path + "/{id}", begin=begin)
 
 
 @router.get("", summary="Who may play in a venue of yours", responses=REFUSALS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import base64
+import hmac
 from datetime import timedelta
 from typing import Annotated, Any, cast
 
@@ -14,15 +15,17 @@ from fastapi.security.base import SecurityBase
 from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from actors.process.keys import derived
 from api.http.addresses import address_of
 from api.http.models import UUID_SCHEMA, Input, Line, ScheduleId, Time, found_by, rfc3339
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import SCHEME, OfficeOf, Organizer, authenticated, count_command
+from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
 from api.office.tokens import Account
 from api.routes.catalogue.schedules import own_schedule
-from api.selling.audit_trail import record
+from api.selling.audit_trail import record, record_in
 from api.views.booking import Page, described, listed
 from persistence.check_ins import staff
 from persistence.check_ins.staff import DoorStaff
@@ -55,7 +58,7 @@ class DoorStaffView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DoorLink(msgspec.Struct, frozen=True, kw_only=True):
-    """The link for somebody who may work the door. It is shown once: only a hash of it is kept."""
+    """The link for somebody who may work the door. It is shown to who makes it: only a hash of it is kept."""
 
     id: str
     schedule_id: str
@@ -107,7 +110,8 @@ LINK_EXAMPLE = STAFF_EXAMPLE | {
     "token": "door_9w3…",
     "link": "/door/01980000-0000-7000-8000-00000000000a#door_9w3…",
 }
-REFUSALS = responses("unauthenticated", "forbidden", "schedule_not_found")
+FORBIDDEN = ("unauthenticated", "forbidden", "schedule_not_found")
+REFUSALS = responses(*FORBIDDEN)
 
 
 async def door_of(connection: AsyncConnection, schedule_id: str, keeper: Account | DoorStaff) -> Door:
@@ -126,7 +130,9 @@ async def door_of(connection: AsyncConnection, schedule_id: str, keeper: Account
     "/schedules/{schedule_id}/door-staff",
     status_code=201,
     summary="Let somebody work the door",
-    responses=described(201, DoorLink, LINK_EXAMPLE, "The link, shown this once.") | REFUSALS,
+    dependencies=[TAKES_KEY],
+    responses=described(201, DoorLink, LINK_EXAMPLE, "The link, shown to nobody else.")
+    | responses(*FORBIDDEN, "idempotency_in_progress", "idempotency_key_reused", "validation_failed"),
 )
 async def add_door_staff(
     schedule_id: ScheduleId,
@@ -136,9 +142,9 @@ async def add_door_staff(
     office: OfficeOf,
 ) -> Response:
     """Makes a link to the door of this schedule and nothing else. It expires by itself and can be taken back."""
-    now = office.now()
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    async with office.database.begin() as connection:
+
+    async def create(connection: AsyncConnection) -> DoorStaffView:
+        now, staff_id = office.now(), office.clock.new_id()
         schedule = await own_schedule(connection, schedule_id, account)
         ends_at = schedule.starts_at + timedelta(minutes=schedule.duration_minutes)
         usual = max(ends_at, now) + AFTER_END
@@ -147,16 +153,31 @@ async def add_door_staff(
             raise invalid("expires_at", "must be in the future, within 400 days", "미래의 400일 이내여야 합니다")
         made = await staff.add(
             connection,
-            staff_id=office.clock.new_id(),
+            staff_id=staff_id,
             schedule_id=schedule_id,
             name=named.name,
-            token=token,
+            token=_token(office, staff_id),
             expires_at=expires_at,
         )
-    subject = f"schedule:{schedule_id}"
-    await record(office, request, account, "door_staff.added", subject, after={"id": made.id})
-    view = DoorLink(**_fields(made), token=token, link=f"/door/{schedule_id}#{token}")
-    return json_answer(view, 201)
+        subject = f"schedule:{schedule_id}"
+        await record_in(connection, office, account.id, "door_staff.added", subject, after={"id": made.id})
+        return DoorStaffView(**_fields(made))
+
+    def shown(kept: bytes) -> bytes:
+        view = msgspec.json.decode(kept, type=DoorStaffView)
+        token = _token(office, view.id)
+        return msgspec.json.encode(
+            DoorLink(**msgspec.structs.asdict(view), token=token, link=f"/door/{schedule_id}#{token}")
+        )
+
+    return await once(office, request, account.id, create, request.url.path + "/{id}", shown=shown)
+
+
+def _token(office: Office, staff_id: str) -> str:
+    """Reckoned, so that who asks again gets the same. It is not made anew by a new secret while the former counts."""
+    key = derived(office.settings.secrets[-1], "door links")
+    mac = hmac.digest(key, staff_id.encode(), "sha256")
+    return TOKEN_PREFIX + base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
 
 @router.get(

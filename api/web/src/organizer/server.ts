@@ -73,8 +73,8 @@ export async function listGrants(venue_id: string): Promise<readonly Grant[]> {
   return everything(async (query) => answer(api.GET('/v1/venues/{venue_id}/grants', { params: { path: { venue_id }, query } })));
 }
 
-export async function giveGrant(venue_id: string, email: string): Promise<void> {
-  await answer(api.POST('/v1/venues/{venue_id}/grants', { params: { path: { venue_id } }, body: { email } }));
+export async function giveGrant(venue_id: string, email: string, key: string): Promise<void> {
+  await answer(api.POST('/v1/venues/{venue_id}/grants', { params: { path: { venue_id }, ...once(key) }, body: { email } }));
 }
 
 export async function takeGrantBack(venue_id: string, grant_id: string): Promise<void> {
@@ -140,6 +140,7 @@ export async function deleteSchedule(schedule_id: string): Promise<void> {
 }
 
 /** A link to the door of a date, for somebody by that name. It is shown this once. */
-export async function addDoorStaff(schedule_id: string, name: string): Promise<string> {
-  return (await answer(api.POST('/v1/schedules/{schedule_id}/door-staff', { params: { path: { schedule_id } }, body: { name } }))).link;
+export async function addDoorStaff(schedule_id: string, name: string, key: string): Promise<string> {
+  const params = { path: { schedule_id }, ...once(key) };
+  return (await answer(api.POST('/v1/schedules/{schedule_id}/door-staff', { params, body: { name } }))).link;
 }

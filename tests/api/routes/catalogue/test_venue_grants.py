@@ -150,6 +150,15 @@ async def test_grants_are_given_seen_and_taken_back_by_the_venue_s_organizer_alo
     problem(await worker.http.delete(theirs, headers=elsewhere.organizer), 404, "venue_grant_not_found")
 
 
+async def test_a_grant_asked_for_again_by_its_key_is_answered_again(worker: Worker, sale: Sale, guest: Guest) -> None:
+    url, key = f"/v1/venues/{sale.venue_id}/grants", sale.organizer | {"Idempotency-Key": "play"}
+    first, again = [await worker.http.post(url, json={"organizer_id": guest.id}, headers=key) for _ in range(2)]
+    assert (first.status_code, first.content) == (201, again.content)
+    assert first.headers["Location"] == f"{url}/{first.json()['id']}"
+    other = await worker.http.post(url, json={"organizer_id": str(uuid4())}, headers=key)
+    problem(other, 422, "idempotency_key_reused")
+
+
 async def test_a_grant_is_for_an_address_or_an_id_and_a_venue_has_so_many(
     worker: Worker, sale: Sale, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,100 +13,13 @@ import pytest
 from actors.gateway.gateway import Unavailable
 from actors.mail.tickets import Ticket, ticket_code, ticket_key
 from api.selling import booking_commands
-from api.selling.admission import judge
 from engine.commands import ApprovePayment, CancelSchedule, Change, Refund, RequestPayment
 from engine.refusals import Refusal
 from persistence.bookings.bookings import Whereabouts
-from persistence.check_ins.log import Entry, TicketBooking
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, hold, open_sale, problem, seat_ids
 
-BOOKING, SCHEDULE, OTHER = (f"01980000-0000-7000-8000-0000000000{each}" for each in ("0b", "0a", "0c"))
-AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
-
-# --- what a code is worth ---------------------------------------------------------------------------------------------
-def ticket(places: int = 4, schedule_id: str = SCHEDULE) -> Ticket:
-    return Ticket(booking_id=BOOKING, schedule_id=schedule_id, places=places)
-
-
-def booked(seats: int = 4, status: str = "confirmed", schedule_id: str = SCHEDULE, **more: Any) -> TicketBooking:
-    facts = {"customer_name": None, "starts_at": AT, "title": "Carmen", "schedule_cancelled": False} | more
-    return TicketBooking(
-        id=BOOKING, schedule_id=schedule_id, status=status, seats=tuple(map(str, range(seats))), **facts
-    )
-
-
-def inside(*places: int) -> list[Entry]:
-    return [Entry(booking_id=BOOKING, places=each, seat=None, gate="North", at=AT) for each in places]
-
-
-def one(seat: str = "1", place: int = 1) -> Ticket:
-    return Ticket(booking_id=BOOKING, schedule_id=SCHEDULE, places=1, seat=seat, place=place)
-
-
-def with_seat(key: str) -> list[Entry]:
-    return [Entry(booking_id=BOOKING, places=1, seat=key, gate="North", at=AT)]
-
-
-@pytest.mark.parametrize(
-    ("read", "entered", "result", "places"),
-    [
-        (one(), [], "admitted", 1),
-        (one(), with_seat("1#1"), "already_in", 0),
-        (one(), with_seat("2#1"), "admitted", 1),
-        (one(), inside(2), "admitted", 1),
-        (one(), inside(4), "already_in", 0),
-        (one("gone"), [], "replaced", 0),
-        (one(place=2), [], "replaced", 0),
-        (ticket(), with_seat("1#1"), "admitted", 3),
-    ],
-)
-def test_a_code_for_one_place_lets_one_in_once(read: Ticket, entered: list[Entry], result: str, places: int) -> None:
-    verdict = judge(read, booked(), SCHEDULE, entered, None)
-    assert (verdict.result, verdict.places) == (result, places)
-    if result == "already_in":
-        assert (verdict.at, verdict.gate) == (AT, "North")
-
-
-@pytest.mark.parametrize(
-    ("read", "booking", "entered", "wanted", "result", "places"),
-    [
-        (ticket(), booked(), (), None, "admitted", 4),
-        (ticket(), booked(), (), 2, "admitted", 2),
-        (ticket(), booked(), (2,), 2, "admitted", 2),
-        (ticket(), booked(), (2,), None, "admitted", 2),
-        (ticket(), booked(), (2, 2), None, "already_in", 0),
-        (ticket(), booked(), (3,), 2, "already_in", 0),
-        (ticket(), booked(3, "partially_refunded"), (), None, "replaced", 0),
-        (ticket(3), booked(3, "partially_refunded"), (), None, "admitted", 3),
-        (ticket(), booked(0, "refunded"), (), None, "refunded", 0),
-        (ticket(), booked(status="cancelled"), (), None, "refunded", 0),
-        (ticket(), booked(status="expired"), (), None, "refunded", 0),
-        (ticket(), booked(status="transferred"), (), None, "replaced", 0),
-        (ticket(), booked(status="held"), (), None, "refunded", 0),
-        (ticket(), booked(schedule_cancelled=True), (), None, "refunded", 0),
-        (ticket(schedule_id=OTHER), booked(schedule_id=OTHER), (), None, "other_schedule", 0),
-        (ticket(), booked(schedule_id=OTHER), (), None, "other_schedule", 0),
-        (ticket(), None, (), None, "not_genuine", 0),
-        (None, None, (), None, "not_genuine", 0),
-    ],
-)
-def test_a_code_is_worth_what_its_booking_is(
-    read: Ticket | None,
-    booking: TicketBooking | None,
-    entered: tuple[int, ...],
-    wanted: int | None,
-    result: str,
-    places: int,
-) -> None:
-    verdict = judge(read, booking, SCHEDULE, inside(*entered), wanted)
-    assert (verdict.result, verdict.places) == (result, places)
-    if result == "already_in":
-        assert (verdict.at, verdict.gate) == (AT, "North")
-
-
-# --- over HTTP --------------------------------------------------------------------------------------------------------
 class Door:
     """A sale with paid bookings, and its door."""
 
@@ -459,6 +372,27 @@ async def test_a_link_that_expired_or_was_taken_back_opens_nothing(door: Door, w
     past = {"name": "Late", "expires_at": (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}
     refused = await worker.http.post(f"{door.url}/door-staff", json=past, headers=door.sale.organizer)
     problem(refused, 422, "validation_failed")
+
+
+async def test_who_asks_for_a_link_again_has_the_same_one(door: Door, worker: Worker) -> None:
+    code, key = await door.sold(1), {"Idempotency-Key": "north"}
+
+    async def asked(name: str, headers: dict[str, str]) -> httpx.Response:
+        return await worker.http.post(f"{door.url}/door-staff", json={"name": name}, headers=headers)
+
+    first, again = [await asked("North", door.sale.organizer | key) for _ in range(2)]
+    assert (first.status_code, first.content) == (201, again.content)
+    assert first.headers["Location"] == f"{door.url}/door-staff/{first.json()['id']}"
+    problem(await asked("South", door.sale.organizer | key), 422, "idempotency_key_reused")
+    listed = await worker.http.get(f"{door.url}/door-staff", headers=door.sale.organizer)
+    assert [each["id"] for each in listed.json()["items"]] == [first.json()["id"]]
+    kept = await worker.office.pool.fetchval(
+        "SELECT convert_from(body, 'UTF8') FROM idempotency_keys WHERE key = 'north'"
+    )
+    assert first.json()["id"] in kept
+    assert "door_" not in kept, "a link is in the database"
+    assert first.json()["token"] != (await door.link())["token"]
+    assert (await door.post(one(code), headers=bearer(again.json()["token"]))).status_code == 200
 
 
 async def test_a_door_is_seen_to_however_early_and_a_link_outlives_its_performance_by_hours(worker: Worker) -> None:

@@ -100,8 +100,8 @@ export async function listDoorStaff(id: string): Promise<readonly DoorStaff[]> {
   return everything(async (query) => answer(api.GET('/v1/schedules/{schedule_id}/door-staff', { params: { ...of(id), query } })));
 }
 
-export async function addDoorStaff(id: string, name: string): Promise<DoorLink> {
-  return answer(api.POST('/v1/schedules/{schedule_id}/door-staff', { params: of(id), body: { name } }));
+export async function addDoorStaff(id: string, name: string, key: string): Promise<DoorLink> {
+  return answer(api.POST('/v1/schedules/{schedule_id}/door-staff', { params: once(id, key), body: { name } }));
 }
 
 export async function endDoorStaff(id: string, staff_id: string): Promise<void> {

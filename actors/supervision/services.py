@@ -90,13 +90,14 @@ async def reach(setting: str, settings: Settings) -> None:
 
 async def bring_up_to_date(database_url: str) -> bool:
     """Makes the database's tables and roles. Whether it has roles for our processes; raises `StartError`."""
-    from persistence.database.connection import DatabaseUnavailable, LaterRelease, migrate
+    from persistence.database.connection import DatabaseUnavailable, migrate
     from persistence.database.pools import FAILURES
+    from persistence.database.suitable import UnsuitableDatabase
 
     try:
         await migrate(database_url)
         return await establish(database_url)
-    except (DatabaseUnavailable, LaterRelease) as error:
+    except (DatabaseUnavailable, UnsuitableDatabase) as error:
         raise StartError(str(error)) from error
     except FAILURES as error:
         raise StartError(f"the database is in trouble: {error}") from error

@@ -73,6 +73,7 @@ logger = logging.getLogger(__name__)
 
 READY_SECONDS = 60.0  # from all processes started until /readyz says yes
 PROBE_SECONDS, PROBE_TIMEOUT_SECONDS = 0.1, 5.0
+NOTE_AGAIN_SECONDS = 5.0
 BESIDE_WORKERS = ("background", "sandbox", "receivers", "mails")  # what is stopped first, with them
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("ray",),
@@ -144,8 +145,10 @@ class Supervisor:
                         raise StartError(f"a part can no longer be kept running: {self._broken}") from self._broken
                 finally:
                     await self._stop_all(listener)
-        except (AlreadyRunningError, AddressError, ProcessError, outside.UnreachableError, PermissionError) as error:
+        except (AlreadyRunningError, AddressError, ProcessError, outside.UnreachableError) as error:
             raise StartError(str(error)) from error
+        except OSError as error:  # a disk that is full or may not be written, above all
+            raise StartError(str(error) if error.filename else f"{self.data_dir}: {error}") from error
 
     def parts(self) -> list[Part]:
         """What runs where: services first."""
@@ -326,16 +329,19 @@ class Supervisor:
         return [keeper for keeper in self._keepers if _kind(keeper.name) in kinds]
 
     def _note(self) -> None:
-        note(
-            self.data_dir,
-            RunNote(
-                pid=os.getpid(),
-                url=self.url,
-                ready=self.ready.is_set(),
-                environment=self._environments.to_connect(),
-                processes={keeper.name: keeper.pid for keeper in self._keepers if keeper.pid is not None},
-            ),
+        """What cannot be noted, as on a full disk, is noted later: what runs runs."""
+        run = RunNote(
+            pid=os.getpid(),
+            url=self.url,
+            ready=self.ready.is_set(),
+            environment=self._environments.to_connect(),
+            processes={keeper.name: keeper.pid for keeper in self._keepers if keeper.pid is not None},
         )
+        try:
+            note(self.data_dir, run)
+        except OSError as error:
+            logger.error("other commands do not see what runs, it cannot be noted: %s", error)
+            asyncio.get_running_loop().call_later(NOTE_AGAIN_SECONDS, self._note)
 
     async def _stop_all(self, listener: socket.socket) -> None:
         """Stops what runs, first what depends on the rest, PostgreSQL last; then whatever they left.
@@ -374,7 +380,10 @@ class Supervisor:
             link.unlink()
             if kept.is_dir():
                 shutil.rmtree(link.with_name("ray-last"), ignore_errors=True)
-                shutil.copytree(kept, link.with_name("ray-last"))
+                try:
+                    shutil.copytree(kept, link.with_name("ray-last"))
+                except OSError as error:  # of several files shutil tells in one error, which is of this kind
+                    logger.warning("not all of Ray's last log was kept: %.300s", error)
 
 
 def ask_readiness(url: str) -> tuple[bool, str]:

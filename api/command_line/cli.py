@@ -96,12 +96,14 @@ def up(
 @app.command()
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database to this version's shape (`up` does it by itself)."""
-    from persistence.database import connection
+    from persistence.database.connection import DatabaseUnavailable
+    from persistence.database.connection import migrate as brought_up_to_date
+    from persistence.database.suitable import UnsuitableDatabase
 
     settings = connected(data_dir)
     try:
-        asyncio.run(connection.migrate(settings.database))
-    except (connection.DatabaseUnavailable, connection.LaterRelease) as error:
+        asyncio.run(brought_up_to_date(settings.database))
+    except (DatabaseUnavailable, UnsuitableDatabase) as error:
         fail(str(error))
     console().print("The database is up to date.")
 

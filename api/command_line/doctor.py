@@ -20,12 +20,14 @@ from enum import Enum
 import asyncpg
 import httpx
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from actors.mail.transport import OUTBOX, MailAway, SmtpServer, SmtpTransport, sender_of
 from actors.process.settings import Settings, SettingsError
 from actors.supervision.programs import AddressError, listening
 from persistence.database.connection import current_revision, head_revision
 from persistence.database.dsn import asyncpg_dsn
+from persistence.database.suitable import TRAITS, shortcomings
 from persistence.embedded import outside
 from persistence.embedded.instance import RunNote
 from persistence.embedded.kafka import broker
@@ -35,7 +37,7 @@ from persistence.events.log import KafkaEventLog, LogRefused, LogUnavailable
 from persistence.events.options import KafkaOptions
 from persistence.events.topic import EVENT_BYTES, HOUR_MS, TopicFacts
 
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 LOW_DISK_BYTES = 5 * GIB
 NO_DISK_BYTES = 1 * GIB  # less than the journal's own write-ahead log may take
 ENOUGH_FILES = 4096  # a connection is a file: two workers with a crowd of 1,500 each, and what they need themselves
@@ -81,13 +83,16 @@ async def examine(settings: Settings, run: RunNote | None) -> list[Finding]:
 
 
 async def guarded(name: str, check: Awaitable[list[Finding]]) -> list[Finding]:
-    """A check that hangs is a finding, too."""
+    """A check that hangs is a finding, too, and so is one that fails: a service may refuse any question."""
     try:
         return await asyncio.wait_for(check, SECONDS)
     except TimeoutError:
         return [
             Finding(name, State.WRONG, f"no answer within {SECONDS:g} s", "see whether it is overloaded or stopped")
         ]
+    except Exception as error:  # noqa: BLE001  # each service's client raises errors of its own
+        seen = f"cannot be looked at: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return [Finding(name, State.WRONG, seen, "see whether it stops just now, and what its user may do there")]
 
 
 async def postgres(settings: Settings, run: RunNote | None) -> list[Finding]:
@@ -102,14 +107,18 @@ async def postgres(settings: Settings, run: RunNote | None) -> list[Finding]:
     try:
         seen = {
             name: str(await connection.fetchval("SELECT current_setting($1)", name))
-            for name in ("server_version", "fsync", "full_page_writes", "synchronous_commit", "max_connections")
+            for name in ("server_version", "fsync", "full_page_writes", "synchronous_commit")
         }
+        short = "; ".join(shortcomings(*(await connection.fetch(TRAITS))[0]))
         began = time.time()
         there = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
         clock = clock_finding((began + time.time()) / 2 - there)
     finally:
         await connection.close()
-    findings = [Finding("PostgreSQL", State.FINE, f"version {seen['server_version']}")]
+    version, unfit = f"version {seen['server_version']}", "nothing starts with it"
+    findings = [
+        Finding("PostgreSQL", State.WRONG, short, unfit) if short else Finding("PostgreSQL", State.FINE, version)
+    ]
     durable = seen["fsync"] == seen["full_page_writes"] == "on" and seen["synchronous_commit"] in DURABLE_COMMITS
     findings.append(
         Finding(
@@ -151,9 +160,17 @@ async def redis(settings: Settings, run: RunNote | None) -> list[Finding]:
     except outside.UnreachableError as error:
         return [Finding("Redis", State.WRONG, str(error), "start it, or correct REDIS_URL; bookings go on without it")]
     async with Redis.from_url(settings.redis_url, decode_responses=True) as client:
-        info = await client.info()
+        try:
+            info = await client.info()
+        except NoPermissionError as error:
+            advice = "+info lets doctor see maxmemory-policy, which must be noeviction, and how full it is"
+            return [Finding("Redis", State.NOTE, str(error), advice)]
     policy = str(info.get("maxmemory_policy", "noeviction"))
     evicts = policy != "noeviction"
+    limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if limit and used >= limit:
+        full = f"full: {used / MIB:.0f} of {limit / MIB:.0f} MiB, so that it takes no writes"
+        return [Finding("Redis", State.WRONG, full, "raise its maxmemory; bookings go on, seats come from the journal")]
     return [
         Finding(
             "Redis",

@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from persistence.database.dsn import asyncpg_dsn
 from persistence.database.pools import CONNECT_SECONDS, FAILURES, is_away
+from persistence.database.suitable import TRAITS, UnsuitableDatabase, shortcomings
 
 if TYPE_CHECKING:
     # Imported where it is used: it takes a second, which every process would wait for and few need.
@@ -38,7 +39,7 @@ class DatabaseUnavailable(Exception):
     """PostgreSQL cannot be reached, or refuses the connection."""
 
 
-class LaterRelease(Exception):
+class LaterRelease(UnsuitableDatabase):
     """The database has the shape of a release after this one, which may have written what this one cannot read."""
 
 
@@ -71,9 +72,12 @@ async def migrate(url: str) -> None:
     """Brings the database to the newest revision; does nothing if it is there.
 
     A step that would have everybody wait behind it for a lock that somebody keeps gives way and is tried again: those
-    who sell meanwhile do not notice. Raises `LaterRelease` where the database is ahead of this code.
+    who sell meanwhile do not notice. Raises `UnsuitableDatabase` where it will not do or does not let us, and
+    `LaterRelease`, which is one, where it is ahead of this code.
     """
     async with _unpooled(url) as connection:
+        if found := shortcomings(*(await connection.execute(text(TRAITS))).one()):
+            raise UnsuitableDatabase("; ".join(found))
         # A session lock, so that a migration may commit in between. It goes with the connection, whatever happens.
         await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         await connection.execute(text(f"SET lock_timeout = {LOCK_WAIT_MS}"))
@@ -82,7 +86,12 @@ async def migrate(url: str) -> None:
             try:
                 await connection.run_sync(_upgrade)
             except exc.DBAPIError as error:
+                if isinstance(error.driver_exception, asyncpg.InsufficientPrivilegeError):
+                    may_not = f"the user of DATABASE_URL may not change the database: {error.driver_exception}"
+                    raise UnsuitableDatabase(f"{may_not}; make it the owner of the database") from error
                 if not _waited_for_a_lock(error) or tries == 1:
+                    if is_unavailable(error):
+                        raise DatabaseUnavailable(f"PostgreSQL is in trouble: {error.driver_exception}") from error
                     raise
                 await connection.rollback()
                 await asyncio.sleep(LOCK_PAUSE_SECONDS)

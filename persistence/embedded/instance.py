@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import msgspec
 import psutil
@@ -112,26 +112,31 @@ def locked(data_dir: Path) -> Iterator[None]:
     `ProcessError` where it cannot be made or written."""
     try:
         data_dir.mkdir(mode=OTHERS_ONLY_READ, parents=True, exist_ok=True)
-        lock = (data_dir / "lock").open("a+")
+        lock = (data_dir / "lock").open("a+b", buffering=0)  # nothing is left to be written when it is closed
     except OSError as error:
-        raise ProcessError(f"{data_dir} cannot be used: {error.strerror}; choose another --data-dir") from error
+        raise _unusable(data_dir, error) from error
     with lock as file:
         if not take(file):
             file.seek(0)
-            holder = file.read().strip() or "unknown"
+            holder = file.read().decode().strip() or "unknown"
             raise AlreadyRunningError(
                 f"{data_dir} is in use by another `boxoffice up` (pid {holder}): stop that one, or give this one "
                 "its own --data-dir and --port"
             )
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        forget_note(data_dir)  # that of a run which was killed
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+            forget_note(data_dir)  # that of a run which was killed
+        except OSError as error:
+            raise _unusable(data_dir, error) from error
         yield
 
 
-def take(file: TextIO) -> bool:
+def _unusable(data_dir: Path, error: OSError) -> ProcessError:
+    return ProcessError(f"{data_dir} cannot be used: {error.strerror}; choose another --data-dir")
+
+
+def take(file: IO[bytes]) -> bool:
     """Takes the lock, also past somebody who only looks at it at this moment (`is_locked`)."""
     for _ in range(LOCK_TRIES):
         try:
@@ -173,11 +178,14 @@ def kept_secret(path: Path) -> str:
 
 
 def note(data_dir: Path, run: RunNote) -> None:
-    """Writes `run.json`; a reader sees the old or the new one, never half of it."""
+    """Writes `run.json`; a reader sees the old or the new one, never half of it. Raises `OSError`."""
     part = data_dir / f"run.json.{os.getpid()}"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(run)))
-    part.chmod(0o600)
-    part.replace(data_dir / "run.json")
+    try:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(run)))
+        part.chmod(0o600)
+        part.replace(data_dir / "run.json")
+    finally:
+        part.unlink(missing_ok=True)  # half of it, where the disk is full
 
 
 def read_note(data_dir: Path) -> RunNote | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
 from actors.supervision.services import StartError
 from actors.supervision.supervisor import Supervisor, each_of, together
-from persistence.embedded.instance import end_marked, marked, run_directory
+from persistence.embedded.instance import RunNote, end_marked, marked, note, run_directory
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -242,6 +243,24 @@ async def test_what_cannot_be_stopped_keeps_nothing_else_from_being(caplog: pyte
     await each_of(broken(), later())
     assert stopped.is_set()
     assert "a part could not be stopped" in caplog.text
+
+
+async def test_a_note_that_finds_no_room_is_written_later_and_keeps_nothing_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, where what died has to be started again all the same."""
+    full = iter([OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+
+    def no_room_at_first(data_dir: Path, run: RunNote) -> None:
+        for error in full:
+            raise error
+        note(data_dir, run)
+
+    monkeypatch.setattr("actors.supervision.supervisor.NOTE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("actors.supervision.supervisor.note", no_room_at_first)
+    Supervisor(Settings(data_dir=str(tmp_path)))._note()
+    assert not (tmp_path / "run.json").exists()
+    await until((tmp_path / "run.json").exists)
 
 
 async def test_marked_finds_only_the_processes_of_its_data_directory(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from actors.process.settings import Settings
 from api.command_line import doctor
-from api.command_line.doctor import Finding, State, clock_finding, kafka, mail, topic_findings
+from api.command_line.doctor import Finding, State, clock_finding, guarded, kafka, mail, redis, topic_findings
 from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from persistence.events.topic import EVENT_BYTES, TopicFacts
@@ -212,3 +214,32 @@ async def test_a_doctor_looks_at_the_mail_server_too(monkeypatch: pytest.MonkeyP
     async with mail_server() as server:
         (found,) = await doctor.examine(Settings(smtp_url=server.url, mail_from=FROM), None)
     assert (found.name, found.state) == ("mail", State.FINE)
+
+
+async def refused(_: Redis) -> dict[str, object]:
+    raise NoPermissionError("this user has no permissions to run the 'info' command")
+
+
+async def filled(_: Redis) -> dict[str, object]:
+    return {"maxmemory_policy": "noeviction", "maxmemory": 2**20, "used_memory": 2**20 + 1}
+
+
+@pytest.mark.parametrize(
+    ("info", "state", "advice"),
+    [(refused, State.NOTE, "+info lets doctor see"), (filled, State.WRONG, "raise its maxmemory")],
+)
+async def test_a_redis_that_is_full_or_says_little_is_told(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, info: Callable[..., object], state: State, advice: str
+) -> None:
+    monkeypatch.setattr(Redis, "info", info)
+    (found,) = await redis(Settings(redis_url=redis_url), None)
+    assert (found.state, advice in found.advice) == (state, True)
+
+
+async def test_a_check_that_fails_is_a_finding_and_no_end_of_the_others() -> None:
+    async def check() -> list[Finding]:
+        raise ConnectionResetError("the server\nhangs up")
+
+    (found,) = await guarded("Redis", check())
+    assert found.state is State.WRONG
+    assert "ConnectionResetError: the server hangs up" in found.seen

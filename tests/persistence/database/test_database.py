@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from persistence.database.connection import (
     migrate,
 )
 from persistence.database.pools import open_pool
+from persistence.database.roles import with_role
+from persistence.database.suitable import OLDEST, UnsuitableDatabase, shortcomings
 from tests.conftest import made_database
 from tests.support.services.databases import execute, other_database
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -173,6 +176,34 @@ async def test_a_database_of_a_later_release_is_left_alone(empty_url: str) -> No
     with pytest.raises(LaterRelease, match=f"revision 9999 by a later release; this one knows .* {head_revision()}"):
         await migrate(empty_url)
     assert await current_revision(empty_url) == "9999"
+
+
+async def test_who_may_not_change_the_database_is_told_so(empty_url: str) -> None:
+    with pytest.raises(UnsuitableDatabase, match=r"permission denied for schema public; make it the owner"):
+        await migrate(with_role(empty_url, "pg_monitor"))
+
+
+async def test_a_database_that_takes_no_writes_is_told_before_any_is_tried(empty_url: str) -> None:
+    with pytest.raises(UnsuitableDatabase, match="default_transaction_read_only"):
+        await migrate(f"{empty_url}&default_transaction_read_only=on")
+
+
+@pytest.mark.parametrize(
+    ("traits", "told"),
+    [
+        ((OLDEST * 10_000, "15.0", "UTF8", False, False), []),
+        ((149_999, "14.20", "UTF8", False, False), ["PostgreSQL 14.20 is too old: 15 or later"]),
+        ((180_000, "18.0", "SQL_ASCII", False, False), ["SQL_ASCII.*ENCODING 'UTF8'"]),
+        ((180_000, "18.0", "UTF8", True, True), ["it is a standby"]),
+        ((90_000, "9.0", "LATIN1", False, True), ["too old", "LATIN1", "takes no writes"]),
+    ],
+)
+def test_why_a_database_will_not_do_is_told_with_what_to_do(
+    traits: tuple[int, str, str, bool, bool], told: list[str]
+) -> None:
+    found = shortcomings(*traits)
+    assert len(found) == len(told)
+    assert all(re.search(pattern, said) for pattern, said in zip(told, found, strict=True))
 
 
 def test_every_migration_ships_with_the_package() -> None:

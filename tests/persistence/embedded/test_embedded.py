@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
@@ -229,6 +230,15 @@ def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("long" * 100)):
         with pytest.raises(ProcessError, match="cannot be used"), locked(place):
             pass
+
+
+def test_a_data_directory_on_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("persistence.embedded.instance.forget_note", no_room)
+    with pytest.raises(ProcessError, match=f"{tmp_path} cannot be used: No space left on device"), locked(tmp_path):
+        pytest.fail("it is held")
 
 
 def test_nobody_else_writes_to_a_data_directory_whatever_the_umask(tmp_path: Path) -> None:

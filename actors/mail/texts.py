@@ -6,12 +6,11 @@ Times are those that the clocks of the venue show, and say whose they are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from persistence.notifications.outbox import Seat
 from persistence.providers.minor_units import exponent, to_major
 
 WEEKDAYS_KO = "월화수목금토일"
@@ -21,6 +20,19 @@ MONTHS_EN = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
+
+
+class Labelled(Protocol):
+    """A place as it is called. Standing room has no row, and its name as its number."""
+
+    @property
+    def zone(self) -> str: ...
+    @property
+    def row(self) -> str: ...
+    @property
+    def number(self) -> str: ...
+    @property
+    def category(self) -> str: ...
 
 
 class Words(NamedTuple):
@@ -322,13 +334,13 @@ def money_text(amount: int, currency: str, language: str) -> str:
     return f"{currency} {to_major(amount, currency):,.{exponent(currency)}f}"
 
 
-def seat_lines(seats: Sequence[Seat], language: str) -> list[str]:
+def seat_lines(seats: Iterable[Labelled], language: str) -> list[str]:
     """One line per seat; places of a standing area are counted."""
     counted = Counter(_seat_text(seat, language) for seat in seats)
     return [text if count == 1 else f"{text} × {count}" for text, count in counted.items()]
 
 
-def _seat_text(seat: Seat, language: str) -> str:
+def _seat_text(seat: Labelled, language: str) -> str:
     if not seat.row:
         place = seat.number if seat.number == seat.zone else f"{seat.zone} {seat.number}"
     elif language == "ko":

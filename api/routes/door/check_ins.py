@@ -6,6 +6,7 @@ For the schedule's organizer, admins, and the people the organizer named for thi
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Self
 
@@ -24,7 +25,9 @@ from api.office.office import Office
 from api.routes.door.door_staff import Door, DoorKeeper, door_of
 from api.selling.admission import Verdict, judge
 from api.views.booking import described
+from engine.seating_plan import SeatingPlan, SeatLabel
 from persistence.bookings import transfers
+from persistence.bookings.numbers import number_of
 from persistence.check_ins import giving_back, log
 from persistence.check_ins.log import CheckIn, Result, TicketBooking
 
@@ -64,7 +67,8 @@ class Undo(Input):
 
 
 class CheckInView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a code was worth. Of `already_in`, `at` and `gate` say when and where somebody came in with it."""
+    """What a code was worth. Of `already_in`, `at` and `gate` say when and where somebody came in with it. `labels`
+    say what stands on the `seats`."""
 
     id: str
     result: Result
@@ -76,6 +80,7 @@ class CheckInView(msgspec.Struct, frozen=True, kw_only=True):
     gate: str | None
     booking_id: str | None
     seats: list[str]
+    labels: list[SeatLabel]
     name: str | None
     title: str | None
     starts_at: str | None
@@ -95,10 +100,12 @@ class OfflineTicket(msgspec.Struct, frozen=True, kw_only=True):
     """A booking that admits, for a phone that will be offline."""
 
     booking_id: str
+    number: str  # what people read out: 7K3M-Q2XD
     places: int
     entered: int
     single: list[str]  # of those, the places that came in by a code of their own, as the code names them
     seats: list[str]
+    labels: list[SeatLabel]  # what stands on them
     name: str | None
 
 
@@ -125,6 +132,9 @@ EXAMPLE = {
     "gate": "North",
     "booking_id": "01980000-0000-7000-8000-00000000000b",
     "seats": ["1F-C-1-7", "1F-C-1-8"],
+    "labels": [
+        {"id": f"1F-C-1-{number}", "zone": "1F C", "row": "1", "number": number, "category": "R"} for number in "78"
+    ],
     "name": "Minji",
     "title": "Carmen",
     "starts_at": "2026-11-22T10:30:00.000+00:00",
@@ -194,7 +204,9 @@ async def check_in(
                 inside.setdefault(judged.booking_id, []).append(entry)
         if not await log.write(connection, list(fresh.values())):
             raise key_reused("id")
-    return json_answer([(known | fresh)[each.id].answer for each in read])
+    answers = [(known | fresh)[each.id].answer for each in read]
+    plan = await _plan_of(office, schedule_id, (seat for answer in answers for seat in answer["seats"]))
+    return json_answer([answer | {"labels": _labels(plan, answer["seats"])} for answer in answers])
 
 
 @router.delete(
@@ -255,19 +267,31 @@ async def list_check_ins(
             return json_answer(view)
         rows = await log.paid_bookings(connection, schedule_id, after_id=id_in(cursor), limit=limit + 1)
         inside = await log.entries(connection, [row.id for row in rows[:limit]])
+    plan = await _plan_of(office, schedule_id, (seat for row in rows for seat in row.seats))
     items = [
         OfflineTicket(
             booking_id=row.id,
+            number=number_of(row.id),
             places=len(row.seats),
             entered=sum(each.places for each in inside.get(row.id, ())),
             single=[each.seat for each in inside.get(row.id, ()) if each.seat is not None],
             seats=list(row.seats),
+            labels=_labels(plan, row.seats),
             name=row.customer_name,
         )
         for row in rows[:limit]
     ]
     next_cursor = encode_cursor(items[-1].booking_id) if len(rows) > limit else None
     return json_answer(msgspec.structs.replace(view, items=items, next_cursor=next_cursor))
+
+
+async def _plan_of(office: Office, schedule_id: str, seats: Iterable[str]) -> SeatingPlan:
+    return await office.plans.of_schedule(schedule_id, set(seats))
+
+
+def _labels(plan: SeatingPlan, seats: Iterable[str]) -> list[SeatLabel]:
+    """What stands on the seats, which staff read: an id may be anything."""
+    return [plan.describe(plan.place(seat)) for seat in seats]
 
 
 def _read(office: Office, code: str) -> Ticket | None:
@@ -338,6 +362,7 @@ def _view(
         gate=verdict.gate if verdict.result == "already_in" else read.gate,
         booking_id=booking.id if booking is not None and ours else None,
         seats=seats,
+        labels=[],  # put in whenever it is answered: what was answered first is kept for good
         name=booking.customer_name if booking is not None and ours else None,
         title=booking.title if booking is not None else None,
         starts_at=rfc3339(booking.starts_at) if booking is not None else None,

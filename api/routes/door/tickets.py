@@ -25,7 +25,6 @@ from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookingView
 from engine.booking import BOUGHT, Status
 from persistence.bookings.bookings import BookingRow, find_booking
 from persistence.catalogue import performances, schedules
-from persistence.notifications.outbox import Seat
 
 router = APIRouter(prefix="/v1", tags=["tickets"])
 
@@ -206,10 +205,6 @@ def _preferred(accept: str) -> str:
 def _calendar_entry(booking: BookingView, language: str) -> Entry:
     schedule = booking.schedule
     assert schedule is not None, "read just now"
-    seats = [
-        Seat(zone=each.zone, row=each.row, number=each.number, category=each.category, price=each.price)
-        for each in booking.seats
-    ]
     return Entry(
         uid=booking.id,
         sequence=booking.version,
@@ -218,7 +213,7 @@ def _calendar_entry(booking: BookingView, language: str) -> Entry:
         time_zone=schedule.time_zone,
         title=(schedule.performance_title_en if language == "en" else None) or schedule.performance_title,
         place=schedule.venue_name,
-        lines=[f"{label('booking', language)}: {booking.number}", *seat_lines(seats, language)],
+        lines=[f"{label('booking', language)}: {booking.number}", *seat_lines(booking.seats, language)],
     )
 
 

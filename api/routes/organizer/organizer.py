@@ -10,14 +10,15 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import Response
 from msgspec import Struct
 from pydantic import Field
 
+from actors.mail.texts import seat_lines
 from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
-from api.http.problems import Problem, responses
+from api.http.problems import Problem, language_of, responses
 from api.http.spreadsheet import Cell, clock, csv_answer
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.idempotency import TAKES_KEY
@@ -62,7 +63,7 @@ class OrganizerBookingView(BookingView, frozen=True, kw_only=True):
 
 BOOKED_EXAMPLE = CONFIRMED_EXAMPLE | {"customer": {"name": "김민지", "email": "minji@example.com"}}
 ENDED_EXAMPLE = CANCELLATION_EXAMPLE | {"by": "organizer"}
-COLUMNS = ("number", "status", "name", "email", "seats", "places", "amount", "currency", "booked_at")
+COLUMNS = ("number", "status", "name", "email", "seats", "places", "amount", "currency", "booked_at", "seat_ids")
 CSV_PAGE = 500
 Search = Annotated[
     RawText | None,
@@ -106,10 +107,16 @@ async def list_schedule_bookings(
     responses=CSV | REFUSALS | responses("schedule_not_found"),
 )
 async def get_bookings_csv(
-    schedule_id: ScheduleId, account: Organizer, office: OfficeOf, q: Search = None, status: BookingState | None = None
+    schedule_id: ScheduleId,
+    account: Organizer,
+    office: OfficeOf,
+    q: Search = None,
+    status: BookingState | None = None,
+    accept_language: Annotated[str, Header(max_length=500)] = "",
 ) -> Response:
     """The same as CSV in UTF-8, all of it. No cell is a formula, whatever somebody is called. Money is in whole
-    units of the currency, times are what clocks at the venue show."""
+    units of the currency, times are what clocks at the venue show, seats are called what stands on them."""
+    language = language_of(accept_language)
     async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
 
@@ -120,10 +127,12 @@ async def get_bookings_csv(
             known = await rows_of.buyers(office.reading, {row.customer_id for row in rows})
             for row, view in zip(rows, await views_of_rows(office, rows), strict=True):
                 buyer = _buyer(known, row)
-                seats = "; ".join(seat.id for seat in view.seats)
+                seats = "; ".join(seat_lines(view.seats, language))
+                ids = "; ".join(seat.id for seat in view.seats)
                 booked_at = clock(datetime.fromisoformat(view.created_at), schedule.time_zone)
                 who = (view.number, view.status, buyer.name or "", buyer.email or "")
-                yield (*who, seats, len(view.seats), to_major(view.amount, view.currency), view.currency, booked_at)
+                paid = (to_major(view.amount, view.currency), view.currency)
+                yield (*who, seats, len(view.seats), *paid, booked_at, ids)
             if len(rows) < CSV_PAGE:
                 return
             before = rows[-1].id

@@ -1,4 +1,4 @@
-"""Report 13: an organizer learns who has booked, finds them, and takes the list along; nobody else learns it."""
+"""Reports 8 and 13: an organizer learns who has booked, finds them, and takes the list along; nobody else learns it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from api.http.spreadsheet import clock
 from tests.api.conftest import PASSWORD, Worker
-from tests.support.sale import Sale, hold, open_sale, problem, read
+from tests.support.sale import Sale, hold, open_sale, problem, read, small_plan
 
 FORMULA = "=HYPERLINK(0)"
 
@@ -66,15 +66,38 @@ async def test_report_13_the_list_goes_into_a_spreadsheet_as_no_formula(worker: 
         "status": "held",
         "name": f"'{FORMULA}",
         "email": email,
-        "seats": "A-1; A-2",
+        "seats": "Stalls, row A, seat 1 (VIP); Stalls, row A, seat 2 (VIP)",
         "places": "2",
         "amount": "300000",
         "currency": "KRW",
         "booked_at": clock(datetime.fromisoformat(booking["created_at"]), "Asia/Seoul"),
+        "seat_ids": "A-1; A-2",
     }
     assert answer.text.count("\r\n") == 2
     nothing = await worker.http.get(url, headers=sale.organizer, params={"q": "nobody"})
     assert nothing.text.count("\r\n") == 1
+
+
+async def test_report_08_a_seat_is_called_as_its_row_says_wherever_staff_read_it(worker: Worker) -> None:
+    plan = small_plan()
+    plan["zones"][0]["rows"][0]["seat_label"] = "A%s"
+    sale = await open_sale(worker.http, plan=plan, prices={"VIP": 0, "Standard": 0})
+    _, customer = await sign_up(worker, "Kim")
+    booking = await hold(worker.http, sale, customer, "A-1")
+    paid = await worker.http.post(f"/v1/bookings/{booking['id']}/payments", json={}, headers=customer)
+    assert paid.status_code == 201, paid.text
+    ticket = (await worker.http.get(f"/v1/bookings/{booking['id']}/ticket", headers=customer)).json()
+    door = f"/v1/schedules/{sale.schedule_id}/check-ins"
+    offline = (await worker.http.get(f"{door}?list=offline", headers=sale.organizer)).json()["items"]
+    read = [{"id": str(uuid4()), "code": ticket["code"]}]
+    first, again = [(await worker.http.post(door, json=read, headers=sale.organizer)).json() for _ in range(2)]
+    assert first == again
+    for view in (*offline, *first):
+        assert [each["number"] for each in view["labels"]] == ["A1"]
+    table = f"/v1/organizer/schedules/{sale.schedule_id}/bookings.csv"
+    for language, name in (("en", "Stalls, row A, seat A1 (VIP)"), ("ko", "Stalls A열 A1번 (VIP)")):
+        headers = {**sale.organizer, "Accept-Language": language}
+        assert name in (await worker.http.get(table, headers=headers)).text
 
 
 @pytest.mark.parametrize("what", ["bookings", "bookings.csv"])

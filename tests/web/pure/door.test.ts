@@ -14,8 +14,17 @@ const code = (booking = BOOKING, schedule = SCHEDULE) =>
 const seatCode = (seat: string, number = 1) =>
   Buffer.concat([Buffer.of(3), bytes(BOOKING), bytes(SCHEDULE), Buffer.of(0, number), Buffer.from(seat), Buffer.alloc(64, 7)]).toString('base64url');
 
+const TICKET = {
+  booking_id: BOOKING,
+  number: '7K3M-Q2XD',
+  places: 4,
+  single: [],
+  seats: ['A-1', 'A-2', 'A-3', 'A-4'],
+  labels: ['1', '2', '3', '4'].map((number) => ({ zone: '1층', row: '가', number })),
+  name: '김민지',
+};
 const listed = (entered = 0): ReadonlyMap<string, ListedTicket> =>
-  new Map([[BOOKING, { booking_id: BOOKING, places: 4, entered, single: [], seats: ['A-1', 'A-2', 'A-3', 'A-4'], name: '김민지' }]]);
+  new Map([[BOOKING, { ...TICKET, entered }]]);
 const nobody: Inside = { places: new Map(), single: new Set() };
 const two: Inside = { places: new Map([[BOOKING, 2]]), single: new Set([`${BOOKING} A-1#1`, `${BOOKING} 석-2#1`]) };
 
@@ -76,8 +85,8 @@ test('a code is genuine if it was signed with the key, and nobody knows of one t
   assert.equal(await genuine(former.toString('base64url'), key), null);
 });
 
-test('a name is found by its beginning, in either spelling, and by its seats', () => {
+test('a name is found by its beginning, in either spelling, by its booking number and by its seats', () => {
   const all = [...listed().values()];
-  for (const query of ['김', '민지', '김민지'.normalize('NFD'), 'a-3', '김 A-4']) assert.equal(search(all, query).length, 1, query);
-  for (const query of ['', '  ', '박', '김 B-1']) assert.equal(search(all, query).length, 0, query);
+  for (const query of ['김', '민지', '김민지'.normalize('NFD'), 'a-3', '김 A-4', 'q2xd', '1층 가 3']) assert.equal(search(all, query).length, 1, query);
+  for (const query of ['', '  ', '박', '김 B-1', '김 2층']) assert.equal(search(all, query).length, 0, query);
 });

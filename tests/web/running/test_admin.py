@@ -139,7 +139,9 @@ async def test_a_booking_is_found_and_cancelled_with_its_consequences_first(
     await unfold(reader, booking["number"])
     await reader.page.get_by_role("link", name=email).wait_for()
     await reader.page.get_by_role("button", name="Cancel this booking").click()
-    await sheet(reader).get_by_text(f"The seats are free for everybody at once: {seat}.").wait_for()
+    row, number = seat.split("-")
+    named = f"Stalls, row {row} seat {number}"
+    await sheet(reader).get_by_text(f"The seats are free for everybody at once: {named}.").wait_for()
     await sheet(reader).get_by_text(re.compile("Everything that was paid goes back")).wait_for()
     button = sheet(reader).get_by_role("button", name="Cancel and give the money back")
     assert await button.is_disabled(), "a reason is needed"

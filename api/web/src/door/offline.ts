@@ -8,11 +8,15 @@
 
 export interface ListedTicket {
   readonly booking_id: string;
+  /** What people read out: `7K3M-Q2XD`. */
+  readonly number: string;
   readonly places: number;
   readonly entered: number;
   /** Places that came in by a code of their own. */
   readonly single: readonly string[];
   readonly seats: readonly string[];
+  /** What stands on them. */
+  readonly labels: readonly { readonly zone: string; readonly row: string; readonly number: string }[];
   readonly name: string | null;
 }
 
@@ -125,10 +129,13 @@ export function judged(
   return { result: 'admitted', places, entered: entered + places, ...of };
 }
 
-/** Those whose name or seat has every word of the query, in any case. */
+/** Those whose name, booking number or seats have every word of the query, in any case. */
 export function search(list: Iterable<ListedTicket>, query: string): ListedTicket[] {
   const words = query.normalize('NFC').toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [];
-  const told = (ticket: ListedTicket) => `${ticket.name ?? ''} ${ticket.seats.join(' ')}`.normalize('NFC').toLowerCase();
+  const told = ({ name, number, seats, labels }: ListedTicket) => {
+    const places = labels.map((label) => `${label.zone} ${label.row} ${label.number}`);
+    return [name ?? '', number, ...seats, ...places].join(' ').normalize('NFC').toLowerCase();
+  };
   return [...list].filter((ticket) => words.every((word) => told(ticket).includes(word)));
 }

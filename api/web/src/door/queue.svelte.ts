@@ -39,8 +39,8 @@ export interface Shown {
   readonly undone?: boolean;
 }
 
-export function whoOf({ verdict, listed }: Shown): Pick<ListedTicket, 'name' | 'seats'> {
-  return verdict ?? listed ?? { name: null, seats: [] };
+export function whoOf({ verdict, listed }: Shown): Pick<ListedTicket, 'name' | 'labels'> {
+  return verdict ?? listed ?? { name: null, labels: [] };
 }
 
 const SHOWN_BEFORE = 20;

@@ -433,5 +433,9 @@ async def test_those_who_come_apart_come_in_by_codes_of_their_own(worker: Worker
     assert [view["result"] for view in views] == ["admitted", "already_in", "admitted", "already_in"]
     assert [view["places"] for view in views] == [1, 0, 2, 0]
     assert views[0]["seats"] == [ticket["seats"][0]["id"]]
+    names = [(seat["zone"], seat["row"], seat["number"]) for seat in ticket["seats"]]
+    assert [(each["zone"], each["row"], each["number"]) for view in views[:1] for each in view["labels"]] == names[:1]
     (listed,) = (await door.counts(query="?list=offline"))["items"]
+    assert [(each["zone"], each["row"], each["number"]) for each in listed["labels"]] == names
+    assert listed["number"] == ticket["number"]
     assert (listed["entered"], listed["single"]) == (3, [f"{ticket['seats'][0]['id']}#1"])

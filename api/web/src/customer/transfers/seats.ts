@@ -1,7 +1,6 @@
 /** Seats of offers, as they are shown and chosen. */
 
 import type { Seat, Transfer } from '../../api/shapes.ts';
-import { language } from '../../words/language.svelte.ts';
 
 /** What of a booking is in no open offer. Standing places share one id: as many stay as are not offered. */
 export function unpromised(seats: readonly Seat[], open: readonly Transfer[]): readonly Seat[] {
@@ -11,8 +10,4 @@ export function unpromised(seats: readonly Seat[], open: readonly Transfer[]): r
     if (at >= 0) promised.splice(at, 1);
     return at < 0;
   });
-}
-
-export function nameOf({ zone, row, number }: Pick<Seat, 'zone' | 'row' | 'number'>): string {
-  return language.words.seats.placeIn(zone, row, number);
 }

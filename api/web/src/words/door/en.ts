@@ -41,7 +41,6 @@ export const en = {
   notGenuineWhy: 'This code was not made here, or was changed.',
   notOnList: 'It is not on the list on this phone. Ask again when there is a connection.',
   offlineVerdict: 'Checked on this phone alone',
-  seats: (names: string) => `Seats ${names}`,
 
   undo: 'Take back',
   undoWhy: 'Why?',
@@ -61,8 +60,8 @@ export const en = {
   noGate: 'no gate',
   table: { gate: 'Gate', result: 'Result', codes: 'Codes', people: 'People' },
 
-  search: 'Search by name or seat',
-  searchNone: 'Nobody by that name or seat.',
+  search: 'Search by name, booking number or seat',
+  searchNone: 'Nobody by that name, number or seat.',
   searchMore: (count: number) => `and ${count} more: type on`,
   letIn: (count: number) => `Let ${people(count)} in`,
   allIn: 'all in',

@@ -43,7 +43,6 @@ export const ko: typeof en = {
   notGenuineWhy: '여기서 만든 코드가 아니거나 변조되었습니다.',
   notOnList: '이 기기의 목록에 없습니다. 연결되면 다시 확인하세요.',
   offlineVerdict: '이 기기에서만 확인함',
-  seats: (names: string) => `좌석 ${names}`,
 
   undo: '입장 취소',
   undoWhy: '이유',
@@ -63,8 +62,8 @@ export const ko: typeof en = {
   noGate: '출입구 없음',
   table: { gate: '출입구', result: '결과', codes: '코드', people: '인원' },
 
-  search: '이름이나 좌석으로 찾기',
-  searchNone: '해당 이름이나 좌석이 없습니다.',
+  search: '이름, 예매 번호나 좌석으로 찾기',
+  searchNone: '해당 이름, 번호나 좌석이 없습니다.',
   searchMore: (count: number) => `외 ${count}건: 더 입력하세요`,
   letIn: (count: number) => `${people(count)} 입장`,
   allIn: '전원 입장',

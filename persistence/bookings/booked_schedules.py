@@ -31,7 +31,6 @@ class BookedSchedule(Struct, frozen=True, eq=False, kw_only=True):
     venue_city: str | None
     time_zone: str  # IANA
     cancelled_at: datetime | None
-    deleted: bool
     waiting_room: bool
     terms: tuple[tuple[int, Terms], ...]  # since when (milliseconds), oldest first
 
@@ -59,7 +58,6 @@ _SCHEDULES = sa.select(
     venues.c.city.label("venue_city"),
     venues.c.time_zone,
     schedules.c.cancelled_at,
-    schedules.c.deleted_at.is_not(None).label("deleted"),
     schedules.c.waiting_room,
 ).select_from(
     schedules.join(performances, performances.c.id == schedules.c.performance_id).join(

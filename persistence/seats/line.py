@@ -61,6 +61,13 @@ class Standing(Struct, frozen=True, kw_only=True):
     flow: float  # how many were let in a second, lately
 
 
+class Counts(Struct, frozen=True, kw_only=True):
+    """How many stand in line, and how many are in, or called in, and without seats."""
+
+    waiting: int
+    shopping: int
+
+
 class LineUnavailable(Exception):
     """The line cannot be reached: nobody can be told where they stand."""
 
@@ -79,6 +86,9 @@ class Line(Protocol):
 
     async def has_seats(self, schedule_id: str, account_id: str) -> None:
         """Somebody else may be let in for the account, which keeps its pass."""
+
+    async def counts(self, schedule_id: str) -> Counts:
+        """How many there are. Moves nobody on."""
 
     async def close(self) -> None:
         """Lets go of connections."""
@@ -189,6 +199,10 @@ class MemoryLine:
 
     async def has_seats(self, schedule_id: str, account_id: str) -> None:
         self._of(schedule_id).turns.pop(account_id, None)
+
+    async def counts(self, schedule_id: str) -> Counts:
+        queue, now_ms = self._of(schedule_id), self._now_ms()
+        return Counts(waiting=len(queue.line), shopping=sum(until > now_ms for until in queue.turns.values()))
 
     async def close(self) -> None:
         return None

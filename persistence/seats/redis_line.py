@@ -22,6 +22,7 @@ from persistence.seats.line import (
     PASS_MS,
     PASSED_OVER_AT_ONCE,
     TURN_MS,
+    Counts,
     Doors,
     LineUnavailable,
     Standing,
@@ -123,6 +124,15 @@ redis.call('EXPIRE', over, ARGV[3])
 for _, key in ipairs({line, turns, passes}) do redis.call('ZREM', key, account) end
 for _, key in ipairs({places, seen}) do redis.call('HDEL', key, account) end
 """
+# ARGV: now (empty: by Redis' clock).
+COUNTS = """
+local line, turns, now = KEYS[1], KEYS[4], tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+return {redis.call('ZCARD', line), redis.call('ZCOUNT', turns, '(' .. string.format('%.17g', now), '+inf')}
+"""
 
 
 class RedisLine:
@@ -140,6 +150,7 @@ class RedisLine:
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._show_up = self._redis.register_script(SHOW_UP)
         self._leave = self._redis.register_script(LEAVE)
+        self._counts = self._redis.register_script(COUNTS)
 
     async def join(self, schedule_id: str, account_id: str, lot: float, doors: Doors) -> Standing:
         return await self._shown(schedule_id, account_id, lot, "", doors)
@@ -154,14 +165,30 @@ class RedisLine:
     async def has_seats(self, schedule_id: str, account_id: str) -> None:
         await self._told(self._redis.zrem(KEY % schedule_id + "turns", account_id))
 
+    async def counts(self, schedule_id: str) -> Counts:
+        asked = self._counts(keys=_keys(schedule_id), args=[self._now()])
+        waiting, shopping = cast(list[int], await self._told(asked))
+        return Counts(waiting=waiting, shopping=shopping)
+
     async def close(self) -> None:
         await self._redis.aclose()
 
+    def _now(self) -> int | str:
+        return "" if self._now_ms is None else self._now_ms()
+
     async def _shown(self, schedule_id: str, account_id: str, lot: float, score: str, doors: Doors) -> Standing:
-        now = "" if self._now_ms is None else self._now_ms()
         rates = [repr(rate) for rate in (doors.admitted_per_second, doors.burst, doors.first_flow)]
         limits = (TURN_MS, PASS_MS, ABSENT_MS, BACK_MS, FLOW_MS, PASSED_OVER_AT_ONCE, TTL_SECONDS)
-        args = [account_id, repr(lot), score, now, doors.opens_ms, doors.closes_ms, *rates, doors.shopping_at_once]
+        args = [
+            account_id,
+            repr(lot),
+            score,
+            self._now(),
+            doors.opens_ms,
+            doors.closes_ms,
+            *rates,
+            doors.shopping_at_once,
+        ]
         found = cast(
             list[int | bytes | None], await self._told(self._show_up(keys=_keys(schedule_id), args=[*args, *limits]))
         )

@@ -96,12 +96,12 @@ async def leave(office: Office, ticket: str, account: Account) -> None:
 
 
 async def _sale(office: Office, schedule_id: str) -> BookedSchedule:
-    """The schedule, if its seats can be had now or later. Raises `Problem`."""
+    """The schedule, if its seats can be had now or later. Raises `Problem`, and `UnknownSchedule` where there is none,
+    or none any more: that is known at once, what else there is to know of it after some seconds."""
+    await office.seat_views.view(schedule_id)
     schedule = await office.booked.known(schedule_id)
-    if schedule is None:  # it may be that it could not be read, which is said then
-        schedule = (await office.booked.read([schedule_id])).get(schedule_id)
-    if schedule is None or schedule.deleted:
-        raise Problem("schedule_not_found")
+    if schedule is None:  # it could not be read, which is said now
+        schedule = (await office.booked.read([schedule_id]))[schedule_id]
     if schedule.cancelled_at is not None:
         raise Problem("schedule_cancelled", at=rfc3339(schedule.cancelled_at))
     if office.clock.now_ms() >= (closes_ms := schedule.terms[-1][1].sale_closes_at_ms):

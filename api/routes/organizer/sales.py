@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from api.views.booking import described
 from persistence.providers.minor_units import to_major
 from persistence.sales import figures
 from persistence.sales.figures import FIGURES, Figures, ScheduleSales
+from persistence.seats.line import LineUnavailable
 
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
@@ -153,12 +155,21 @@ class SoldRow(FiguresView, frozen=True, kw_only=True):
     category: str
 
 
+class QueueFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The line before a schedule with a waiting room: who stands in it, and who is in and holds no seats yet."""
+
+    waiting: int
+    shopping: int
+
+
 class ScheduleFiguresView(msgspec.Struct, frozen=True, kw_only=True):
-    """One schedule's sales over time. `up_to_version` = `version`: nothing is on its way."""
+    """One schedule's sales over time. `up_to_version` = `version`: nothing is on its way. `queue` is null without a
+    waiting room, and while its line cannot be reached."""
 
     schedule_id: str
     currency: str
     time_zone: str
+    queue: QueueFigures | None
     capacity: dict[str, int]  # places of each category, blocked ones among them
     version: int
     up_to_version: int
@@ -172,6 +183,7 @@ SCHEDULE_EXAMPLE = {
     "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
     "currency": "KRW",
     "time_zone": "Asia/Seoul",
+    "queue": {"waiting": 9_206, "shopping": 1_000},
     "capacity": {"VIP": 120},
     "version": 57,
     "up_to_version": 57,
@@ -204,6 +216,7 @@ async def get_schedule_sales(
             schedule_id=schedule_id,
             currency=schedule.currency,
             time_zone=schedule.time_zone,
+            queue=await _queue(office, schedule_id) if schedule.waiting_room else None,
             capacity=plan.capacities(),
             version=curve.version,
             up_to_version=curve.up_to_version,
@@ -216,6 +229,13 @@ async def get_schedule_sales(
             ],
         )
     )
+
+
+async def _queue(office: Office, schedule_id: str) -> QueueFigures | None:
+    with contextlib.suppress(LineUnavailable):
+        counts = await office.line.counts(schedule_id)
+        return QueueFigures(waiting=counts.waiting, shopping=counts.shopping)
+    return None
 
 
 @router.get(

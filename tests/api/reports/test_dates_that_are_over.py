@@ -45,6 +45,7 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("get", f"{SCHEDULE}/availability"): read(),
     ("post", f"{SCHEDULE}/bookings"): Asked(OFF, CLOSED, body=WISH, who="customer"),
     ("post", f"{SCHEDULE}/bookings:batch"): Asked(OFF, CLOSED, "schedule_not_found", WISH, "customer"),
+    ("post", f"{SCHEDULE}/queue"): Asked(OFF, CLOSED, who="customer"),
     ("patch", SCHEDULE): Asked(
         OFF, 200, body={"prices": {"VIP": 1, "Standard": 1}}
     ),  # it may begin later than it was to

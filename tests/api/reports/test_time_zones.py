@@ -198,6 +198,7 @@ def test_the_terms_a_booking_shows_are_those_it_is_given_back_by(
         venue_name="-",
         venue_city=None,
         time_zone=NEW_YORK,
+        waiting_room=False,
         cancelled_at=None,
         terms=tuple(history),
     )

@@ -17,6 +17,7 @@ from persistence.seats.line import (
     PASS_MS,
     PASSED_OVER_AT_ONCE,
     TURN_MS,
+    Counts,
     Doors,
     Line,
     LineUnavailable,
@@ -269,6 +270,7 @@ async def test_a_line_that_is_away_says_so() -> None:
         line.look("s", "a", 0.5, 0.5, DOORS),
         line.leave("s", "a", 0.5),
         line.has_seats("s", "a"),
+        line.counts("s"),
     ):
         with pytest.raises(LineUnavailable):
             await asked
@@ -351,5 +353,7 @@ async def test_whatever_happens_nobody_is_let_in_too_early_too_many_or_out_of_tu
                 watched = Watched(first)  # those who were in may come in once more
                 continue
             watched.check()
+            counts = [await each.line.counts(each.schedule_id) for each in (first, second)]
+            assert counts == [Counts(waiting=said[0].waiting, shopping=said[0].shopping)] * 2
             one, other = (msgspec.structs.replace(each, flow=round(each.flow, 6)) for each in said)
             assert one == other

@@ -336,6 +336,7 @@ async def test_whoever_holds_seats_makes_room_for_the_next(house: House) -> None
     house.let_in(1)
     await first.join(sale)
     assert (await second.join(sale))["status"] == "waiting"
+    assert await queue_of(house, sale) == {"waiting": 1, "shopping": 1}
     problem(
         await house.http.post(sale.bookings_url, json={"seats": ["no such"]}, headers=first.with_pass),
         422,
@@ -367,6 +368,13 @@ async def test_whoever_does_not_come_in_time_has_lost_the_turn_and_joins_at_the_
     assert (await away.cannot_look(410, "queue_turn_over"))["queue_url"] == f"/v1/schedules/{sale.schedule_id}/queue"
     assert (await away.join(sale))["ahead"] == 0
     assert (await away.look())["status"] == "waiting"
+
+
+async def queue_of(house: House, sale: Sale) -> dict[str, int] | None:
+    """What its organizer sees of the line."""
+    figures = await read(house.http, f"/v1/organizer/schedules/{sale.schedule_id}/sales", sale.organizer)
+    found: dict[str, int] | None = figures["queue"]
+    return found
 
 
 # --- what the house does meanwhile ------------------------------------------------------------------------------------
@@ -494,6 +502,7 @@ async def test_while_redis_is_away_nobody_is_told_where_they_stand_and_whoever_i
     await person.join(sale)
     away = RedisLine(NOWHERE)
     house.change(line=away)
+    assert await queue_of(house, sale) is None
     for answer in (
         await house.http.get(person.location, headers=person.headers),
         await house.http.post(f"/v1/schedules/{sale.schedule_id}/queue", headers=house.person().headers),

@@ -1,17 +1,21 @@
 """`boxoffice backup` and `boxoffice restore`: the database in one file, and again from it.
 
 A backup is one moment of the whole, taken while it sells. What the embedded PostgreSQL brings along does it
-(`pg_dump`, `pg_restore`), for a database elsewhere, too, whose version is not later than that.
+(`pg_dump`, `pg_restore`, `psql`), for a database elsewhere, too, whose version is not later than that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -26,6 +30,10 @@ from persistence.embedded.process import ProcessError, child_environment, runnin
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 # Roles and their rights are not the database's but the server's; `up` gives them anew.
 PLAIN = ("--no-owner", "--no-privileges")
+UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
+FIRST_LINES = 30  # among which it stands; what follows them is data, too, and goes as it is
+CHUNK_BYTES = 2**18
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class BackupError(RuntimeError):
@@ -92,7 +100,7 @@ async def _restore(settings: Settings, file: Path) -> None:
             await connection.close()
         if tables:
             raise BackupError("the database is not empty: restore into a new one, or with another --data-dir")
-        await _run(url, "pg_restore", *PLAIN, "--single-transaction", "--exit-on-error", str(file))
+        await _load(url, file)
 
 
 @asynccontextmanager
@@ -110,27 +118,89 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
             remove_run_directory(settings.data_path)
 
 
+async def _load(url: str, file: Path) -> None:
+    """Has `psql` do what is in the backup, in one transaction. What pg_restore does by itself begins with a setting
+    that no server before version 17 knows."""
+    place, secret = _reached(url)
+    reading = await _started("pg_restore", *PLAIN, "--file=-", str(file), stdout=PIPE)
+    once = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-")
+    doing = await _started("psql", *once, f"--dbname={place}", stdin=PIPE, environment=secret)
+    saying = asyncio.gather(_said_by(reading), _said_by(doing))
+    assert reading.stdout is not None
+    assert doing.stdin is not None
+    try:
+        await _hand_over(reading.stdout, doing.stdin)
+        if await reading.wait() == 0:
+            doing.stdin.close()  # that was all of it, and may be committed
+            await doing.wait()
+    except ConnectionError:  # psql has ended, and says why
+        pass
+    finally:
+        for each in (reading, doing):
+            with contextlib.suppress(ProcessLookupError):
+                each.kill()
+    await reading.stdout.read()  # until that is closed, too, nobody is told that it has ended
+    read, done = await saying
+    if (await reading.wait(), await doing.wait()) != (0, 0):
+        raise BackupError(f"psql failed: {done}" if done else f"pg_restore failed: {read}")
+
+
+async def _hand_over(script: StreamReader, to: StreamWriter) -> None:
+    """All of it, but for the setting that older servers do not know."""
+    for _ in range(FIRST_LINES):
+        line = await script.readline()
+        if line != UNKNOWN_BEFORE_17:
+            to.write(line)
+    while text := await script.read(CHUNK_BYTES):
+        to.write(text)
+        await to.drain()
+
+
 async def _run(url: str, name: str, *arguments: str) -> None:
-    """Runs one of them on a database. The password is not for everybody to see who lists processes."""
+    """Runs one of them on a database."""
+    place, secret = _reached(url)
+    await _ended(name, *arguments, f"--dbname={place}", environment=secret)
+
+
+def _reached(url: str) -> tuple[str, dict[str, str]]:
+    """How a database is named to them, and what their environment adds: the password is not for everybody to see who
+    lists processes."""
     url = asyncpg_dsn(url)
     password = unquote(urlsplit(url).password or "")
-    if password:
-        parts = urlsplit(url)
-        user, _, place = parts.netloc.rpartition("@")
-        url = parts._replace(netloc=f"{user.partition(':')[0]}@{place}").geturl()
-    secret = {"PGPASSWORD": password} if password else {}
-    await _ended(name, *arguments, f"--dbname={url}", **secret)
+    if not password:
+        return url, {}
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}@{place}").geturl(), {"PGPASSWORD": password}
 
 
-async def _ended(name: str, *arguments: str, **environment: str) -> None:
+async def _ended(name: str, *arguments: str, environment: Mapping[str, str] = NOTHING) -> None:
     """Runs one of PostgreSQL's programs to its end. Raises `BackupError` with what it says."""
-    process = await asyncio.create_subprocess_exec(
+    process = await _started(name, *arguments, environment=environment)
+    said = await _said_by(process)
+    if await process.wait() != 0:
+        raise BackupError(f"{name} failed: {said}")
+
+
+async def _started(
+    name: str,
+    *arguments: str,
+    stdin: int = DEVNULL,
+    stdout: int = DEVNULL,
+    environment: Mapping[str, str] = NOTHING,
+) -> Process:
+    """Starts one of PostgreSQL's programs, whose standard error is to be read."""
+    return await asyncio.create_subprocess_exec(
         str(installation() / "bin" / name),
         *arguments,
         env=child_environment(os.environ, **environment),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=PIPE,
     )
-    _, said = await process.communicate()
-    if process.returncode != 0:
-        raise BackupError(f"{name} failed: {said.decode(errors='replace').strip()}")
+
+
+async def _said_by(process: Process) -> str:
+    """All that it says on standard error until it ends."""
+    assert process.stderr is not None
+    return (await process.stderr.read()).decode(errors="replace").strip()

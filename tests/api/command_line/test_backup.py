@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import stat
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from actors.process.settings import Settings
 from api.command_line import backup
-from api.command_line.backup import BackupError, back_up, restore
+from api.command_line.backup import (
+    FIRST_LINES,
+    UNKNOWN_BEFORE_17,
+    BackupError,
+    _ended,
+    _hand_over,
+    _load,
+    back_up,
+    restore,
+)
+from persistence.database.connection import current_revision, head_revision
+from tests.conftest import made_database
+from tests.support.services.databases import execute
 
 SETTINGS = Settings(database_url="postgresql://localhost/house")
 
@@ -88,3 +102,45 @@ def test_what_is_no_backup_is_told_and_nothing_made_for_it(content: bytes, tmp_p
     with pytest.raises(BackupError, match=r"foreign\.backup is not, or not all of, what `boxoffice backup` writes"):
         restore(Settings(data_dir=str(house)), file)
     assert not house.exists()
+
+
+# --- restoring --------------------------------------------------------------------------------------------------------
+class Written:
+    """What psql is given."""
+
+    def __init__(self) -> None:
+        self.text = b""
+
+    def write(self, text: bytes) -> None:
+        self.text += text
+
+    async def drain(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("rows", [0, 1, 100_000])
+async def test_what_older_servers_do_not_know_is_left_out_and_no_row_that_reads_so(rows: int) -> None:
+    head, data = b"SET lock_timeout = 0;\n", UNKNOWN_BEFORE_17 * rows
+    before = b"--\n" * (FIRST_LINES - 2)
+    script, written = asyncio.StreamReader(), Written()
+    script.feed_data(head + UNKNOWN_BEFORE_17 + before + data)
+    script.feed_eof()
+    await _hand_over(script, cast(asyncio.StreamWriter, written))
+    assert written.text == head + before + data
+
+
+async def test_a_backup_is_loaded_as_a_whole_or_not_at_all(
+    database_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "house.backup"
+    await _ended("pg_dump", "--format=custom", f"--file={file}", f"--dbname={database_url}")
+    async with made_database(postgres_url) as empty:
+        await execute(empty, "CREATE TABLE venues ()")  # in the way of one of the last
+        with pytest.raises(BackupError, match=r'psql failed: .*"venues" already exists'):
+            await _load(empty, file)
+        await execute(empty, "DROP TABLE venues")
+        assert await current_revision(empty) is None, "what came before it is there"
+        await _load(empty, file)
+        assert await current_revision(empty) == head_revision()
+        with pytest.raises(BackupError, match="pg_restore failed"):
+            await _load(empty, tmp_path / "no such file")

@@ -23,7 +23,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from msgspec import Struct
 
-from actors.process import garbage, pulse
+from actors.process import garbage, pulse, telemetry
 from actors.process.clock import Clock, SystemClock
 from actors.process.settings import Settings, SettingsError, local_url
 from api.http.corked import Protocol
@@ -352,8 +352,7 @@ def main() -> None:
     except SettingsError as error:  # of a cluster it is started by hand
         raise SystemExit(str(error)) from error
     address = urlsplit(settings.sandbox_url)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per webhook is enough
+    telemetry.configure(settings, "sandbox")
     app = create_sandbox(
         secret,
         settings.data_path / "sandbox.sqlite3",
@@ -367,7 +366,7 @@ def main() -> None:
         http=Protocol,
         access_log=False,
         proxy_headers=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=2,  # held connections of the time-out tokens must not hold up the end
         timeout_keep_alive=75,
     )

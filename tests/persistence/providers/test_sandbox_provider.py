@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from api.sandbox.ledger import Ledger
+from api.sandbox.ledger import Delivery, Ledger
 from api.sandbox.server import create_sandbox, main
 from persistence.providers.connection import Answer
 from persistence.providers.provider import (
@@ -24,7 +24,7 @@ from persistence.providers.provider import (
     Refused,
     Unknown,
 )
-from persistence.providers.sandbox import SandboxProvider
+from persistence.providers.sandbox import SandboxPayment, SandboxProvider
 from tests.persistence.providers.charges import CLOCK, books, charge_of, known, ref
 from tests.persistence.providers.conftest import SECRET
 from tests.support.services.serving import impatient, saying, serve
@@ -340,3 +340,42 @@ def test_whoever_starts_one_by_hand_is_told_what_it_lacks(
         monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit, match=told):
         main()
+
+
+def test_a_full_disk_keeps_nothing_by_halves_and_is_over_with_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "sandbox.sqlite3")
+    body = b"x" * 4_096
+    written: list[SandboxPayment] = []
+
+    def record() -> None:
+        identity = CLOCK.new_id()
+        payment = SandboxPayment(
+            id=identity,
+            booking_id=CLOCK.new_id(),
+            status="approved",
+            amount=55_000,
+            currency="KRW",
+            created_ms=CLOCK.now_ms(),
+        )
+        written.append(payment)
+        ledger.record(payment, "", [Delivery(identity, body, CLOCK.now_ms(), 0)])
+
+    def fill() -> None:
+        while True:
+            record()
+
+    def room(pages: int) -> None:
+        ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    try:
+        room(20)
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            fill()
+        lost = written.pop()
+        room(1_000)
+        record()
+        assert ledger.find(lost.id) is None
+        assert ledger.page(0, 100, 0, CLOCK.now_ms() + 1)[0] == written
+        assert [each.id for each in ledger.due(CLOCK.now_ms(), 100)] == [each.id for each in written]
+    finally:
+        ledger.close()

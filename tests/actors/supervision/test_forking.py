@@ -21,12 +21,20 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are forked on Linux only")
 
 PROGRAM = """
-import os, sys
+import atexit, os, sys
+
+class Part:
+    def __del__(self):
+        os.write(1, b"taken apart\\n")
+
+part = Part()
 
 def main():
     word, *arguments = sys.argv[1:]
     if word == "say":
         print(*(os.environ.get(name, "-") for name in arguments), flush=True)
+    elif word == "end":
+        atexit.register(print, "said at the end")
     elif word == "exit":
         sys.exit(int(arguments[0]))
     elif word == "raise":
@@ -108,6 +116,16 @@ async def test_how_a_fork_ended_is_known(
 ) -> None:
     child = await forking.start(program(tmp_path, *arguments), {})
     assert await child.wait() == code
+
+
+async def test_a_fork_that_has_ended_does_what_is_registered_for_its_end_and_is_not_taken_apart(
+    forking: Forking, tmp_path: Path
+) -> None:
+    """That would write to all that it shares with the others: for seconds, and whoever stops the system waits."""
+    child = await forking.start(asked := program(tmp_path, "end"), {})
+    assert await child.wait() == 0
+    assert asked.log is not None
+    assert asked.log.read_text() == "said at the end\n"
 
 
 async def test_what_a_fork_raises_is_in_its_log(forking: Forking, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class Terms(Struct, frozen=True):
 
     max_seats_per_customer: int | None = None
     hold_seconds: int = 0
+    starts_at: str | None = None
     sale_opens_at: str | None = None
     sale_closes_at: str | None = None
     waiting_room: bool = False

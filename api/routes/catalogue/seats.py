@@ -55,6 +55,7 @@ async def read_offer(office: Office, schedule_id: str, plan_number: int | None =
     terms = Terms(
         max_seats_per_customer=row.max_seats_per_customer,
         hold_seconds=row.hold_seconds,
+        starts_at=rfc3339(row.starts_at),
         sale_opens_at=None if row.sale_opens_at is None else rfc3339(row.sale_opens_at),
         sale_closes_at=rfc3339(row.closes_at),
         waiting_room=row.waiting_room,
@@ -232,6 +233,7 @@ class States(Output):
     ]
     max_seats_per_customer: Annotated[int | None, Field(examples=[6])]
     hold_seconds: Annotated[int, Field(examples=[420])]
+    starts_at: Timestamp | None
     sale_opens_at: Timestamp | None
     sale_closes_at: Timestamp | None
     waiting_room: bool
@@ -290,7 +292,7 @@ data: {"from":57,"version":58,"seats":[[11,1]],"areas":[]}
 """
 EVENT_STREAM = {
     "description": "Ends only with its schedule. `snapshot` has every place, `seats` those that changed, `terms` "
-    "what is asked for them from now on.",
+    "what is asked for them from now on, and when it begins.",
     "content": {
         "text/event-stream": {
             "schema": {"type": "string"},

@@ -48,6 +48,7 @@ def test_states_say_what_every_place_costs_and_how_it_stands() -> None:
         "prices": {"R": 165_000, "S": None, "A": None, "B": None, "Standing": None},
         "max_seats_per_customer": 4,
         "hold_seconds": 300,
+        "starts_at": None,
         "sale_opens_at": None,
         "sale_closes_at": None,
         "waiting_room": False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -383,6 +384,20 @@ async def test_a_stream_that_is_cut_is_taken_up_again(
     await taken_by_another(http, sale, "J-1")
     await expect(seat(reader, "J-1")).to_have_count(0)
     reader.forgive("net::ERR_FAILED")
+
+
+async def test_who_chooses_while_the_date_is_moved_is_told_at_once(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    sale = await open_sale(http)
+    reader = await make_reader("ko", "phone")
+    await reader.page.goto(f"/s/{sale.schedule_id}")
+    await reader.page.locator("canvas").first.wait_for()
+    later = (sale.starts_at + timedelta(days=1)).isoformat()
+    moved = await http.patch(f"/v1/schedules/{sale.schedule_id}", json={"starts_at": later}, headers=sale.organizer)
+    assert moved.status_code == 200, moved.text
+    await reader.page.get_by_text("주최자가 방금 일시를 변경했습니다").wait_for()
+    assert await reader.faults() == []
 
 
 async def test_without_a_place_for_a_stream_seats_are_asked_for(

@@ -147,6 +147,7 @@ export const en = {
     released: 'The seats are free again.',
     held: (count: number) => `${places(count)} held for you.`,
     others: 'Other seats',
+    moved: (from: string) => `The organizer has just moved this date. It was to begin on ${from}.`,
     /** Standing room has no rows: its `number` is the area's name. */
     placeIn: (zone: string, row: string, number: string) => {
       if (row !== '') return `${zone}, row ${row} seat ${number}`;

@@ -151,6 +151,7 @@ export const ko: Words = {
     released: '좌석을 놓아주었습니다.',
     held: (count: number) => `${places(count)}을 잡아 두었습니다.`,
     others: '다른 자리',
+    moved: (from: string) => `주최자가 방금 일시를 변경했습니다. 변경 전 일시는 ${from}이었습니다.`,
     placeIn: (zone: string, row: string, number: string) => {
       if (row !== '') return `${zone} ${counted(row, '열')} ${counted(number, '번')}`;
       return zone === number ? zone : `${zone} ${number}`;

@@ -6,12 +6,14 @@ import asyncio
 import gzip
 import json
 from base64 import b64decode
+from datetime import timedelta
 
 import cramjam
 import httpx
 import pytest
 from pydantic import ValidationError
 
+from api.http.models import rfc3339
 from api.routes.catalogue.seats import Counts, HouseLayout, Seats, States
 from api.views import kept, seat_forms, seats
 from api.views.seat_forms import Offer
@@ -288,6 +290,21 @@ async def test_a_booking_is_seen_by_who_watches_and_by_who_asks(http: httpx.Asyn
     await until(seen)
     left = (await http.get(f"{url}/availability")).json()["categories"]
     assert {each["category"]: each["held"] for each in left} == {"VIP": 2, "Standard": 0, "Standing": 0}
+
+
+@pytest.mark.stack
+async def test_report_17_a_start_that_is_moved_is_told_while_people_look(http: httpx.AsyncClient) -> None:
+    sale = await open_sale(http)
+    url = f"/v1/schedules/{sale.schedule_id}"
+    before = (await http.get(f"{url}/states")).json()
+    later = rfc3339(sale.starts_at + timedelta(hours=1))
+    assert (await http.patch(url, json={"starts_at": later}, headers=sale.organizer)).status_code == 200
+
+    async def told() -> bool:
+        now = (await http.get(f"{url}/states")).json()
+        return bool((now["starts_at"], now["terms"] != before["terms"]) == (later, True))
+
+    await until(told)
 
 
 @pytest.mark.stack

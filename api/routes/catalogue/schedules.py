@@ -7,10 +7,12 @@ alone, so that no booking is made between two terms. Times at one venue do not o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -76,6 +78,15 @@ def dates_of(new: DatesInput, time_zone: str, now: datetime) -> list[datetime]:
     return [new.starts_at] if new.recurrence is None else occurrences(new.recurrence, new.starts_at, time_zone)
 
 
+def _check_apart(dates: Sequence[datetime], lasts: timedelta, time_zone: str) -> None:
+    """A rule's own dates are no conflict with others': the rule is wrong."""
+    for before, after in pairwise(dates):
+        if after < before + lasts:
+            both = [each.astimezone(ZoneInfo(time_zone)).isoformat(timespec="seconds") for each in (before, after)]
+            message, ko = "has dates that overlap: {} and {}", "겹치는 일시가 있습니다: {}, {}"
+            raise invalid("recurrence", message.format(*both), ko.format(*both))
+
+
 async def _check_free(connection: AsyncConnection, **time_and_place: Any) -> None:
     taken = await schedules.conflicting(connection, **time_and_place)
     if taken:
@@ -117,6 +128,7 @@ async def create_schedule(
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
         dates = dates_of(new, venue.time_zone, office.now())
+        _check_apart(dates, lasts, venue.time_zone)
         await _check_quota(connection, office, performance.organizer_id, len(dates))
         for starts_at in dates:
             await _check_free(

@@ -53,6 +53,17 @@ async def test_a_rule_with_one_taken_date_opens_none(worker: Worker) -> None:
     assert [item["id"] for item in listed] == [sale.schedule_id]
 
 
+async def test_a_rule_whose_own_dates_overlap_is_told_so(worker: Worker) -> None:
+    sale = await open_sale(worker.http)
+    rule = "FREQ=DAILY;COUNT=2;BYHOUR=19;BYMINUTE=30,45"
+    document = problem(
+        await create(worker, sale, starts_at="2031-03-03T19:30:00+09:00", recurrence=rule), 422, "validation_failed"
+    )
+    (error,) = document["errors"]
+    both = "2031-03-03T19:30:00+09:00 and 2031-03-03T19:45:00+09:00"
+    assert (error["field"], error["message"]) == ("recurrence", f"has dates that overlap: {both}")
+
+
 def test_a_rule_is_followed_by_the_clocks_of_the_venue() -> None:
     start = datetime(2031, 1, 30, 0, 30, tzinfo=SEOUL)
 

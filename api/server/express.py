@@ -50,7 +50,7 @@ async def _book(request: Request, schedule_id: str, account: Account | None, bod
 async def _pay(request: Request, booking_id: str, account: Account | None, body: bytes) -> Response | None:
     if account is None or (wish := _wish(body, payments.PaymentWish)) is None:
         return None
-    return await payments.pay(booking_id, wish, request, account, request.app.state.office)
+    return await payments.pay(booking_id, request, account, request.app.state.office, wish)
 
 
 async def _do_nothing(request: Request, schedule_id: str, account: Account | None, body: bytes) -> Response | None:

@@ -125,21 +125,22 @@ METHODS = Body(
 )
 async def pay(
     booking_id: BookingId,
-    wish: Annotated[PaymentWish, METHODS],
     request: Request,
     account: CurrentAccount,
     office: OfficeOf,
+    wish: Annotated[PaymentWish | None, METHODS] = None,
 ) -> Response:
     """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`."""
+    method = None if wish is None else wish.method
     where = await commands.find(office, booking_id)
     provider = next(iter(office.providers.values()))
-    if where.free or wish.method is None:
+    if where.free or method is None:
         free = await commands.send(office, where.schedule_id, Confirm(booking_id, account.id), request, account)
         if isinstance(free, Booking):
             return await _free_of_charge(office, where.schedule_id, free)
         if free.code is not Code.PAYMENT_REQUIRED:  # it has been exchanged for seats that cost something since
             raise await commands.refused(office, account, booking_id, where.schedule_id, free)
-    if wish.method is None:
+    if method is None:
         raise invalid("method", "is needed: the booking costs something", "결제할 금액이 있으므로 필요합니다")
     asked = RequestPayment(booking_id, account.id, office.clock.new_id(), provider.name)
     requested = await commands.send(office, where.schedule_id, asked, request, account)
@@ -157,7 +158,7 @@ async def pay(
     repeated = requested.payment.id != asked.payment_id
     # A customer who hangs up must not stop what happens between the charge and its outcome's being recorded; what a
     # process that dies leaves undone is left to settlement.
-    result = await finished(_take(office, row, wish.method.token, repeated=repeated))
+    result = await finished(_take(office, row, method.token, repeated=repeated))
     return await _answer(office, account, row, result)
 
 

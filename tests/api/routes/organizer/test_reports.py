@@ -158,8 +158,10 @@ async def test_report_07_a_lowered_limit_refuses_no_exchange_that_adds_no_seat(w
 
 
 # --- 12: what costs nothing -------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("body", [{}, {"method": {"type": "card", "token": "tok_approve"}}])
-async def test_report_12_what_costs_nothing_is_confirmed_without_a_card(worker: Worker, body: dict[str, Any]) -> None:
+@pytest.mark.parametrize("body", [None, {}, {"method": {"type": "card", "token": "tok_approve"}}])
+async def test_report_12_what_costs_nothing_is_confirmed_without_a_card(
+    worker: Worker, body: dict[str, Any] | None
+) -> None:
     sale = await open_sale(worker.http, prices={"VIP": 0, "Standard": 55_000})
     customer = await worker.sign_up()
     booking = await hold(worker.http, sale, customer, "A-1")
@@ -170,8 +172,9 @@ async def test_report_12_what_costs_nothing_is_confirmed_without_a_card(worker: 
 async def test_report_12_what_costs_something_is_not(worker: Worker) -> None:
     sale, customer = await open_sale(worker.http), await worker.sign_up()
     booking = await hold(worker.http, sale, customer, "A-1")
-    answer = await worker.http.post(f"/v1/bookings/{booking['id']}/payments", json={}, headers=customer)
-    assert [each["field"] for each in problem(answer, 422, "validation_failed")["errors"]] == ["method"]
+    for body in ({}, None):
+        answer = await worker.http.post(f"/v1/bookings/{booking['id']}/payments", json=body, headers=customer)
+        assert [each["field"] for each in problem(answer, 422, "validation_failed")["errors"]] == ["method"]
     assert (await read(worker.http, f"/v1/bookings/{booking['id']}", customer))["status"] == "held"
 
 

@@ -120,7 +120,9 @@ async def views_of_rows(office: Office, rows: Sequence[BookingRow]) -> list[Book
     for row in rows:
         plan = await office.plans.of_schedule(row.schedule_id, row.named)
         schedule = booked.get(row.schedule_id)
-        views.append(booking_view(row.booking(plan), row.schedule_id, row.performance_id, plan, now_ms, schedule))
+        booking = row.booking(plan)
+        of = (row.schedule_id, row.performance_id, plan, now_ms, schedule, row.refunded)
+        views.append(booking_view(booking, *of))
     return views
 
 

@@ -152,8 +152,9 @@ def booking_view(
     plan: SeatingPlan,
     now_ms: int,
     schedule: BookedSchedule | None,
+    refunded: int | None = None,
 ) -> BookingView:
-    """The booking at this moment."""
+    """The booking at this moment. `refunded`: what went back of its payment, where that is known."""
     labels = map(plan.describe, booking.seats)
     seats = [
         BookedSeat(label.id, label.zone, label.row, label.number, label.category, price)
@@ -176,7 +177,7 @@ def booking_view(
         created_at=rfc3339(booking.created_ms),
         expires_at=rfc3339(booking.expires_ms) if unpaid else None,
         version=booking.version,
-        payment=None if payment is None else payment_view(payment, booking.id, booking.currency, refunds),
+        payment=None if payment is None else payment_view(payment, booking.id, booking.currency, refunds, refunded),
         refunds=[refund_view(refund, booking.id, booking.currency, plan) for refund in refunds],
         refund_terms=[] if schedule is None or others else refund_terms(schedule, booking.created_ms, now_ms),
         handed_on=others,
@@ -214,10 +215,15 @@ def booked_schedule_view(schedule: BookedSchedule) -> BookedScheduleView:
 
 
 def payment_view(
-    payment: Payment, booking_id: str, currency: str, refunds: Iterable[Refund | RefundRow] = ()
+    payment: Payment,
+    booking_id: str,
+    currency: str,
+    refunds: Iterable[Refund | RefundRow] = (),
+    refunded: int | None = None,
 ) -> PaymentView:
-    """`refunds` may hold those of the booking's other payments too."""
-    refunded = sum(refund.amount for refund in refunds if refund.payment_id == payment.id)
+    """`refunds` may hold those of the booking's other payments too; `refunded` is what they come to, where known."""
+    if refunded is None:
+        refunded = sum(refund.amount for refund in refunds if refund.payment_id == payment.id)
     return _payment_view(payment, booking_id, currency, refunded)
 
 

@@ -58,6 +58,7 @@ class BookingRow(Struct, frozen=True, kw_only=True):
     payer_id: str | None = None  # whose the payment is
     archived_ms: int  # when an admin put it away; 0: not at all
     refunds: tuple[RefundRow, ...] = ()  # oldest first
+    refunded: int = 0  # of the payment, for seats that were handed on, too
 
     @property
     def named(self) -> set[str]:
@@ -273,4 +274,5 @@ def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) 
         payer_id=row.payer_id,
         archived_ms=milliseconds(row.archived_at),
         refunds=refunds,
+        refunded=row.refunded,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.payment import PAYMENT_NAMES, Payment, PaymentStatus
 from persistence.bookings.searching import Search, ordered
-from persistence.database.conditions import is_paying
+from persistence.database.conditions import TAKEN, is_paying
 from persistence.database.moments import milliseconds, moment
 from persistence.database.tables import TIME, UUID, bookings, payments, refunds
 from persistence.providers.provider import PaymentRef
 
 PAYMENT_STATUSES = dict(zip(PAYMENT_NAMES, PaymentStatus, strict=True))
+_REFUNDED = sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0)).where(refunds.c.payment_id == payments.c.id)
 PAYMENT_COLUMNS = (
     payments.c.id.label("payment_id"),
     payments.c.status.label("payment_status"),
@@ -26,6 +28,7 @@ PAYMENT_COLUMNS = (
     payments.c.reason.label("payment_reason"),
     payments.c.requested_at,
     payments.c.settled_at,
+    sa.cast(_REFUNDED.correlate(payments).scalar_subquery(), sa.BigInteger).label("refunded"),
 )
 
 
@@ -58,12 +61,6 @@ _PAYMENTS = sa.select(
     payments.c.schedule_id,
     payments.c.customer_id,
     payments.c.currency,
-    sa.cast(
-        sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))
-        .where(refunds.c.payment_id == payments.c.id)
-        .scalar_subquery(),
-        sa.BigInteger,
-    ).label("refunded"),
 )
 
 
@@ -120,6 +117,15 @@ async def list_payments(
         query = query.where(*found_by.of(payments, booking_id="booking_id", at="requested_at"))
     async with engine.connect() as connection:
         return [_payment_row(row) for row in await connection.execute(query)]
+
+
+async def taken_for(engine: AsyncEngine, booking_ids: Collection[str]) -> dict[str, int]:
+    """What was paid for each of these bookings, whatever went back since; those that nobody paid for are left out."""
+    query = sa.select(payments.c.booking_id, sa.cast(sa.func.sum(payments.c.amount), sa.BigInteger))
+    query = query.where(payments.c.booking_id.in_(booking_ids), payments.c.status.in_(TAKEN))
+    async with engine.connect() as connection:
+        rows = await connection.execute(query.group_by(payments.c.booking_id))
+        return {row[0]: row[1] for row in rows}
 
 
 async def unsettled_payments(

@@ -40,6 +40,7 @@ from api.views.booking import (
     listed,
 )
 from persistence.bookings import bookings as rows_of
+from persistence.bookings import payments
 from persistence.bookings.bookings import BookingRow
 from persistence.providers.minor_units import to_major
 
@@ -63,7 +64,8 @@ class OrganizerBookingView(BookingView, frozen=True, kw_only=True):
 
 BOOKED_EXAMPLE = CONFIRMED_EXAMPLE | {"customer": {"name": "김민지", "email": "minji@example.com"}}
 ENDED_EXAMPLE = CANCELLATION_EXAMPLE | {"by": "organizer"}
-COLUMNS = ("number", "status", "name", "email", "seats", "places", "amount", "currency", "booked_at", "seat_ids")
+BOOKED = ("number", "status", "name", "email", "seats", "places", "amount", "currency", "booked_at", "seat_ids")
+COLUMNS = (*BOOKED, "paid", "refunded", "fees")
 CSV_PAGE = 500
 Search = Annotated[
     RawText | None,
@@ -115,7 +117,8 @@ async def get_bookings_csv(
     accept_language: Annotated[str, Header(max_length=500)] = "",
 ) -> Response:
     """The same as CSV in UTF-8, all of it. No cell is a formula, whatever somebody is called. Money is in whole
-    units of the currency, times are what clocks at the venue show, seats are called what stands on them."""
+    units of the currency, times are what clocks at the venue show, seats are called what stands on them. `paid`,
+    `refunded` and `fees` add up to the settlement; what was paid for seats that were handed on stands with who paid."""
     language = language_of(accept_language)
     async with office.reading.connect() as connection:
         schedule = await own_schedule(connection, schedule_id, account)
@@ -125,19 +128,27 @@ async def get_bookings_csv(
         while True:
             rows = await _rows(office, schedule_id, q, status, before, CSV_PAGE)
             known = await rows_of.buyers(office.reading, {row.customer_id for row in rows})
+            taken = await payments.taken_for(office.reading, [row.id for row in rows])
             for row, view in zip(rows, await views_of_rows(office, rows), strict=True):
                 buyer = _buyer(known, row)
                 seats = "; ".join(seat_lines(view.seats, language))
                 ids = "; ".join(seat.id for seat in view.seats)
                 booked_at = clock(datetime.fromisoformat(view.created_at), schedule.time_zone)
                 who = (view.number, view.status, buyer.name or "", buyer.email or "")
-                paid = (to_major(view.amount, view.currency), view.currency)
-                yield (*who, seats, len(view.seats), *paid, booked_at, ids)
+                price = (to_major(view.amount, view.currency), view.currency)
+                money = (to_major(each, view.currency) for each in _money(row, taken))
+                yield (*who, seats, len(view.seats), *price, booked_at, ids, *money)
             if len(rows) < CSV_PAGE:
                 return
             before = rows[-1].id
 
     return csv_answer("bookings.csv", COLUMNS, lines())
+
+
+def _money(row: BookingRow, taken: Mapping[str, int]) -> tuple[int, int, int]:
+    """What was paid for the booking, what went back and what was kept: over all bookings, what a settlement says."""
+    refunds = row.refunds
+    return taken.get(row.id, 0), sum(each.amount for each in refunds), sum(each.fee for each in refunds)
 
 
 class WhyEnded(Input):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -104,9 +106,19 @@ class Scene:
         result: str = answer.json()[0]["result"]
         return result
 
+    async def adds_up(self) -> None:
+        """The table of bookings comes to what the settlement says."""
+        url = f"/v1/organizer/schedules/{self.sale.schedule_id}"
+        table = (await self.http.get(f"{url}/bookings.csv", headers=self.sale.organizer)).text
+        rows = list(csv.DictReader(io.StringIO(table.removeprefix("\ufeff"))))
+        settled = await read(self.http, f"{url}/settlement", self.sale.organizer)
+        for column, name in (("paid", "gross"), ("refunded", "refunded"), ("fees", "fees")):
+            assert sum(int(row[column]) for row in rows) == settled[name], name
+
     async def examined(self) -> None:
         report = await self.worker.office.reconciler.examine(self.sale.schedule_id)
         assert report.failing == frozenset(), report
+        await self.adds_up()
 
 
 @pytest.fixture
@@ -352,7 +364,9 @@ async def test_report_18_money_is_whose_it_was(scene: Scene) -> None:
     assert (await read(scene.http, quote, ann.headers, seats="A-2"))["amount"] == 150_000
     again = await refund(scene.http, payment, ann.headers, "A-2")
     assert (again.status_code, again.json()["amount"]) == (201, 150_000), again.text
-    assert (await scene.booking(ann, booking["id"]))["payment"]["status"] == "partially_refunded"
+    now = (await scene.booking(ann, booking["id"]))["payment"]
+    assert now == await read(scene.http, f"/v1/payments/{payment['id']}", ann.headers), "one payment has one sum"
+    assert (now["status"], now["refunded"]) == ("partially_refunded", 300_000)
     last = await refund(scene.http, payment, ann.headers)
     assert last.status_code == 201, last.text
     assert (await scene.booking(ann, booking["id"]))["payment"]["status"] == "refunded"

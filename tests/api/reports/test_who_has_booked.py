@@ -72,6 +72,9 @@ async def test_report_13_the_list_goes_into_a_spreadsheet_as_no_formula(worker: 
         "currency": "KRW",
         "booked_at": clock(datetime.fromisoformat(booking["created_at"]), "Asia/Seoul"),
         "seat_ids": "A-1; A-2",
+        "paid": "0",
+        "refunded": "0",
+        "fees": "0",
     }
     assert answer.text.count("\r\n") == 2
     nothing = await worker.http.get(url, headers=sale.organizer, params={"q": "nobody"})

@@ -330,6 +330,14 @@ async def test_the_page_says_when_it_is_behind_and_when_there_is_nothing_of_ones
     await expect(page.get_by_role("main")).to_be_focused()  # what opened the sheet is gone
     await page.get_by_role("button", name="Open the sale again").click()
     await expect(page.get_by_text(re.compile("^On sale until"))).to_be_visible()
+    closing = page.get_by_role("button", name="Close the sale now")
+    for going in ("disabled = true", "remove()"):  # after it had the focus back, as when an answer takes its time
+        await closing.click()
+        await page.keyboard.press("Escape")
+        await expect(closing).to_be_focused()
+        await page.evaluate(f"document.activeElement.{going}")
+        await expect(page.get_by_role("main")).to_be_focused()
+        await page.evaluate("document.querySelector('button[disabled]')?.removeAttribute('disabled')")
 
     # A link for the door: shown once, and taken back.
     await show(reader, "Door")

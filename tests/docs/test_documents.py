@@ -29,6 +29,9 @@ PATH = re.compile(r"(?:engine|persistence|actors|api|loadtest|tests|docs)/[\w./-
 CHOSEN = re.compile(r"(tests/[\w./]+\.py) -k [\"']?([\w ]+)")
 TEST_NAME = re.compile(r"\btest_T\d+_\d+\w*")
 INSIDERS = re.compile(r"\bissues? #?\d+\b|#\d+\b", re.IGNORECASE)
+ALL_TESTS = {
+    found for path in (ROOT / "tests").rglob("test_*.py") for found in re.findall(r"def (test_\w+)", path.read_text())
+}
 # Variables that no reader sets: a route for benchmarks, and what the supervisor tells its children.
 INTERNAL = {"BOXOFFICE_BENCH", "BOXOFFICE_DERIVED_KEYS"}
 
@@ -75,6 +78,12 @@ def test_every_choice_of_tests_chooses_some(path: Path) -> None:
         names = re.findall(r"def (test_\w+)", (ROOT / file).read_text())
         words = [word for word in pattern.split() if word != "or"]
         assert [word for word in words if not any(word in name for name in names)] == [], file
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
+def test_every_test_that_is_named_is_there(path: Path) -> None:
+    named = {text for text in TICKED.findall(path.read_text()) if re.fullmatch(r"test_\w+", text)}
+    assert named - ALL_TESTS == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)

@@ -366,6 +366,23 @@ async def test_a_locked_head_row_holds_up_its_own_schedule_alone(
     assert [await length(postgres_journal, each) for each in SCHEDULES] == [2] * 4
 
 
+async def test_two_that_lock_the_same_schedules_in_opposite_orders_do_not_wait_for_each_other(
+    postgres_journal: PostgresJournal, database_url: str
+) -> None:
+    """Where both waited, PostgreSQL would find a deadlock and undo one of them."""
+    selling = await sales(postgres_journal)
+    other = await asyncpg.connect(database_url)
+    await other.execute("BEGIN")
+    locked = "SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE"
+    await other.execute(locked, SCHEDULES[0])
+    backwards = [selling[1].commit(), selling[0].commit()]
+    assert await postgres_journal.append_together(backwards) == [True, False]
+    await other.execute(locked, SCHEDULES[1])
+    await other.close()
+    assert await postgres_journal.append_together(backwards) == [False, True]
+    assert [await length(postgres_journal, each) for each in SCHEDULES] == [2, 2, 1, 1]
+
+
 async def test_a_changed_term_of_sale_goes_by_itself_beside_the_others(postgres_journal: PostgresJournal) -> None:
     committer, selling = Committer(postgres_journal, postgres_journal), await sales(postgres_journal)
     changed = selling[0].commit(commands.ChangeTerms(terms(prices={"VIP": 1, "R": 2})))

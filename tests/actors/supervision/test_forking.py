@@ -24,10 +24,10 @@ PROGRAM = """
 import atexit, os, sys
 
 class Part:
-    def __del__(self):
-        os.write(1, b"taken apart\\n")
+    def __del__(self, write=os.write):
+        write(1, b"taken apart\\n")
 
-part = Part()
+sys.part = Part()
 
 def main():
     word, *arguments = sys.argv[1:]

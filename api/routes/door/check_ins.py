@@ -111,12 +111,13 @@ class OfflineTicket(msgspec.Struct, frozen=True, kw_only=True):
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     """Who is in: `entered` of the `places` that are sold now. With `list=offline` also one page of the bookings that
-    admit, by id."""
+    admit, by id. `link_expires_at`: until when the link opens this door that was asked by; of an account it is null."""
 
     schedule_id: str
     places: int
     entered: int
     gates: list[CountView]
+    link_expires_at: str | None
     items: list[OfflineTicket] | None = None
     next_cursor: str | None = None
 
@@ -145,6 +146,7 @@ COUNTS_EXAMPLE = {
     "places": 812,
     "entered": 530,
     "gates": [{"gate": "North", "result": "admitted", "codes": 211, "places": 530}],
+    "link_expires_at": "2026-11-22T20:00:00.000+00:00",
     "items": None,
     "next_cursor": None,
 }
@@ -252,7 +254,7 @@ async def list_check_ins(
 ) -> Response:
     """Counts, or the list that a phone keeps for when it is offline: page by page, by booking."""
     async with office.reading.connect() as connection:
-        await door_of(connection, schedule_id, keeper)
+        door = await door_of(connection, schedule_id, keeper)
         counted = await log.counts(connection, schedule_id)
         gates = [
             CountView(gate=each.gate, result=each.result, codes=each.codes, places=each.places) for each in counted
@@ -262,6 +264,7 @@ async def list_check_ins(
             places=await log.places_sold(connection, schedule_id),
             entered=sum(each.places for each in counted),
             gates=gates,
+            link_expires_at=None if door.link_expires_at is None else rfc3339(door.link_expires_at),
         )
         if kind is None:
             return json_answer(view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -74,6 +74,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule_id: str
     staff: str  # account:<id> | door:<id>
+    link_expires_at: datetime | None = None
 
 
 class _Keeper(SecurityBase):
@@ -119,7 +120,7 @@ async def door_of(connection: AsyncConnection, schedule_id: str, keeper: Account
     if isinstance(keeper, DoorStaff):
         if keeper.schedule_id != schedule_id:
             raise Problem("schedule_not_found")
-        return Door(schedule_id=schedule_id, staff=f"door:{keeper.id}")
+        return Door(schedule_id=schedule_id, staff=f"door:{keeper.id}", link_expires_at=keeper.expires_at)
     if keeper.role not in ("organizer", "admin"):
         raise Problem("schedule_not_found")
     await own_schedule(connection, schedule_id, keeper)

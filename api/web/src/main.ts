@@ -3,7 +3,8 @@
 import './look/tokens.css';
 import './look/base.css';
 import { mount } from 'svelte';
-import { startWorker } from './api/offline.ts';
+import './api/client.ts'; // every page asks by it: it comes with the entry, and no page brings it
+import { startWorker } from './api/kept/worker.ts';
 import { session } from './api/session.svelte.ts';
 import App from './frame/App.svelte';
 import { startRouting } from './frame/router.svelte.ts';

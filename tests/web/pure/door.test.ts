@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { after, genuine, judged, named, search, type Inside, type ListedTicket } from '../../../api/web/src/door/offline.ts';
+import { StoredDoor } from '../../../api/web/src/door/stored.ts';
 
 const BOOKING = '01980000-0000-7000-8000-00000000000b';
 const SCHEDULE = '01980000-0000-7000-8000-00000000000a';
@@ -56,11 +57,11 @@ for (const [what, text, wanted, list, inside, result, places] of CASES) {
 
 test('what the server said since the list was made counts, and nobody is forgotten by an older list', () => {
   const single = `A-1#1`;
-  const now = after(listed(), [{ bookingId: BOOKING, entered: 1, place: single }, { bookingId: OTHER, entered: 1, place: null }]);
+  const now = after(listed(), [{ id: '1', bookingId: BOOKING, entered: 1, place: single }, { id: '2', bookingId: OTHER, entered: 1, place: null }]);
   assert.deepEqual([now.size, now.get(BOOKING)?.entered, now.get(BOOKING)?.single], [1, 1, [single]]);
   assert.equal(judged(seatCode('A-1'), null, SCHEDULE, now, nobody).result, 'already_in');
   assert.equal(judged(seatCode('A-3'), null, SCHEDULE, now, nobody).result, 'admitted');
-  assert.equal(after(listed(3), [{ bookingId: BOOKING, entered: 1, place: null }]).get(BOOKING)?.entered, 3);
+  assert.equal(after(listed(3), [{ id: '1', bookingId: BOOKING, entered: 1, place: null }]).get(BOOKING)?.entered, 3);
 });
 
 test('a code names its booking and its schedule', () => {
@@ -89,4 +90,51 @@ test('a name is found by its beginning, in either spelling, by its booking numbe
   const all = [...listed().values()];
   for (const query of ['김', '민지', '김민지'.normalize('NFD'), 'a-3', '김 A-4', 'q2xd', '1층 가 3']) assert.equal(search(all, query).length, 1, query);
   for (const query of ['', '  ', '박', '김 B-1', '김 2층']) assert.equal(search(all, query).length, 0, query);
+});
+
+/** The browser's storage, with room for so many entries. */
+class Room implements Storage {
+  readonly #held = new Map<string, string>();
+  readonly #most: number;
+  constructor(most: number) {
+    this.#most = most;
+  }
+  get length(): number {
+    return this.#held.size;
+  }
+  key = (index: number) => [...this.#held.keys()][index] ?? null;
+  getItem = (key: string) => this.#held.get(key) ?? null;
+  removeItem = (key: string) => void this.#held.delete(key);
+  clear = () => this.#held.clear();
+  setItem(key: string, value: string): void {
+    if (this.#held.size >= this.#most && !this.#held.has(key)) throw new DOMException('', 'QuotaExceededError');
+    this.#held.set(key, value);
+  }
+}
+const scan = (id: string, at = '2026-11-26T19:00:00.000Z') => ({ id, code: code(), places: null, gate: null, at });
+const news = (id: string) => ({ id, bookingId: BOOKING, entered: 1, place: null });
+
+test('two doors in one browser, and two tabs at one of them, keep what is theirs', () => {
+  const room = new Room(100);
+  const [here, beside, elsewhere] = [new StoredDoor(SCHEDULE, room), new StoredDoor(SCHEDULE, room), new StoredDoor(OTHER, room)];
+  here.wait(scan('late', '2026-11-26T19:05:00.000Z'));
+  beside.wait(scan('early'));
+  elsewhere.wait(scan('other'));
+  here.tell(news('sent'));
+  here.gate = 'North';
+  assert.deepEqual([here.waiting().map(({ id }) => id), elsewhere.waiting().map(({ id }) => id)], [['early', 'late'], ['other']]);
+  assert.deepEqual([beside.news(), elsewhere.news()], [[news('sent')], []]);
+  assert.deepEqual([beside.gate, elsewhere.gate], ['North', '']);
+  here.sent('early');
+  here.forget([news('sent')]);
+  assert.deepEqual([beside.waiting().map(({ id }) => id), beside.news()], [['late'], []]);
+});
+
+test('a browser without room says so, and keeps what it has', () => {
+  const door = new StoredDoor(SCHEDULE, new Room(1));
+  assert.deepEqual([door.wait(scan('first')), door.wait(scan('second'))], [true, false]);
+  assert.equal(door.wait({ ...scan('first'), gate: 'North' }), true);
+  assert.doesNotThrow(() => door.tell(news('first')));
+  door.gate = 'North';
+  assert.deepEqual([door.waiting().map(({ id, gate }) => [id, gate]), door.news(), door.gate], [[['first', 'North']], [], '']);
 });

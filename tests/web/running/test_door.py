@@ -6,12 +6,14 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Page
 
 from tests.support.sale import Sale, open_sale, paid_booking, sign_up, small_plan
+from tests.support.waiting import until
 from tests.web.browser import ELSEWHERE
 from tests.web.conftest import MakeReader, Reader
 
@@ -40,14 +42,54 @@ def sold(http: httpx.AsyncClient, sale: Sale) -> Sold:
     return sell
 
 
-async def at_door(make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, language: str = "en") -> Reader:
-    """Somebody who came by a link of the organizer's."""
+async def linked(http: httpx.AsyncClient, sale: Sale) -> str:
+    """A link to the door that the organizer has made."""
     url = f"/v1/schedules/{sale.schedule_id}/door-staff"
-    link = (await http.post(url, json={"name": "Jiwoo"}, headers=sale.organizer)).json()["link"]
-    reader = await make_reader(language)
-    await reader.page.goto(link)
+    link: str = (await http.post(url, json={"name": "Jiwoo"}, headers=sale.organizer)).json()["link"]
+    return link
+
+
+async def at_door(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, language: str = "en", **options: Any
+) -> Reader:
+    """Somebody who came by a link of the organizer's."""
+    reader = await make_reader(language, **options)
+    await reader.page.goto(await linked(http, sale))
     await reader.page.get_by_text(LISTED).wait_for()  # from then on the phone does without a connection
     return reader
+
+
+def forgive_being_offline(reader: Reader) -> None:
+    """Also what Chromium says where the service worker comes between a file's being named and its being used."""
+    for line in (
+        "ERR_INTERNET_DISCONNECTED",
+        "ERR_FAILED",
+        "cross-world service worker",
+        "preloaded using link preload",
+    ):
+        reader.forgive(line)
+
+
+async def is_kept(page: Page, schedule_id: str) -> None:
+    """From now on the page comes back without a connection."""
+    doors = "navigator.serviceWorker.controller ? caches.open('boxoffice-doors').then((doors) => doors.keys()) : []"
+    kept = f"Promise.resolve({doors}).then((kept) => kept.some(({{ url }}) => url.includes('/door/{schedule_id}/')))"
+    await until(lambda: page.evaluate(kept))
+
+
+async def nothing_is_kept(page: Page, *names: str) -> None:
+    """No name of anybody who may come in is left in the browser."""
+    left = """
+    Promise.all((await caches.keys()).map(async (name) => {
+      const cache = await caches.open(name);
+      return Promise.all((await cache.keys()).map(async (each) => (await cache.match(each)).text()));
+    })).then((texts) => texts.flat().join() + JSON.stringify({ ...localStorage }))"""
+
+    async def forgotten() -> bool:
+        told = await page.evaluate(f"async () => {left}")
+        return not [name for name in names if name in told]
+
+    await until(forgotten)
 
 
 async def asks_however_long_it_takes(page: Page) -> None:
@@ -132,10 +174,9 @@ async def test_without_a_connection_the_phone_decides_and_sends_it_later(
 async def test_by_plain_http_there_is_no_camera_and_codes_are_typed_all_the_same(
     make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
 ) -> None:
-    url = f"/v1/schedules/{sale.schedule_id}/door-staff"
-    link = (await http.post(url, json={"name": "Jiwoo"}, headers=sale.organizer)).json()["link"]
     reader = await make_reader(base_url=f"http://{ELSEWHERE}:{http.base_url.port}")
-    await reader.page.goto(link)
+    await reader.page.goto(await linked(http, sale))
+    await reader.reads("Keep this page open: without a connection this browser does not bring it back.")
     await reader.page.get_by_role("button", name="Use the camera").click()
     await reader.page.get_by_text("open it by https").wait_for()
     await scan(reader.page, await sold(1))
@@ -175,6 +216,119 @@ async def test_a_link_that_is_taken_back_at_the_door_says_so_and_lets_nobody_in_
     assert await reader.page.get_by_role("alert", name="Come in").count() == 0
     assert await reader.page.get_by_text("not sent yet").count() == 0
     assert await reader.faults() == []
+
+
+# --- a page that is thrown away ---------------------------------------------------------------------------------------
+async def test_a_door_that_was_opened_once_comes_back_without_a_connection_and_forgets_nobody(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    before, now, later = [await sold(1) for _ in range(3)]
+    other = await open_sale(http, plan=small_plan(rows=1, seats_per_row=10))
+    reader = await at_door(make_reader, http, other, service_workers="allow")
+    page = reader.page
+    await is_kept(page, other.schedule_id)
+    elsewhere = page.url
+    await page.goto(await linked(http, sale))
+    await is_kept(page, sale.schedule_id)
+    heading = await page.get_by_role("heading", level=1).inner_text()
+    await page.get_by_label("Gate", exact=True).fill("Side")
+    await scan(page, before)  # after the list was kept
+    await verdict(page, "Come in")
+    await everything_sent(page)
+
+    await page.context.set_offline(True)
+    await page.reload()
+    await reader.reads(heading)
+    await scan(page, now)
+    await verdict(page, "Come in")
+    await reader.reads("Checked on this phone alone")
+    await scan(page, before)
+    await verdict(page, "Already in")
+    await page.reload()
+    await reader.reads("2 scans not sent yet")
+    assert await page.get_by_label("Gate", exact=True).input_value() == "Side"
+    await scan(page, now)
+    await verdict(page, "Already in")
+    await page.goto(elsewhere)  # another door of this browser
+    await scan(page, later)
+    await verdict(page, "Another date")
+    await page.goto(f"/door/{sale.schedule_id}#door_somebodyelses")  # without the link there is nothing to find
+    await reader.reads("No connection, and no list on this phone: no ticket can be checked until there is one.")
+    await page.go_back()
+    await page.go_back()
+    await reader.reads(heading)
+    await page.context.set_offline(False)
+    await everything_sent(page)
+    await scan(page, later)
+    await verdict(page, "Come in")
+    await everything_sent(page)
+    counts = (await http.get(f"/v1/schedules/{sale.schedule_id}/check-ins", headers=sale.organizer)).json()
+    told = {each["result"]: each["codes"] for each in counts["gates"] if each["gate"] == "Side"}
+    assert told == {"admitted": 3, "already_in": 2}
+    forgive_being_offline(reader)
+
+
+async def test_what_a_door_has_kept_is_forgotten_when_its_link_is_over(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    await sold(1, name="Keepsake")
+    reader = await at_door(make_reader, http, sale, service_workers="allow")
+    page = reader.page
+    await is_kept(page, sale.schedule_id)
+    await page.context.set_offline(True)
+    await page.reload()
+    await page.get_by_text(LISTED).wait_for()
+    await page.clock.install()
+    await page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=500))
+    await page.reload()
+    await reader.reads("No connection, and no list on this phone: no ticket can be checked until there is one.")
+    await nothing_is_kept(page, "Keepsake")
+    await page.clock.resume()
+    await page.context.set_offline(False)
+    await page.reload()
+    await is_kept(page, sale.schedule_id)
+    await http.delete(f"/v1/schedules/{sale.schedule_id}/door-staff", headers=sale.organizer)
+    await page.reload()
+    await reader.reads("This door is closed to you")
+    await nothing_is_kept(page, "Keepsake")
+    forgive_being_offline(reader)
+
+
+async def test_what_an_organizer_s_door_has_kept_is_forgotten_when_they_log_out(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader(service_workers="allow")
+    organizer = await reader.joins(http, role="organizer")
+    sale = await open_sale(http, plan=small_plan(rows=1, seats_per_row=10), organizer=organizer)
+    customer = await sign_up(http)
+    await http.patch("/v1/accounts/me", json={"name": "Keepsake"}, headers=customer)
+    await paid_booking(http, sale, customer, *sale.fresh(1))
+    page = reader.page
+    await page.goto(f"/door/{sale.schedule_id}")
+    await is_kept(page, sale.schedule_id)
+    renewed = """async () => {
+      const doors = await caches.open('boxoffice-doors');
+      const shell = await (await doors.match('/door')).text();
+      return !shell.includes('content="older"') && (await doors.match('/assets/older.js')) === undefined;
+    }"""
+    older = """async () => {
+      const doors = await caches.open('boxoffice-doors');
+      const shell = await (await doors.match('/door')).text();
+      const markup = shell.replace(/name="version" content="[^"]+"/, 'name="version" content="older"');
+      await doors.put('/door', new Response(markup, { headers: { 'Content-Type': 'text/html' } }));
+      await doors.put('/assets/older.js', new Response(''));
+    }"""
+    await page.evaluate(older)  # as pages of before have left it
+    await page.reload()
+    await until(lambda: page.evaluate(renewed))
+    await page.context.set_offline(True)
+    await page.reload()
+    await page.get_by_role("searchbox").fill("Keep")
+    await reader.reads("Keepsake")
+    await page.get_by_role("button", name=reader.words["log_out"]).click()
+    await nothing_is_kept(page, "Keepsake", "boxoffice.inside")
+    await page.context.set_offline(False)
+    forgive_being_offline(reader)
 
 
 # --- a crowd ----------------------------------------------------------------------------------------------------------

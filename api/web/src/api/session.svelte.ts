@@ -13,7 +13,7 @@
 
 import { Problem, asProblem, offline, problemOf } from './problem.ts';
 import { serverClock } from './clock.ts';
-import { CACHE } from './kept.ts';
+import { forgetKept } from './kept/names.ts';
 
 export interface Account {
   readonly id: string;
@@ -77,7 +77,9 @@ class Session {
 
   async logIn(email: string, password: string): Promise<void> {
     await this.#leaving; // or its end would take the new cookie with it
-    await this.#take(await ask('POST', BROWSER_SESSIONS, { email, password }));
+    const tokens = await ask('POST', BROWSER_SESSIONS, { email, password });
+    forgetKept(); // of whoever it was: a page that began without a connection does not know
+    await this.#take(tokens);
     this.#others?.postMessage('in');
     this.answered(true);
   }
@@ -155,7 +157,7 @@ class Session {
 
   /** Takes in who the token is of: whoever it was, or somebody else who has logged in on a page of ours meanwhile. */
   #know(account: Account): void {
-    if (this.account !== null && this.account.id !== account.id) this.#forgetTickets();
+    if (this.account !== null && this.account.id !== account.id) forgetKept();
     if (JSON.stringify(account) !== JSON.stringify(this.account)) this.account = account;
   }
 
@@ -172,14 +174,9 @@ class Session {
 
   /** The server knows the session no more. The page stays as it is until they have answered whether they log in again. */
   #lapse(): void {
-    this.#forgetTickets();
+    forgetKept();
     this.#token = null;
     if (localStorage.getItem(HINT) === MAY_EXIST) localStorage.removeItem(HINT);
-  }
-
-  /** Those that open without a connection are their owner's alone. */
-  #forgetTickets(): void {
-    void globalThis.caches?.delete(CACHE);
   }
 }
 

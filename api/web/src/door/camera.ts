@@ -47,6 +47,13 @@ export async function watch(video: HTMLVideoElement, told: (code: string) => voi
   };
 }
 
+const decoder = () => import('qr/decode.js');
+
+/** Has the decoder here, where it will be needed, before there is no connection to fetch it by. */
+export async function fetchDecoder(): Promise<void> {
+  if (globalThis.BarcodeDetector === undefined) await decoder();
+}
+
 async function opened(): Promise<MediaStream> {
   if (navigator.mediaDevices === undefined) throw isSecureContext ? new NoCamera() : new CameraOverHttp();
   try {
@@ -61,7 +68,7 @@ async function looking(): Promise<Look> {
     const detector = new globalThis.BarcodeDetector({ formats: ['qr_code'] });
     return async (video) => (await detector.detect(video))[0]?.rawValue ?? null;
   }
-  const { decodeQR } = await import('qr/decode.js');
+  const { decodeQR } = await decoder();
   const canvas = new OffscreenCanvas(SIDE, SIDE);
   const context = canvas.getContext('2d', { willReadFrequently: true });
   return async (video) => {

@@ -83,6 +83,8 @@ export async function genuine(code: string, key: JsonWebKey | null): Promise<boo
 
 /** What the server said of a booking since the list was made: how many are in, and which place just came in by its own code. */
 export interface News {
+  /** Of the scan it was said of. */
+  readonly id: string;
   readonly bookingId: string;
   readonly entered: number;
   readonly place: string | null;

@@ -1,19 +1,23 @@
 /**
  * The scans of one door: each is told at once, sent as soon as it can be, and never lost.
  *
- *     const door = new Door(scheduleId, server)
+ *     const door = new Door(scheduleId, server, kept)
  *     await door.read(code, null)     shows a verdict, the server's or, without a connection, this phone's own
  *     door.shown, door.history        reactive
  *
  * A scan has an id of its own and stays with this browser until the server has answered it, so a closed tab or a dead
- * battery sends it later, once. What the server says otherwise than this phone did is kept in `conflicts`.
+ * battery sends it later, once. What the server says otherwise than this phone did is kept in `conflicts`. What a page goes
+ * by that comes back without a connection is what was kept here last (`kept.ts`), and what the server has said since.
  */
 
 import { Problem, asProblem } from '../api/problem.ts';
 import { newKey } from '../api/keys.ts';
 import { serverClock } from '../api/clock.ts';
+import type { Schedule } from '../api/shapes.ts';
+import type { KeptDoor } from './kept.ts';
 import { after, genuine, judged, named, type Inside, type ListedTicket, type News } from './offline.ts';
 import type { Counts, DoorServer, Verdict } from './server.ts';
+import { StoredDoor } from './stored.ts';
 
 export interface Scan {
   readonly id: string;
@@ -56,32 +60,54 @@ export class Door {
   history = $state.raw<readonly Shown[]>([]);
   waiting = $state.raw<readonly Scan[]>([]);
   conflicts = $state.raw<readonly Verdict[]>([]);
+  schedule = $state.raw<Schedule | undefined>();
   counts = $state.raw<Counts | null>(null);
   list = $state.raw<ReadonlyMap<string, ListedTicket>>(new Map());
   listedAt = $state<number | null>(null);
   online = $state(true);
   refused = $state.raw<Problem | null>(null);
-  gate = $state('');
+  /** Whether the page comes back without a connection; null until it is known. */
+  comesBack = $state<boolean | null>(null);
+  /** Whether scans wait that this browser has no room for. */
+  crowded = $state(false);
 
+  #gate = $state('');
   readonly #scheduleId: string;
   readonly #server: DoorServer;
-  readonly #stored: string;
+  readonly #kept: KeptDoor;
+  readonly #stored: StoredDoor;
   #sending: Promise<void> | null = null;
   #answers = new Map<string, Verdict>();
   /** What the server has said since the list was asked for: a phone that goes offline now must not forget it. */
   #news: News[] = [];
+  /** And since the list was kept that a page goes by that comes back. */
+  #untold: News[] = [];
   #key: JsonWebKey | null = null;
+  /** Whether schedule and key are as the server says them, and not only as they were kept. */
+  #asked = false;
+  /** Whether a list is kept, to which belongs what the server has said since. */
+  #listKept = false;
 
-  constructor(scheduleId: string, server: DoorServer) {
+  constructor(scheduleId: string, server: DoorServer, kept: KeptDoor) {
     this.#scheduleId = scheduleId;
     this.#server = server;
-    this.#stored = `boxoffice.door.${scheduleId}.`;
-    this.waiting = storedScans(this.#stored);
+    this.#kept = kept;
+    this.#stored = new StoredDoor(scheduleId, localStorage);
+    this.waiting = this.#stored.waiting();
+    this.#gate = this.#stored.gate;
+  }
+
+  get gate(): string {
+    return this.#gate;
+  }
+
+  set gate(name: string) {
+    this.#gate = this.#stored.gate = name;
   }
 
   /** Keeps list and counts fresh and sends what waits, until the function it gives is called. */
   start(): () => void {
-    void this.refresh();
+    void this.#comeBack().then(() => this.refresh());
     const sending = setInterval(() => void this.#send(), SEND_AGAIN_MS);
     const refreshing = setInterval(() => void this.refresh(), REFRESH_MS);
     return () => {
@@ -95,7 +121,7 @@ export class Door {
     const at = new Date(serverClock.now()).toISOString();
     const scan: Scan = { id: newKey(), ...what, places, gate: this.gate.trim() || null, at };
     this.#keep([...this.waiting, scan]);
-    await this.#asked(scan);
+    await this.#answerTo(scan);
     const verdict = this.#answers.get(scan.id);
     if (verdict !== undefined) this.#show({ scan, ...verdict, verdict, offline: false });
     else if (this.refused !== null) this.#leaveOut(scan);
@@ -103,7 +129,7 @@ export class Door {
   }
 
   /** Ends when the server has judged the scan, or cannot. */
-  async #asked(scan: Scan): Promise<void> {
+  async #answerTo(scan: Scan): Promise<void> {
     // A line that is dead without saying so must not hold anybody up: after a moment this phone decides.
     const over = pause(PATIENCE_MS).then(() => true);
     // What is just being sent may have left without this scan, which goes with the next.
@@ -122,7 +148,8 @@ export class Door {
   async refresh(): Promise<void> {
     try {
       this.counts = await this.#server.counts();
-      this.#key ??= await this.#server.key();
+      if (!this.#asked) [this.schedule, this.#key] = await Promise.all([this.#server.schedule(), this.#server.key()]);
+      this.#asked = true;
       this.#news = [];
       const listed = await this.#server.list();
       this.list = after(new Map(listed.map((ticket) => [ticket.booking_id, ticket])), this.#news);
@@ -130,7 +157,31 @@ export class Door {
       this.#connected();
     } catch (error) {
       this.#failed(asProblem(error));
+      return;
     }
+    await this.#keepAll();
+  }
+
+  /** What was kept at an earlier visit, so that nobody waits for a connection. */
+  async #comeBack(): Promise<void> {
+    const back = await this.#kept.back();
+    if (back === null) return;
+    this.comesBack = this.#listKept = true;
+    this.#untold = this.#stored.news();
+    ({ schedule: this.schedule, key: this.#key, counts: this.counts, listedAt: this.listedAt } = back);
+    this.list = after(new Map(back.list.map((ticket) => [ticket.booking_id, ticket])), this.#untold);
+  }
+
+  async #keepAll(): Promise<void> {
+    const { schedule, counts, list, listedAt } = this;
+    if (schedule === undefined || counts === null || listedAt === null || this.#key === null) return;
+    const told = this.#untold;
+    const kept = await this.#kept.keep({ schedule, key: this.#key, counts, list: [...list.values()], listedAt });
+    this.comesBack = kept;
+    if (!kept) return;
+    this.#listKept = true;
+    this.#stored.forget(told);
+    this.#untold = this.#untold.filter((each) => !told.includes(each));
   }
 
   /** Nobody comes in by a door that is closed, on whatever list their ticket stands. */
@@ -204,6 +255,7 @@ export class Door {
         const news = verdicts.flatMap((verdict, number) => this.#answered(batch[number], verdict));
         this.#news.push(...news);
         this.list = after(this.list, news);
+        if (this.#listKept) this.#remember(news);
         const ids = new Set(batch.map((scan) => scan.id));
         this.#keep(this.waiting.filter((scan) => !ids.has(scan.id)));
         sent = true;
@@ -237,7 +289,13 @@ export class Door {
     if (scan?.admitted && verdict.result !== 'admitted') this.conflicts = [...this.conflicts, verdict];
     if (verdict.booking_id === null) return [];
     const place = verdict.result === 'admitted' ? (named(scan?.code ?? '')?.place ?? null) : null;
-    return [{ bookingId: verdict.booking_id, entered: verdict.entered, place }];
+    return [{ id: verdict.id, bookingId: verdict.booking_id, entered: verdict.entered, place }];
+  }
+
+  /** A page that comes back must not forget them either. */
+  #remember(news: readonly News[]): void {
+    for (const each of news) this.#stored.tell(each);
+    this.#untold = [...this.#untold, ...news];
   }
 
   #connected(): void {
@@ -246,25 +304,31 @@ export class Door {
   }
 
   #failed(problem: Problem): void {
-    if (CLOSED.has(problem.status)) this.refused = problem;
+    if (CLOSED.has(problem.status)) this.#closed(problem);
     else this.online = false;
   }
 
-  /** Each scan under a key of its own: another tab at this door keeps its own, and neither writes over the other's. */
+  /** Who may not work the door any more knows nothing of it any more. */
+  #closed(problem: Problem): void {
+    this.refused = problem;
+    this.counts = this.listedAt = null;
+    this.list = new Map();
+    this.#stored.forget(this.#untold);
+    this.#untold = [];
+    this.#listKept = false;
+    this.comesBack = null;
+    void this.#kept.forget();
+  }
+
+  /** From now on these wait, here and in the browser's storage. */
   #keep(waiting: readonly Scan[]): void {
-    const kept = new Set(waiting);
     const before = new Set(this.waiting);
-    for (const scan of this.waiting) if (!kept.has(scan)) localStorage.removeItem(this.#stored + scan.id);
-    for (const scan of waiting) if (!before.has(scan)) localStorage.setItem(this.#stored + scan.id, JSON.stringify(scan));
+    const ids = new Set(waiting.map(({ id }) => id));
+    for (const { id } of this.waiting) if (!ids.has(id)) this.#stored.sent(id);
+    const put = waiting.filter((scan) => !before.has(scan)).map((scan) => this.#stored.wait(scan));
+    this.crowded = waiting.length > 0 && (this.crowded || put.includes(false));
     this.waiting = waiting;
   }
-}
-
-/** What waits in this browser, from an earlier visit or another tab, in the order in which it was read. */
-function storedScans(prefix: string): Scan[] {
-  const keys = Object.keys(localStorage).filter((key) => key.startsWith(prefix));
-  const scans = keys.map((key) => JSON.parse(localStorage.getItem(key) ?? '') as Scan);
-  return scans.sort((one, other) => one.at.localeCompare(other.at));
 }
 
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));

@@ -20,14 +20,18 @@ export type Counts = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
 const DOOR_TOKEN = /^#(door_[\w-]+)$/;
 const LONGEST_CODE = 1_000; // of what the API takes: people hold all kinds of codes into a camera
 
+/** The token of a door's link, by what stands behind the # of the address; null for who comes without one. */
+export function tokenIn(hash: string): string | null {
+  return DOOR_TOKEN.exec(hash)?.[1] ?? null;
+}
+
 export class DoorServer {
   readonly #scheduleId: string;
   readonly #client: typeof api;
 
-  constructor(scheduleId: string, hash: string) {
+  constructor(scheduleId: string, token: string | null) {
     this.#scheduleId = scheduleId;
-    const token = DOOR_TOKEN.exec(hash)?.[1];
-    this.#client = token === undefined ? api : byToken(token);
+    this.#client = token === null ? api : byToken(token);
   }
 
   get #path() {

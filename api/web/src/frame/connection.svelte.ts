@@ -1,5 +1,6 @@
 /** Whether there is a connection, and whether newer pages are served than those that run here. */
 
+import { version } from '../api/version.ts';
 import { language } from '../words/language.svelte.ts';
 import { notices } from './notices.svelte.ts';
 
@@ -28,7 +29,7 @@ class Connection {
   /** Whether other pages are served than those that run here. False without a connection. */
   async isOutdated(): Promise<boolean> {
     const served = await fetch('/pages-version').then((response) => response.text(), () => '');
-    const mine = document.querySelector<HTMLMetaElement>('meta[name="version"]')?.content;
+    const mine = version();
     return served !== '' && mine !== undefined && served !== mine;
   }
 }

@@ -395,6 +395,13 @@ async def test_who_asks_for_a_link_again_has_the_same_one(door: Door, worker: Wo
     assert (await door.post(one(code), headers=bearer(again.json()["token"]))).status_code == 200
 
 
+async def test_a_phone_learns_until_when_its_link_opens_the_door(door: Door, worker: Worker) -> None:
+    link = await door.link()
+    for who, until in ((bearer(link["token"]), link["expires_at"]), (door.sale.organizer, None)):
+        counts = await worker.http.get(f"{door.url}/check-ins", headers=who)
+        assert counts.json()["link_expires_at"] == until
+
+
 async def test_a_door_is_seen_to_however_early_and_a_link_outlives_its_performance_by_hours(worker: Worker) -> None:
     sale = await open_sale(worker.http)
     starts_at = (datetime.now(UTC) + timedelta(days=700)).replace(microsecond=0)

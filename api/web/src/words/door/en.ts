@@ -49,6 +49,9 @@ export const en = {
   undoCancel: 'Keep',
 
   offline: 'No connection: tickets are checked on this phone.',
+  offlineNoList: 'No connection, and no list on this phone: no ticket can be checked until there is one.',
+  stayOpen: 'Keep this page open: without a connection this browser does not bring it back.',
+  crowded: 'This browser has no room left for scans: keep this page open until all of them are sent.',
   waiting: (count: number) => (count === 1 ? '1 scan not sent yet' : `${count} scans not sent yet`),
   sent: 'Everything is sent.',
   conflicts: (count: number) => (count === 1 ? '1 ticket came in twice while offline' : `${count} tickets came in twice while offline`),

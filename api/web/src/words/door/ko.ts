@@ -51,6 +51,9 @@ export const ko: typeof en = {
   undoCancel: '그대로 두기',
 
   offline: '연결이 끊겼습니다. 이 기기에서 티켓을 확인합니다.',
+  offlineNoList: '연결이 끊겼고 이 기기에 목록이 없습니다. 연결될 때까지 티켓을 확인할 수 없습니다.',
+  stayOpen: '이 화면을 닫지 마세요. 연결이 없으면 이 브라우저에서 다시 열리지 않습니다.',
+  crowded: '이 브라우저에 스캔을 저장할 공간이 없습니다. 모두 전송될 때까지 이 화면을 닫지 마세요.',
   waiting: (count: number) => `전송되지 않은 스캔 ${count}건`,
   sent: '모두 전송했습니다.',
   conflicts: (count: number) => `연결이 끊긴 동안 두 번 입장한 티켓 ${count}건`,

@@ -8,10 +8,11 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
 from rich.table import Table
 
 from actors.process.settings import Settings
-from api.command_line.screen import console
+from api.command_line.screen import console, silence
 
 if TYPE_CHECKING:
     from actors.supervision.supervisor import Supervisor  # it is imported where it is needed
@@ -67,7 +68,7 @@ async def load_demo(settings: Settings) -> Sequence[tuple[str, str, str]]:
 
 
 def show(supervisor: Supervisor, logins: Sequence[tuple[str, str, str]]) -> None:
-    """Prints what runs where, and how to log in."""
+    """Prints what runs where, and how to log in, for whoever reads it."""
     table = Table(title="The box office is open", title_justify="left")
     for heading in ("what", "where", "address", "pid"):
         table.add_column(heading, overflow="fold")
@@ -75,15 +76,22 @@ def show(supervisor: Supervisor, logins: Sequence[tuple[str, str, str]]) -> None
         place = "embedded" if part.pid is not None else "outside"
         table.add_row(part.name, place, part.address, str(part.pid or ""))
     screen = console()
-    screen.print(table)
-    if logins:
-        people = Table(title="Demo log-ins", title_justify="left")
-        for heading in ("role", "e-mail", "password"):
-            people.add_column(heading)
-        for login in logins:
-            people.add_row(*login)
-        screen.print(people)
-    screen.print(f"API {supervisor.url}   by hand {supervisor.url}/docs   data {supervisor.data_dir}   stop: Ctrl-C")
+    with screen.capture() as told:
+        screen.print(table)
+        if logins:
+            people = Table(title="Demo log-ins", title_justify="left")
+            for heading in ("role", "e-mail", "password"):
+                people.add_column(heading)
+            for login in logins:
+                people.add_row(*login)
+            screen.print(people)
+        screen.print(
+            f"API {supervisor.url}   by hand {supervisor.url}/docs   data {supervisor.data_dir}   stop: Ctrl-C"
+        )
+    try:
+        typer.echo(told.get(), nl=False)
+    except OSError:  # a reader that has gone, a disk that is full: no reason not to sell
+        silence()
 
 
 def raise_open_files() -> None:

@@ -30,6 +30,7 @@ ASKED_AGAIN_SECONDS = 1.0
 LOW_DISK_BYTES = 1024 * 1024 * 1024  # less than the journal's own write-ahead log may take
 SILENT_SECONDS = 10.0  # for so long a request that its owner did not answer in time is news
 LAG_SECONDS = 60.0  # events are published within a second; what waits so long waits for a broker
+REDIS_KEY, REDIS_KEY_SECONDS = "boxoffice:ready", 60
 
 UP = "up"
 
@@ -108,7 +109,8 @@ class Prober:
             needed["demo"] = self._look_for_the_season
         wanted: dict[str, Callable[[], Awaitable[object]]] = {
             # It may be away for all machines at once, and they sell on: no load balancer is to leave all of them.
-            "redis": lambda: cast(Awaitable[object], office.redis.ping()),
+            # Written, since one that is full answers whoever only reads, too.
+            "redis": lambda: cast(Awaitable[object], office.redis.set(REDIS_KEY, "ready?", ex=REDIS_KEY_SECONDS)),
             "writes": self._write,
             "disk": self._look_at_the_disk,
             "owners": self._look_at_owners,

@@ -58,8 +58,8 @@ async def healthz(office: OfficeOf) -> Response:
     "/readyz", summary="Can the service do its job?", response_model=Readiness, responses=responses("not_ready")
 )
 async def readyz(request: Request, office: OfficeOf) -> Response:
-    """503 names what is down. `degraded`: it can, but Redis is away, writes fail, the disk is full, owners back up or
-    Kafka lags."""
+    """503 names what is down. `degraded`: it can, but Redis is away or full, writes fail, the disk is full, owners
+    back up or Kafka lags."""
     state = request.app.state
     if not hasattr(state, "prober"):
         state.prober = Prober(office)

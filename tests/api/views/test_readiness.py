@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from msgspec.structs import replace
+from redis.exceptions import OutOfMemoryError
 
 from actors.gateway.gateway import Unavailable
 from api.views import readiness
@@ -49,14 +50,17 @@ async def test_a_database_that_takes_no_writes(fresh_worker: Worker) -> None:
     assert await degraded(fresh_worker) == {"writes": "the database takes no writes"}
 
 
-async def test_a_redis_that_is_away(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ConnectionError, OutOfMemoryError])
+async def test_a_redis_that_is_away_or_full(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     """Machines sell without it, and a load balancer would find none of them ready."""
 
-    async def away() -> None:
-        raise ConnectionError
+    async def written(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr(worker.office.redis, "ping", away)
-    assert await degraded(worker) == {"redis": "ConnectionError"}
+    monkeypatch.setattr(worker.office.redis, "set", written)
+    assert await degraded(worker) == {"redis": error.__name__}
 
 
 async def test_a_disk_that_is_full(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

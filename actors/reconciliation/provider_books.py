@@ -47,12 +47,13 @@ class Books:
 
     def find(self, theirs: KnownPayment) -> str | None:
         """Ours, if we have it: by our id; else by the provider's; else the booking's attempt it must belong to, which
-        is the open one, or the latest of those given up."""
+        is the open one of that amount, or the latest of those given up: seats may have changed from one to the next."""
         if theirs.payment_id is not None:
             return theirs.payment_id if theirs.payment_id in self.payments else None
         if theirs.reference in self._by_reference:
             return self._by_reference[theirs.reference]
         attempts = [each for each in self._by_booking.get(theirs.booking_id or "", ()) if not self._taken(each)]
+        attempts = [each for each in attempts if self._asked_for(each) == (theirs.amount, theirs.currency)]
         return max(attempts, key=self._likelihood, default=None)
 
     def on_its_way(self, theirs: KnownPayment, now_ms: int) -> bool:
@@ -63,6 +64,10 @@ class Books:
     def _taken(self, payment_id: str) -> bool:
         ours = self.payments[payment_id]
         return ours.status in TAKEN or bool(ours.reference)
+
+    def _asked_for(self, payment_id: str) -> tuple[int, str]:
+        ours = self.payments[payment_id]
+        return ours.amount, ours.currency
 
     def _likelihood(self, payment_id: str) -> tuple[bool, int]:
         ours = self.payments[payment_id]

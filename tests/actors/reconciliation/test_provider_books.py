@@ -148,6 +148,20 @@ class TestAProviderThatDoesNotKnowOurPaymentIds:
         await house.at_rest()
         assert (await house.examine()).failing == frozenset()
 
+    async def test_one_of_another_amount_than_was_declined_here_is_given_back_whole(
+        self, house: Examined, past: Past
+    ) -> None:
+        """Seats were changed between two attempts: it is an earlier one's."""
+        amount = past.held.amount + 55_000
+        reference = house.provider.take(house.clock.new_id(), past.held.id, amount)
+        house.clock.ahead_ms += 1_000
+        report = await house.examine()
+        named(report, "provider_books_agree", f"{reference} of booking {past.held.id}: taken there, unknown here")
+        await house.mend(report)
+        assert await house.pool.fetchval("SELECT amount FROM refunds WHERE reason = 'late'") == amount
+        await house.at_rest()
+        assert (await house.examine()).failing == frozenset()
+
     async def test_one_of_a_booking_whose_payment_is_open_is_on_its_way_and_then_approved(
         self, house: Examined, past: Past
     ) -> None:

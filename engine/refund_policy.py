@@ -75,6 +75,6 @@ def step_of(currency: str) -> int:
 
 
 def fee_of(price: int, percent: int, step: int = 1) -> int:
-    """The fee for one seat, in minor units, rounded down so that what goes back is made of whole steps."""
+    """The fee for one seat, in minor units, rounded down: to whole steps, where the price is made of them."""
     fee = price * percent // 100
-    return max(0, fee - (fee - price) % step)
+    return fee if price % step else fee - fee % step

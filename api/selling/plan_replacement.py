@@ -113,7 +113,7 @@ async def replace_plan(
         if dry_run or same:
             async with office.reading.connect() as connection:
                 dates = await schedules.to_come_at(connection, venue_id, office.now())
-                found = await _dates(connection, account, venue, what, dates)
+                found = await _dates(connection, office, account, venue, what, dates)
             if same:  # nothing is to be done, or has been done already
                 what = msgspec.structs.replace(what, after=what.before)
             return _view(venue, what, found, applied=same and not dry_run)
@@ -124,7 +124,7 @@ async def replace_plan(
             dates = await schedules.to_come_at(connection, venue_id, office.now())
             if locked != venue or {row.id for row in dates} != {each.schedule_id for each in held}:
                 continue  # somebody else has come before
-            found = await _dates(connection, account, venue, what, dates)
+            found = await _dates(connection, office, account, venue, what, dates)
             _refuse_who_would_lose(found)
             at_ms, now = office.clock.now_ms(), office.now()
             await venues.replace_plan(
@@ -177,6 +177,7 @@ def _prepared(before: SeatingPlan, plan: SeatingPlan) -> tuple[SeatingPlan, byte
 
 async def _dates(
     connection: AsyncConnection,
+    office: Office,
     account: Account,
     venue: venues.VenueRow,
     what: _Replacement,
@@ -184,7 +185,7 @@ async def _dates(
 ) -> list[DateView]:
     """What becomes of each date. Raises `Problem` where a category would have no price."""
     theirs = [row for row in dates if row.organizer_id == venue.organizer_id or account.role == "admin"]
-    _check_prices(what, theirs)
+    _check_prices(office, what, theirs)
     named = {row.id for row in theirs}
     taken: defaultdict[str, list[schedules.Owned]] = defaultdict(list)
     for owned in await schedules.owned_in(connection, [row.id for row in dates]):
@@ -236,7 +237,7 @@ async def _blocked(connection: AsyncConnection, row: ScheduleRow, what: _Replace
     return {area: counts[area] for area in smaller if counts[area]}
 
 
-def _check_prices(what: _Replacement, dates: Sequence[ScheduleRow]) -> None:
+def _check_prices(office: Office, what: _Replacement, dates: Sequence[ScheduleRow]) -> None:
     """Every category of the plan has a price at each of these dates, of its own or given with the plan."""
     missing = {category for row in dates for category in what.after.categories if category not in row.prices}
     if unpriced := sorted(missing - what.prices.keys()):
@@ -255,7 +256,7 @@ def _check_prices(what: _Replacement, dates: Sequence[ScheduleRow]) -> None:
             f"회차의 통화가 서로 다릅니다({names}). null로 두고 회차별로 가격을 정해 주세요",
         )
     for currency in currencies:
-        check_steps(what.prices, currency)
+        check_steps(what.prices, currency, office.settings.provider)
 
 
 def _prices(row: ScheduleRow, what: _Replacement, *, own: bool) -> dict[str, int | None]:

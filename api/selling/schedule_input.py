@@ -32,6 +32,9 @@ CHANGEABLE = (
 )
 
 
+TAKE_STEPS = ("stripe",)  # providers that take whole steps of a currency only
+
+
 class RefundStepInput(Input):
     """Until the end of the day so many days before (0: until the start) a seat given up costs so much of its price."""
 
@@ -39,9 +42,9 @@ class RefundStepInput(Input):
     fee_percent: Annotated[int, Field(strict=True, ge=0, le=100)]
 
 
-def check_steps(prices: Mapping[str, int | None], currency: str) -> None:
-    """Raises a 422 `Problem` for prices that no card can be charged."""
-    step = step_of(currency)
+def check_steps(prices: Mapping[str, int | None], currency: str, provider: str) -> None:
+    """Raises a 422 `Problem` for prices that the provider, which takes payments, cannot charge a card."""
+    step = step_of(currency) if provider in TAKE_STEPS else 1
     if uneven := [category for category, price in prices.items() if price is not None and price % step]:
         names = ", ".join(uneven)
         raise invalid(
@@ -116,8 +119,8 @@ class NewSchedule(DatesInput):
     prices: Annotated[
         Prices,
         Field(
-            description="Every category of the venue's plan, in minor units; null: not for sale. Of three decimals the "
-            "last is 0, as cards are charged."
+            description="Every category of the venue's plan, in minor units; null: not for sale. Where Stripe takes "
+            "payments, of three decimals the last is 0."
         ),
     ]
     max_seats_per_customer: Annotated[MaxSeats | None, Field(description="No limit unless set.")] = None

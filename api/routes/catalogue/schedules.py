@@ -50,8 +50,8 @@ PAGES_SEARCHED = 5  # how far `available=true` looks for schedules with seats be
 
 
 # --- creating ---------------------------------------------------------------------------------------------------------
-def _check_prices(prices: Mapping[str, int | None], plan: SeatingPlan, currency: str) -> None:
-    check_steps(prices, currency)
+def _check_prices(office: Office, prices: Mapping[str, int | None], plan: SeatingPlan, currency: str) -> None:
+    check_steps(prices, currency, office.settings.provider)
     missing = [category for category in plan.categories if category not in prices]
     if missing:
         names = ", ".join(missing)
@@ -124,7 +124,7 @@ async def create_schedule(
         assert plan is not None, "the venue is there, and so is its plan"
         if venue.plan_number != plan.number:  # it was corrected in this moment
             raise Problem("terms_changed", retry_after=1)
-        _check_prices(new.prices, plan, new.currency)
+        _check_prices(office, new.prices, plan, new.currency)
         lasts = timedelta(minutes=performance.duration_minutes or performances.DEFAULT_DURATION_MINUTES)
         ids = []
         dates = dates_of(new, venue.time_zone, office.now())
@@ -367,7 +367,7 @@ async def _changed(
             raise invalid(name, "cannot be changed: make a new schedule", "변경할 수 없습니다. 새 회차를 만들어 주세요")
     new = msgspec.structs.replace(row, **{name: value for name, value in wanted.items() if name in CHANGEABLE})
     if plan is not None:
-        _check_prices(new.prices, plan, new.currency)
+        _check_prices(office, new.prices, plan, new.currency)
     if new.starts_at != row.starts_at:
         if new.starts_at <= office.now():
             raise invalid("starts_at", "must be in the future", "미래의 시간이어야 합니다")

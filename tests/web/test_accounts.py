@@ -138,6 +138,49 @@ async def test_who_has_to_log_in_again_does_so_over_the_page_and_nothing_typed_i
     assert (await http.get("/v1/accounts/me", headers=headers)).json()["name"] == "Kim Minji"
 
 
+async def test_who_signs_up_again_after_a_lost_answer_has_the_account_that_they_made(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await reader.page.route("**/v1/accounts", lose, times=1)
+    await reader.page.goto("/signup")
+    await reader.page.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await reader.page.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    sign_up = reader.page.get_by_role("button", name=reader.words["sign_up"], exact=True)
+    await sign_up.click()
+    await reader.reads(reader.words["no_connection"])
+    await sign_up.click()
+    await is_logged_in(reader)
+    reader.forgive("net::ERR_FAILED")
+
+
+async def test_a_sheet_stays_until_what_it_ordered_is_answered_and_tells_the_refusal(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    answered = asyncio.Event()
+
+    async def slow(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    await reader.page.route("**/v1/sessions/browser", slow)
+    await reader.page.goto("/door/0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90")
+    sheet = reader.page.get_by_role("dialog")
+    await sheet.get_by_role("textbox", name=reader.words["email"]).fill(reader.email)
+    await sheet.get_by_role("textbox", name=reader.words["password"]).fill(PASSWORD)
+    await sheet.get_by_role("button", name=reader.words["log_in"], exact=True).click()
+    for _ in range(3):  # the browser itself asks no page at the second one
+        await reader.page.keyboard.press("Escape")
+    await reader.page.mouse.click(5, 5)
+    assert await sheet.get_by_role("button", name="Close").is_disabled()
+    answered.set()
+    await sheet.get_by_role("alert").wait_for()
+    await reader.page.keyboard.press("Escape")
+    await sheet.wait_for(state="detached")
+
+
 async def test_who_has_to_log_in_again_and_does_not_leaves_nothing_on_the_screen(
     make_reader: MakeReader, http: httpx.AsyncClient
 ) -> None:

@@ -189,14 +189,14 @@ test('a policy has a name, and steps of one’s own are taken as they are', () =
 });
 
 test('terms become what the API takes', () => {
-  const terms: Terms = { ...newTerms('KRW'), opens: '2027-12-01T10:00', closesBefore: '60', limit: '4', holdMinutes: '7.5', policy: 'final' };
+  const terms: Terms = { ...newTerms('KRW'), opens: '2027-12-01T10:00', closesBefore: '60', limit: '4', holdMinutes: '7.5', waitingRoom: true, policy: 'final' };
   assert.deepEqual(windowOf(terms, '2027-12-24T10:30:00.000Z', 'Asia/Seoul'), {
     sale_opens_at: '2027-12-01T01:00:00.000Z',
     sale_closes_at: '2027-12-24T09:30:00.000Z',
   });
   assert.equal(sellingOf(terms), null, 'nothing has a price');
   const priced = sellingOf({ ...terms, prices: [{ category: 'R', places: 1, amount: '10', forSale: true }] });
-  assert.deepEqual(priced, { prices: { R: 10 }, max_seats_per_customer: 4, hold_seconds: 450, refund_policy: [], refund_when_moved: true });
+  assert.deepEqual(priced, { prices: { R: 10 }, max_seats_per_customer: 4, hold_seconds: 450, waiting_room: true, refund_policy: [], refund_when_moved: true });
 });
 
 // --- drafts -------------------------------------------------------------------------------------------------------------

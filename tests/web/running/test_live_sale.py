@@ -322,8 +322,12 @@ async def test_the_page_says_when_it_is_behind_and_when_there_is_nothing_of_ones
     await expect(page.get_by_text(f"Up to date: version {now}")).to_be_visible()
     reader.forgive("net::ERR_FAILED")
 
-    # Closed by its organizer, and opened again.
+    # A waiting room by a tick, then closed by its organizer, and opened again.
     await show(reader, "Settings")
+    await page.get_by_role("checkbox", name="Waiting room").check()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_text("Saved. It counts for whoever books from now on.").first).to_be_visible()
+    assert (await read(http, f"/v1/schedules/{sale.schedule_id}", {}))["waiting_room"] is True
     await page.get_by_role("button", name="Close the sale now").click()
     await page.get_by_role("button", name="Yes, close it").click()
     await expect(page.get_by_text("The sale is closed.").first).to_be_visible()

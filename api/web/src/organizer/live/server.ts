@@ -76,6 +76,7 @@ export interface Terms {
   readonly sale_closes_at?: string | null;
   readonly max_seats_per_customer?: number | null;
   readonly hold_seconds?: number;
+  readonly waiting_room?: boolean;
 }
 
 export async function change(id: string, terms: Terms): Promise<void> {

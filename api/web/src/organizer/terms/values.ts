@@ -14,6 +14,7 @@ export interface Terms {
   /** Seats a customer may have; empty: no limit. */
   limit: string;
   holdMinutes: string;
+  waitingRoom: boolean;
   policy: PolicyName;
   steps: { days: string; fee: string }[];
   whenMoved: boolean;
@@ -30,7 +31,7 @@ const ownSteps = (steps: readonly RefundStep[]) => steps.map((step) => ({ days: 
 
 export function newTerms(currency: string): Terms {
   const steps = ownSteps(POLICIES.usual);
-  return { opens: '', closesBefore: '0', currency, prices: [], limit: '', holdMinutes: USUAL_HOLD_MINUTES, policy: 'usual', steps, whenMoved: true };
+  return { opens: '', closesBefore: '0', currency, prices: [], limit: '', holdMinutes: USUAL_HOLD_MINUTES, waitingRoom: false, policy: 'usual', steps, whenMoved: true };
 }
 
 /** The terms that a schedule is sold on. */
@@ -46,6 +47,7 @@ export function termsOf(schedule: Schedule, categories: readonly Category[]): Te
     }),
     limit: schedule.max_seats_per_customer === null ? '' : String(schedule.max_seats_per_customer),
     holdMinutes: String(Math.round((schedule.hold_seconds / 60) * 10) / 10),
+    waitingRoom: schedule.waiting_room,
     policy: policyName(schedule.refund_policy),
     steps: ownSteps(schedule.refund_policy.length > 0 ? schedule.refund_policy : POLICIES.usual),
     whenMoved: schedule.refund_when_moved,
@@ -82,6 +84,7 @@ export function sellingOf(terms: Terms) {
     prices,
     max_seats_per_customer: terms.limit.trim() === '' ? null : Number(terms.limit),
     hold_seconds: Math.round(Number(terms.holdMinutes) * 60),
+    waiting_room: terms.waitingRoom,
     refund_policy: policyOf(terms),
     refund_when_moved: terms.whenMoved,
   };

@@ -63,6 +63,8 @@ export const en = {
     limitHint: 'No limit if empty.',
     hold: 'Minutes that unpaid seats are kept',
     holdHint: 'From half a minute to 60.',
+    waitingRoom: 'Waiting room',
+    waitingRoomHint: 'For a rush: people choose seats one after the other, in an order that is drawn when the sale opens, and by arrival from then on. Nobody notices it while there is no rush.',
     create: (count: number) => (count === 1 ? 'Put it on sale' : `Put ${dates(count)} on sale`),
     toLive: 'Watch the sale',
     isCancelled: 'This date is cancelled. Its terms cannot be changed any more.',

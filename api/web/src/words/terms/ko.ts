@@ -65,6 +65,8 @@ export const ko: TermsWords = {
     limitHint: '비우면 제한이 없습니다.',
     hold: '결제 전 좌석 선점 시간(분)',
     holdHint: '0.5분에서 60분까지.',
+    waitingRoom: '대기실',
+    waitingRoomHint: '예매가 몰릴 때 차례로 좌석을 고르게 합니다. 판매 시작 때 순서를 추첨하고, 그 뒤에는 온 순서대로 입장합니다. 붐비지 않으면 고객은 느끼지 못합니다.',
     create: (count: number) => (count === 1 ? '판매 시작하기' : `${dates(count)} 판매 시작하기`),
     toLive: '판매 현황 보기',
     isCancelled: '취소된 회차입니다. 조건을 더는 바꿀 수 없습니다.',

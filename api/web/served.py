@@ -54,6 +54,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"/", "src/customer/finding/Home.svelte"),
     (rf"/p/({ID})", "src/customer/finding/Performance.svelte"),
     (rf"/s/({ID})", "src/customer/finding/Seats.svelte"),
+    (r"/s/[^/]+/queue", "src/customer/queue/Queue.svelte"),
     (r"/b/[^/]+", "src/customer/booking/Booking.svelte"),
     (r"/b/[^/]+/exchange", "src/customer/exchange/Exchange.svelte"),
     (r"/bookings", "src/customer/booking/Bookings.svelte"),

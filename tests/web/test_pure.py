@@ -35,7 +35,7 @@ ORGANIZER_GZIP_BYTES = 45 * 1024  # what a page of an organizer's adds, its map 
 
 
 def test_the_modules_that_need_no_browser() -> None:
-    tests = sorted(str(path) for path in PURE.glob("*.test.ts"))
+    tests = sorted(str(path) for path in PURE.rglob("*.test.ts"))
     assert tests, f"there are no tests in {PURE}"
     building.run_node("--test", "--test-reporter=spec", *tests)
 
@@ -55,8 +55,8 @@ def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(la
     assert [name for name in (*KINDS, *MAILS) if f"{name}:" not in mails] == []
 
 
-# Sent twice, it has set the same.
-SAFE_WITHOUT_KEY = {("PATCH", "/v1/schedules/{schedule_id}")}
+# Sent twice, the one has set the same, and the other gives the same place.
+SAFE_WITHOUT_KEY = {("PATCH", "/v1/schedules/{schedule_id}"), ("POST", "/v1/schedules/{schedule_id}/queue")}
 
 
 def test_what_pages_order_under_a_key_has_the_one_of_its_wish_and_none_of_each_try() -> None:

@@ -76,6 +76,7 @@ def sale_is(state: str, **more: Any) -> Callable[[Any], Any]:
 DATES = (
     sale_is("on_sale"),
     lambda date: date | {"sale": date["sale"] | {"state": "scheduled", "opens_at": LATER}},
+    lambda date: date | {"sale": date["sale"] | {"state": "scheduled", "opens_at": LATER}, "waiting_room": True},
     sale_is("on_sale", seats_left={"VIP": 0, "Standard": 0, "Standing": 0}),
     sale_is("on_sale", seats_left={"VIP": 3, "Standard": 0, "Standing": 1}),
     sale_is("on_sale", seats_left=None),
@@ -103,6 +104,64 @@ def all_taken(states: Any) -> Any:
 
 def terms(**different: Any) -> Callable[[Any], Any]:
     return lambda states: states | different
+
+
+TERMS = "**/v1/schedules/*/states"
+
+
+# --- the waiting room -------------------------------------------------------------------------------------------------
+PLACE = {
+    "ticket": "ticket",
+    "schedule_id": NOBODY,
+    "status": "waiting",
+    "position": 1_841,
+    "ahead": 1_840,
+    "waiting": 9_206,
+    "estimated_wait_seconds": 240,
+    "look_again_seconds": 15,
+    "opens_at": BEFORE,
+    "pass": None,
+    "pass_expires_at": None,
+}
+NOT_DRAWN = {"position": None, "ahead": None, "estimated_wait_seconds": None}
+
+
+def refusal(status: int, code: str) -> dict[str, Any]:
+    return {"status": status, "json": {"code": code, "title": "Refused", "status": status, "detail": "Not now."}}
+
+
+def in_line(then: Callable[[Reader], Awaitable[None]] | None = None, end: str = "", **place: Any) -> Visit:
+    """In line at this place, until the look at it is refused as `end` says, and what one does there."""
+
+    async def visit(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+        stands = {"status": 200, "json": PLACE | place}
+        over = refusal({"queue_turn_over": 410, "overloaded": 503}.get(end, 409), end) if end else stands
+        await reader.page.route("**/v1/queue/*", lambda route: route.fulfill(**over))
+        await reader.page.route("**/v1/queue/*/stream", lambda route: route.fulfill(**refusal(503, "overloaded")))
+        await reader.page.route("**/v1/schedules/*/queue", lambda route: route.fulfill(**stands))
+        await at("/s/{schedule}/queue")(reader, sale, headers, http)
+        if then is not None:
+            await then(reader)
+
+    return visit
+
+
+async def leaving(reader: Reader) -> None:
+    await press("Leave the line")(reader)
+    await reader.reads("Stay")
+
+
+async def left(reader: Reader) -> None:
+    await leaving(reader)
+    await press("Yes, leave it")(reader)
+
+
+async def sold_out(reader: Reader, sale: Sale, headers: dict[str, str], http: httpx.AsyncClient) -> None:
+    def nothing_free(counts: Any) -> Any:
+        return counts | {"categories": [each | {"free": 0} for each in counts["categories"]]}
+
+    await reader.altered("**/availability", nothing_free)
+    await in_line()(reader, sale, headers, http)
 
 
 # --- bookings ---------------------------------------------------------------------------------------------------------
@@ -228,7 +287,6 @@ async def line_again(reader: Reader, *_: Any) -> None:
     await reader.page.evaluate("dispatchEvent(new Event('online'))")
 
 
-TERMS = "**/v1/schedules/*/states"
 STATES: dict[str, State] = {
     "home": (at("/"), "from ₩33,000"),
     "home, no match": (at("/?q=nothing-is-called-so"), "Nothing fits"),
@@ -248,6 +306,19 @@ STATES: dict[str, State] = {
     "seats, all taken": (where(TERMS, all_taken, "/s/{schedule}"), "Every seat is sold or held."),
     "seats, held": (basket, "Hold for longer"),
     "no such date": (at(f"/s/{NOBODY}"), "There is no such date"),
+    "seats, a waiting room": (where(TERMS, terms(sale_opens_at=LATER, waiting_room=True), "/s/{schedule}"), "Waiting"),
+    "in line, before the opening": (in_line(**NOT_DRAWN, opens_at=LATER), "Places are drawn with the opening"),
+    "in line, being drawn": (in_line(**NOT_DRAWN), "Places are being drawn"),
+    "in line": (in_line(), "1,840 people ahead of you"),
+    "in line, next": (in_line(position=1, ahead=0), "You are next"),
+    "in line, sold out": (sold_out, "Every seat is sold or held at the moment"),
+    "in line, nobody knows where": (in_line(end="overloaded"), "Nobody can be told where they stand"),
+    "in line, leaving": (in_line(leaving), "Your place would be lost."),
+    "line left": (in_line(left), "Your place went to whoever was behind you."),
+    "turn over": (in_line(end="queue_turn_over"), "Your turn is over"),
+    "in line, sale closed": (in_line(end="sale_closed"), "The sale of this date is closed"),
+    "in line, date cancelled": (in_line(end="schedule_cancelled"), "This date is cancelled"),
+    "no line, no such date": (at(f"/s/{NOBODY}/queue"), "There is no such date"),
     "held": (held, "If you cannot come"),
     "held, declined": (declined, "It is reported lost."),
     "held, not sent": (not_sent, "you are charged once at most"),

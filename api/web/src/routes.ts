@@ -22,6 +22,7 @@ const ROUTES: readonly Route[] = [
   { pattern: '/', load: () => import('./customer/finding/Home.svelte') },
   { pattern: '/p/{performanceId}', load: () => import('./customer/finding/Performance.svelte') },
   { pattern: '/s/{scheduleId}', load: () => import('./customer/finding/Seats.svelte') },
+  { pattern: '/s/{scheduleId}/queue', own: true, load: () => import('./customer/queue/Queue.svelte') },
   { pattern: '/b/{bookingId}', own: true, load: () => import('./customer/booking/Booking.svelte') },
   { pattern: '/b/{bookingId}/exchange', own: true, load: () => import('./customer/exchange/Exchange.svelte') },
   { pattern: '/bookings', own: true, load: () => import('./customer/booking/Bookings.svelte') },

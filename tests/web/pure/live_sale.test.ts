@@ -4,7 +4,7 @@ import test from 'node:test';
 import { rowsOf } from '../../../api/web/src/organizer/live/blocks/places.ts';
 import { type Row, columnsOf, merged, pointsOf } from '../../../api/web/src/organizer/live/sale/curve.ts';
 import { inAll, tallied } from '../../../api/web/src/organizer/live/sale/tally.ts';
-import { houseOf, statesOf } from './houses.ts';
+import { houseOf, statesOf } from './seats/houses.ts';
 
 const row = (minute: number, category: string, figures: Partial<Row>): Row => ({
   at: `2026-11-26T10:${String(minute).padStart(2, '0')}:00.000+00:00`,

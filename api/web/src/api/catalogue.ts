@@ -3,7 +3,7 @@
 import { answer, api } from './client.ts';
 import { serverClock } from './clock.ts';
 import { everything } from './pages.ts';
-import type { Counts, Facets, Performance, Schedule } from './shapes.ts';
+import type { Facets, Performance, Schedule } from './shapes.ts';
 
 /** Where a sale stands, for a reader: the API's states, and whether much is left. */
 export type SaleState = 'on_sale' | 'few_left' | 'sold_out' | 'scheduled' | 'closed' | 'ended' | 'cancelled' | 'none';
@@ -69,11 +69,6 @@ export async function loadSchedules(performanceId: string): Promise<readonly Sch
 
 export async function loadSchedule(id: string): Promise<Schedule> {
   return answer(api.GET('/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }));
-}
-
-/** What is left of each category, dearest first. */
-export async function loadCounts(scheduleId: string): Promise<Counts> {
-  return answer(api.GET('/v1/schedules/{schedule_id}/availability', { params: { path: { schedule_id: scheduleId } } }));
 }
 
 /** How the sale of all dates together stands. */

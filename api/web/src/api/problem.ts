@@ -38,6 +38,12 @@ export class Problem extends Error {
     return this.status === 0 || this.status >= 500 || this.code === 'idempotency_in_progress';
   }
 
+  /** The page that comes first, where seats are to be had by a waiting room only. */
+  get waitingRoom(): string | null {
+    const { queue_url: url } = this.document;
+    return typeof url === 'string' ? url.replace('/v1/schedules/', '/s/') : null;
+  }
+
   /** What the server says about one field of a form. */
   messageFor(field: string): string | undefined {
     return this.document.errors?.find((each) => each.field === field)?.message;

@@ -1,4 +1,4 @@
-/** What a verdict sounds like: one high tone for come in, two low ones for stop. Nothing where sound is not to be had. */
+/** What is to be heard: one high tone for come in, at a door and out of a waiting room; two low ones for stop. Nothing where sound is not to be had. */
 
 let context: AudioContext | null = null;
 

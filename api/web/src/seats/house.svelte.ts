@@ -7,8 +7,8 @@
 
 import { language } from '../words/language.svelte.ts';
 import { money } from '../words/money.ts';
-import { en } from '../words/seats.en.ts';
-import { ko } from '../words/seats.ko.ts';
+import { en } from '../words/seats/en.ts';
+import { ko } from '../words/seats/ko.ts';
 import { distinct } from './house/colours.ts';
 import { Grid } from './house/grid.ts';
 import { decodeLayout, type Layout, type LayoutDocument, rowAt } from './house/layout.ts';

@@ -5,8 +5,11 @@
  * drawn or asked here. `version` rises with every change of the states, for whatever is derived from them.
  */
 
+import { serverClock } from '../api/clock.ts';
 import { newKey } from '../api/keys.ts';
 import { type Problem, asProblem } from '../api/problem.ts';
+import { takeWish } from '../customer/queue/kept.ts';
+import { join, passOf } from '../customer/queue/passes.ts';
 import { notices } from '../frame/notices.svelte.ts';
 import { Wishing } from './wishing.svelte.ts';
 import { nearest, withoutLoneSeat } from './house/nearest.ts';
@@ -29,6 +32,7 @@ export async function openPicking(scheduleId: string): Promise<Picking> {
 }
 
 export class Picking extends Wishing {
+  readonly scheduleId: string;
   readonly holds: Holds;
 
   /** The hold as the server has confirmed it. */
@@ -41,17 +45,19 @@ export class Picking extends Wishing {
   gone = $state.raw<Gone | null>(null);
   /** How many other holds of this schedule the customer has. */
   others = $state(0);
+  /** Others are first: seats can be had after the waiting room. */
+  mustWait = $state(false);
 
-  readonly #scheduleId: string;
   /** Null once the page is left: an answer may still come. */
   #tabs: BroadcastChannel | null;
   /** When a seat stopped being free, by our clock. */
   readonly #taken = new Map<number, number>();
   #verifying = false;
+  #left = false;
 
   constructor(scheduleId: string, layout: LayoutAnswer, states: StatesAnswer) {
     super(scheduleId, layout, states);
-    this.#scheduleId = scheduleId;
+    this.scheduleId = scheduleId;
     this.holds = new Holds(serverOf(scheduleId), (news) => this.#heard(news), newKey);
     this.#tabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(`boxoffice.hold.${scheduleId}`);
     this.#tabs?.addEventListener('message', (event: MessageEvent<Held>) => this.holds.adopt(event.data));
@@ -62,16 +68,31 @@ export class Picking extends Wishing {
     const end = super.start();
     return () => {
       end();
+      this.#left = true;
       this.#tabs?.close();
       this.#tabs = null;
     };
   }
 
-  /** Takes up what the customer holds already. */
+  /** Takes up what the customer holds already, or wished before they had to wait for their turn. */
   async resume(): Promise<void> {
-    const held = await heldBookings(this.#scheduleId).catch(() => []);
+    const held = await heldBookings(this.scheduleId).catch(() => []);
     if (held[0] !== undefined) this.holds.adopt(held[0]);
     this.others = Math.max(0, held.length - 1);
+    if (this.terms.waiting_room && held.length === 0 && !(await this.#enter())) return;
+    const wish = takeWish(this.scheduleId);
+    if (wish === null || held.length > 0 || this.#left) return;
+    if ('seats' in wish) return this.holds.set(wish.seats);
+    this.quantity = wish.quantity;
+    await this.best(wish);
+  }
+
+  /** Takes a place in line, of which nobody notices anything while there is no line. Gives whether they are in. */
+  async #enter(): Promise<boolean> {
+    if (passOf(this.scheduleId) !== null) return true;
+    const place = await join(this.scheduleId).catch(() => null); // what is in the way, a hold is told
+    this.mustWait = place?.status === 'waiting' && !this.opensLater(serverClock.now());
+    return place?.status === 'admitted';
   }
 
   /** Lets go of what is shown of a customer who has logged out. */
@@ -193,6 +214,7 @@ export class Picking extends Wishing {
     else if (news.kind === 'released') notices.say(words.released);
     else if (news.kind === 'extended') notices.say(words.extended);
     else if (news.kind === 'expired') notices.announce(this.terms.cancelled ? this.words.sale.cancelled : words.expired);
+    else if (news.kind === 'refused' && news.problem.waitingRoom !== null) this.mustWait = true;
     else if (news.kind === 'refused') this.problem = asProblem(news.problem);
     else this.#lost(this.numbersOf(news.seats), news.seats.length);
   }

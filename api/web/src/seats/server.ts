@@ -2,6 +2,9 @@
 
 import { answer, api } from '../api/client.ts';
 import { session } from '../api/session.svelte.ts';
+import { Problem } from '../api/problem.ts';
+import { keepWish } from '../customer/queue/kept.ts';
+import { hold } from '../customer/queue/passes.ts';
 import type { Held, Server, Wish } from './holds.ts';
 
 const of = (booking_id: string, key: string) => ({ path: { booking_id }, header: { 'Idempotency-Key': key } });
@@ -10,8 +13,12 @@ export function serverOf(schedule_id: string): Server {
   return {
     demand: () => session.demand(),
     hold: async (wish, key) => {
-      const params = { path: { schedule_id }, header: { 'Idempotency-Key': key } };
-      return answer(api.POST('/v1/schedules/{schedule_id}/bookings', { params, body: bodyOf(wish) }));
+      try {
+        return await hold(schedule_id, bodyOf(wish), key);
+      } catch (error) {
+        if (error instanceof Problem && error.waitingRoom !== null) keepWish(schedule_id, wish);
+        throw error;
+      }
     },
     change: async (id, wish, key) => answer(api.PATCH('/v1/bookings/{booking_id}', { params: of(id, key), body: bodyOf(wish) })),
     release: async (id, key) => {

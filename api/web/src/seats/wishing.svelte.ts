@@ -64,11 +64,16 @@ export abstract class Wishing extends LiveHouse {
     return this.states.isFree(seat) && this.priceOf(this.layout.categoryOf[seat] ?? 0) !== null;
   }
 
+  opensLater(now: number): boolean {
+    const { sale_opens_at: opens } = this.terms;
+    return opens !== null && now < Date.parse(opens);
+  }
+
   /** Why nothing can be had at `now`, by the clocks of `zone`; null while the sale is open. */
   closed(now: number, zone: string): string | null {
     const { cancelled, sale_opens_at: opens, sale_closes_at: closes } = this.terms;
     if (cancelled) return this.words.sale.cancelled;
-    if (opens !== null && now < Date.parse(opens)) return this.words.sale.opensAt(dayAndTime(opens, language.chosen, zone));
+    if (opens !== null && this.opensLater(now)) return this.words.sale.opensAt(dayAndTime(opens, language.chosen, zone));
     return closes !== null && now >= Date.parse(closes) ? this.words.sale.closed : null;
   }
 

@@ -94,7 +94,6 @@ export const en = {
     to: 'To',
     fromPrice: (price: string) => `from ${price}`,
     dates: (first: string, last: string) => `${first} – ${last}`,
-    found: (count: number) => (count === 1 ? '1 performance' : `${count} performances`),
     noneTitle: 'Nothing is on yet',
     noneDetail: 'As soon as a performance is announced it stands here.',
     noMatchTitle: 'Nothing fits',
@@ -111,13 +110,12 @@ export const en = {
     allDates: 'All dates',
     furtherDays: (count: number) => (count === 1 ? 'Show 1 day more' : `Show ${count} days more`),
     showings: (count: number) => (count === 1 ? '1 showing' : `${count} showings`),
-    price: 'Price',
-    left: 'Seats left',
     leftOf: (count: number) => `${places(count)} left`,
     noneLeft: 'none left',
     uncounted: 'not known just now',
     choose: 'Choose seats',
     chooseFor: (when: string) => `Choose seats for ${when}`,
+    waitFor: (when: string) => `Waiting room for ${when}`,
     opensAt: (when: string) => `The sale opens on ${when}`,
     opensIn: 'Opens in',
     soldOut: 'Every seat is sold or held. Held seats may return: this page looks by itself.',
@@ -135,26 +133,15 @@ export const en = {
 
   seats: {
     title: 'Choose seats',
+    waitingRoom: 'Waiting room',
     unknownTitle: 'There is no such date',
-    quantity: 'Quantity',
-    category: 'Category',
-    basket: 'Basket',
-    empty: 'Nothing is held yet. Say how many, and the best free seats are yours while you pay.',
     total: 'Total',
-    left: 'Time left',
-    pay: 'Pay',
-    release: 'Give them back',
-    released: 'The seats are free again.',
-    held: (count: number) => `${places(count)} held for you.`,
-    others: 'Other seats',
     moved: (from: string) => `The organizer has just moved this date. It was to begin on ${from}.`,
     /** Standing room has no rows: its `number` is the area's name. */
     placeIn: (zone: string, row: string, number: string) => {
       if (row !== '') return `${zone}, row ${row} seat ${number}`;
       return zone === number ? zone : `${zone}, ${number}`;
     },
-    notForSale: 'not for sale',
-    prices: 'Prices and seats left',
   },
 
   booking: {

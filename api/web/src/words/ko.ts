@@ -98,7 +98,6 @@ export const ko: Words = {
     to: '종료일',
     fromPrice: (price: string) => `${price}부터`,
     dates: (first: string, last: string) => `${first} – ${last}`,
-    found: (count: number) => `공연 ${count}개`,
     noneTitle: '아직 등록된 공연이 없습니다',
     noneDetail: '공연이 등록되면 바로 여기에 나옵니다.',
     noMatchTitle: '조건에 맞는 공연이 없습니다',
@@ -115,13 +114,12 @@ export const ko: Words = {
     allDates: '전체 일정',
     furtherDays: (count: number) => `${count}일 더 보기`,
     showings: (count: number) => `${count}회 공연`,
-    price: '가격',
-    left: '남은 좌석',
     leftOf: (count: number) => `${places(count)} 남음`,
     noneLeft: '남은 좌석 없음',
     uncounted: '지금은 확인할 수 없음',
     choose: '좌석 선택',
     chooseFor: (when: string) => `${when} 좌석 선택`,
+    waitFor: (when: string) => `${when} 대기실`,
     opensAt: (when: string) => `${when}에 판매를 시작합니다`,
     opensIn: '판매 시작까지',
     soldOut: '모든 좌석이 판매되었거나 선점되어 있습니다. 선점된 좌석은 다시 나올 수 있으며, 이 화면이 계속 확인합니다.',
@@ -140,24 +138,13 @@ export const ko: Words = {
   seats: {
     unknownTitle: '없는 회차입니다',
     title: '좌석 선택',
-    quantity: '매수',
-    category: '등급',
-    basket: '선택한 좌석',
-    empty: '아직 선점한 좌석이 없습니다. 매수를 고르면 가장 좋은 자리를 결제하시는 동안 잡아 둡니다.',
+    waitingRoom: '대기실',
     total: '합계',
-    left: '남은 시간',
-    pay: '결제하기',
-    release: '좌석 놓아주기',
-    released: '좌석을 놓아주었습니다.',
-    held: (count: number) => `${places(count)}을 잡아 두었습니다.`,
-    others: '다른 자리',
     moved: (from: string) => `주최자가 방금 일시를 변경했습니다. 변경 전 일시는 ${from}이었습니다.`,
     placeIn: (zone: string, row: string, number: string) => {
       if (row !== '') return `${zone} ${counted(row, '열')} ${counted(number, '번')}`;
       return zone === number ? zone : `${zone} ${number}`;
     },
-    notForSale: '판매하지 않음',
-    prices: '가격과 남은 좌석',
   },
 
   booking: {

@@ -2,7 +2,7 @@
  * The language of the pages: the one chosen on this device, else the browser's.
  *
  *     const words = $derived(language.words)         the words of the ground and the customer's pages
- *     const own = $derived(language.of({ en, ko }))  those of a part that brings its own (`src/words/seats.en.ts` …)
+ *     const own = $derived(language.of({ en, ko }))  those of a part that brings its own (`src/words/seats/en.ts` …)
  *
  * Words are whole sentences; what changes in one is a parameter of a function. `ko` has the type of `en`, so the compiler
  * sees to it that no sentence is missing.

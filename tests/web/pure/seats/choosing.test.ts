@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { reached, seatsInside, toggled } from '../../../api/web/src/seats/house/choosing.ts';
-import { Grid } from '../../../api/web/src/seats/house/grid.ts';
-import { PITCH } from '../../../api/web/src/seats/house/layout.ts';
-import { SOLD } from '../../../api/web/src/seats/house/states.ts';
+import { reached, seatsInside, toggled } from '../../../../api/web/src/seats/house/choosing.ts';
+import { Grid } from '../../../../api/web/src/seats/house/grid.ts';
+import { PITCH } from '../../../../api/web/src/seats/house/layout.ts';
+import { SOLD } from '../../../../api/web/src/seats/house/states.ts';
 import { houseOf, statesOf } from './houses.ts';
 
 const HOUSE = houseOf(['aaaa', 'aaaa', 'bbbb'], { zoneOfRow: [0, 0, 1] });

@@ -2,8 +2,8 @@
 // theirs that the server has not given them.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Problem } from '../../../api/web/src/api/problem.ts';
-import { type Held, Holds, type News, type Server, type Wish } from '../../../api/web/src/seats/holds.ts';
+import { Problem } from '../../../../api/web/src/api/problem.ts';
+import { type Held, Holds, type News, type Server, type Wish } from '../../../../api/web/src/seats/holds.ts';
 
 /** A server in memory: seats that are taken, one booking, and answers that wait until they are let through. */
 class House implements Server {

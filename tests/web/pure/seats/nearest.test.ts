@@ -1,7 +1,7 @@
 // What is offered instead of seats that have gone, and instead of leaving somebody a lone seat.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { nearest, withoutLoneSeat } from '../../../api/web/src/seats/house/nearest.ts';
+import { nearest, withoutLoneSeat } from '../../../../api/web/src/seats/house/nearest.ts';
 import { houseOf, statesOf } from './houses.ts';
 
 const PRICES = [100, 80, 100];

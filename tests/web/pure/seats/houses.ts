@@ -1,7 +1,7 @@
 // Small houses to test in: rows of seats side by side, two categories, an aisle where it is asked for.
-import { PITCH, decodeLayout, type Layout, type LayoutDocument } from '../../../api/web/src/seats/house/layout.ts';
-import type { Snapshot } from '../../../api/web/src/seats/house/states.ts';
-import { States } from '../../../api/web/src/seats/house/states.ts';
+import { PITCH, decodeLayout, type Layout, type LayoutDocument } from '../../../../api/web/src/seats/house/layout.ts';
+import type { Snapshot } from '../../../../api/web/src/seats/house/states.ts';
+import { States } from '../../../../api/web/src/seats/house/states.ts';
 
 /** Rows of a house as text: a letter a seat, its category, and a space for an aisle: `['aa bb', 'aaaa']`. */
 export function houseOf(rows: readonly string[], options: { zoneOfRow?: number[]; standing?: number } = {}): Layout {

@@ -1,4 +1,4 @@
-/** The words of the seat picker, in English. `seats.ko.ts` has the same keys. */
+/** The words of the seat picker, in English. `ko.ts` has the same keys. */
 
 const seats = (count: number) => (count === 1 ? '1 seat' : `${count.toLocaleString('en')} seats`);
 
@@ -97,6 +97,7 @@ export const en = {
     closed: 'The sale of this date is closed.',
     cancelled: 'This date is cancelled.',
     soldOut: 'Every seat is sold or held. Held seats may return: this page looks by itself.',
+    turn: (left: string) => `Others are waiting: hold seats within ${left}, or your turn is over.`,
   },
 
   house: (left: number) => `${seats(left)} left in the house.`,

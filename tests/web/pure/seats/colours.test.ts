@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { apart, contrast, distinct, inkOn, legible, LEAST_CONTRAST, LEAST_DISTANCE } from '../../../api/web/src/seats/house/colours.ts';
+import { apart, contrast, distinct, inkOn, legible, LEAST_CONTRAST, LEAST_DISTANCE } from '../../../../api/web/src/seats/house/colours.ts';
 
 const GROUNDS = { light: '#ffffff', dark: '#1c1c23' };
 const PLANS: Record<string, readonly string[]> = {
@@ -41,6 +41,6 @@ test('more contrast is had where more is asked for', () => {
 });
 
 test('the grounds tested here are those of the pages', () => {
-  const tokens = readFileSync(new URL('../../../api/web/src/look/tokens.css', import.meta.url), 'utf8');
+  const tokens = readFileSync(new URL('../../../../api/web/src/look/tokens.css', import.meta.url), 'utf8');
   assert.ok(tokens.includes(`--surface: light-dark(${GROUNDS.light}, ${GROUNDS.dark})`));
 });

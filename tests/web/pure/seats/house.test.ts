@@ -1,10 +1,10 @@
 // Layout, states, grid and camera: what is decoded is what was sent, and versions never go back.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { centred, fit, isSeen, levelOf, scaleLimits, seen, toHouse, toScreen, zoomed } from '../../../api/web/src/seats/house/camera.ts';
-import { Grid } from '../../../api/web/src/seats/house/grid.ts';
-import { PITCH } from '../../../api/web/src/seats/house/layout.ts';
-import { HELD, SOLD, States, unpacked } from '../../../api/web/src/seats/house/states.ts';
+import { centred, fit, isSeen, levelOf, scaleLimits, seen, toHouse, toScreen, zoomed } from '../../../../api/web/src/seats/house/camera.ts';
+import { Grid } from '../../../../api/web/src/seats/house/grid.ts';
+import { PITCH } from '../../../../api/web/src/seats/house/layout.ts';
+import { HELD, SOLD, States, unpacked } from '../../../../api/web/src/seats/house/states.ts';
 import { houseOf, snapshotOf, statesOf } from './houses.ts';
 
 const HOUSE = houseOf(['aaa aaa', 'bbbbbb'], { zoneOfRow: [0, 1], standing: 50 });

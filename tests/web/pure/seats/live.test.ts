@@ -1,9 +1,9 @@
 // Following a house: from its states by the stream, over gaps, refusals and ends, without ever going back.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { HELD, SOLD, type Snapshot } from '../../../api/web/src/seats/house/states.ts';
-import { EventReader } from '../../../api/web/src/seats/live/events.ts';
-import { Live, type News, type Opened, type Source } from '../../../api/web/src/seats/live/live.ts';
+import { HELD, SOLD, type Snapshot } from '../../../../api/web/src/seats/house/states.ts';
+import { EventReader } from '../../../../api/web/src/seats/live/events.ts';
+import { Live, type News, type Opened, type Source } from '../../../../api/web/src/seats/live/live.ts';
 import { houseOf, snapshotOf, statesOf } from './houses.ts';
 
 test('events are read whatever pieces they come in', () => {

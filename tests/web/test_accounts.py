@@ -30,6 +30,27 @@ async def test_a_reload_keeps_the_session_by_a_cookie_that_no_script_reads(make_
     assert await reader.page.evaluate("document.cookie") == ""
 
 
+NOTHING_KEPT = """
+for (const name of ['localStorage', 'sessionStorage'])
+  Object.defineProperty(window, name, {
+    configurable: true,
+    get() { throw new DOMException('Access is denied', 'SecurityError'); },
+  });
+"""
+
+
+async def test_a_browser_that_keeps_nothing_shows_the_pages_all_the_same(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    await reader.page.add_init_script(NOTHING_KEPT)
+    await reader.sign_up()
+    await reader.page.get_by_role("link", name=reader.words["my_bookings"], exact=True).click()
+    await reader.page.get_by_text("You have no bookings yet").wait_for()
+    await is_logged_in(reader)
+    assert await reader.faults() == []
+    for name in ("localStorage", "sessionStorage"):  # they are looked at when it ends
+        await reader.page.evaluate(f"Object.defineProperty(window, '{name}', {{ value: {{}} }})")
+
+
 async def test_two_tabs_that_load_at_once_both_stay_logged_in_and_log_out_together(make_reader: MakeReader) -> None:
     reader = await make_reader()
     await reader.sign_up()

@@ -14,6 +14,7 @@
 import { Problem, asProblem, offline, problemOf } from './problem.ts';
 import { serverClock } from './clock.ts';
 import { forgetKept } from './kept/names.ts';
+import { onDevice } from '../storage.ts';
 
 export interface Account {
   readonly id: string;
@@ -60,7 +61,7 @@ class Session {
     this.#others?.addEventListener('message', (event: MessageEvent<string>) => void this.#heard(event.data));
     addEventListener('online', () => (this.#leaving = this.#leave()));
     await (this.#leaving = this.#leave());
-    if (localStorage.getItem(HINT) === MAY_EXIST) await this.renew();
+    if (onDevice.getItem(HINT) === MAY_EXIST) await this.renew();
     this.known = true;
   }
 
@@ -94,7 +95,7 @@ class Session {
     const refresh = () => ask('POST', `${BROWSER_SESSIONS}/refresh`, {});
     try {
       const tokens = await ('locks' in navigator ? navigator.locks.request(HINT, refresh) : refresh());
-      if (localStorage.getItem(HINT) === TO_BE_ENDED) return false; // they have logged out meanwhile
+      if (onDevice.getItem(HINT) === TO_BE_ENDED) return false; // they have logged out meanwhile
       await this.#take(tokens);
       return true;
     } catch (error) {
@@ -108,20 +109,20 @@ class Session {
   /** Forgets here and at once whoever it was, also without a connection; the server is told as soon as it can be reached. */
   logOut(): void {
     this.#forget();
-    localStorage.setItem(HINT, TO_BE_ENDED);
+    onDevice.setItem(HINT, TO_BE_ENDED);
     this.#others?.postMessage('out');
     this.#leaving = this.#leave();
   }
 
   /** Tells the server of a log-out that it has not heard of, if there is one. */
   async #leave(): Promise<void> {
-    if (localStorage.getItem(HINT) !== TO_BE_ENDED) return;
+    if (onDevice.getItem(HINT) !== TO_BE_ENDED) return;
     try {
       await ask('DELETE', BROWSER_SESSIONS);
     } catch {
       return; // with the next page, or when there is a connection again
     }
-    if (localStorage.getItem(HINT) === TO_BE_ENDED) localStorage.removeItem(HINT);
+    if (onDevice.getItem(HINT) === TO_BE_ENDED) onDevice.removeItem(HINT);
   }
 
   /** After the server has ended the session: a new password, a deleted account. */
@@ -133,7 +134,7 @@ class Session {
   /** Whether somebody is logged in; if nobody is, they are asked to, over the page. */
   async demand(): Promise<boolean> {
     if (this.#token !== null && this.#trouble === null) return true;
-    if (localStorage.getItem(HINT) === MAY_EXIST && (await this.renew())) return true;
+    if (onDevice.getItem(HINT) === MAY_EXIST && (await this.renew())) return true;
     if (this.#trouble !== null) throw this.#trouble;
     this.asking = true;
     return new Promise((resolve) => this.#waiting.push(resolve));
@@ -151,7 +152,7 @@ class Session {
     this.#trouble = null;
     this.#token = tokens.access_token;
     this.#renewAt = Date.now() + tokens.expires_in * 1000 - RENEW_BEFORE_MS;
-    localStorage.setItem(HINT, MAY_EXIST);
+    onDevice.setItem(HINT, MAY_EXIST);
     this.#know((await ask('GET', '/v1/accounts/me', undefined, this.#token)) as Account);
   }
 
@@ -176,7 +177,7 @@ class Session {
   #lapse(): void {
     forgetKept();
     this.#token = null;
-    if (localStorage.getItem(HINT) === MAY_EXIST) localStorage.removeItem(HINT);
+    if (onDevice.getItem(HINT) === MAY_EXIST) onDevice.removeItem(HINT);
   }
 }
 

@@ -18,6 +18,7 @@ import type { KeptDoor } from './kept.ts';
 import { after, genuine, judged, named, type Inside, type ListedTicket, type News } from './offline.ts';
 import type { Counts, DoorServer, Verdict } from './server.ts';
 import { StoredDoor } from './stored.ts';
+import { onDevice } from '../storage.ts';
 
 export interface Scan {
   readonly id: string;
@@ -92,7 +93,7 @@ export class Door {
     this.#scheduleId = scheduleId;
     this.#server = server;
     this.#kept = kept;
-    this.#stored = new StoredDoor(scheduleId, localStorage);
+    this.#stored = new StoredDoor(scheduleId, onDevice);
     this.waiting = this.#stored.waiting();
     this.#gate = this.#stored.gate;
   }

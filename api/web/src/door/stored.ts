@@ -5,6 +5,7 @@
 
 import type { News } from './offline.ts';
 import type { Scan } from './queue.svelte.ts';
+import { lasts } from '../storage.ts';
 
 export class StoredDoor {
   readonly #waiting: string;
@@ -57,7 +58,7 @@ export class StoredDoor {
   #put(key: string, text: string): boolean {
     try {
       this.#storage.setItem(key, text);
-      return true;
+      return lasts(this.#storage);
     } catch {
       return false; // full, or a window whose storage holds nothing
     }

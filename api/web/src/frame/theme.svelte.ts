@@ -1,10 +1,12 @@
 /** Light or dark: as the system says, unless the reader has said otherwise on this device. */
 
+import { onDevice } from '../storage.ts';
+
 export type Theme = 'system' | 'light' | 'dark';
 const STORED = 'boxoffice.theme';
 
 function stored(): Theme {
-  const value = localStorage.getItem(STORED);
+  const value = onDevice.getItem(STORED);
   return value === 'light' || value === 'dark' ? value : 'system';
 }
 
@@ -17,8 +19,8 @@ class ThemeChoice {
 
   choose(theme: Theme): void {
     this.#chosen = theme;
-    if (theme === 'system') localStorage.removeItem(STORED);
-    else localStorage.setItem(STORED, theme);
+    if (theme === 'system') onDevice.removeItem(STORED);
+    else onDevice.setItem(STORED, theme);
     this.apply();
   }
 

@@ -8,6 +8,7 @@
 
 import { session } from '../api/session.svelte.ts';
 import { keep, kept, keyOf } from './drafts.ts';
+import { inTab } from '../storage.ts';
 
 export class Draft<T extends object> {
   values = $state() as T;
@@ -19,7 +20,7 @@ export class Draft<T extends object> {
   constructor(page: string, saved: T) {
     this.#key = keyOf(session.account?.id ?? '', page);
     this.#saved = JSON.stringify(saved);
-    const before = kept(sessionStorage, this.#key, saved);
+    const before = kept(inTab, this.#key, saved);
     this.restored = before !== null;
     this.values = before ?? saved;
   }
@@ -37,15 +38,15 @@ export class Draft<T extends object> {
 
   /** Keeps what is not saved, as long as there is something. */
   keep(): void {
-    if (this.changed) keep(sessionStorage, this.#key, this.values);
-    else sessionStorage.removeItem(this.#key);
+    if (this.changed) keep(inTab, this.#key, this.values);
+    else inTab.removeItem(this.#key);
   }
 
   /** What stands here is saved now. */
   saved(): void {
     this.#saved = JSON.stringify(this.values);
     this.restored = false;
-    sessionStorage.removeItem(this.#key);
+    inTab.removeItem(this.#key);
   }
 
   /** Goes back to what is saved. */

@@ -10,12 +10,13 @@
 
 import { en } from './en.ts';
 import { ko } from './ko.ts';
+import { onDevice } from '../storage.ts';
 
 export type Language = 'en' | 'ko';
 const STORED = 'boxoffice.language';
 
 function first(): Language {
-  const stored = localStorage.getItem(STORED);
+  const stored = onDevice.getItem(STORED);
   if (stored === 'en' || stored === 'ko') return stored;
   const wish = navigator.languages.find((tag) => /^(en|ko)\b/.test(tag));
   return wish?.startsWith('ko') ? 'ko' : 'en';
@@ -45,7 +46,7 @@ class LanguageChoice {
 
   choose(language: Language): void {
     this.#chosen = language;
-    localStorage.setItem(STORED, language);
+    onDevice.setItem(STORED, language);
     this.apply();
   }
 

@@ -3,6 +3,8 @@
  * which a customer comes back to the bare address of the booking.
  */
 
+import { inTab } from '../../storage.ts';
+
 export interface Replacing {
   /** The booking of the old seats, and their ids. */
   readonly booking: string;
@@ -12,18 +14,13 @@ export interface Replacing {
 const keyOf = (bookingId: string) => `boxoffice.replacing.${bookingId}`;
 
 export function keepReplacing(bookingId: string, replacing: Replacing): void {
-  try {
-    sessionStorage.setItem(keyOf(bookingId), JSON.stringify(replacing));
-  } catch {
-    // A browser that keeps nothing: the old seats are given back from their own page.
-  }
+  inTab.setItem(keyOf(bookingId), JSON.stringify(replacing));
 }
 
 export function replacingOf(bookingId: string): Replacing | null {
-  const kept = sessionStorage.getItem(keyOf(bookingId));
-  return kept === null ? null : (JSON.parse(kept) as Replacing);
+  return JSON.parse(inTab.getItem(keyOf(bookingId)) ?? 'null') as Replacing | null;
 }
 
 export function forgetReplacing(bookingId: string): void {
-  sessionStorage.removeItem(keyOf(bookingId));
+  inTab.removeItem(keyOf(bookingId));
 }

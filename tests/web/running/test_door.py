@@ -60,13 +60,7 @@ async def at_door(
 
 
 def forgive_being_offline(reader: Reader) -> None:
-    """Also what Chromium says where the service worker comes between a file's being named and its being used."""
-    for line in (
-        "ERR_INTERNET_DISCONNECTED",
-        "ERR_FAILED",
-        "cross-world service worker",
-        "preloaded using link preload",
-    ):
+    for line in ("ERR_INTERNET_DISCONNECTED", "ERR_FAILED"):
         reader.forgive(line)
 
 

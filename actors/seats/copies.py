@@ -29,6 +29,11 @@ class CategoryCount(Struct, frozen=True):
     sold: int
     blocked: int
 
+    @property
+    def capacity(self) -> int:
+        """Places that somebody has or may have: those that are blocked nobody may."""
+        return self.total - self.blocked
+
 
 class Availability(Struct, frozen=True):
     """What is left of a schedule at one version. Categories stand in the plan's order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from actors.seats.seats_left import Places
 from api.http.models import Output, Timestamp
 from persistence.catalogue.overview import Overview
 from persistence.catalogue.performances import PerformanceRow
@@ -51,7 +52,8 @@ class PerformanceView(Output):
     """A performance.
 
     `dates`, `from_price` (the lowest of what has not begun) and `sale` are null while nothing is scheduled;
-    `seats_left` counts what is on sale, a few seconds old, and is null where it was not counted.
+    `seats_left` counts what is on sale, a few seconds old, and `capacity_on_sale` the same places whether somebody has
+    them or not: the dates on sale, each as its `capacity` says. Both are null where they were not counted.
     """
 
     id: str
@@ -69,6 +71,7 @@ class PerformanceView(Output):
     from_price: PriceView | None
     sale: PerformanceSaleView | None
     seats_left: int | None
+    capacity_on_sale: int | None
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -98,15 +101,15 @@ class FacetsView(Output):
 COPIED = tuple(name for name in PerformanceRow.__struct_fields__ if name in PerformanceView.model_fields)
 
 
-def performance_view(row: PerformanceRow, overview: Overview, seats_left: int | None, now: datetime) -> PerformanceView:
-    """A performance with when, where, from how much, and how its sale stands; `seats_left` None: not counted."""
+def performance_view(row: PerformanceRow, overview: Overview, places: Places | None, now: datetime) -> PerformanceView:
+    """A performance with when, where, from how much, and how its sale stands; `places` on sale, None: not counted."""
     venue, dates, price, sale = overview.venue, None, None, None
     if overview.first is not None and overview.last is not None:
         dates = DatesView(first=overview.first, last=overview.last, next=overview.next, count=overview.count)
     if overview.from_price is not None and overview.currency is not None:
         price = PriceView(amount=overview.from_price, currency=overview.currency)
     if overview.count or overview.cancelled:
-        sale = PerformanceSaleView(state=_state(overview, seats_left), opens_at=overview.opens_at)
+        sale = PerformanceSaleView(state=_state(overview, places), opens_at=overview.opens_at)
     return PerformanceView(
         **{name: getattr(row, name) for name in COPIED},
         venue=None
@@ -115,13 +118,14 @@ def performance_view(row: PerformanceRow, overview: Overview, seats_left: int | 
         dates=dates,
         from_price=price,
         sale=sale,
-        seats_left=seats_left,
+        seats_left=None if places is None else places.left,
+        capacity_on_sale=None if places is None else places.capacity,
     )
 
 
-def _state(overview: Overview, seats_left: int | None) -> SaleState:
+def _state(overview: Overview, places: Places | None) -> SaleState:
     if overview.on_sale_count:
-        return "sold_out" if seats_left == 0 else "on_sale"
+        return "sold_out" if places is not None and places.left == 0 else "on_sale"
     if overview.opens_at is not None:
         return "scheduled"
     if not overview.count:

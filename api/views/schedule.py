@@ -7,12 +7,14 @@ list.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from actors.gateway.gateway import Unavailable
+from actors.seats.copies import CategoryCount
 from api.http.models import Output, Timestamp
 from api.office.office import Office
+from engine.seating_plan import SeatingPlan
 from persistence.catalogue import schedules
 from persistence.journal.journal import UnknownSchedule
 
@@ -35,7 +37,9 @@ class RefundStepView(Output):
 
 
 class ScheduleView(Output):
-    """A schedule. `seats_left` counts free places per category; null while they cannot be counted.
+    """A schedule. `seats_left` counts free places per category, `capacity` those that are free, held or sold; both with
+    standing room, by the plan that it is sold by now. Places that are blocked, or without a price, count for neither.
+    Both are null while they cannot be counted.
 
     Times are instants; `time_zone` (IANA) is the venue's, and says which day and hour it is there.
 
@@ -56,6 +60,7 @@ class ScheduleView(Output):
     prices: dict[str, int | None]
     sale: Sale
     seats_left: dict[str, int] | None
+    capacity: dict[str, int] | None
     sale_opens_at: Timestamp | None
     sale_closes_at: Timestamp | None
     max_seats_per_customer: int | None
@@ -83,7 +88,7 @@ class SchedulePage(Output):
     next_cursor: str | None
 
 
-MADE = ("ends_at", "sale", "seats_left", "refund_policy")
+MADE = ("ends_at", "sale", "seats_left", "capacity", "refund_policy")
 COPIED = tuple(name for name in ScheduleView.model_fields if name not in MADE)
 
 
@@ -100,15 +105,26 @@ def sale_state(row: schedules.ScheduleRow, now: datetime) -> str:
     return "on_sale"
 
 
-def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None, now: datetime) -> ScheduleView:
-    """A schedule as it is at this moment; `seats_left` by category, None where they cannot be counted."""
+ByCategory = Mapping[str, CategoryCount]
+
+
+def untouched(plan: SeatingPlan) -> ByCategory:
+    """The places of a house in which nobody has ever asked for one, by category."""
+    return {name: CategoryCount(places, places, 0, 0, 0) for name, places in plan.capacities().items()}
+
+
+def schedule_view(row: schedules.ScheduleRow, counts: ByCategory | None, now: datetime) -> ScheduleView:
+    """A schedule as it is at this moment; `counts` by category, None where they cannot be had."""
+    for_sale = None
+    if counts is not None:
+        none = CategoryCount(0, 0, 0, 0, 0)
+        for_sale = {name: none if row.prices.get(name) is None else count for name, count in counts.items()}
     return ScheduleView(
         **{name: getattr(row, name) for name in COPIED},
         ends_at=row.starts_at + timedelta(minutes=row.duration_minutes),
         sale=Sale(state=sale_state(row, now), opens_at=row.sale_opens_at, closes_at=row.closes_at),
-        seats_left=None
-        if seats_left is None
-        else {name: 0 if row.prices.get(name) is None else left for name, left in seats_left.items()},
+        seats_left=None if for_sale is None else {name: count.free for name, count in for_sale.items()},
+        capacity=None if for_sale is None else {name: count.capacity for name, count in for_sale.items()},
         refund_policy=[RefundStepView(**step) for step in row.refund_policy],
     )
 
@@ -116,21 +132,20 @@ def schedule_view(row: schedules.ScheduleRow, seats_left: dict[str, int] | None,
 async def schedule_views(office: Office, rows: Sequence[schedules.ScheduleRow]) -> list[ScheduleView]:
     """These schedules with what is left of each, so many looked up at a time; what cannot be counted is null."""
     places = asyncio.Semaphore(VIEWS_AT_ONCE)
-    untouched: dict[tuple[str, int], dict[str, int]] = {}
+    of_plans: dict[tuple[str, int], ByCategory] = {}
 
-    async def seats_left(row: schedules.ScheduleRow) -> dict[str, int] | None:
+    async def counts_of(row: schedules.ScheduleRow) -> ByCategory | None:
         if row.seq == 1:  # nobody has ever asked for a seat: nothing to look up
             which = (row.venue_id, row.plan_number)
-            if which not in untouched:
-                untouched[which] = (await office.plans.get(*which)).capacities()
-            return untouched[which]
+            if which not in of_plans:
+                of_plans[which] = untouched(await office.plans.get(*which))
+            return of_plans[which]
         async with places:
             try:
-                availability = await office.seat_views.availability(row.id)
+                return (await office.seat_views.availability(row.id)).by_category
             except (Unavailable, UnknownSchedule):
                 return None
-        return {category: count.free for category, count in availability.by_category.items()}
 
-    left = await asyncio.gather(*(seats_left(row) for row in rows))
+    counted = await asyncio.gather(*(counts_of(row) for row in rows))
     now = office.now()
-    return [schedule_view(row, seats, now) for row, seats in zip(rows, left, strict=True)]
+    return [schedule_view(row, counts, now) for row, counts in zip(rows, counted, strict=True)]

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from actors.seats.seats_left import NONE
 from api.http.models import (
     DayOrTime,
     Description,
@@ -123,8 +124,8 @@ async def views(office: Office, rows: Sequence[performances.PerformanceRow]) -> 
     now = office.now()
     async with office.reading.connect() as connection:
         found = await overviews(connection, [row.id for row in rows], now)
-    left = await office.seats_left.of(found)
-    return [performance_view(row, found[row.id], left[row.id], now) for row in rows]
+    places = await office.seats_left.of(found)
+    return [performance_view(row, found[row.id], places[row.id], now) for row in rows]
 
 
 async def own_performance(
@@ -182,7 +183,7 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
             raise Problem("performance_title_taken") from None
         await record_in(connection, office, account.id, "performance.created", f"performance:{row.id}", after=values)
         overview = (await overviews(connection, [row.id], office.now()))[row.id]
-        return performance_view(row, overview, 0, office.now())  # nothing is on sale yet
+        return performance_view(row, overview, NONE, office.now())  # nothing is on sale yet
 
     begin = partial(office.writing.begin, account.id)
     return await once(office, request, account.id, create, "/v1/performances/{id}", begin=begin)

@@ -35,7 +35,7 @@ from api.selling.schedule_input import CHANGEABLE, DatesInput, NewSchedule, Sche
 from api.selling.terms import change_terms, move, terms_of
 from api.selling.venue_use import check_venue_is_theirs
 from api.selling.withdrawal import announce, withdraw
-from api.views.schedule import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views
+from api.views.schedule import CreatedSchedule, SchedulePage, ScheduleView, schedule_view, schedule_views, untouched
 from engine.events import Opened
 from engine.seating_plan import SeatingPlan
 from persistence.catalogue import performances, schedules, venues
@@ -141,8 +141,8 @@ async def create_schedule(
             ids.append(await _open(connection, office, performance_id, new, starts_at, venue, plan))
         created = {"ids": ids, **new.model_dump()}
         await record_in(connection, office, account.id, "schedule.created", f"schedule:{ids[0]}", after=created)
-        left = plan.capacities()
-        views = [schedule_view(row, left, office.now()) for row in await schedules.schedules_by_id(connection, ids)]
+        counts = untouched(plan)
+        views = [schedule_view(row, counts, office.now()) for row in await schedules.schedules_by_id(connection, ids)]
         return CreatedSchedule(**dict(views[0]), recurring=views[1:])
 
     begin = partial(office.writing.begin, account.id)

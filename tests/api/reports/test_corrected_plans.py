@@ -92,6 +92,17 @@ async def test_report_16_a_plan_is_corrected_and_whoever_has_seats_keeps_them(wo
     assert house["floor"] == (12, 10)
     assert sum(state == "free" for *_, state in [each for each in house.values() if len(each) == 4]) == 9
 
+    # What there is to be had is what the new plan has, but for what is blocked.
+    dates = (await read(worker.http, f"/v1/performances/{sale.performance_id}/schedules", {}))["items"]
+    counted = {each["id"]: (each["capacity"], each["seats_left"]) for each in dates}
+    all_of_it = {"VIP": 4, "Standard": 7, "Standing": 12, "Box": 1}
+    assert counted == {
+        sale.schedule_id: (all_of_it | {"Standard": 6}, {"VIP": 3, "Standard": 5, "Standing": 10, "Box": 1}),
+        other: (all_of_it, all_of_it),
+    }
+    performance = await read(worker.http, f"/v1/performances/{sale.performance_id}", {})
+    assert (performance["capacity_on_sale"], performance["seats_left"]) == (23 + 24, 19 + 24)
+
     # The booking is what it was, and goes on; a new one may have what is new.
     assert await read(worker.http, f"/v1/bookings/{mine['id']}", first) == mine
     changed = await worker.http.patch(f"/v1/bookings/{mine['id']}", json={"seats": ["A-1", "C-3"]}, headers=first)

@@ -1,12 +1,9 @@
-/** What is on: performances, their dates, and how their sale stands. */
+/** What is on: performances and their dates. */
 
 import { answer, api } from './client.ts';
 import { serverClock } from './clock.ts';
 import { everything } from './pages.ts';
 import type { Facets, Performance, Schedule } from './shapes.ts';
-
-/** Where a sale stands, for a reader: the API's states, and whether much is left. */
-export type SaleState = 'on_sale' | 'few_left' | 'sold_out' | 'scheduled' | 'closed' | 'ended' | 'cancelled' | 'none';
 
 export interface Filters {
   readonly q: string;
@@ -23,7 +20,6 @@ export interface PerformancePage {
 
 const PAGE = 24;
 const JUST_OVER_MS = 2 * 86_400_000; // more than a clock that nobody has set yet is wrong by
-const FEW = 50; // seats: whoever wants some should not wait any more
 
 export async function listPerformances(filters: Filters, cursor: string | null): Promise<PerformancePage> {
   const query = {
@@ -69,22 +65,4 @@ export async function loadSchedules(performanceId: string): Promise<readonly Sch
 
 export async function loadSchedule(id: string): Promise<Schedule> {
   return answer(api.GET('/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }));
-}
-
-/** How the sale of all dates together stands. */
-export function saleOfAll({ sale, seats_left }: Performance): SaleState {
-  if (sale === null) return 'none';
-  return sale.state === 'on_sale' && seats_left !== null && seats_left <= FEW ? 'few_left' : sale.state;
-}
-
-/** How one date's sale stands at `now` (the server's time): an opening or closing that has passed counts at once. */
-export function saleOf(schedule: Schedule, now: number): SaleState {
-  const { state, opens_at, closes_at } = schedule.sale;
-  const open = state === 'on_sale' || (state === 'scheduled' && opens_at !== null && Date.parse(opens_at) <= now);
-  if (!open) return state as SaleState;
-  if (Date.parse(closes_at) <= now) return 'closed';
-  if (schedule.seats_left === null) return 'on_sale';
-  const left = Object.values(schedule.seats_left).reduce((sum, each) => sum + each, 0);
-  if (left === 0) return 'sold_out';
-  return left <= FEW ? 'few_left' : 'on_sale';
 }

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from actors.seats import seats_left
 from actors.seats.copies import Availability, CategoryCount
-from actors.seats.seats_left import SeatsLeft
+from actors.seats.seats_left import Places, SeatsLeft
 from persistence.catalogue.overview import COUNTED, OnSale, Overview
 from tests.api.conftest import Worker
 from tests.support.sale import hold, open_sale, read, small_plan
@@ -60,7 +60,8 @@ async def test_nothing_is_said_of_what_is_not_scheduled(worker: Worker) -> None:
     organizer = await worker.sign_up("organizer")
     made = await performance(worker, organizer)
     assert await listed(worker, made) == made
-    assert (made["venue"], made["dates"], made["from_price"], made["sale"], made["seats_left"]) == (*[None] * 4, 0)
+    assert (made["venue"], made["dates"], made["from_price"], made["sale"]) == (None, None, None, None)
+    assert (made["seats_left"], made["capacity_on_sale"]) == (0, 0)
 
 
 async def test_an_item_says_what_its_schedules_come_to(worker: Worker) -> None:
@@ -78,7 +79,7 @@ async def test_an_item_says_what_its_schedules_come_to(worker: Worker) -> None:
     assert datetime.fromisoformat(item["dates"]["last"]) == NOON + timedelta(days=3)
     assert item["from_price"] == {"amount": 33_000, "currency": "KRW"}
     assert item["sale"] == {"state": "on_sale", "opens_at": None}
-    assert item["seats_left"] == 3 * 40
+    assert item["seats_left"] == item["capacity_on_sale"] == 3 * 40
     assert (item["title_en"], item["picture_url"]) == (made["title_en"], "https://example.com/a.jpg")
 
 
@@ -117,11 +118,15 @@ async def test_the_sale_of_a_performance_is_that_of_its_schedules(worker: Worker
     made = await performance(worker, organizer)
     later = await schedule(worker, organizer, made["id"], house["id"], sale_opens_at=opens_at)
     item = await listed(worker, made)
-    assert (item["sale"], item["seats_left"]) == ({"state": "scheduled", "opens_at": opens_at}, 0)
+    assert (item["sale"], item["seats_left"], item["capacity_on_sale"]) == (
+        {"state": "scheduled", "opens_at": opens_at},
+        0,
+        0,
+    )
     now = (NOON + timedelta(days=1)).isoformat()
     await schedule(worker, organizer, made["id"], house["id"], starts_at=now)
     item = await listed(worker, made)
-    assert (item["sale"]["state"], item["seats_left"]) == ("on_sale", 40)
+    assert (item["sale"]["state"], item["seats_left"], item["capacity_on_sale"]) == ("on_sale", 40, 40)
     for one in (
         later["id"],
         (await read(worker.http, f"/v1/performances/{made['id']}/schedules", {}))["items"][1]["id"],
@@ -142,6 +147,7 @@ async def test_seats_left_follow_the_sale_and_end_in_sold_out(worker: Worker) ->
         async def shown() -> bool:
             worker.office.seats_left._known.clear()  # as some seconds do
             item = await read(worker.http, url, {})
+            assert item["capacity_on_sale"] == 4
             return bool(item["seats_left"] == left and item["sale"]["state"] == state)
 
         await until(shown)
@@ -193,13 +199,14 @@ class Houses:
         self.asked.append(schedule_id)
         if schedule_id == "away":
             raise ConnectionError("the journal is away")
-        counts = {"R": CategoryCount(10, 7, 1, 2, 0), "House seats": CategoryCount(3, 3, 0, 0, 0)}
+        counts = {"R": CategoryCount(15, 7, 1, 2, 5), "House seats": CategoryCount(3, 3, 0, 0, 0)}
         return Availability(5, counts)
 
 
-async def test_what_is_not_for_sale_is_not_left() -> None:
+async def test_what_is_not_for_sale_is_not_left_and_no_more_a_place_than_what_is_blocked() -> None:
     counts = SeatsLeft(Houses().availability)
-    assert await counts.of({"p": on_sale(OnSale("a", None, ["House seats"]), OnSale("b", 40, []))}) == {"p": 47}
+    found = await counts.of({"p": on_sale(OnSale("a", None, ["House seats"]), OnSale("b", 40, []))})
+    assert found == {"p": Places(7 + 40, 10 + 40)}
 
 
 async def test_a_sum_that_is_not_whole_is_none() -> None:
@@ -207,7 +214,7 @@ async def test_a_sum_that_is_not_whole_is_none() -> None:
     counts = SeatsLeft(houses.availability)
     many = on_sale(OnSale("c", 1, []), count=COUNTED + 1)
     found = await counts.of({"p": on_sale(OnSale("away", None, []), OnSale("b", 40, [])), "q": many, "r": on_sale()})
-    assert found == {"p": None, "q": None, "r": 0}
+    assert found == {"p": None, "q": None, "r": Places(0, 0)}
 
 
 async def test_a_count_is_kept_for_some_seconds_and_a_page_counts_so_many() -> None:
@@ -215,11 +222,11 @@ async def test_a_count_is_kept_for_some_seconds_and_a_page_counts_so_many() -> N
     counts = SeatsLeft(houses.availability, now=lambda: clock[0])
     one = {"p": on_sale(OnSale("a", None, []))}
     for _ in range(3):
-        assert await counts.of(one) == {"p": 10}
+        assert await counts.of(one) == {"p": Places(10, 13)}
     assert houses.asked == ["a"]
     clock[0] += seats_left.PATIENCE_SECONDS
     await counts.of(one)
     assert houses.asked == ["a", "a"]
     page = {f"p{n}": on_sale(OnSale(f"s{n}", None, [])) for n in range(seats_left.PER_PAGE + 1)}
-    assert list((await counts.of(page)).values()) == [10] * seats_left.PER_PAGE + [None]
-    assert list((await counts.of(page)).values()) == [10] * (seats_left.PER_PAGE + 1)
+    assert list((await counts.of(page)).values()) == [Places(10, 13)] * seats_left.PER_PAGE + [None]
+    assert list((await counts.of(page)).values()) == [Places(10, 13)] * (seats_left.PER_PAGE + 1)

@@ -200,7 +200,7 @@ async def test_report_14_a_category_may_be_not_for_sale(worker: Worker) -> None:
     customer = await worker.sign_up()
     shown = (await worker.http.get(f"/v1/schedules/{sale.schedule_id}")).json()
     assert shown["prices"] == {"VIP": 150_000, "Standard": None, "Standing": None}
-    assert shown["seats_left"] == {"VIP": 20, "Standard": 0, "Standing": 0}
+    assert shown["seats_left"] == shown["capacity"] == {"VIP": 20, "Standard": 0, "Standing": 0}
     seats = (await worker.http.get(f"/v1/schedules/{sale.schedule_id}/seats")).json()["seats"]
     assert {seat["price"] for seat in seats if seat["category"] == "Standard"} == {None}
     for wish in ({"seats": ["C-1"]}, {"seats": ["A-1", "C-1"]}, {"seats": ["floor"]}):

@@ -6,9 +6,9 @@
  * are equal, all figures belong together.
  */
 
-import { saleOf } from '../../api/catalogue.ts';
 import { type Problem, asProblem } from '../../api/problem.ts';
 import type { Schedule } from '../../api/shapes.ts';
+import { saleOf } from '../../customer/finding/sale.ts';
 import { ticking } from '../../frame/ticking.svelte.ts';
 import { LiveHouse } from '../../seats/house.svelte.ts';
 import { readLayout, readStates } from '../../seats/live/source.ts';
@@ -77,8 +77,8 @@ export class LiveSale {
 
   /** Where the sale stands, by the server's clock. */
   get state() {
-    const left = this.tallies.reduce((sum, { free }, category) => sum + (this.house.isForSale(category) ? free : 0), 0);
-    return saleOf({ ...this.schedule, seats_left: { all: left } }, ticking.now);
+    const { free, capacity, blocked } = inAll(this.tallies.filter((_, category) => this.house.isForSale(category)), '');
+    return saleOf({ sale: this.schedule.sale, seats_left: { all: free }, capacity: { all: capacity - blocked } }, ticking.now);
   }
 
   get heading(): string {

@@ -463,10 +463,13 @@ PROBLEMS: Mapping[str, Kind] = {
         409,
         "Booking not changeable",
         "This booking cannot be changed like that; reason says why (other_price: what is paid for can be exchanged for"
-        " seats that cost the same; longest: nobody may hold it beyond at; paid, begun, checked_in).",
+        " seats that cost the same; other_date: what is paid for, or another customer's, stays on its date: book on the"
+        " other one, then give these seats back; not_held: what was held for it on the other date is held no longer, so"
+        " ask with a new key; longest: nobody may hold it beyond at; paid, begun, checked_in).",
         "변경할 수 없는 예매",
-        "변경할 수 없는 예매입니다. reason(other_price: 같은 금액의 좌석으로만 교환 가능, longest: at 이후 연장 불가,"
-        " paid, begun, checked_in)을 확인하세요.",
+        "변경할 수 없는 예매입니다. reason(other_price: 같은 금액의 좌석으로만 교환 가능, other_date: 결제한 예매와"
+        " 다른 고객의 예매는 회차를 옮길 수 없으므로 새 회차를 예매한 뒤 이 좌석을 환불, not_held: 새 회차의 선점이"
+        " 이미 끝났으므로 새 키로 다시 요청, longest: at 이후 연장 불가, paid, begun, checked_in)을 확인하세요.",
     ),
     "booking_live": _kind(
         409,

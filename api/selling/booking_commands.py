@@ -121,7 +121,7 @@ async def views_of_rows(office: Office, rows: Sequence[BookingRow]) -> list[Book
         plan = await office.plans.of_schedule(row.schedule_id, row.named)
         schedule = booked.get(row.schedule_id)
         booking = row.booking(plan)
-        of = (row.schedule_id, row.performance_id, plan, now_ms, schedule, row.refunded)
+        of = (row.schedule_id, row.performance_id, plan, now_ms, schedule, row.refunded, row.moved_to)
         views.append(booking_view(booking, *of))
     return views
 

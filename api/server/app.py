@@ -36,7 +36,18 @@ from api.routes.admin import (
     parked_events,
     reconciliation,
 )
-from api.routes.bookings import batches, blocks, bookings, cancellations, payments, queue, refunds, transfers, webhooks
+from api.routes.bookings import (
+    batches,
+    blocks,
+    bookings,
+    cancellations,
+    exchanges,
+    payments,
+    queue,
+    refunds,
+    transfers,
+    webhooks,
+)
 from api.routes.catalogue import (
     cancelled_performances,
     cancelled_schedules,
@@ -86,6 +97,7 @@ ROUTERS = (
     seats,
     queue,
     bookings,
+    exchanges,
     transfers,
     batches,
     cancellations,
@@ -142,7 +154,7 @@ class Application(FastAPI):
                 allow_origins=self.origins,
                 allow_methods=METHODS,
                 allow_headers=ALLOWED_HEADERS,
-                expose_headers=("ETag", "Location", "Retry-After", "Server-Time", "X-Request-Id"),
+                expose_headers=("Content-Location", "ETag", "Location", "Retry-After", "Server-Time", "X-Request-Id"),
                 max_age=3600,
             )
         watch = Watch(inner, personal=self.directory.personal(), https=self.https)

@@ -111,6 +111,7 @@ class BookingView(Struct, frozen=True, kw_only=True):
     refunds: list[RefundView]  # oldest first
     refund_terms: list[RefundTermView]
     handed_on: bool = False  # to its customer by another, whose the payment is: none is shown, and none is given back
+    moved_to: str | None = None  # the booking of another date for which its seats were given back
 
 
 class RefundedView(RefundView, frozen=True, kw_only=True):
@@ -153,6 +154,7 @@ def booking_view(
     now_ms: int,
     schedule: BookedSchedule | None,
     refunded: int | None = None,
+    moved_to: str | None = None,
 ) -> BookingView:
     """The booking at this moment. `refunded`: what went back of its payment, where that is known."""
     labels = map(plan.describe, booking.seats)
@@ -181,6 +183,7 @@ def booking_view(
         refunds=[refund_view(refund, booking.id, booking.currency, plan) for refund in refunds],
         refund_terms=[] if schedule is None or others else refund_terms(schedule, booking.created_ms, now_ms),
         handed_on=others,
+        moved_to=moved_to,
     )
 
 
@@ -372,6 +375,7 @@ HELD_EXAMPLE: dict[str, Any] = {
         {"until": "2026-12-24T10:30:00.000+00:00", "fee_percent": 30},
     ],
     "handed_on": False,
+    "moved_to": None,
 }
 CONFIRMED_EXAMPLE = HELD_EXAMPLE | {
     "status": "confirmed",

@@ -26,7 +26,7 @@ from persistence.bookings.searching import Search
 from persistence.database.conditions import BOUGHT, EVER_BOUGHT, is_bought, is_held, is_live, is_over
 from persistence.database.moments import milliseconds, moment
 from persistence.database.pools import Connection
-from persistence.database.tables import accounts, bookings, payments, schedules
+from persistence.database.tables import accounts, bookings, cancellations, payments, schedules
 
 ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 STATUSES = dict(zip(STATUS_NAMES, Status, strict=True))
@@ -56,6 +56,7 @@ class BookingRow(Struct, frozen=True, kw_only=True):
     payment: Payment | None
     origin_id: str | None = None  # the booking that was paid for, where the seats have come from another customer
     payer_id: str | None = None  # whose the payment is
+    moved_to: str | None = None  # the booking on another date for which it was given back
     archived_ms: int  # when an admin put it away; 0: not at all
     refunds: tuple[RefundRow, ...] = ()  # oldest first
     refunded: int = 0  # of the payment, for seats that were handed on, too
@@ -84,6 +85,14 @@ class BookingRow(Struct, frozen=True, kw_only=True):
         )
 
 
+_MOVED = bookings.alias("moved")
+# A cancellation has the id of the booking that the seats were given back for, if it has that of any.
+_MOVED_TO = (
+    sa.select(_MOVED.c.id)
+    .join(cancellations, cancellations.c.id == _MOVED.c.id)
+    .where(cancellations.c.booking_id == bookings.c.id)
+    .scalar_subquery()
+)
 _BOOKINGS = sa.select(
     bookings.c.id,
     bookings.c.schedule_id,
@@ -99,6 +108,7 @@ _BOOKINGS = sa.select(
     bookings.c.archived_at,
     bookings.c.origin_id,
     payments.c.customer_id.label("payer_id"),
+    _MOVED_TO.label("moved_to"),
     *PAYMENT_COLUMNS,
 ).select_from(
     bookings.join(schedules, schedules.c.id == bookings.c.schedule_id).outerjoin(
@@ -272,6 +282,7 @@ def _booking_row(row: sa.Row[*tuple[Any, ...]], refunds: tuple[RefundRow, ...]) 
         payment=None if row.payment_id is None else payment_of(row),
         origin_id=row.origin_id,
         payer_id=row.payer_id,
+        moved_to=row.moved_to,
         archived_ms=milliseconds(row.archived_at),
         refunds=refunds,
         refunded=row.refunded,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -134,26 +134,47 @@ async def open_sale(
         "/v1/performances", json={"title": f"Performance {uuid4().hex}", "duration_minutes": 90}, headers=headers
     )
     assert performance.status_code == 201, performance.text
-    starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=next(_schedule_days))
-    body = {
-        "starts_at": starts_at.isoformat(),
-        "venue_id": venue.json()["id"],
-        "currency": "KRW",
-        "prices": dict(prices),
-        **schedule_fields,
-    }
-    schedule = await http.post(f"/v1/performances/{performance.json()['id']}/schedules", json=body, headers=headers)
-    assert schedule.status_code == 201, schedule.text
+    schedule = await _put_on_sale(
+        http, performance.json()["id"], venue.json()["id"], headers, prices=dict(prices), **schedule_fields
+    )
     return Sale(
-        schedule_id=schedule.json()["id"],
+        schedule_id=schedule["id"],
         performance_id=performance.json()["id"],
         venue_id=venue.json()["id"],
         organizer=headers,
         seats=tuple(seat["seat_guid"] for zone in document["zones"] for row in zone["rows"] for seat in row["seats"]),
         areas=tuple(area["guid"] for zone in document["zones"] for area in zone.get("general_admission", ())),
         prices=prices,
-        starts_at=datetime.fromisoformat(schedule.json()["starts_at"]),
+        starts_at=datetime.fromisoformat(schedule["starts_at"]),
     )
+
+
+async def another_date(http: httpx.AsyncClient, sale: Sale, **schedule_fields: Any) -> Sale:
+    """Another date of the same performance, in the same house, on sale now."""
+    of = (sale.performance_id, sale.venue_id, sale.organizer)
+    schedule = await _put_on_sale(http, *of, **{"prices": sale.prices} | schedule_fields)
+    starts_at = datetime.fromisoformat(schedule["starts_at"])
+    return replace(sale, schedule_id=schedule["id"], starts_at=starts_at, taken=set())
+
+
+async def _put_on_sale(
+    http: httpx.AsyncClient,
+    performance_id: str,
+    venue_id: str,
+    organizer: dict[str, str],
+    **schedule_fields: Any,
+) -> dict[str, Any]:
+    starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=next(_schedule_days))
+    body = {
+        "starts_at": starts_at.isoformat(),
+        "venue_id": venue_id,
+        "currency": "KRW",
+        **schedule_fields,
+    }
+    schedule = await http.post(f"/v1/performances/{performance_id}/schedules", json=body, headers=organizer)
+    assert schedule.status_code == 201, schedule.text
+    made: dict[str, Any] = schedule.json()
+    return made
 
 
 async def begin(http: httpx.AsyncClient, sale: Sale) -> None:

@@ -22,6 +22,7 @@ from api.office.tokens import Account
 from api.office.under_way import finished
 from api.routes.admin.searching import Searched
 from api.routes.bookings.bookings import SeatIds
+from api.routes.bookings.moves import OTHER_DATE
 from api.selling import booking_commands as commands
 from api.selling.audit_trail import record, record_in
 from api.selling.ending import end_booking
@@ -51,9 +52,10 @@ Archived = Annotated[bool, PUT_AWAY]
 
 
 class NewSeats(Input):
-    """The seats the booking shall have from now on."""
+    """The seats the booking shall have from now on, on the date that it is of."""
 
     seats: SeatIds
+    schedule_id: Annotated[UuidText | None, Field(description="That date.")] = None
 
 
 class AdminEnding(Exact):
@@ -164,8 +166,10 @@ async def exchange_any_seats(
     account: Admin,
     office: OfficeOf,
 ) -> Response:
-    """Exchanges a booking's seats by the same rules as its customer could."""
+    """Exchanges a booking's seats by the same rules as its customer could; not for those of another date."""
     row = await _booking(office, booking_id)
+    if wish.schedule_id not in (None, row.schedule_id):
+        raise Problem("booking_not_changeable", reason=OTHER_DATE)
     return await finished(_exchange(office, request, account, row, tuple(wish.seats)))
 
 

@@ -1,4 +1,4 @@
-"""Bookings: hold seats, read, exchange, extend.
+"""Bookings: hold seats, read, extend.
 
 Every change is one command to the schedule's owner, answered when it is durable. The hot path, `book`, waits for that
 answer and for nothing else; reads come from the tables, which the owner writes in the same transaction.
@@ -22,11 +22,10 @@ from api.office.office import Office
 from api.office.tokens import Account
 from api.routes.bookings.waiting_room import TAKES_PASS, check_pass, has_seats, pass_in
 from api.selling import booking_commands as commands
-from api.selling import doors
 from api.views.booking import CONFIRMED_EXAMPLE, HELD_EXAMPLE, BookingView, Page, described, listed, server_time
 from api.views.journal import STORY, FromVersion, customer_entry, story_of, taker_entry
 from engine.booking import Booking
-from engine.commands import Change, ChangeBest, Extend, HoldBest, HoldSeats
+from engine.commands import Extend, HoldBest, HoldSeats
 from engine.decide import MAX_PLACES_PER_BOOKING
 from persistence.bookings import bookings as rows_of
 
@@ -71,23 +70,6 @@ class BookingWish(Input):
     ] = ()
 
 
-class Exchange(Input):
-    """Either the `seats` the booking shall have from now on, or the best `quantity` among the free ones and its own.
-
-    Without `category` they are of the one that all its seats have now, where they have one.
-    """
-
-    seats: SeatIds | None = None
-    quantity: Quantity | None = None
-    category: Name | None = None
-    zone: Name | None = None
-    adjacent: Adjacent = False
-    exclude: Annotated[
-        Excluded, Field(description="Any but these; with `quantity`. Its own seats here: others, please.")
-    ] = ()
-    schedule_id: UuidText | None = None
-
-
 WISHES = Body(
     openapi_examples={
         "seats": {"summary": "Named seats", "value": {"seats": ["1F-A-12", "1F-A-13"]}},
@@ -100,18 +82,9 @@ WISHES = Body(
 )
 
 
-EXCHANGES = Body(
-    openapi_examples={
-        "seats": {"summary": "Named seats", "value": {"seats": ["1F-B-12", "1F-B-13"]}},
-        "quantity": {"summary": "The best three", "value": {"quantity": 3}},
-        "others": {"summary": "Two others", "value": {"quantity": 2, "exclude": ["1F-A-12", "1F-A-13"]}},
-    }
-)
-
-
 def _hold(wish: BookingWish, booking_id: str, account: Account) -> HoldSeats | HoldBest:
     if wish.seats is not None:
-        _check_only_seats(wish)
+        check_only_seats(wish)
         return HoldSeats(booking_id, account.id, tuple(wish.seats), account.buys_for_many)
     if wish.quantity is None:
         raise invalid("seats", "name seats, or give a quantity", "좌석을 지정하거나 수량(quantity)을 입력하세요")
@@ -119,19 +92,8 @@ def _hold(wish: BookingWish, booking_id: str, account: Account) -> HoldSeats | H
     return HoldBest(booking_id, account.id, *best, account.buys_for_many)
 
 
-def _change(wish: Exchange, booking_id: str, account: Account) -> Change | ChangeBest:
-    if wish.seats is not None:
-        _check_only_seats(wish)
-        return Change(booking_id, account.id, tuple(wish.seats), account.buys_for_many)
-    if wish.quantity is None:
-        raise invalid(
-            "seats", "name the seats the booking shall have, or how many", "변경할 좌석이나 수량(quantity)을 지정하세요"
-        )
-    best = (wish.quantity, wish.category, wish.zone, wish.adjacent, wish.exclude)
-    return ChangeBest(booking_id, account.id, *best, account.buys_for_many)
-
-
-def _check_only_seats(wish: BookingWish | Exchange) -> None:
+def check_only_seats(wish: BookingWish) -> None:
+    """Whoever names seats says nothing else of them. Raises a 422 `Problem`."""
     if wish.quantity is not None or wish.category is not None or wish.zone is not None or wish.exclude:
         raise invalid(
             "seats",
@@ -257,61 +219,6 @@ async def get_history(
         raise Problem("booking_not_found")
     told = customer_entry if row.payer_id in (None, account.id) else taker_entry
     return json_answer(await story_of(office, row, told, from_version, limit))
-
-
-@router.patch(
-    "/v1/bookings/{booking_id}",
-    summary="Exchange seats",
-    dependencies=[TAKES_KEY],
-    responses=described(200, BookingView, HELD_EXAMPLE, "The booking with its new seats.")
-    | responses(
-        "unauthenticated",
-        "booking_not_found",
-        "seats_unavailable",
-        "not_enough_seats",
-        "customer_limit_reached",
-        "sale_not_open",
-        "sale_closed",
-        "schedule_cancelled",
-        "booking_not_changeable",
-        "booking_already_cancelled",
-        "booking_expired",
-        "payment_in_progress",
-        "validation_failed",
-        "unknown_seat",
-        "duplicate_seat",
-        "unknown_category",
-        "unknown_zone",
-        "overloaded",
-    ),
-)
-async def exchange_seats(
-    booking_id: BookingId,
-    wish: Annotated[Exchange, EXCHANGES],
-    request: Request,
-    account: CurrentAccount,
-    office: OfficeOf,
-) -> Response:
-    """Exchanges the booking's seats, all or none; the old ones stay the customer's until the new ones are.
-
-    A paid booking can be exchanged for seats of the same total price, unless somebody has come in on it. Moving to
-    another schedule is not supported.
-    """
-    where = await commands.find(office, booking_id)
-    if wish.schedule_id is not None and wish.schedule_id != where.schedule_id:
-        # Only to whom the booking belongs: to others it does not exist.
-        await get_booking(booking_id, account, office)
-        raise Problem(
-            "booking_not_changeable",
-            detail="Moving a booking to another schedule is not supported: book there, then cancel this one.",
-            unsupported="schedule_id",
-        )
-    command, named = _change(wish, booking_id, account), await request_of(request, account)
-    note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
-    result = await doors.send(office, note, where.schedule_id, command, account, named)
-    if not isinstance(result, Booking):
-        raise await commands.refused(office, account, booking_id, where.schedule_id, result)
-    return json_answer(await commands.view_of(office, where.schedule_id, result))
 
 
 @router.post(

@@ -15,7 +15,7 @@ from actors.owner.schedule import Schedule
 from engine import commands as c
 from tests.api.reports.test_transfers import Person, Scene, scene
 from tests.support.clocks import MovableClock
-from tests.support.sale import hold, problem, refund
+from tests.support.sale import another_date, hold, problem, refund
 
 __all__ = ["scene"]  # the fixture
 
@@ -33,8 +33,8 @@ class Ended(Struct, frozen=True):
 class Told(Struct, frozen=True):
     """What is said of it: a code, or a code and its reason."""
 
-    booking: str  # where it is about to be cancelled, by whomever
-    live: str  # where it would have to have its seats: paying, extending, exchanging
+    booking: str  # where it is about to be cancelled, by whomever, or to go to another date
+    live: str  # where its date has to take it: paying, extending, exchanging
     now: str  # what it is now, as the reason why it has no ticket and nothing to hand on
     money: tuple[str, str | None] | None  # where its payment is to be given back; None: there is none
     door: tuple[str, str | None] | None  # to who comes with its code; None: there is no such door
@@ -75,6 +75,14 @@ class Stage:
 async def cancelled(stage: Stage) -> Ended:
     booking = await stage.held()
     await stage.post(f"/v1/bookings/{booking['id']}/cancellation", stage.ann.headers)
+    return Ended(booking)
+
+
+async def moved_to_another_date(stage: Stage) -> Ended:
+    booking, there = await stage.held(), await another_date(stage.http, stage.scene.sale)
+    wish = {"schedule_id": there.schedule_id, "quantity": 1}
+    moved = await stage.http.patch(f"/v1/bookings/{booking['id']}", json=wish, headers=stage.ann.headers)
+    assert moved.status_code == 200, moved.text
     return Ended(booking)
 
 
@@ -180,6 +188,7 @@ NOT_HERE, BACK = "schedule_not_found", ("already_refunded", None)
 NEVER, KEPT, THEIRS = [("not_refundable", reason) for reason in (None, "kept", "handed_on")]
 ENDINGS: list[tuple[Callable[[Stage], Awaitable[Ended]], Told]] = [
     (cancelled, Told(CANCELLED, CANCELLED, "cancelled", None, ("refunded", "cancelled"))),
+    (moved_to_another_date, Told(CANCELLED, CANCELLED, "cancelled", None, ("refunded", "cancelled"))),
     (declined_and_cancelled, Told(CANCELLED, CANCELLED, "cancelled", NEVER, ("refunded", "cancelled"))),
     (paid_too_late, Told(CANCELLED, CANCELLED, "cancelled", BACK, ("refunded", "cancelled"))),
     (expired, Told(EXPIRED, EXPIRED, "expired", None, ("refunded", "expired"))),
@@ -214,7 +223,7 @@ async def test_whatever_is_asked_of_a_booking_that_has_ended_is_told_what_is_so(
 
 
 def expected(told: Told, ended: Ended) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(("cancel", "delete", "end as admin"), (told.booking, None))
+    found: dict[str, Any] = dict.fromkeys(("cancel", "delete", "end as admin", "move"), (told.booking, None))
     found |= dict.fromkeys(("pay", "extend", "exchange", "exchange as admin"), (told.live, None))
     found |= {"hand on": ("transfer_not_allowed", told.now), "ticket": ("booking_not_confirmed", told.now)}
     if told.money is not None:
@@ -234,6 +243,7 @@ async def answers(stage: Stage, ended: Ended) -> dict[str, Any]:
         "pay": await http.post(f"{its}/payments", json=CARD, headers=mine),
         "extend": await http.post(f"{its}/extension", headers=mine),
         "exchange": await http.patch(its, json=seats, headers=mine),
+        "move": await http.patch(its, json=seats | {"schedule_id": str(uuid4())}, headers=mine),
         "exchange as admin": await http.patch(any_s, json=seats, headers=admins),
         "hand on": await stage.scene.offer(stage.ann, ended.booking, "bob@example.com"),
         "ticket": await http.get(f"{its}/ticket", headers=mine),

@@ -90,7 +90,7 @@ test('what was ended without its money is not called refunded', () => {
 
 test('a refusal says which of several reasons it has', () => {
   for (const { details: words } of [problemsInEnglish, problemsInKorean]) {
-    for (const [code, reasons] of [['not_refundable', ['checked_in', 'handed_on', 'kept']], ['transfer_not_allowed', ['begun', 'held', 'not_allowed']]] as const) {
+    for (const [code, reasons] of [['not_refundable', ['checked_in', 'handed_on', 'kept']], ['transfer_not_allowed', ['begun', 'held', 'not_allowed']], ['booking_not_changeable', ['begun', 'not_held', 'other_date', 'other_price', 'paid']]] as const) {
       const said = [...reasons, undefined].map((reason) => words[code]?.({ code, title: '', status: 409, detail: '', reason }));
       assert.equal(new Set(said).size, reasons.length + 1, code);
     }

@@ -33,11 +33,6 @@ export const en = {
   hold: 'Hold the new seats and pay',
   sameOnly: 'These seats can be exchanged only for others that cost the same.',
   limit: 'Until they are given back your present seats count, too. Seats that cost the same can be had all the same.',
-
-  replaces: (places: string, number: string) => `These are to take the place of ${places} of booking ${number}, which you keep until you give them back after paying.`,
-  giveBack: 'The new seats are yours. Now give the old ones back.',
-  stays: 'Nothing has changed with your seats of before: they are still yours.',
-  toOld: 'To the seats of before',
 };
 
 export type ExchangeWords = typeof en;

@@ -35,9 +35,4 @@ export const ko: ExchangeWords = {
   hold: '새 좌석 선점하고 결제하기',
   sameOnly: '이 좌석은 가격이 같은 좌석으로만 바꿀 수 있습니다.',
   limit: '지금 좌석은 환불할 때까지 매수에 포함됩니다. 가격이 같은 좌석으로는 바꿀 수 있습니다.',
-
-  replaces: (places: string, number: string) => `예매 ${number}의 ${places} 대신 고른 좌석입니다. 결제한 뒤 환불할 때까지 그 좌석도 고객님의 것입니다.`,
-  giveBack: '새 좌석이 예매되었습니다. 이제 전 좌석을 환불해 주세요.',
-  stays: '전에 예매한 좌석은 그대로 고객님의 것입니다.',
-  toOld: '전 좌석 보기',
 };

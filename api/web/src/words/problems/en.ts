@@ -16,6 +16,8 @@ const notChangeable: Record<string, string> = {
   begun: 'It is too late to change this booking: the performance has begun.',
   checked_in: 'This booking cannot be changed: somebody has come in on the ticket.',
   longest: 'These seats have been kept for as long as they can be.',
+  not_held: 'The seats of the other date are held no longer. Yours have stayed as they were: choose again.',
+  other_date: 'What is paid for stays on its date. Book the other one, then give these seats back.',
   other_price: 'What is paid for can only be exchanged for seats that cost the same.',
   paid: 'This booking is paid for: nobody else can have its seats any more.',
 };

@@ -87,7 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     schedules_per_organizer: Annotated[int, Meta(ge=0)] = 5_000
     # BOXOFFICE_ADMITTED_PER_SECOND, from a waiting room, of each schedule that has one
     admitted_per_second: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
-    shopping_at_once: Annotated[int, Meta(ge=1)] = 1_000  # BOXOFFICE_SHOPPING_AT_ONCE, let in there and without seats
+    # BOXOFFICE_SHOPPING_AT_ONCE, let in there and without seats, at most; fewer where fewer places are left
+    shopping_at_once: Annotated[int, Meta(ge=1)] = 1_000
     bench: bool = False  # BOXOFFICE_BENCH=on mounts a route that does nothing, to measure against
     admin_email: str | None = None  # BOXOFFICE_ADMIN_EMAIL
     admin_password: str | None = None  # BOXOFFICE_ADMIN_PASSWORD

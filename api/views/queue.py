@@ -18,8 +18,9 @@ class QueuePlaceView(Struct, frozen=True, kw_only=True):
     """A place in the line before a schedule.
 
     `position`, `ahead` and `estimated_wait_seconds` are null before the sale opens, when places are drawn by lot, and
-    once one is admitted. `pass` goes into the `Queue-Pass` of whatever holds seats; it is null while one waits, and
-    where none is needed: the schedule has no waiting room, or a box office asks.
+    once one is admitted; `estimated_wait_seconds` also while every place is held or sold: nobody is let in before one
+    comes back, and nobody knows when. `pass` goes into the `Queue-Pass` of whatever holds seats; it is null while one
+    waits, and where none is needed: the schedule has no waiting room, or a box office asks.
     """
 
     ticket: str
@@ -59,9 +60,11 @@ ADMITTED_EXAMPLE = QUEUE_EXAMPLE | {
 }
 
 
-def estimated_wait_seconds(ahead: int, standing: Standing, doors: Doors) -> int:
+def estimated_wait_seconds(ahead: int, standing: Standing, doors: Doors) -> int | None:
     """About how long somebody waits with so many ahead: free places are filled as fast as may be, and then people come
-    in as fast as lately, or at least as fast as passes end."""
+    in as fast as lately, or at least as fast as passes end. None while nobody may be in."""
+    if doors.shopping_at_once == 0:
+        return None
     free = max(0, doors.shopping_at_once - standing.shopping)
     slowest = doors.shopping_at_once * 1000 / PASS_MS
     lately = min(doors.admitted_per_second, max(standing.flow, slowest))

@@ -2,8 +2,8 @@
 
 Guarantees. An account has one place, however often it joins. Before the sale opens places are drawn by lot: whoever
 joins or looks then stands where the lot puts them, always at the same place. From the opening on they stand in the
-order in which they come, behind all those, by one clock. Nobody is let in before the opening or after the end, never
-more than `shopping_at_once` are in who hold no seats yet, and in no second more than a second's worth are let in beyond
+order in which they come, behind all those, by one clock. Nobody is let in before the opening or after the end, nor
+while `shopping_at_once` are in who hold no seats yet, and in no second more than a second's worth are let in beyond
 those of the time before. Somebody who is let in and does not look in time has lost the turn; so has somebody whose pass
 has ended, and whoever leaves: a ticket of before brings neither back, joining anew does, at the end. Whoever has not
 looked for long when the turn comes is passed over, and keeps the place.
@@ -27,6 +27,7 @@ ABSENT_MS = 60_000  # four times the longest pause between two looks: whoever is
 BACK_MS = 20_000  # in which all look again: after a loss nobody is let in before the others have come back
 FLOW_MS = 30_000  # over which it is reckoned how many are let in a second
 CHOOSING_MS = 60_000  # for which people are in before they hold seats: a guess, for as long as nobody has
+PLACES_EACH = 2  # of those that are left, for everybody who is in: most come in pairs
 PASSED_OVER_AT_ONCE = 500  # absent ones, by one look: a millisecond of Redis' time
 
 
@@ -36,7 +37,7 @@ class Doors(Struct, frozen=True, kw_only=True):
     opens_ms: int  # 0: it always has
     closes_ms: int
     admitted_per_second: float
-    shopping_at_once: int
+    shopping_at_once: int  # see `at_once`: it falls with what is left, and rises again
 
     @property
     def burst(self) -> float:
@@ -47,6 +48,15 @@ class Doors(Struct, frozen=True, kw_only=True):
     def first_flow(self) -> float:
         """How many are let in a second, before it is known."""
         return min(self.admitted_per_second, self.shopping_at_once * 1000 / CHOOSING_MS)
+
+
+def at_once(most: int, places_left: int) -> int:
+    """How many may be in without seats: `most`, but no more than could each have a pair of what is left.
+
+    So whoever then holds a pair makes room for nobody, whoever leaves does, and places that come back are for whoever
+    is first in line. Whoever is in stays in when fewer may be.
+    """
+    return min(most, math.ceil(places_left / PLACES_EACH))
 
 
 class Standing(Struct, frozen=True, kw_only=True):

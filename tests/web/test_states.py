@@ -311,6 +311,10 @@ STATES: dict[str, State] = {
     "in line, being drawn": (in_line(**NOT_DRAWN), "Places are being drawn"),
     "in line": (in_line(), "1,840 people ahead of you"),
     "in line, next": (in_line(position=1, ahead=0), "You are next"),
+    "in line, nobody knows for how long": (
+        in_line(position=1, ahead=0, estimated_wait_seconds=None),
+        "Every seat is sold or held at the moment",
+    ),
     "in line, sold out": (sold_out, "Every seat is sold or held at the moment"),
     "in line, nobody knows where": (in_line(end="overloaded"), "Nobody can be told where they stand"),
     "in line, leaving": (in_line(leaving), "Your place would be lost."),

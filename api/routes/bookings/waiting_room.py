@@ -23,7 +23,7 @@ from api.views.queue import QueuePlaceView, queue_place_view
 from persistence.bookings import bookings
 from persistence.bookings.booked_schedules import BookedSchedule
 from persistence.database.moments import rfc3339 as written
-from persistence.seats.line import Doors, LineUnavailable, Standing, arrival
+from persistence.seats.line import Doors, LineUnavailable, Standing, arrival, at_once
 
 HEADER = "queue-pass"
 SHOWN_UP = Counter(
@@ -60,8 +60,7 @@ async def join(office: Office, schedule_id: str, account: Account) -> QueuePlace
 
     Raises `Problem` where there is nothing to wait for, and `LineUnavailable`.
     """
-    schedule = await _sale(office, schedule_id)
-    doors = _doors(office, schedule)
+    schedule, doors = await _sale(office, schedule_id)
     lot = office.queue_tickets.lot(schedule_id, account.id)
     if _walks_in(schedule, account):
         return _without_waiting(
@@ -75,8 +74,7 @@ async def look(office: Office, ticket: str, account: Account) -> QueuePlaceView:
     place = office.queue_tickets.place_of(ticket, account.id)
     if place is None:
         raise Problem("ticket_not_found")
-    schedule = await _sale(office, place.schedule_id)
-    doors = _doors(office, schedule)
+    schedule, doors = await _sale(office, place.schedule_id)
     if _walks_in(schedule, account):
         return _without_waiting(office, place.schedule_id, account, place.score, doors)
     lot = office.queue_tickets.lot(place.schedule_id, account.id)
@@ -95,27 +93,25 @@ async def leave(office: Office, ticket: str, account: Account) -> None:
     await office.line.leave(place.schedule_id, account.id, place.score)
 
 
-async def _sale(office: Office, schedule_id: str) -> BookedSchedule:
-    """The schedule, if its seats can be had now or later. Raises `Problem`, and `UnknownSchedule` where there is none,
-    or none any more: that is known at once, what else there is to know of it after some seconds."""
-    await office.seat_views.view(schedule_id)
+async def _sale(office: Office, schedule_id: str) -> tuple[BookedSchedule, Doors]:
+    """The schedule, if its seats can be had now or later, and how people are let in. Raises `Problem`, and
+    `UnknownSchedule` where there is none, or none any more: that, and how many places are left, is known at once, what
+    else there is to know of it after some seconds."""
+    counts = (await office.seat_views.availability(schedule_id)).by_category
     schedule = await office.booked.known(schedule_id)
     if schedule is None:  # it could not be read, which is said now
         schedule = (await office.booked.read([schedule_id]))[schedule_id]
     if schedule.cancelled_at is not None:
         raise Problem("schedule_cancelled", at=rfc3339(schedule.cancelled_at))
-    if office.clock.now_ms() >= (closes_ms := schedule.terms[-1][1].sale_closes_at_ms):
-        raise Problem("sale_closed", at=written(closes_ms))
-    return schedule
-
-
-def _doors(office: Office, schedule: BookedSchedule) -> Doors:
     _, terms = schedule.terms[-1]
-    return Doors(
+    if office.clock.now_ms() >= terms.sale_closes_at_ms:
+        raise Problem("sale_closed", at=written(terms.sale_closes_at_ms))
+    left = sum(count.free for name, count in counts.items() if terms.prices.get(name) is not None)
+    return schedule, Doors(
         opens_ms=terms.sale_opens_at_ms,
         closes_ms=terms.sale_closes_at_ms,
         admitted_per_second=office.settings.admitted_per_second,
-        shopping_at_once=office.settings.shopping_at_once,
+        shopping_at_once=at_once(office.settings.shopping_at_once, left),
     )
 
 

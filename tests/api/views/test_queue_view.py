@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from api.views.queue import estimated_wait_seconds, look_again_seconds, queue_place_view
@@ -40,6 +41,13 @@ def test_the_wait_is_reckoned_by_the_room_there_is_and_how_fast_people_came_in_l
     ahead: int, shopping: int, flow: float, seconds: int
 ) -> None:
     assert estimated_wait_seconds(ahead, standing(ahead, shopping=shopping, flow=flow), DOORS) == seconds
+
+
+def test_nobody_knows_how_long_it_takes_while_nobody_may_be_in_and_all_look_seldom() -> None:
+    for flow in (0.0, 10.0):  # long ago or just now
+        doors = msgspec.structs.replace(DOORS, shopping_at_once=0)
+        place = queue_place_view("schedule", "ticket", standing(0, shopping=1, flow=flow), doors, None)
+        assert (place.position, place.estimated_wait_seconds, place.look_again_seconds) == (1, None, 15)
 
 
 @pytest.mark.parametrize(

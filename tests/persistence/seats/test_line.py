@@ -23,6 +23,7 @@ from persistence.seats.line import (
     LineUnavailable,
     MemoryLine,
     Standing,
+    at_once,
 )
 from persistence.seats.redis_line import KEY, PARTS, TTL_SECONDS, RedisLine
 
@@ -240,6 +241,47 @@ async def test_by_leaving_before_the_opening_nobody_draws_another_lot(house: Hou
     assert (await house.join("a", 0.8)).score == 0.8
 
 
+# --- what is left -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("most", "places_left", "may_be_in"),
+    [(1_000, 15_000, 1_000), (1_000, 200, 100), (1_000, 3, 2), (1_000, 2, 1), (1_000, 1, 1), (1_000, 0, 0), (2, 20, 2)],
+)
+def test_no_more_may_be_in_than_could_each_have_a_pair_of_what_is_left(
+    most: int, places_left: int, may_be_in: int
+) -> None:
+    assert at_once(most, places_left) == may_be_in
+
+
+async def test_as_places_go_fewer_are_let_in_nobody_for_none_and_what_comes_back_is_for_the_first_in_line(
+    house: House,
+) -> None:
+    def left(places: int) -> None:
+        house.doors = msgspec.structs.replace(DOORS, shopping_at_once=at_once(1_000, places))
+
+    left(5)
+    house.at(60)
+    for account in "abcdef":
+        await house.join(account)
+        house.clock.ms += 1_000
+    assert [told(await house.look(account)) for account in "def"] == [("waiting", ahead) for ahead in range(3)]
+    await house.has_seats("a")
+    left(3)  # a pair has gone, and with it its room
+    assert told(await house.look("d")) == ("waiting", 0)
+    assert (await house.look("d")).shopping == 2
+    await house.leave("b")
+    assert told(await house.look("d"))[0] == "admitted"
+    await house.has_seats("c")
+    left(0)
+    stays = await house.look("d")
+    assert (told(stays)[0], stays.shopping) == ("admitted", 1), "who is in stays in"
+    await house.leave("d")
+    house.clock.ms += 30_000
+    assert [told(await house.look(account)) for account in "fe"] == [("waiting", 1), ("waiting", 0)]
+    left(1)
+    assert told(await house.look("f")) == ("waiting", 0)  # `e` is called in by it
+    assert told(await house.look("e"))[0] == "admitted"
+
+
 # --- what can be lost -------------------------------------------------------------------------------------------------
 async def test_a_line_that_was_lost_is_made_again_from_tickets_in_whatever_order_they_come(house: House) -> None:
     house.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
@@ -310,10 +352,10 @@ class Watched:
         queue, now, doors = line._of(house.schedule_id), house.clock.ms, house.doors
         called = set(queue.turns) - self._in
         self._in = set(queue.turns)
-        assert len(queue.turns) <= doors.shopping_at_once
         assert not set(queue.line) & (set(queue.turns) | set(queue.passes)), "a place and a turn"
         if called:
             assert doors.opens_ms <= now < doors.closes_ms
+            assert len(queue.turns) <= doors.shopping_at_once
             self.admitted_at += [now] * len(called)
             last = max(queue.over[each] for each in called)
             left = [queue.line[each] for each in queue.line if queue.seen[each] >= now - ABSENT_MS]
@@ -329,13 +371,13 @@ async def test_whatever_happens_nobody_is_let_in_too_early_too_many_or_out_of_tu
     """And both lines say the same all the time."""
     drawn, clock = random.Random(seed), Clock()
     accounts = {f"account-{number:02}": drawn.random() for number in range(24)}
-    doors = msgspec.structs.replace(
-        DOORS, admitted_per_second=drawn.choice([0.25, 1.0, 7.5]), shopping_at_once=drawn.choice([1, 3, 8])
-    )
+    doors = msgspec.structs.replace(DOORS, admitted_per_second=drawn.choice([0.25, 1.0, 7.5]))
+    most, left = drawn.choice([1, 3, 8]), 12
     async with in_memory(redis_url, clock) as first, in_redis(redis_url, clock) as second:
-        first.doors = second.doors = doors
         watched = Watched(first)
         for _ in range(250):
+            left = max(0, left + drawn.choice([-2, -1, 0, 0, 0, 0, 1, 2]))
+            first.doors = second.doors = msgspec.structs.replace(doors, shopping_at_once=at_once(most, left))
             clock.ms += drawn.choice([0, 1, 40, 700, 3_000, 3_000, 20_000])
             account = drawn.choice([*accounts])
             lot, happening = accounts[account], drawn.random()

@@ -100,8 +100,8 @@ async def test_only_who_buys_joins(house: House) -> None:
 
 
 async def test_a_crowd_at_an_opening_stands_in_one_order_that_all_agree_with(house: House) -> None:
-    opens_at = later(hours=1)
-    sale = await open_sale(house.http, waiting_room=True, sale_opens_at=opens_at)
+    opens_at, plan = later(hours=1), small_plan(standing=CROWD)
+    sale = await open_sale(house.http, plan=plan, waiting_room=True, sale_opens_at=opens_at)
     people = [house.person() for _ in range(CROWD)]
     early, late = people[: CROWD // 2], people[CROWD // 2 :]
     house.let_in(1)
@@ -245,6 +245,37 @@ async def test_whoever_holds_seats_makes_room_for_the_next(house: House) -> None
 
     await until(admitted)
     await hold(house.http, sale, second.with_pass, quantity=1)
+
+
+async def test_no_more_come_in_than_there_are_pairs_left_and_what_comes_back_is_for_the_next_in_line(
+    house: House,
+) -> None:
+    plan, prices = small_plan(rows=2, seats_per_row=3), {"VIP": 150_000, "Standard": None}  # three are for sale
+    sale = await open_sale(house.http, plan=plan, prices=prices, waiting_room=True)  # type: ignore[arg-type]  # what may be free is not priced
+    pair, single, next_ = house.person(), house.person(), house.person()
+
+    def shows(left: int) -> Callable[[], Awaitable[bool]]:
+        async def shown() -> bool:
+            schedule = await read(house.http, f"/v1/schedules/{sale.schedule_id}", {})
+            return bool(schedule["seats_left"] == {"VIP": left, "Standard": 0})
+
+        return shown
+
+    assert [(await each.join(sale))["status"] for each in (pair, single, next_)] == ["admitted", "admitted", "waiting"]
+    booking = await hold(house.http, sale, pair.with_pass, quantity=2)
+    await until(shows(1))
+    assert (await next_.look())["estimated_wait_seconds"] > 0
+    await hold(house.http, sale, single.with_pass, quantity=1)
+    await until(shows(0))
+    place = await next_.look()
+    assert (place["status"], place["ahead"], place["estimated_wait_seconds"]) == ("waiting", 0, None)
+    assert (await house.http.delete(f"/v1/bookings/{booking['id']}", headers=pair.headers)).is_success
+
+    async def admitted() -> bool:
+        return bool((await next_.look())["status"] == "admitted")
+
+    await until(admitted)
+    await hold(house.http, sale, next_.with_pass, quantity=2)
 
 
 async def test_whoever_does_not_come_in_time_has_lost_the_turn_and_joins_at_the_end(house: House) -> None:

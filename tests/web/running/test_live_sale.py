@@ -16,7 +16,7 @@ from playwright.async_api import Locator, Route, expect
 from loadtest.audit import replayed
 from persistence.database.dsn import asyncpg_dsn
 from persistence.journal.journal import PostgresJournal
-from tests.conftest import Stack
+from tests.conftest import SHOPPING_AT_ONCE, Stack
 from tests.support.sale import PASSWORD, Sale, hold, log_in, open_sale, patient, pay, read, refund, sign_up, small_plan
 from tests.web.conftest import MakeReader, Reader
 
@@ -298,6 +298,39 @@ async def test_a_booking_is_found_and_given_back_and_the_date_is_cancelled_with_
         assert await reader.faults() == [], part
 
 
+async def test_a_line_is_shown_as_it_moves_and_never_guessed(
+    make_reader: MakeReader, http: httpx.AsyncClient, organizer: dict[str, str]
+) -> None:
+    headers = {"Authorization": organizer["Authorization"]}
+    sale = await open_sale(http, organizer=headers, waiting_room=True)
+    people = [await sign_up(http) for _ in range(SHOPPING_AT_ONCE + 2)]
+    tickets = []
+    for person in people:
+        joined = await http.post(f"/v1/schedules/{sale.schedule_id}/queue", headers=person)
+        assert joined.status_code == 201, joined.text
+        tickets.append(joined.json())
+    reader = await watching(make_reader, organizer, sale)
+    waiting, shopping = figure(reader, "Waiting in line"), figure(reader, "Choosing seats")
+    await expect(waiting).to_have_text("2")
+    await expect(shopping).to_have_text(str(SHOPPING_AT_ONCE))
+    left = await http.delete(f"/v1/queue/{tickets[-1]['ticket']}", headers=people[-1])
+    assert left.status_code == 204, left.text
+    await expect(waiting).to_have_text("1")  # though nothing is sold meanwhile
+
+    def nobody_can_say(figures: Any) -> Any:
+        return figures | {"queue": None}
+
+    await reader.altered("**/v1/organizer/schedules/*/sales?*", nobody_can_say)
+    await expect(waiting).to_have_text("Not known")
+    await expect(shopping).to_have_count(0)
+    assert await reader.flaws() == {}
+    await reader.page.unroute_all()
+    with_pass = people[0] | {"Queue-Pass": tickets[0]["pass"]}
+    await hold(http, sale, with_pass, "A-1")
+    await expect(waiting).to_have_text("1")
+    await expect(shopping).to_have_text(str(SHOPPING_AT_ONCE - 1))
+
+
 async def test_the_page_says_when_it_is_behind_and_when_there_is_nothing_of_ones_own(
     make_reader: MakeReader, http: httpx.AsyncClient, organizer: dict[str, str], sale: Sale
 ) -> None:
@@ -323,15 +356,22 @@ async def test_the_page_says_when_it_is_behind_and_when_there_is_nothing_of_ones
     reader.forgive("net::ERR_FAILED")
 
     # A waiting room by a tick, then closed by its organizer, and opened again.
+    await expect(figure(reader, "Waiting in line")).to_have_count(0)
     await show(reader, "Settings")
     await page.get_by_role("checkbox", name="Waiting room").check()
     await page.get_by_role("button", name="Save", exact=True).click()
     await expect(page.get_by_text("Saved. It counts for whoever books from now on.").first).to_be_visible()
     assert (await read(http, f"/v1/schedules/{sale.schedule_id}", {}))["waiting_room"] is True
+    await show(reader, "Sale")
+    await expect(figure(reader, "Waiting in line")).to_have_text("0")
+    await show(reader, "Settings")
     await page.get_by_role("button", name="Close the sale now").click()
     await page.get_by_role("button", name="Yes, close it").click()
     await expect(page.get_by_text("The sale is closed.").first).to_be_visible()
     await expect(page.get_by_role("main")).to_be_focused()  # what opened the sheet is gone
+    await show(reader, "Sale")
+    await expect(figure(reader, "Waiting in line")).to_have_count(0)
+    await show(reader, "Settings")
     await page.get_by_role("button", name="Open the sale again").click()
     await expect(page.get_by_text(re.compile("^On sale until"))).to_be_visible()
     closing = page.get_by_role("button", name="Close the sale now")

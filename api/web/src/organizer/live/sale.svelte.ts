@@ -8,7 +8,7 @@
 
 import { type Problem, asProblem } from '../../api/problem.ts';
 import type { Schedule } from '../../api/shapes.ts';
-import { saleOf } from '../../customer/finding/sale.ts';
+import { type SaleState, saleOf } from '../../customer/finding/sale.ts';
 import { ticking } from '../../frame/ticking.svelte.ts';
 import { LiveHouse } from '../../seats/house.svelte.ts';
 import { readLayout, readStates } from '../../seats/live/source.ts';
@@ -23,7 +23,9 @@ import { type Door, type Sales, type Settlement, readDoor, readSales, readSchedu
 
 const TURN_MS = 1_500;
 const AT_REST_MS = 15_000; // between looks at a sale in which nothing happens
+const IN_LINE_MS = 3_000; // while somebody waits: a line moves where nothing is sold
 const SCHEDULE_MS = 30_000; // its terms change seldom, and elsewhere
+const OVER: readonly SaleState[] = ['closed', 'ended', 'cancelled'];
 /** How many minutes, hours or days are shown; days all of them. */
 const SPAN: Readonly<Record<Unit, number | null>> = { minute: 360, hour: 336, day: null };
 const FRESH_MS = 6 * 3_600_000;
@@ -76,9 +78,14 @@ export class LiveSale {
   }
 
   /** Where the sale stands, by the server's clock. */
-  get state() {
+  get state(): SaleState {
     const { free, capacity, blocked } = inAll(this.tallies.filter((_, category) => this.house.isForSale(category)), '');
     return saleOf({ sale: this.schedule.sale, seats_left: { all: free }, capacity: { all: capacity - blocked } }, ticking.now);
+  }
+
+  /** Whether people may wait for their turn: there is a waiting room, and something to wait for. */
+  get hasLine(): boolean {
+    return this.schedule.waiting_room && !OVER.includes(this.state);
   }
 
   get heading(): string {
@@ -120,11 +127,13 @@ export class LiveSale {
     await this.readFigures();
   }
 
-  /** Reads the schedule anew: something about it has been changed. */
+  /** Reads the schedule anew: something about it has been changed. A waiting room is shown with its line. */
   async readSchedule(): Promise<void> {
     this.#scheduleAt = Date.now();
     try {
-      this.schedule = await readSchedule(this.id);
+      const schedule = await readSchedule(this.id);
+      if (schedule.waiting_room && !this.schedule.waiting_room) await this.readFigures();
+      this.schedule = schedule;
     } catch {
       // The next turn brings it; what is shown stays.
     }
@@ -154,7 +163,8 @@ export class LiveSale {
 
   #isDue(): boolean {
     const moved = this.seenVersion > this.sales.version || this.sales.up_to_version < this.sales.version;
-    return this.problem !== null || moved || Date.now() - this.readAt > AT_REST_MS;
+    const inLine = this.hasLine && (this.sales.queue?.waiting ?? 0) > 0;
+    return this.problem !== null || moved || Date.now() - this.readAt > (inLine ? IN_LINE_MS : AT_REST_MS);
   }
 
   /** Where the curve begins, on a boundary that every time zone's hours share as far as it matters: a whole hour. */

@@ -46,6 +46,11 @@ export const en = {
     entered: 'Checked in',
     ofCapacity: (capacity: number) => `of ${capacity.toLocaleString('en')}`,
     ofSold: (sold: number) => `of ${sold.toLocaleString('en')} sold`,
+    waiting: 'Waiting in line',
+    shopping: 'Choosing seats',
+    shoppingMore: 'let in, no seats yet',
+    unknown: 'Not known',
+    unknownMore: 'The line cannot be reached. Whoever was let in goes on buying.',
   },
 
   curve: {

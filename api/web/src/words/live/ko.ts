@@ -48,6 +48,11 @@ export const ko: LiveWords = {
     entered: '입장',
     ofCapacity: (capacity: number) => `전체 ${number(capacity)}석 중`,
     ofSold: (sold: number) => `판매 ${number(sold)}석 중`,
+    waiting: '대기 인원',
+    shopping: '좌석 선택 중',
+    shoppingMore: '입장 후 아직 좌석 없음',
+    unknown: '확인 불가',
+    unknownMore: '대기열에 연결할 수 없습니다. 이미 입장한 고객은 계속 구매합니다.',
   },
 
   curve: {

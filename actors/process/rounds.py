@@ -16,14 +16,18 @@ from persistence.database.connection import is_unavailable
 
 logger = logging.getLogger(__name__)
 
+SAID_AGAIN_SECONDS = 60.0  # an outage that lasts is no more news with every round
+
 
 async def every(
     seconds: float, stop: asyncio.Event, work: Callable[[], Awaitable[object]], name: str, *, share: float = 1.0
 ) -> None:
     """Does `work` now and then again after each pause, until `stop` is set.
 
-    `share` is how much of the time the work may take: where it takes long, the pause is longer than `seconds`.
+    `share` is how much of the time the work may take: where it takes long, the pause is longer than `seconds`. Trouble
+    is said when it begins, now and then while it lasts, and when it is over.
     """
+    put_off, said_at = 0, 0.0
     while not stop.is_set():
         started = time.monotonic()
         try:
@@ -31,7 +35,14 @@ async def every(
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            logger.warning("%s put off, the database is in trouble: %r", name, error)
+            if put_off == 0 or started - said_at >= SAID_AGAIN_SECONDS:
+                logger.warning("%s put off, the database is in trouble: %r", name, error)
+                said_at = started
+            put_off += 1
+        else:
+            if put_off > 0:
+                logger.warning("%s resumed; rounds put off: %s", name, put_off)
+            put_off = 0
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause_after(time.monotonic() - started, seconds, share))
 

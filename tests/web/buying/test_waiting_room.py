@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.async_api import Request, expect
+from playwright.async_api import Request, Route, expect
 
 from tests.conftest import SHOPPING_AT_ONCE
 from tests.support.sale import PASSWORD, Sale, open_sale, patient, read, sign_up, small_plan
+from tests.support.waiting import until
 from tests.web.conftest import MakeReader, Reader
 
 pytestmark = pytest.mark.stack
@@ -152,6 +153,85 @@ async def test_who_comes_third_sees_the_line_move_keeps_the_wish_and_holds_it_wh
     await page.wait_for_url(f"**/s/{sale.schedule_id}")
     await has_seats(reader)
     await expect(page.get_by_role("region", name=reader.words["basket"]).get_by_role("listitem")).to_have_count(3)
+
+
+async def test_a_page_whose_stream_falls_silent_asks_for_another_and_looks_for_itself(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    sale = await waiting_room(http)
+    people = [await sign_up(http) for _ in range(SHOPPING_AT_ONCE)]
+    places = [await join(http, sale, headers) for headers in people]
+    reader = await make_reader()
+    page = reader.page
+    await page.clock.install()
+    looks: set[Request] = set()
+    page.on("request", lambda asked: looks.add(asked) if re.search(r"/v1/queue/[^/]+$", asked.url) else None)
+    page.on("requestfinished", lambda answered: looks.discard(answered))
+    page.on("requestfailed", lambda answered: looks.discard(answered))
+    streams: list[Route] = []
+
+    async def only_once(route: Route) -> None:
+        streams.append(route)
+        if len(streams) == 1:
+            await route.continue_()  # and none after it is ever answered
+
+    await page.route("**/v1/queue/*/stream", only_once)
+    async with page.expect_response("**/v1/queue/*/stream"):
+        await reader.joins(http, then=f"/s/{sale.schedule_id}/queue")
+    await reader.reads("You are next")
+
+    async def later(seconds: int) -> None:
+        await page.clock.fast_forward(seconds * 1000)
+
+    await later(50)  # in which nothing was said
+
+    async def asked_again() -> bool:
+        await later(3)
+        return len(streams) == 2
+
+    await until(asked_again)
+    await holds_one(http, sale, people[0], places[0])
+
+    async def is_let_in() -> bool:
+        if not looks:  # one that is under way takes as long as it takes
+            await later(16)
+        return page.url.endswith(f"/s/{sale.schedule_id}")
+
+    await until(is_let_in)
+    await page.get_by_role("button", name=reader.words["hold_best"]).click()
+    await has_seats(reader)
+
+
+async def test_who_has_little_time_left_to_hold_seats_while_others_wait_is_told_so(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    sale, reader = await waiting_room(http), await make_reader()
+    page = reader.page
+    await page.clock.install()
+    await reader.joins(http)
+    note = page.get_by_text(re.compile(r"^Others are waiting: hold seats within \d+:\d\d, or your turn is over\.$"))
+
+    async def let_in(others: int, seconds: int) -> None:
+        """Comes to the seats with a pass for so long, for which so many others wait; and a moment goes by."""
+        ends_at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        await page.unroute_all()
+        different = {"waiting": others, "pass_expires_at": ends_at}
+        await reader.altered("**/v1/schedules/*/queue", lambda place: place | different)
+        async with page.expect_response("**/v1/schedules/*/queue"):
+            await page.goto(f"/s/{sale.schedule_id}")
+        await page.get_by_role("button", name=reader.words["hold_best"]).wait_for()
+        await page.clock.fast_forward(2_000)
+
+    await let_in(0, 100)
+    assert await note.count() == 0
+    await let_in(3, 500)
+    assert await note.count() == 0
+    await let_in(3, 100)
+    await expect(note).to_be_visible()
+    assert await reader.flaws() == {}
+    await page.get_by_role("button", name=reader.words["hold_best"]).click()
+    await has_seats(reader)
+    assert await note.count() == 0
 
 
 async def title_of(http: httpx.AsyncClient, sale: Sale) -> str:

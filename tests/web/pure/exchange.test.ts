@@ -1,7 +1,9 @@
-// Other seats for a paid booking: as many as before, and what they come to.
+// Other seats for a booking, of its date or another: as many as before, and what they come to.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { compared, pressed, taken, without } from '../../../api/web/src/customer/exchange/swap.ts';
+import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
+import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
 import { mayExchange } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];
@@ -34,13 +36,38 @@ test('what stays keeps its price, and what is new costs what it costs now', () =
   assert.deepEqual(compared(seats, ['B-1', 'floor', 'balcony'], price), { added: ['B-1', 'balcony'], givenUp: ['A-1', 'floor'], costs: 210, paid: 120 });
 });
 
-test('only what is paid for and still to come can be exchanged', () => {
+test('of another date as many are chosen as they have, whatever these are called', () => {
+  assert.deepEqual(pressed([], [], 'A-1', 2), ['A-1']);
+  assert.deepEqual(pressed([], ['A-1'], 'A-2', 2), ['A-1', 'A-2']);
+  assert.deepEqual(pressed([], ['A-1', 'A-2'], 'B-1', 2), ['A-2', 'B-1'], 'what was chosen first leaves');
+  assert.deepEqual(pressed([], ['A-1', 'A-2'], 'A-2', 2), ['A-1']);
+  assert.deepEqual(taken([], ['floor', 'floor'], 'floor', 2), ['floor', 'floor']);
+});
+
+const standing = { payment: null, refunds: [] };
+
+test('only what is theirs, and still to come, can be exchanged', () => {
   const schedule = { starts_at: '2026-12-24T10:30:00Z', cancelled_at: null };
   const [before, after] = [Date.parse(schedule.starts_at) - 1, Date.parse(schedule.starts_at)];
-  assert.ok(mayExchange({ status: 'confirmed', schedule }, before));
-  assert.ok(mayExchange({ status: 'partially_refunded', schedule }, before));
-  assert.ok(!mayExchange({ status: 'confirmed', schedule }, after));
-  assert.ok(!mayExchange({ status: 'confirmed', schedule: { ...schedule, cancelled_at: '2026-12-01T00:00:00Z' } }, before));
-  assert.ok(!mayExchange({ status: 'confirmed', schedule: null }, before));
-  for (const status of ['held', 'expired', 'refunded', 'cancelled', 'transferred']) assert.ok(!mayExchange({ status, schedule }, before), status);
+  for (const status of ['held', 'confirmed', 'partially_refunded']) {
+    assert.ok(mayExchange({ ...standing, status, schedule }, before), status);
+    assert.ok(!mayExchange({ ...standing, status, schedule }, after), status);
+    assert.ok(!mayExchange({ ...standing, status, schedule: { ...schedule, cancelled_at: '2026-12-01T00:00:00Z' } }, before), status);
+    assert.ok(!mayExchange({ ...standing, status, schedule: null }, before), status);
+  }
+  for (const status of ['expired', 'refunded', 'cancelled', 'transferred']) assert.ok(!mayExchange({ ...standing, status, schedule }, before), status);
+  assert.ok(!mayExchange({ ...standing, status: 'held', payment: { status: 'pending' }, schedule }, before), 'money may be on its way');
+});
+
+test('the dates to choose from are their own, those on sale, and those whose seats are all taken', () => {
+  const own = { schedule_id: 'own', schedule: { starts_at: '2026-12-24T10:30:00Z', time_zone: 'Asia/Seoul', venue_name: 'A house' } } as Booking;
+  const date = (id: string, left: number | null, state = 'on_sale') => {
+    const sale = { state, opens_at: null, closes_at: '2026-12-24T10:30:00Z' };
+    return { id, sale, seats_left: left === null ? null : { VIP: left }, capacity: { VIP: 100 } } as unknown as Schedule;
+  };
+  const others = ['scheduled', 'closed', 'ended', 'cancelled'].map((state) => date(state, 5, state));
+  const run = [date('own', 5), date('free', 50), date('few', 2), date('full', 0), date('uncounted', null), ...others];
+  const found = possibleDates(own, run, Date.parse('2026-12-01T00:00:00Z'));
+  assert.deepEqual(found.map(({ id, left }) => [id, left]), [['own', null], ['free', 50], ['few', 2], ['full', 0], ['uncounted', null]]);
+  assert.deepEqual(possibleDates(own, run, Date.parse('2026-12-25T00:00:00Z')).map(({ id }) => id), ['own'], 'their sales have closed since');
 });

@@ -216,7 +216,9 @@ export const en = {
     codeFor: (place: string) => `Code for ${place}`,
     toCalendar: 'Into my calendar',
     print: 'Print',
-    exchange: 'Other seats',
+    exchange: 'Other seats or another date',
+    movedTo: 'You took seats of another date instead.',
+    toMoved: 'To that booking',
     paidOn: (when: string) => `Paid on ${when}`,
     history: 'What happened',
     facts: {

@@ -219,7 +219,9 @@ export const ko: Words = {
     codeFor: (place: string) => `${place}의 입장 코드`,
     toCalendar: '캘린더에 넣기',
     print: '인쇄',
-    exchange: '다른 자리로',
+    exchange: '좌석 또는 회차 변경',
+    movedTo: '다른 회차의 좌석으로 바꾸셨습니다.',
+    toMoved: '바꾼 예매 보기',
     paidOn: (when: string) => `${when}에 결제`,
     history: '진행 내역',
     facts: {

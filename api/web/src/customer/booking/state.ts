@@ -17,13 +17,13 @@ export function stateOf({ status, payment, refunds }: Standing): BookingState {
   return status as BookingState;
 }
 
-interface Owned {
-  readonly status: string;
+interface Owned extends Standing {
   readonly schedule: { readonly starts_at: string; readonly cancelled_at: string | null } | null;
 }
 
-/** Whether other seats can be looked for: they are paid, and the date is to come. */
-export function mayExchange({ status, schedule }: Owned, now: number): boolean {
-  const isOwned = status === 'confirmed' || status === 'partially_refunded';
+/** Whether other seats can be looked for, here or on another date: they are theirs, no payment is under way, and the date is to come. */
+export function mayExchange(booking: Owned, now: number): boolean {
+  const { schedule } = booking;
+  const isOwned = ['held', 'confirmed', 'partially_refunded'].includes(stateOf(booking));
   return isOwned && schedule !== null && schedule.cancelled_at === null && Date.parse(schedule.starts_at) > now;
 }

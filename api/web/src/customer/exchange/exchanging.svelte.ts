@@ -1,48 +1,77 @@
 /**
- * A paid booking and the house it is in, while its customer looks for other seats: nothing is asked of the server before they
- * say so. As many places as they have are wanted; a place that somebody else takes meanwhile leaves the wish, and is told.
+ * A booking and the house in which its customer looks for other seats, of its own date or another one: nothing is asked of the server
+ * before they say so. As many places as they have are wanted; a place that somebody else takes meanwhile leaves the wish, and is told.
  */
 
 import { loadBooking } from '../../api/bookings.ts';
+import { loadSchedules } from '../../api/catalogue.ts';
 import { serverClock } from '../../api/clock.ts';
+import { asProblem } from '../../api/problem.ts';
 import type { Booking, Seat } from '../../api/shapes.ts';
 import type { Changed } from '../../seats/house/states.ts';
 import { type LayoutAnswer, type StatesAnswer, readLayout, readStates } from '../../seats/live/source.ts';
 import { Wishing } from '../../seats/wishing.svelte.ts';
 import { mayExchange } from '../booking/state.ts';
+import { join, passOf } from '../queue/passes.ts';
+import { type PossibleDate, possibleDates } from './dates.ts';
 import { type Comparison, compared, pressed, taken, without } from './swap.ts';
 
-/** The booking with its house; null for the house where there is nothing to exchange (any more). */
-export async function openExchange(bookingId: string): Promise<{ booking: Booking; exchanging: Exchanging | null }> {
+/** The booking, and the dates to choose from, its own first; none where there is nothing to exchange (any more). */
+export async function openExchange(bookingId: string): Promise<{ booking: Booking; dates: readonly PossibleDate[] }> {
   const booking = await loadBooking(bookingId);
-  if (!mayExchange(booking, serverClock.now())) return { booking, exchanging: null };
-  const states = await readStates(booking.schedule_id);
-  return { booking, exchanging: new Exchanging(booking, await readLayout(booking.schedule_id, states.layout), states) };
+  if (!mayExchange(booking, serverClock.now())) return { booking, dates: [] };
+  // Who has paid for seats that were handed on has their money: they stay on their date.
+  const run = booking.handed_on ? [] : await loadSchedules(booking.performance_id);
+  return { booking, dates: possibleDates(booking, run, serverClock.now()) };
+}
+
+/** The house of one of these dates; null where others are first, and wait for it. */
+export async function openDate(booking: Booking, date: PossibleDate): Promise<Exchanging | null> {
+  const states = await readStates(date.id);
+  const first = date.id !== booking.schedule_id && states.waiting_room && passOf(date.id) === null;
+  if (first && (await join(date.id)).status !== 'admitted') return null;
+  return new Exchanging(booking, date, await readLayout(date.id, states.layout), states);
 }
 
 export class Exchanging extends Wishing {
   readonly booking: Booking;
+  readonly date: PossibleDate;
+  /** Whether it is another date: none of the house's seats are theirs, whatever they are called. */
+  readonly isOther: boolean;
+  readonly count: number;
   /** Places that were wanted until somebody else took them. */
   gone = $state.raw<readonly string[]>([]);
   /** While they are asked for, places that are no longer free may be so because they are theirs. */
   asking = $state(false);
   readonly #own: readonly string[];
 
-  constructor(booking: Booking, layout: LayoutAnswer, states: StatesAnswer) {
-    super(booking.schedule_id, layout, states);
+  constructor(booking: Booking, date: PossibleDate, layout: LayoutAnswer, states: StatesAnswer) {
+    super(date.id, layout, states);
     this.booking = booking;
-    this.#own = booking.seats.map(({ id }) => id);
+    this.date = date;
+    this.isOther = date.id !== booking.schedule_id;
+    this.count = booking.seats.length;
+    this.#own = this.isOther ? [] : booking.seats.map(({ id }) => id);
     this.quantity = 1;
     this.#set(this.#own);
   }
 
   /** What the wish comes to, by the prices of now. */
   get comparison(): Comparison {
-    return compared(this.booking.seats, this.wish, (id) => this.priceOf(this.#categoryOf(id)) ?? 0);
+    const priceOf = (id: string) => this.priceOf(this.#categoryOf(id)) ?? 0;
+    if (!this.isOther) return compared(this.booking.seats, this.wish, priceOf);
+    const costs = this.wish.reduce((sum, id) => sum + priceOf(id), 0);
+    return { added: this.wish, givenUp: this.booking.seats.map(({ id }) => id), costs, paid: this.booking.amount };
   }
 
   get missing(): number {
-    return this.#own.length - this.wish.length;
+    return this.count - this.wish.length;
+  }
+
+  /** Whether nothing can be had besides what is theirs. */
+  get isFull(): boolean {
+    void this.version;
+    return this.states.free((category) => this.priceOf(category) !== null) === 0;
   }
 
   override canChoose(seat: number): boolean {
@@ -50,13 +79,13 @@ export class Exchanging extends Wishing {
   }
 
   toggle(seat: number): void {
-    if (this.canChoose(seat)) this.#choose(pressed(this.#own, this.wish, this.layout.ids[seat] ?? ''));
+    if (this.canChoose(seat)) this.#choose(pressed(this.#own, this.wish, this.layout.ids[seat] ?? '', this.count));
   }
 
   places(area: number, count: number): void {
     const id = this.layout.areas[area]?.id ?? '';
     const now = this.wish.filter((each) => each === id).length;
-    this.#choose(count > now ? taken(this.#own, this.wish, id) : without(this.wish, [id]));
+    this.#choose(count > now ? taken(this.#own, this.wish, id, this.count) : without(this.wish, [id]));
   }
 
   /** Takes back what was given up. */
@@ -75,6 +104,22 @@ export class Exchanging extends Wishing {
     if (gone.length === 0) return;
     this.gone = gone;
     this.#set(without(this.wish, gone));
+  }
+
+  /** Asks for the wish; seats that have gone leave it. Throws the `Problem`. */
+  async ask<T>(carryOut: () => Promise<T>): Promise<T> {
+    this.asking = true;
+    try {
+      return await carryOut();
+    } catch (error) {
+      const problem = asProblem(error);
+      const { seats } = problem.document;
+      if (problem.code === 'seats_unavailable' && Array.isArray(seats)) this.lost(seats.filter((id) => typeof id === 'string'));
+      void this.refresh();
+      throw error;
+    } finally {
+      this.asking = false;
+    }
   }
 
   /** A place as it is read in the whole house; one of a standing area by its name. */

@@ -1,18 +1,22 @@
 /**
- * As many seats as before, some of them others: what pressing a place makes of a wish, and what the exchange comes to.
+ * As many seats as before, some of them others: what pressing a place makes of a wish, and what the exchange comes to. Of another
+ * date all are others, whatever they are called.
  *
  * Places are ids, as in a booking: a standing area's id occurs once a place.
  */
 
-/** What is wanted after `id` was pressed: out if it was in; else in, for one of their own, or for the one chosen first. */
-export function pressed(own: readonly string[], wish: readonly string[], id: string): readonly string[] {
+/**
+ * What is wanted after `id` was pressed: out if it was in; else in, for one of their own, or for the one chosen first. `count` places
+ * are wanted in all: as many as their own, unless none of the house are.
+ */
+export function pressed(own: readonly string[], wish: readonly string[], id: string, count = own.length): readonly string[] {
   if (wish.includes(id)) return without(wish, [id]);
-  return taken(own, wish, id);
+  return taken(own, wish, id, count);
 }
 
 /** What is wanted with one place more of `id`; another leaves where there are as many as there were. */
-export function taken(own: readonly string[], wish: readonly string[], id: string): readonly string[] {
-  if (wish.length < own.length) return [...wish, id];
+export function taken(own: readonly string[], wish: readonly string[], id: string, count = own.length): readonly string[] {
+  if (wish.length < count) return [...wish, id];
   const fresh = without(wish, own);
   // Who takes their own seat back means it instead of a new one.
   const leaving = without(own, wish).includes(id) ? fresh[0] : (wish.find((each) => own.includes(each)) ?? fresh[0]);

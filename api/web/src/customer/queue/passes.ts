@@ -49,16 +49,21 @@ type Wish = Hold['requestBody']['content']['application/json'];
 
 /** Holds seats, with the pass where there is one. Throws a `Problem`, with its `waitingRoom` where others are first. */
 export async function hold(schedule_id: string, body: Wish, key: string): Promise<Booking> {
-  const attempt = async () => {
-    const header = { 'Idempotency-Key': key, 'Queue-Pass': passOf(schedule_id)?.pass ?? null };
+  return letIn(schedule_id, async (pass) => {
+    const header = { 'Idempotency-Key': key, 'Queue-Pass': pass };
     return (await answer(api.POST('/v1/schedules/{schedule_id}/bookings', { params: { path: { schedule_id }, header }, body }))) as Booking;
-  };
+  });
+}
+
+/** Does what takes seats of a date, with the pass where there is one; who has none asks for it first. Throws as `hold` does. */
+export async function letIn(schedule_id: string, attempt: (pass: string | null) => Promise<Booking>): Promise<Booking> {
+  const asked = () => attempt(passOf(schedule_id)?.pass ?? null);
   try {
-    return await attempt();
+    return await asked();
   } catch (error) {
     if (!(error instanceof Problem) || error.waitingRoom === null) throw error;
     forgetPass(schedule_id); // somebody else's, who was logged in here before
     if ((await join(schedule_id)).status !== 'admitted') throw error;
-    return attempt();
+    return asked();
   }
 }

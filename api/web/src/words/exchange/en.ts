@@ -1,16 +1,24 @@
-/** The words of taking other seats for a paid booking, in English. `ko.ts` has the same keys. */
+/** The words of taking other seats, or seats of another date, in English. `ko.ts` has the same keys. */
 
 const seats = (count: number) => (count === 1 ? '1 seat' : `${count.toLocaleString('en')} seats`);
 
 export const en = {
-  title: 'Other seats',
+  title: 'Other seats or another date',
   lead: 'Your seats stay yours until you have the others.',
   back: 'Back to the booking',
   notTitle: 'These seats cannot be exchanged',
-  not: 'Only paid seats of a date that is still to come can.',
+  not: 'Only seats that are yours, of a date that is still to come, can.',
+
+  date: 'Date',
+  yourDate: (when: string) => `${when} · your date`,
+  left: (when: string, count: number) => `${when} · ${seats(count)} left`,
+  soldOut: (when: string) => `${when} · sold out`,
+  noOther: 'No other date is on sale at the moment.',
+  wait: 'Others are waiting for this date. Choose seats when it is your turn.',
 
   choice: 'Your exchange',
   hint: 'Press a free seat, on the map or in the list: it takes the place of one of yours.',
+  hintThere: (count: number) => `Choose ${seats(count)}, on the map or in the list.`,
   yours: 'Your seats',
   fresh: 'New seats',
   givenUp: 'given up',
@@ -22,14 +30,19 @@ export const en = {
 
   same: 'They cost the same: nothing is to be paid.',
   now: 'Exchange now',
-  done: 'Your seats are exchanged. Your ticket is good for the new ones.',
+  done: 'Your seats are exchanged.',
+
+  costs: (now: string, before: string) => `${now} in all, instead of ${before}.`,
+  moveOrder: 'These seats are held first, then yours are free again. You pay afterwards.',
+  move: 'Take this date instead',
+  moved: (when: string) => `Your seats are now of ${when}.`,
 
   toPay: 'New seats, paid now',
   comesBack: 'Comes back for the old ones',
   afterFee: (fee: string, percent: number) => `after a fee of ${fee} (${percent} %)`,
   dearer: 'In all you pay',
   cheaper: 'In all you get back',
-  order: 'The new seats are held and paid for first. Then you give the old ones back, and the money for them comes back. Until then you have both.',
+  order: 'The new seats are held and paid for first. Then you give the old ones back. Until then you have both.',
   hold: 'Hold the new seats and pay',
   sameOnly: 'These seats can be exchanged only for others that cost the same.',
   limit: 'Until they are given back your present seats count, too. Seats that cost the same can be had all the same.',

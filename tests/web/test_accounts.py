@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import quote
+import re
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -99,6 +100,24 @@ async def test_logging_in_leads_nowhere_but_to_pages_of_ours(make_reader: MakeRe
     await reader.page.get_by_role("button", name=reader.words["sign_up"], exact=True).click()
     await is_logged_in(reader)
     assert await reader.page.evaluate("location.pathname") == "/"
+
+
+async def test_who_signs_up_while_much_is_going_on_is_let_in_without_pressing_again(make_reader: MakeReader) -> None:
+    reader = await make_reader()
+    turned_away: list[str] = []
+
+    async def turn_away_once(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if route.request.method != "POST" or path in turned_away:
+            await route.continue_()
+            return
+        turned_away.append(path)
+        problem = {"code": "overloaded", "title": "Overloaded", "status": 503, "detail": "Come again.", "type": "/p"}
+        await route.fulfill(status=503, json=problem, headers={"Retry-After": "1"})
+
+    await reader.page.route(re.compile("/v1/(accounts|sessions/browser)$"), turn_away_once)
+    await reader.sign_up()
+    assert turned_away == ["/v1/accounts", "/v1/sessions/browser"]
 
 
 async def test_an_access_token_that_has_ended_is_renewed_without_a_word(make_reader: MakeReader) -> None:

@@ -16,6 +16,11 @@ export class Submitting {
     this.#carryOut = carryOut;
   }
 
+  /** For its `ProblemCard`: what was turned away only because much is going on is sent again by itself. */
+  get whenBusy(): { retry?: () => Promise<void> } {
+    return this.problem?.status === 503 ? { retry: this.submit } : {};
+  }
+
   readonly submit = async (event?: Event): Promise<void> => {
     event?.preventDefault();
     if (this.busy) return;

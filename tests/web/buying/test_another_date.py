@@ -12,7 +12,7 @@ from playwright.async_api import Locator, Request, Route, expect
 from tests.conftest import SHOPPING_AT_ONCE
 from tests.support.sale import Sale, another_date, hold, open_sale, paid_booking, read, seat_ids, sign_up, small_plan
 from tests.web.buying.test_exchange import choice
-from tests.web.buying.test_picker import open_row, seat
+from tests.web.buying.test_picker import open_row, seat, taken_by_another
 from tests.web.buying.test_waiting_room import holds_one, join
 from tests.web.conftest import SMALL, MakeReader, Reader
 
@@ -84,6 +84,10 @@ async def test_what_is_held_goes_to_another_date_in_one_step_though_the_answer_i
     await reader.page.route("**/v1/bookings/*", loses_the_first_answer)
     await choice(reader).get_by_role("button", name="Take this date instead").click()
     await reader.reads("No connection")
+    await taken_by_another(http, run.second, "G-3")
+    run.second.taken.add("G-3")
+    await expect(seat(reader, "G-3")).to_have_count(0)
+    await expect(choice(reader)).to_contain_text("₩110,000 in all")  # these are taken, too: by whoever asks
     await choice(reader).get_by_role("button", name="Take this date instead").click()
     await reader.page.wait_for_url(f"**/b/{lost[0]}")
     reader.forgive("net::ERR_FAILED")

@@ -41,8 +41,8 @@ export class Exchanging extends Wishing {
   readonly count: number;
   /** Places that were wanted until somebody else took them. */
   gone = $state.raw<readonly string[]>([]);
-  /** While they are asked for, places that are no longer free may be so because they are theirs. */
-  asking = $state(false);
+  /** From asking for them until it is known what came of it: places that are no longer free may be so because they are theirs. */
+  #asking = false;
   readonly #own: readonly string[];
 
   constructor(booking: Booking, date: PossibleDate, layout: LayoutAnswer, states: StatesAnswer) {
@@ -108,17 +108,16 @@ export class Exchanging extends Wishing {
 
   /** Asks for the wish; seats that have gone leave it. Throws the `Problem`. */
   async ask<T>(carryOut: () => Promise<T>): Promise<T> {
-    this.asking = true;
+    this.#asking = true;
     try {
       return await carryOut();
     } catch (error) {
       const problem = asProblem(error);
+      this.#asking = problem.isUncertain;
       const { seats } = problem.document;
       if (problem.code === 'seats_unavailable' && Array.isArray(seats)) this.lost(seats.filter((id) => typeof id === 'string'));
       void this.refresh();
       throw error;
-    } finally {
-      this.asking = false;
     }
   }
 
@@ -136,7 +135,7 @@ export class Exchanging extends Wishing {
 
   protected override changed(changed: Changed): void {
     super.changed(changed);
-    if (!this.asking) this.lost(changed.seats.filter((seat) => !this.states.isFree(seat)).map((seat) => this.layout.ids[seat] ?? ''));
+    if (!this.#asking) this.lost(changed.seats.filter((seat) => !this.states.isFree(seat)).map((seat) => this.layout.ids[seat] ?? ''));
   }
 
   #categoryOf(id: string): number {

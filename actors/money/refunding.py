@@ -21,7 +21,7 @@ from engine.commands import CompleteRefund
 from engine.refusals import Refusal
 from persistence.bookings import refunds
 from persistence.bookings.refunds import DueRefund, RefundRow
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.database.moments import EPOCH, moment
 from persistence.providers.provider import (
     CLIENT_TIMEOUT_SECONDS,
@@ -113,7 +113,7 @@ class Refunding:
                 logger.critical("what became of refund %s cannot be recorded", refund_id, exc_info=True)
                 return False
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_away(error):
                     raise
                 logger.warning("refund %s put off, the database is in trouble: %r", refund_id, error)
                 return False

@@ -24,7 +24,7 @@ from engine.payment import PAYMENT_NAMES, PaymentStatus
 from engine.refusals import Code, Refusal
 from engine.state import Done
 from persistence.bookings.payments import PaymentRow, find_payment, unsettled_payments
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.providers.provider import (
     CLIENT_TIMEOUT_SECONDS,
     NEVER_CHARGED_AFTER_MS,
@@ -181,7 +181,7 @@ class Settlement:
             except (Impossible, Unencodable):  # whatever the provider has said, the others' payments go on
                 logger.critical("what became of payment %s cannot be recorded", row.payment.id, exc_info=True)
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_away(error):
                     raise
                 logger.warning("payment %s put off, the database is in trouble: %r", row.payment.id, error)
             return False

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ async def every(
         try:
             await work()
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_away(error):
                 raise
             if put_off == 0 or started - said_at >= SAID_AGAIN_SECONDS:
                 logger.warning("%s put off, the database is in trouble: %r", name, error)

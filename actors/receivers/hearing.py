@@ -21,7 +21,7 @@ import asyncpg
 from msgspec import Struct
 
 from actors.receivers.taker import CHUNK, Taker
-from persistence.database.pools import is_away
+from persistence.database.away import is_away
 from persistence.events import positions
 from persistence.events.cloud_events import EventError, decode, glance, says_the_same
 from persistence.events.event_data import EventEnvelope

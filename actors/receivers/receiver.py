@@ -12,7 +12,7 @@ import logging
 
 from actors.process.rounds import every
 from actors.receivers.hearing import Hearing
-from persistence.database.pools import is_away
+from persistence.database.away import is_away
 from persistence.events.feed import BATCH, EventFeed
 from persistence.events.log import LogUnavailable, Message
 

@@ -15,7 +15,8 @@ import asyncpg
 from msgspec import Struct
 from prometheus_client import Counter, Gauge
 
-from persistence.database.pools import Connection, is_away
+from persistence.database.away import is_away
+from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.cloud_events import decode
 from persistence.events.event_data import EventEnvelope

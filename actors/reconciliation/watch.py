@@ -25,7 +25,7 @@ from actors.reconciliation.checks import Check, Name, Report, checked
 from actors.reconciliation.provider_books import examine_all_books
 from actors.reconciliation.reconciler import Reconciler
 from persistence.audit.verification import verify
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.database.moments import moment
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.providers.provider import Provider, ProviderUnavailable
@@ -113,7 +113,7 @@ class Reconciling:
         except UnknownSchedule:
             why = "its row in the table schedules is missing"
         except Exception as error:
-            if is_unavailable(error):
+            if is_away(error):
                 raise
             # A schedule that cannot be examined is a finding, and no reason to stop settling payments.
             logger.exception("schedule %s cannot be examined", schedule_id)

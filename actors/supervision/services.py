@@ -90,8 +90,8 @@ async def reach(setting: str, settings: Settings) -> None:
 
 async def bring_up_to_date(database_url: str) -> bool:
     """Makes the database's tables and roles. Whether it has roles for our processes; raises `StartError`."""
-    from persistence.database.connection import DatabaseUnavailable, migrate
-    from persistence.database.pools import FAILURES
+    from persistence.database.away import FAILURES, DatabaseUnavailable
+    from persistence.database.connection import migrate
     from persistence.database.suitable import UnsuitableDatabase
 
     try:

@@ -19,7 +19,8 @@ from api.command_line.screen import NobodyReads
 from persistence.audit import chain, verification
 from persistence.audit.chain import ChainHead
 from persistence.audit.verification import DamagedLine, ExportedHead, Verification
-from persistence.database.connection import create_engine, current_revision, head_revision, is_unavailable
+from persistence.database.away import is_away
+from persistence.database.connection import create_engine, current_revision, head_revision
 
 
 class AuditReportError(RuntimeError):
@@ -80,7 +81,7 @@ async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
         finally:
             await database.dispose()
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_away(error):
             raise
         raise AuditReportError(f"the database is away: {error}") from error
 

@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 from actors.process.settings import Settings
+from persistence.database.away import FAILURES
 from persistence.database.dsn import asyncpg_dsn
-from persistence.database.pools import FAILURES
 from persistence.embedded.instance import AlreadyRunningError, locked, remove_run_directory
 from persistence.embedded.postgres import installation, postgres
 from persistence.embedded.process import ProcessError, child_environment, running

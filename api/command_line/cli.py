@@ -96,7 +96,7 @@ def up(
 @app.command()
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database to this version's shape (`up` does it by itself)."""
-    from persistence.database.connection import DatabaseUnavailable
+    from persistence.database.away import DatabaseUnavailable
     from persistence.database.connection import migrate as brought_up_to_date
     from persistence.database.suitable import UnsuitableDatabase
 
@@ -351,7 +351,7 @@ def create_admin(
     """Create an administrator; the password comes from BOXOFFICE_ADMIN_PASSWORD or a prompt."""
     from api.command_line import administrators
     from persistence.accounts.accounts import EmailTaken
-    from persistence.database.connection import DatabaseUnavailable
+    from persistence.database.away import DatabaseUnavailable
 
     settings = connected(data_dir)
     password = settings.admin_password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from actors.process.settings import Settings
 from actors.receivers.replaying import Replay, TopicIncomplete
 from actors.receivers.services import SERVICES
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.database.pools import open_pool
 from persistence.events.event_data import BookingData, EventEnvelope, PaymentData, RefundData, SeatsData
 from persistence.events.from_journal import JournalFeed
@@ -135,6 +135,6 @@ async def _pool(settings: Settings) -> AsyncIterator[asyncpg.Pool[Any]]:
     except asyncpg.DataError as error:
         raise EventsError("that is no id of a schedule") from error
     except Exception as error:
-        if is_unavailable(error):
+        if is_away(error):
             raise EventsError(f"the database cannot be reached: {error}") from error
         raise

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from actors.process.settings import Settings
 from actors.supervision.membership import emptied
+from persistence.database.away import FAILURES
 from persistence.database.dsn import asyncpg_dsn
-from persistence.database.pools import FAILURES
 from persistence.journal import leases, nodes
 from persistence.journal.nodes import DRAINING, SERVING, STARTING, Node
 

@@ -16,7 +16,7 @@ from actors.reconciliation.desk import Desk, Result, open_desk
 from actors.reconciliation.provider_books import is_id
 from actors.reconciliation.repair import Mended
 from actors.reconciliation.watch import check_audit
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.providers.opening import NotConfigured
 
@@ -55,7 +55,7 @@ async def run(settings: Settings, schedule_id: str | None, *, dry_run: bool, eve
     except (NotConfigured, SettingsError, ConnectionError) as error:
         raise ReconcileError(str(error)) from error
     except Exception as error:
-        if is_unavailable(error) or isinstance(error, JournalUnavailable):
+        if is_away(error) or isinstance(error, JournalUnavailable):
             raise ReconcileError(f"the database cannot be reached: {error}") from error
         raise
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.office.together import Together
 from persistence.bookings.booked_schedules import BookedSchedule, booked_schedules
 from persistence.database.asked_once import AskedOnce
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 
 KEPT_SECONDS = 5.0
 KEPT = 2_000  # about 4 MB
@@ -48,7 +48,7 @@ class BookedSchedules:
         try:
             return (await self._reading.ask("missed", self._read_missed)).get(schedule_id)
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_away(error):
                 raise
             logger.warning("what schedule %s is cannot be read: %r", schedule_id, error)
             return self._known.last(schedule_id)

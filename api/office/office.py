@@ -47,7 +47,8 @@ from persistence.accounts.revocations import Revocations
 from persistence.bookings.numbers import BookingIds
 from persistence.database import held
 from persistence.database.asked_once import AskedOnce
-from persistence.database.connection import create_engine, current_revision, for_reading, head_revision, is_unavailable
+from persistence.database.away import is_away
+from persistence.database.connection import create_engine, current_revision, for_reading, head_revision
 from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
 from persistence.journal import heads
@@ -217,9 +218,9 @@ async def _check_database(url: str) -> None:
     try:
         revision = await current_revision(url)
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_away(error):
             raise
-        raise CannotOpen(f"PostgreSQL (DATABASE_URL) cannot be reached: {error}") from error
+        raise CannotOpen(f"DATABASE_URL leads to no database to work with: {error}") from error
     if revision != head_revision():
         raise CannotOpen(
             f"the database is at revision {revision}, {head_revision()} is needed: run `boxoffice migrate`"

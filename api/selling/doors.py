@@ -22,7 +22,7 @@ from engine.refusals import Refusal
 from persistence.bookings import bookings as rows_of
 from persistence.bookings import refunds
 from persistence.check_ins import giving_back, log
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,6 @@ async def _open(office: Office, note: str) -> None:
     try:
         await giving_back.end(office.database, note)
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_away(error):
             raise
         logger.warning("the door goes on without a note of who gives back: %r", error)

@@ -11,7 +11,8 @@ from actors.gateway.gateway import Unavailable, Unencodable
 from api.http.problems import Problem
 from api.office.plans import UnknownVenue
 from api.views.readiness import OWNERS_SILENT
-from persistence.database.connection import is_unavailable, is_unstorable
+from persistence.database.away import is_away
+from persistence.database.connection import is_unstorable
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable
 from persistence.seats.line import LineUnavailable
@@ -33,7 +34,7 @@ def problem_of_error(error: Exception) -> Problem:
     if isinstance(error, LineUnavailable):
         logger.warning("nobody can be told where they stand: %s", error)
         return Problem("overloaded", retry_after=2, reason="waiting_room")
-    if isinstance(error, (JournalUnavailable, CacheUnavailable, RedisError)) or is_unavailable(error):
+    if isinstance(error, (JournalUnavailable, CacheUnavailable, RedisError)) or is_away(error):
         logger.warning("a request failed because a service is away: %s", error)
         return Problem("dependency_unavailable", retry_after=2)
     if isinstance(error, Unencodable) or is_unstorable(error):

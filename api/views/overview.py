@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.process.clock import Clock
 from persistence.catalogue.titles import Title, titles
 from persistence.database.asked_once import AskedOnce, latest_within
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.database.moments import milliseconds, rfc3339
 from persistence.operations.board import VitalsBoard
 from persistence.operations.standing import Standing, Waiting, read_standing, standing
@@ -135,7 +135,7 @@ class Titles:
             try:
                 found = await titles(self._database, wanted)
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_away(error):
                     raise
                 found = {}
             self._known.update({each: (title, time.monotonic()) for each, title in found.items()})
@@ -213,7 +213,7 @@ class Overviews:
         try:
             found = read_standing(await self._board.shared(lambda: standing(self._database)))
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_away(error):
                 raise
             return None
         return _standing_view(found)

@@ -21,6 +21,7 @@ from api.http.models import normal_email
 from api.office.office import Office
 from persistence.accounts import accounts
 from persistence.database.asked_once import AskedOnce
+from persistence.database.away import NotLetIn
 from persistence.embedded.instance import run_directory
 from persistence.embedded.outside import reach_tcp
 from persistence.journal import heads
@@ -177,6 +178,8 @@ async def _state(ask: Callable[[], Awaitable[object]]) -> str:
         return f"no answer within {CHECK_SECONDS:.0f} s"
     except Impaired as impaired:
         return str(impaired)
+    except NotLetIn as refused:  # whose message names the user, and anybody may ask
+        return f"PostgreSQL does not let us in: {refused.reason}"
     except Exception as error:  # noqa: BLE001  # whatever a client library raises is the answer here
         return type(error).__name__
     return UP

@@ -29,7 +29,7 @@ from api.views.layout import Layout
 from api.views.seat_forms import PACKED, Offer, Packed, Sheet, packed_states, terms_changed
 from engine.seating_plan import SeatingPlan
 from persistence.database.asked_once import AskedOnce, latest_within
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import SeatDelta, SeatView
 
@@ -215,7 +215,7 @@ class SeatPages:
             return await self._read_offer(schedule_id, None)
         except Exception as error:
             before = self._offers.last(schedule_id)
-            if not is_unavailable(error) or before is None:
+            if not is_away(error) or before is None:
                 raise
             # The seats may still be known while the database is away, and prices hardly ever change.
             return before
@@ -330,7 +330,7 @@ class Stream(StreamingResponse):
         try:
             offer = await self._pages.offer(schedule_id)
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_away(error):
                 raise
             return None  # they are told when the database is back
         if offer.tag == self._terms:

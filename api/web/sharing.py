@@ -19,7 +19,7 @@ from persistence.catalogue import performances, schedules
 from persistence.catalogue.performances import PerformanceRow
 from persistence.catalogue.schedules import ScheduleRow
 from persistence.database.asked_once import AskedOnce
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 
 KEPT = 500  # shells of 3 kB
 KEPT_SECONDS = 60.0
@@ -43,7 +43,7 @@ class Sharing(Generic[ShellT]):
         try:
             return await self._kept.ask((kind, its_id), make, within_seconds=KEPT_SECONDS)
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_away(error):
                 raise
             return None
 

@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.database.asked_once import latest_within
-from persistence.database.connection import is_unavailable
+from persistence.database.away import is_away
 from persistence.database.ending_tasks import end
 from persistence.database.held import holds_none
 from persistence.database.tables import sessions
@@ -154,7 +154,7 @@ class Revocations:
             try:
                 await self._read(LOOK_BACK_SECONDS)
             except Exception as error:  # the same as for `_listen`
-                if is_unavailable(error):
+                if is_away(error):
                     logger.warning("cannot look at revocations: %s", error)
                 else:
                     logger.exception("looking at revocations failed")
@@ -181,7 +181,7 @@ class Revocations:
                 logger.warning("revocations are read from Postgres until Redis is back: %s", error)
             except Exception as error:
                 # Rows decide until this works again: safe, only slower. Ending the task would make that last for ever.
-                if is_unavailable(error):
+                if is_away(error):
                     logger.warning("cannot read revocations: %s", error)
                 else:
                     logger.exception("listening for revocations failed")

@@ -19,8 +19,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
+from persistence.database import away
+from persistence.database.away import DatabaseUnavailable, is_away
 from persistence.database.dsn import asyncpg_dsn
-from persistence.database.pools import CONNECT_SECONDS, FAILURES, is_away
+from persistence.database.pools import CONNECT_SECONDS
 from persistence.database.suitable import TRAITS, UnsuitableDatabase, shortcomings
 
 if TYPE_CHECKING:
@@ -33,10 +35,6 @@ MIGRATION_LOCK = 0x626F786F66666963  # "boxoffic" in ASCII: the advisory lock th
 
 COMMAND_TIMEOUT_SECONDS = 10  # no statement of a route takes longer, except when the database is in trouble
 POOL_WAIT_SECONDS = 5  # then the request is answered 503
-
-
-class DatabaseUnavailable(Exception):
-    """PostgreSQL cannot be reached, or refuses the connection."""
 
 
 class LaterRelease(UnsuitableDatabase):
@@ -90,7 +88,7 @@ async def migrate(url: str) -> None:
                     may_not = f"the user of DATABASE_URL may not change the database: {error.driver_exception}"
                     raise UnsuitableDatabase(f"{may_not}; make it the owner of the database") from error
                 if not _waited_for_a_lock(error) or tries == 1:
-                    if is_unavailable(error):
+                    if is_away(error):
                         raise DatabaseUnavailable(f"PostgreSQL is in trouble: {error.driver_exception}") from error
                     raise
                 await connection.rollback()
@@ -163,15 +161,15 @@ async def _connect(
 ) -> asyncpg.Connection[asyncpg.Record]:
     dsn = asyncpg_dsn(url)
     try:
-        return await asyncpg.connect(
+        return await away.connect(
             dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=command_timeout_seconds,
             # Compiling short queries costs more than it saves, and slows asyncpg's own look-ups at connect.
             server_settings={"application_name": "boxoffice", "jit": "off", "timezone": "UTC", **(settings or {})},
         )
-    except FAILURES as error:
-        raise DatabaseUnavailable(f"PostgreSQL does not let us in: {error}") from error
+    except OSError as error:
+        raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {str(error) or type(error).__name__}") from error
 
 
 def _refuse_closed(connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
@@ -179,17 +177,6 @@ def _refuse_closed(connection: DBAPIConnection, entry: ConnectionPoolEntry, prox
     driver = entry.driver_connection
     if driver is not None and driver.is_closed():
         raise exc.DisconnectionError("the server closed this connection")
-
-
-def is_unavailable(error: BaseException) -> bool:
-    """`pools.is_away`, of an error that came by way of SQLAlchemy, too."""
-    if isinstance(error, (DatabaseUnavailable, exc.TimeoutError)):
-        return True
-    if isinstance(error, exc.DBAPIError):
-        if error.connection_invalidated or isinstance(error, (exc.InterfaceError, exc.OperationalError)):
-            return True
-        error = error.driver_exception
-    return is_away(error)
 
 
 def is_unstorable(error: BaseException) -> bool:

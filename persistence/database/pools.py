@@ -1,4 +1,4 @@
-"""Pools of asyncpg connections, for the journal and all that follows it; routes reach their tables by `database.py`."""
+"""Pools of asyncpg connections, for the journal and all that follows it; routes have those of `connection.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
-from persistence.database import held
+from persistence.database import away, held
 from persistence.database.dsn import asyncpg_dsn
 
 if TYPE_CHECKING:
@@ -18,31 +18,6 @@ else:  # generic for the type checker only
     _Pool, _Context = asyncpg.Pool, PoolAcquireContext
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
-
-# SQLSTATE classes: connection exception, transaction rollback (deadlock), insufficient resources, operator intervention
-# (shutdown, cancelled), system error. All may be gone a moment later.
-AWAY_CLASSES = ("08", "40", "53", "57", "58")
-# Whoever holds a lock lets go in a moment, as a rule; and a server that takes no writes has become another's standby.
-AWAY_STATES = ("55P03", "25006")
-# What a statement fails by, be the fault the database's, the way's there, or its own.
-FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-# The driver's, of a connection whose server died while it waited for the end of an answer.
-INTERRUPTED = "cannot switch to state"
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether an error means that the database is in trouble, not that the statement is wrong: the one definition.
-
-    Whatever else a statement fails by (a constraint, a missing column) fails again, however often it is tried.
-    """
-    if isinstance(error, asyncpg.InterfaceError):
-        return not isinstance(error, ValueError)  # that one says a value cannot be sent
-    if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] in AWAY_CLASSES or error.sqlstate in AWAY_STATES
-    if isinstance(error, asyncpg.InternalClientError):
-        return str(error).startswith(INTERRUPTED)
-    return isinstance(error, (TimeoutError, OSError))
-
 
 # A connection is there in milliseconds. On a way that is broken the system tries one ever more rarely, after a minute
 # every half: whoever began another one would have it as soon as the way is whole.
@@ -98,6 +73,7 @@ def open_pool(
         timeout=CONNECT_SECONDS,
         command_timeout=command_timeout,
         server_settings=dict(session or {}),
+        connect=away.connect,
         reset=_leave_as_it_is,
         # As `asyncpg.create_pool` has them:
         max_queries=50_000,

@@ -24,7 +24,7 @@ async def reach_postgres(url: str) -> None:
     """Raises `UnreachableError` unless PostgreSQL at `url` lets us in."""
     import asyncpg
 
-    from persistence.database.pools import FAILURES
+    from persistence.database.away import FAILURES
 
     try:
         connection = await asyncpg.connect(asyncpg_dsn(url), timeout=SECONDS)

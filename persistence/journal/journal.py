@@ -22,7 +22,8 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import SnapshotError
 from engine.stored_plan import plan_of
 from engine.turn import Step
-from persistence.database.pools import FAILURES, Connection, is_away
+from persistence.database.away import FAILURES, is_away
+from persistence.database.pools import Connection
 from persistence.journal.group_commit import group_commit, group_commit_of_many
 from persistence.journal.plans import SharedPlans
 from persistence.journal.rows import Rows

@@ -205,7 +205,7 @@ def office(monkeypatch: pytest.MonkeyPatch) -> FakeOffice:
         return f"<title>{kind} {its_id}</title>" if its_id == ID else None
 
     monkeypatch.setattr(sharing, "head_of", head_of)
-    monkeypatch.setattr(sharing, "is_unavailable", lambda error: isinstance(error, Away))
+    monkeypatch.setattr(sharing, "is_away", lambda error: isinstance(error, Away))
     return FakeOffice()
 
 

@@ -114,7 +114,7 @@ class HeadRows:
         try:
             await self._weather.way()
         except JournalUnavailable as error:
-            raise asyncpg.InterfaceError(str(error)) from error
+            raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
         answer = self._answers[query](*arguments)
         await turns(self._weather.chance.randrange(3))
         return answer

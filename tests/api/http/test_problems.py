@@ -16,7 +16,8 @@ from api.http.problem_messages import PROBLEMS
 from api.http.problems import STATUS, language_of, problem_of
 from api.views.failures import problem_of_error
 from engine.refusals import Code, Refusal
-from persistence.database.connection import DatabaseUnavailable, create_engine
+from persistence.database.away import DatabaseUnavailable
+from persistence.database.connection import create_engine
 from tests.api.conftest import Worker
 from tests.support.sale import problem
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from api.views import readiness
 from api.views.failures import problem_of_error
 from tests.api.conftest import Worker
 from tests.support.sale import hold, open_sale, problem
+from tests.support.services.databases import execute
 from tests.support.waiting import until
 
 
@@ -48,6 +50,22 @@ async def test_a_database_that_takes_no_writes(fresh_worker: Worker) -> None:
     await fresh_worker.as_superuser(f"DO $$ BEGIN EXECUTE format({statement}); END $$")
     await fresh_worker.office.database.dispose()
     assert await degraded(fresh_worker) == {"writes": "the database takes no writes"}
+
+
+async def test_a_database_that_does_not_let_us_in_any_more_says_so(fresh_worker: Worker, postgres_url: str) -> None:
+    """By the driver's class: its message names the user, and anybody may ask."""
+    url = fresh_worker.office.settings.database_url
+    assert url is not None
+    name = urlsplit(url).path.strip("/")
+    await execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        await fresh_worker.office.database.dispose()
+        document = problem(await fresh_worker.http.get("/readyz"), 503, "not_ready")
+    finally:
+        await execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    said = "PostgreSQL does not let us in: ObjectNotInPrerequisiteStateError"
+    assert (document["checks"]["postgres"], document["checks"]["writes"]) == (said, said)
+    assert await degraded(fresh_worker) == {}
 
 
 @pytest.mark.parametrize("error", [ConnectionError, OutOfMemoryError])

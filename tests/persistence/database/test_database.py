@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.database import connection as connections
 from persistence.database import tables
+from persistence.database.away import DatabaseUnavailable, is_away
 from persistence.database.connection import (
     MIGRATION_LOCK,
     MIGRATIONS,
-    DatabaseUnavailable,
     LaterRelease,
     _config,
     asyncpg_dsn,
@@ -28,7 +28,6 @@ from persistence.database.connection import (
     current_revision,
     for_reading,
     head_revision,
-    is_unavailable,
     migrate,
 )
 from persistence.database.pools import open_pool
@@ -240,7 +239,7 @@ async def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
     with pytest.raises(DatabaseUnavailable) as away:
         async with engine.connect():
             pass
-    assert is_unavailable(away.value)
+    assert is_away(away.value)
     await engine.dispose()
 
 
@@ -272,7 +271,7 @@ async def test_a_pool_that_is_empty_is_unavailable_rather_than_waited_for(
         with pytest.raises(sa.exc.TimeoutError) as refused:
             async with engine.connect():
                 pass
-    assert is_unavailable(refused.value)
+    assert is_away(refused.value)
     await engine.dispose()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ SHARE = 0.15
 AT_ONCE = 8  # schedules examined per round, so that a round is short and the other jobs keep their turn
 # One that has not changed is examined all the same from time to time: rows may be changed behind the journal's back.
 AGAIN_MS = 600_000
+# With thousands that have been played there is always one of which that is true, and what is on sale would stand in
+# line behind them. So these come after it, one a round at least. They are looked for among all there ever were: once a
+# minute, and then as many as are examined until the next time.
+RESTING_ASKED_MS, RESTING_AT_ONCE = 60_000, 48
 OVERALL_SECONDS = 300.0
 BOOKS_FIRST_MS = 24 * 3_600_000  # how far back the providers' books are read at first
 BOOKS_OVERLAP_MS = 600_000  # and how far into what was read before
@@ -82,6 +87,8 @@ class Reconciling:
         self._books_read_ms: dict[str, int] = {}
         self._books: dict[str, Check] = {}  # what was found when they were last read
         self._named: set[str] = set()  # checks that have a metric
+        self._resting: list[str] = []  # that are due, the oldest last
+        self._resting_asked_ms: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Examines until `stop` is set."""
@@ -93,7 +100,9 @@ class Reconciling:
         """Examines the schedules that are due."""
         before = moment(self._clock.now_ms() - AGAIN_MS)
         reports = []
-        for schedule_id in await findings.due(self._pool, before=before, limit=AT_ONCE, publishing=self._publishing):
+        due = await findings.due(self._pool, before=before, limit=AT_ONCE, publishing=self._publishing)
+        due += await self._due_resting(before, max(1, AT_ONCE - len(due)))
+        for schedule_id in due:
             started = time.perf_counter()
             report = await self._examine(schedule_id)
             SECONDS.observe(time.perf_counter() - started)
@@ -103,6 +112,16 @@ class Reconciling:
         if reports:
             await self._count()
         return reports
+
+    async def _due_resting(self, before: datetime, limit: int) -> list[str]:
+        now_ms = self._clock.now_ms()
+        asked_ms = self._resting_asked_ms
+        if not self._resting and (asked_ms is None or now_ms - asked_ms >= RESTING_ASKED_MS):
+            found = await findings.due(
+                self._pool, before=before, limit=RESTING_AT_ONCE, publishing=self._publishing, resting=True
+            )
+            self._resting, self._resting_asked_ms = found[::-1], now_ms
+        return [self._resting.pop() for _ in range(min(limit, len(self._resting)))]
 
     async def _examine(self, schedule_id: str) -> Report | None:
         try:

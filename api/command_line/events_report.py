@@ -53,8 +53,9 @@ async def tail(settings: Settings, schedule_id: str | None, first: int | None, *
             if not told:
                 raise EventsError(f"there is no schedule {schedule_id}")
             told[schedule_id] = max((first or told[schedule_id] - LAST + 1) - 1, 0)
+        moving = await heads.of_all(pool, schedule_id)
         while True:
-            for each, head in (await heads.of_all(pool, schedule_id)).items():
+            for each, head in moving.items():
                 async for events in feed.events(each, told.get(each, 0), head.seq):
                     for event in events:
                         yield line(event, with_schedule=schedule_id is None)
@@ -62,6 +63,7 @@ async def tail(settings: Settings, schedule_id: str | None, first: int | None, *
             if not follow:
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
+            moving = await (heads.not_resting(pool) if schedule_id is None else heads.of_all(pool, schedule_id))
 
 
 async def replay(

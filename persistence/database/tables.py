@@ -398,6 +398,7 @@ reconciliations = Table(
     Column("checked_at", TIME, nullable=False),
     Column("holds", Boolean, nullable=False),
     Column("checks", JSONB, nullable=False),  # [{name, expected, actual, offenders}]
+    Index("ix_reconciliations_failing", "subject", postgresql_where=text("NOT holds")),
 )
 
 # --- the door ---------------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ SELECT schedule_id::text, epoch, seq, published_seq, snapshot_seq, next_deadline
        dedicated_at IS NOT NULL, hot_at IS NOT NULL
   FROM schedule_heads
 """
+NOT_RESTING = f"{_READ} WHERE NOT resting ORDER BY 1"
 
 # What is written before a schedule has an owner (it is opened, and perhaps moved, cancelled or withdrawn): nobody needs
 # a process for that, its first owner tells of it. What is in a head changes with every commit, so those that do not
@@ -103,6 +104,12 @@ async def of_schedule(connection: Connection, schedule_id: str) -> Head:
     if row is None:
         raise UnknownSchedule(schedule_id)
     return Head(*row)
+
+
+async def not_resting(connection: Connection) -> dict[str, Head]:
+    """The heads that may be moving, by their schedules' ids: whatever is written to another ends its rest. Beside
+    20,000 that rest they are found in a millisecond by an index, and all are read in 120."""
+    return {row[0]: Head(*row) for row in await connection.fetch(NOT_RESTING)}
 
 
 async def of_all(connection: Connection, schedule_id: str | None = None) -> dict[str, Head]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -18,6 +18,7 @@ from persistence.database.connection import create_engine
 from persistence.events import positions
 from persistence.journal import heads, overruling
 from persistence.journal.placement import OneMachine, Placement
+from persistence.reconciliation import findings
 from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
 from tests.support.local_owners import OneHost
 
@@ -183,8 +184,10 @@ async def test_whoever_is_written_to_past_its_owner_rests_no_longer(pool: asyncp
         (positions.LAG, ("sales",)),
         (heads.REST, (timedelta(minutes=10), list(RECEIVERS))),
         (heads.UNPUBLISHED, ()),
+        (heads.NOT_RESTING, ()),
+        (findings.DUE, (datetime.now(UTC), 8, True)),
     ],
-    ids=["the sweep", "what a service has missed", "its lag", "letting rest", "readiness"],
+    ids=["the sweep", "what a service has missed", "its lag", "letting rest", "readiness", "tail", "reconciliation"],
 )
 async def test_what_looks_for_something_due_passes_by_what_has_been_played(
     pool: asyncpg.Pool, statement: str, arguments: tuple[object, ...]
@@ -193,10 +196,14 @@ async def test_what_looks_for_something_due_passes_by_what_has_been_played(
         "INSERT INTO schedule_heads (schedule_id, epoch, seq, published_seq, resting)"
         " SELECT gen_random_uuid(), 1, 9, 9, true FROM generate_series(1, 5000)"
     )
-    await pool.execute("ANALYZE schedule_heads")
+    await pool.execute(
+        "INSERT INTO reconciliations SELECT schedule_id::text, 9, now(), true, '[]' FROM schedule_heads WHERE resting"
+    )
+    await pool.execute("ANALYZE schedule_heads, reconciliations")
     lines = [row[0] for row in await pool.fetch(f"EXPLAIN {statement}", *arguments)]
     assert any("ix_schedule_heads_not_resting" in line for line in lines), lines
     assert not any("Seq Scan on schedule_heads" in line for line in lines), lines
+    assert not any("Seq Scan on reconciliations" in line for line in lines), lines
 
 
 async def test_what_was_written_before_the_first_owner_delays_nothing(pool: asyncpg.Pool) -> None:

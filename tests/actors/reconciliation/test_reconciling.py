@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from actors.reconciliation.audit_heads import AuditHeads
-from actors.reconciliation.checks import Check
-from actors.reconciliation.watch import AGAIN_MS, Reconciling
+from actors.reconciliation.checks import Check, Report
+from actors.reconciliation.watch import AGAIN_MS, AT_ONCE, RESTING_ASKED_MS, Reconciling
 from engine import commands as c
 from persistence.journal.journal import JournalUnavailable
 from persistence.reconciliation import findings
@@ -81,6 +81,64 @@ async def test_one_that_has_not_changed_is_examined_again_from_time_to_time(
     house.clock.ahead_ms += AGAIN_MS + 1
     (report,) = await job.run_once()
     assert "bookings_equal_journal" in report.failing
+
+
+@pytest.fixture
+def asked(job: Reconciling, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which schedules the job examines; each is found right, in a version that it has left by then."""
+    asked: list[str] = []
+
+    async def examine(schedule_id: str) -> Report:
+        asked.append(schedule_id)
+        return Report(schedule_id=schedule_id, version=0, checked_ms=job._clock.now_ms(), checks=())
+
+    monkeypatch.setattr(job, "_examine", examine)
+    return asked
+
+
+async def test_what_is_on_sale_does_not_stand_in_line_behind_what_has_been_played(
+    house: Examined, past: Past, job: Reconciling, asked: list[str]
+) -> None:
+    """Of which there is more every evening, and all of it due again: there it has its turn, too."""
+    await house.pool.execute(
+        "INSERT INTO schedule_heads (schedule_id, epoch, seq, published_seq, resting)"
+        " SELECT gen_random_uuid(), 1, 9, 9, true FROM generate_series(1, 100)"
+    )
+    for _ in range(3):
+        await job.run_once()
+    assert [number for number, each in enumerate(asked) if each == house.schedule_id] == [0, AT_ONCE, 2 * AT_ONCE]
+    assert len(set(asked)) == 1 + 3 * (AT_ONCE - 1)
+
+
+async def test_what_has_been_played_is_looked_through_once_a_minute_and_examined_beside_what_moves(
+    house: Examined, job: Reconciling, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bool] = []
+    moving, played = [f"moving {each}" for each in range(AT_ONCE)], ["played 1", "played 2"]
+
+    async def due(*_: object, limit: int, resting: bool = False, **__: object) -> list[str]:
+        looks.append(resting)
+        return (played if resting else moving)[:limit]
+
+    monkeypatch.setattr(findings, "due", due)
+    for _ in range(3):
+        await job.run_once()
+    assert asked == [*moving, "played 1", *moving, "played 2", *moving]
+    assert looks.count(True) == 1
+    house.clock.ahead_ms += RESTING_ASKED_MS
+    await job.run_once()
+    assert looks.count(True) == 2
+
+
+async def test_what_does_not_hold_is_found_by_an_index(house: Examined) -> None:
+    await house.pool.execute(
+        "INSERT INTO reconciliations"
+        " SELECT gen_random_uuid()::text, 9, now(), number > 3, '[]' FROM generate_series(1, 5000) AS number"
+    )
+    await house.pool.execute("ANALYZE reconciliations")
+    for statement, arguments in ((findings.FAILING_CHECKS, ()), (findings.FAILING_PAGE, ("overall", "", 50))):
+        lines = [row[0] for row in await house.pool.fetch(f"EXPLAIN {statement}", *arguments)]
+        assert any("ix_reconciliations_failing" in line for line in lines), lines
 
 
 async def test_one_whose_events_are_not_published_is_examined_until_they_are(

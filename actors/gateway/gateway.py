@@ -21,12 +21,13 @@ from engine.commands import AnyCommand
 from engine.refusals import Refusal
 from engine.state import Answer
 from engine.turn import Request
+from persistence.database.asked_once import shared
 from persistence.database.held import holds_none
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 
 QUEUE_LIMIT = 5_000  # requests waiting per schedule and process; at 3,000/s that is the deadline's order of magnitude
 WAITING_LIMIT = 20_000  # requests waiting for all schedules together
-QUEUES_LIMIT = 10_000  # schedules remembered
+QUEUES_LIMIT = 10_000  # schedules remembered, those asked for last
 FIND_PAUSE_SECONDS = 0.05  # between attempts to find an owner; a dead one's name takes a moment to go
 PATIENCE_SHARE = 0.5  # of a request's deadline: a schedule that cannot be opened by then is not waited for
 FULL_SECONDS = 5  # when to come again to a process whose memory is full: schedules leave it as their buyers do
@@ -238,9 +239,12 @@ class Gateway(Generic[OwnerT]):
             queue = self._queues[schedule_id] = Queue(schedule_id)
             if len(self._queues) > QUEUES_LIMIT:
                 self._drop_idle_queue()
+        else:
+            self._queues.move_to_end(schedule_id)  # 60 ns, a hundredth of what a request takes here
         return queue
 
     def _drop_idle_queue(self) -> None:
+        """Forgets the one that nobody has asked for longest, of those that wait for nothing."""
         idle = next((queue for queue in self._queues.values() if queue.idle), None)
         if idle is not None:
             del self._queues[idle.schedule_id]
@@ -336,7 +340,7 @@ class Gateway(Generic[OwnerT]):
         if finding is None:
             finding = self._finding[name] = asyncio.create_task(self._find(name))
             finding.add_done_callback(lambda done: self._found(name, done))
-        return await asyncio.shield(finding)
+        return await shared(finding)
 
     def _put_away(self, lane: Lane[OwnerT]) -> None:
         """Keeps a lane that was lost until its calls have come back."""

@@ -20,8 +20,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from actors.process.unending import kept_up
 from actors.seats.copies import OFFLINE_PATIENCE_SECONDS, Availability, Changes, Copy, Counts
 from engine.seating_plan import SeatingPlan
+from persistence.database.asked_once import shared
 from persistence.database.ending_tasks import end
-from persistence.database.held import holds_none
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatDelta, SeatView
 
@@ -156,9 +156,7 @@ class SeatViews:
     # --- fetching -----------------------------------------------------------------------------------------------------
     async def _fly(self, schedule_id: str) -> Copy:
         """Fetches the schedule's view, together with everybody who wants it at the same time."""
-        holds_none("reading a schedule's seats")
-        # Shielded: a reader that goes away does not take it away from the others.
-        return await asyncio.shield(self._start_flight(schedule_id).task)
+        return await shared(self._start_flight(schedule_id).task)
 
     def _start_flight(self, schedule_id: str) -> _Flight:
         flight = self._flights.get(schedule_id)

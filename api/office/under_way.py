@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from api.http.problems import Problem
-from persistence.database.held import holds_none
+from persistence.database.asked_once import shared
 
 logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
@@ -29,8 +29,7 @@ def begun(work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
 
 async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """What `work` comes to. Whoever stops waiting does not stop it."""
-    holds_none("the end of another task")
-    return await asyncio.shield(begun(work))
+    return await shared(begun(work))
 
 
 def _done(task: asyncio.Task[Any]) -> None:

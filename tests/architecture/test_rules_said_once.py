@@ -32,8 +32,10 @@ SAID_AGAIN = {
         r'\(\s*"confirmed",\s*"partially_refunded",?\s*\)|Status\.CONFIRMED, Status\.PARTIALLY'
     ),
     "the end of a sale": re.compile(r"coalesce\(\s*([\w.]+\.)?sale_closes_at"),
-    "a bounded cache": re.compile(r"popitem\(last=False\)|pop\(next\(iter\("),
-    "asked once for all who ask": re.compile(r"dict\[[^\]\n]*, asyncio\.(Task|Lock)\b"),
+    "a bounded cache": re.compile(r"popitem\(last=False\)|pop\(next\(iter\(|= OrderedDict\(|\.move_to_end\("),
+    "asked once for all who ask": re.compile(r"dict\[[^\]\n]*, asyncio\.(Task|Lock|Future)\b"),
+    "several wait for one": re.compile(r"asyncio\.shield\(|(?<!\.)(?<!def )\bshared\("),
+    "forgotten by hand": re.compile(r"\bdel self\._\w+\["),
 }
 
 
@@ -45,15 +47,41 @@ def test_what_is_said_in_one_place_is_said_in_no_other() -> None:
         for what, pattern in SAID_AGAIN.items()
         if pattern.search(path.read_text())
     ]
+    # By file: what is done by hand there, and why the one class does not serve.
     allowed = [
         "engine/booking.py: whose seats are sold",
         "engine/booking.py: the name of a status",
         "engine/payment.py: the name of a status",
+        "persistence/database/asked_once.py: several wait for one",  # the one class itself
+        "persistence/database/asked_once.py: forgotten by hand",
         "engine/allocate.py: a bounded cache",  # the engine stands on nothing
         "persistence/accounts/revocations.py: a bounded cache",  # what is revoked is kept until its tokens have expired
+        "persistence/accounts/revocations.py: forgotten by hand",  # who waits for acknowledgements, as long as they do
+        "persistence/journal/placement.py: asked once for all who ask",  # one query for many questions
+        "persistence/journal/placement.py: several wait for one",  # each for its own answer of that query
+        "persistence/seats/cache.py: forgotten by hand",  # the twin in memory does what Redis would
         "actors/gateway/gateway.py: asked once for all who ask",  # keeps lanes, which are lost and found again
+        "actors/gateway/gateway.py: several wait for one",
+        "actors/gateway/gateway.py: a bounded cache",  # only those that wait for nothing can be forgotten
+        "actors/gateway/gateway.py: forgotten by hand",  # and their lanes are told
+        "actors/gateway/lane.py: a bounded cache",  # none: who has requests, in the order of their turns
+        "actors/gateway/lane.py: forgotten by hand",  # whoever has had theirs
+        "actors/gateway/turns.py: forgotten by hand",  # whoever is called, of a line
+        "actors/owner/gathering.py: several wait for one",  # a commit, which nobody asks for
+        "actors/owner/host.py: several wait for one",  # a schedule to be open, which then stays so
+        "actors/owner/host.py: forgotten by hand",  # it stays no longer
+        "actors/owner/schedule.py: several wait for one",  # a commit
+        "actors/owner/snapshots.py: several wait for one",  # a commit
         "actors/receivers/hearing.py: asked once for all who ask",  # keeps who is left behind, and what they do
+        "actors/receivers/hearing.py: forgotten by hand",  # who has caught up
+        "actors/seats/seat_views.py: several wait for one",  # a fetch that is told what is announced meanwhile
+        "actors/seats/seat_views.py: a bounded cache",  # a copy that somebody subscribes to is never forgotten
+        "actors/seats/seat_views.py: forgotten by hand",  # only the others are
         "api/office/together.py: asked once for all who ask",  # of a time after each of them asked
+        "api/office/together.py: several wait for one",
+        "api/office/under_way.py: several wait for one",  # one, and perhaps nobody: money that is moving
+        "api/office/writing.py: forgotten by hand",  # counts who is at it, not what was answered
+        "api/server/connections.py: forgotten by hand",  # counts connections
     ]
     assert sorted(again) == sorted(allowed), f"see {HERE} and persistence/database/asked_once.py"
 

@@ -174,6 +174,17 @@ async def test_past_its_deadline_a_request_fails_also_where_its_call_never_ends(
         await asyncio.wait_for(lost, PATIENCE_SECONDS)
 
 
+async def test_where_there_is_no_room_to_remember_all_the_one_not_asked_for_longest_is_forgotten(
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one first asked for: that may be the sale that everybody came for."""
+    monkeypatch.setattr("actors.gateway.gateway.QUEUES_LIMIT", 2)
+    gateway = open_gateway(FakeOwners(FakeOwner()))
+    for number, schedule_id in enumerate((SCHEDULE, "s2", SCHEDULE, "s3")):
+        await wish(gateway, number, schedule_id)
+    assert [each for each in (SCHEDULE, "s2", "s3") if gateway.is_open(each)] == [SCHEDULE, "s3"]
+
+
 @pytest.mark.parametrize("asked_again", [False, True])
 async def test_a_schedule_that_was_forgotten_with_requests_under_way_is_remembered_with_them(
     monkeypatch: pytest.MonkeyPatch, asked_again: bool

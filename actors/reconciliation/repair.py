@@ -39,7 +39,6 @@ from persistence.bookings.bookings import find_booking
 from persistence.bookings.payments import PaymentRow, find_payment
 from persistence.events.log import EventLog, LogUnavailable
 from persistence.journal import heads
-from persistence.journal.journal import drop_snapshots
 from persistence.journal.rows import about_schedule
 from persistence.providers.provider import (
     NEVER_CHARGED_AFTER_MS,
@@ -199,7 +198,7 @@ class Repair:
     async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
             async with self._pool.acquire() as connection, connection.transaction():
-                await drop_snapshots(connection, schedule_id)
+                await heads.drop_snapshots(connection, schedule_id)
             await self._gateway.retire(schedule_id)
         return [("its snapshots are dropped, and its next owner replays the journal from the start", not dry_run)]
 

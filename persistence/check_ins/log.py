@@ -22,9 +22,9 @@ from persistence.database.tables import (
     check_in_undos,
     check_ins,
     performances,
-    schedule_heads,
     schedules,
 )
+from persistence.journal import heads
 
 Result = Literal["admitted", "already_in", "refunded", "replaced", "other_schedule", "not_genuine"]
 ADMITTED: Result = "admitted"
@@ -82,8 +82,7 @@ async def lock(connection: AsyncConnection, schedule_id: str) -> int:
     """Keeps the schedule's door to this transaction; the schedule's newest version."""
     door = sa.func.hashtextextended(f"door:{schedule_id}", 0)
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(door)))
-    query = sa.select(schedule_heads.c.seq).where(schedule_heads.c.schedule_id == schedule_id)
-    return int((await connection.execute(query)).scalar_one())
+    return await heads.version(connection, schedule_id)
 
 
 async def first_answers(connection: AsyncConnection, ids: Collection[str]) -> dict[str, CheckIn]:

@@ -2,7 +2,10 @@
 
 Every row's `epoch` is the fence, and `seq` the length of its journal. Owners move both in their own transactions
 (`group_commit`, `journal`), `placement` gives a row its process, `overruling` writes past an owner; what else is asked
-of heads, or done to them, is here. Only this wing writes them. Elsewhere in the layer they are joined, to be read.
+of heads, or done to them, is here. Only this wing writes them, and only here somebody other than an owner raises an
+epoch; `overruling` does it with the record by which it does so. Elsewhere in the layer heads are joined by what is told
+of a schedule, to be read: figures, lists and positions are those of the version they are told with only where one
+statement reads both, and such a statement stands beside the table it is about.
 """
 
 from __future__ import annotations
@@ -118,6 +121,15 @@ async def of_all(connection: Connection, schedule_id: str | None = None) -> dict
     return {row[0]: Head(*row) for row in rows}
 
 
+async def version(connection: AsyncConnection, schedule_id: str) -> int:
+    """The last sequence number of the schedule's journal. Raises `UnknownSchedule`."""
+    query = sa.select(schedule_heads.c.seq).where(schedule_heads.c.schedule_id == schedule_id)
+    found: int | None = (await connection.execute(query)).scalar_one_or_none()
+    if found is None:
+        raise UnknownSchedule(schedule_id)
+    return found
+
+
 async def newest(connection: Connection, schedule_ids: Collection[str]) -> dict[str, int]:
     """The last sequence number of each of these schedules' journals. Raises `JournalUnavailable`."""
     with outages_told():
@@ -175,14 +187,23 @@ async def dedicate(connection: AsyncConnection, schedule_id: str, dedicated: boo
     await connection.execute(statement.values(dedicated_at=at))
 
 
+async def drop_snapshots(connection: Connection, schedule_id: str) -> None:
+    """Drops all of a schedule, in the caller's transaction. Its owner, which may have made them wrong, is deposed."""
+    await hold_still(connection, schedule_id)
+    await _depose(connection, schedule_id, "snapshot_seq = 0")
+    await connection.execute("DELETE FROM snapshots WHERE schedule_id = $1", schedule_id)
+
+
 async def publish_from(connection: Connection, schedule_id: str, version: int) -> None:
     """Sets the watermark back, for the next owner to publish from this version on. The one there is deposed: it would
     raise the watermark again."""
-    await connection.execute(
-        "UPDATE schedule_heads SET published_seq = $2, epoch = epoch + 1, resting = false WHERE schedule_id = $1",
-        schedule_id,
-        version - 1,
-    )
+    await _depose(connection, schedule_id, "published_seq = $2, resting = false", version - 1)
+
+
+async def _depose(connection: Connection, schedule_id: str, change: str, *arguments: object) -> None:
+    """Changes the head so that its owner can write nothing any more."""
+    statement = f"UPDATE schedule_heads SET epoch = epoch + 1, {change} WHERE schedule_id = $1"  # noqa: S608  # ours
+    await connection.execute(statement, schedule_id, *arguments)
 
 
 async def let_rest(connection: Connection, consumers: Sequence[str], *, quiet_seconds: float) -> int:

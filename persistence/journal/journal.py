@@ -313,7 +313,7 @@ class PostgresJournal:
     async def save_snapshot(self, claim: Claim, seq: int, payload: bytes) -> None:
         # Three transactions: much is written before the head row is locked, for which group commits would wait,
         # and old ones go afterwards. A snapshot is of durable records, so one that the head does not name yet is true,
-        # too. The weakest of locks lets commits pass, and holds up `drop_snapshots`, so that it sees this one.
+        # too. The weakest of locks lets commits pass, and holds up `heads.drop_snapshots`, so that it sees this one.
         stored = await asyncio.to_thread(compressed, payload)
         with outages_told():
             async with self._pool.acquire() as connection:
@@ -365,14 +365,3 @@ class PostgresJournal:
     async def _fetchval(self, query: str, *arguments: object) -> Any:
         row = await self._fetchrow(query, *arguments)
         return None if row is None else row[0]
-
-
-async def drop_snapshots(
-    connection: asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any], schedule_id: str
-) -> None:
-    """Drops all of a schedule, in the caller's transaction. Its owner, which may have made them wrong, is deposed."""
-    await connection.execute("SELECT 1 FROM schedule_heads WHERE schedule_id = $1 FOR UPDATE", schedule_id)
-    await connection.execute(
-        "UPDATE schedule_heads SET snapshot_seq = 0, epoch = epoch + 1 WHERE schedule_id = $1", schedule_id
-    )
-    await connection.execute("DELETE FROM snapshots WHERE schedule_id = $1", schedule_id)

@@ -91,6 +91,17 @@ WRITES_HEADS = re.compile(
     r"|schedule_heads\.(update|insert|delete)\(|schedule_heads[^\n]*with_for_update"
 )
 
+RAISES_AN_EPOCH = re.compile(r"epoch = epoch \+ 1|schedule_heads\.c\.epoch \+ 1")
+# They read heads in a statement that joins them with what it tells of a schedule, see persistence/journal/heads.py.
+READ_HEADS = {
+    "persistence/catalogue/overview.py",  # of which houses no seat was ever touched, with the run's other figures
+    "persistence/catalogue/schedules.py",  # a schedule with its version
+    "persistence/events/positions.py",  # how far services are behind
+    "persistence/operations/standing.py",  # what waits, of many tables in one query
+    "persistence/reconciliation/findings.py",  # what has changed since it was examined
+    "persistence/sales/figures.py",  # figures with the version they are of
+}
+
 
 def test_the_fence_is_written_in_one_wing_and_named_in_one_layer() -> None:
     named = {
@@ -101,9 +112,14 @@ def test_the_fence_is_written_in_one_wing_and_named_in_one_layer() -> None:
     elsewhere = [path for path in named if not path.startswith("persistence/")]
     assert elsewhere == [], "see persistence/journal/heads.py"
     writers = {path for path, text in named.items() if WRITES_HEADS.search(text)}
+    readers = {path for path in named if not path.startswith(("persistence/journal/", "persistence/database/"))}
+    assert readers == READ_HEADS
     strangers = {path for path in writers if not path.startswith(("persistence/journal/", "persistence/database/migr"))}
     assert strangers == set()
     assert "persistence/journal/heads.py" in writers, "what is looked for is there to be found"
+    raised = {path for path, text in named.items() if RAISES_AN_EPOCH.search(text)}
+    assert raised == {f"persistence/journal/{each}.py" for each in ("heads", "journal", "overruling")}
+    assert sum(len(RAISES_AN_EPOCH.findall(named[path])) for path in raised) == 3, "one who claims, and two who depose"
 
 
 def test_every_rule_is_looked_for_where_it_is_said() -> None:

@@ -20,7 +20,7 @@ from engine.state import ScheduleState
 from engine.stored_plan import pack
 from engine.turn import Request, Step, execute
 from persistence.database.connection import create_engine
-from persistence.journal import history
+from persistence.journal import heads, history
 from persistence.journal.journal import (
     Batch,
     Claim,
@@ -29,7 +29,6 @@ from persistence.journal.journal import (
     PostgresJournal,
     UnknownSchedule,
     decompressed,
-    drop_snapshots,
 )
 from persistence.journal.memory import MemoryJournal
 from persistence.journal.opening import open_schedule
@@ -299,7 +298,7 @@ async def test_a_snapshot_being_saved_is_seen_by_whoever_drops_them(
 async def drop_all(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     async with connection.transaction():
-        await drop_snapshots(connection, SCHEDULE)
+        await heads.drop_snapshots(connection, SCHEDULE)
     await connection.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from api.office.tokens import Account
 from persistence.seats.redis_line import KEY, PARTS, RedisLine
 from tests.api.conftest import Worker
 from tests.support.clocks import MovableClock
-from tests.support.sale import Sale, problem
+from tests.support.sale import Sale, problem, read
 
 
 class Clock(MovableClock):
@@ -65,6 +65,16 @@ class House:
     async def set(self, sale: Sale, **terms: Any) -> None:
         answer = await self.http.patch(f"/v1/schedules/{sale.schedule_id}", json=terms, headers=sale.organizer)
         assert answer.status_code == 200, answer.text
+
+    async def ask(self, sale: Sale, headers: Mapping[str, str]) -> int:
+        """How the wish for one place is answered."""
+        return (await self.http.post(sale.bookings_url, json={"quantity": 1}, headers=headers)).status_code
+
+    async def queue_of(self, sale: Sale) -> dict[str, int] | None:
+        """What its organizer sees of the line."""
+        figures = await read(self.http, f"/v1/organizer/schedules/{sale.schedule_id}/sales", sale.organizer)
+        found: dict[str, int] | None = figures["queue"]
+        return found
 
     async def lose_lines(self, sale: Sale) -> None:
         """Redis comes back empty."""

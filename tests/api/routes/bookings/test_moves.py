@@ -358,6 +358,17 @@ async def the_worker_dies() -> None:
     raise Unavailable("nobody knows what became of it")
 
 
+async def broken_off(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool
+) -> tuple[dict[str, Any], str]:
+    """A booking whose move broke off before or after its command of this number, and the key that it was asked by."""
+    booking, key = await scene.held("A-1", "A-2"), uuid4().hex
+    between = Between(scene, monkeypatch, the_worker_dies)
+    broken = await between.meanwhile(lambda: scene.move(booking, key), number, after=after)
+    problem(broken, 503, "overloaded")
+    return booking, key
+
+
 STEPS = [(number, after) for number in (1, 2) for after in (False, True)]
 
 
@@ -365,10 +376,7 @@ STEPS = [(number, after) for number in (1, 2) for after in (False, True)]
 async def test_a_move_that_broke_off_anywhere_goes_on_by_the_same_key(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, number: int, after: bool
 ) -> None:
-    booking, key = await scene.held("A-1", "A-2"), uuid4().hex
-    between = Between(scene, monkeypatch, the_worker_dies)
-    broken = await between.meanwhile(lambda: scene.move(booking, key), number, after=after)
-    problem(broken, 503, "overloaded")
+    booking, key = await broken_off(scene, monkeypatch, number, after=after)
     assert await scene.live(), "they have one of the two, if not both"
     new = await scene.moved(booking, key)
     assert seat_ids(new) == ["B-1", "B-2"]
@@ -438,9 +446,7 @@ async def test_a_refusal_that_broke_off_leaves_nothing_held_when_it_is_asked_for
 async def test_what_ran_out_on_the_other_date_before_it_was_asked_for_again_gives_nothing_up(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    booking, key = await scene.held("A-1", "A-2"), uuid4().hex
-    between = Between(scene, monkeypatch, the_worker_dies)
-    problem(await between.meanwhile(lambda: scene.move(booking, key), 1, after=True), 503, "overloaded")
+    booking, key = await broken_off(scene, monkeypatch, 1, after=True)
     await scene.runs_out(scene.there)
     assert problem(await scene.move(booking, key), 409, "booking_not_changeable")["reason"] == "not_held"
     assert await scene.live() == [booking["id"]]
@@ -451,9 +457,7 @@ async def test_what_ran_out_on_the_other_date_before_it_was_asked_for_again_give
 async def test_what_was_paid_on_the_other_date_before_it_was_asked_for_again_takes_its_place(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    booking, key = await scene.held("A-1", "A-2"), uuid4().hex
-    between = Between(scene, monkeypatch, the_worker_dies)
-    problem(await between.meanwhile(lambda: scene.move(booking, key), 1, after=True), 503, "overloaded")
+    booking, key = await broken_off(scene, monkeypatch, 1, after=True)
     (new,) = [each for each in await scene.live() if each != booking["id"]]
     await scene.pays(scene.there, {"id": new})
     answer = await scene.moved(booking, key)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from persistence.database.away import Outage
 from persistence.journal import leases
 from persistence.journal.journal import JournalUnavailable
 
@@ -55,15 +56,16 @@ async def in_turn(
 
     It is set when the lease is lost, or could not be renewed for so long that somebody else may have it.
     """
+    outage = Outage("the look at whose turn it is", logger)
     while not stop.is_set():
-        if await _held(lease):
+        if await _held(lease, outage):
             logger.info("this machine does the background work")
             over = asyncio.Event()
             async with asyncio.TaskGroup() as group:
                 group.create_task(work(over))
                 held_at = time.monotonic()
                 while not await _set_within(renew_seconds, stop):
-                    held = await _held(lease)
+                    held = await _held(lease, outage)
                     if held:
                         held_at = time.monotonic()
                     elif held is False or time.monotonic() - held_at > lease_seconds - renew_seconds:
@@ -75,13 +77,15 @@ async def in_turn(
         await _set_within(renew_seconds, stop)
 
 
-async def _held(lease: Lease) -> bool | None:
+async def _held(lease: Lease, outage: Outage) -> bool | None:
     """Whether we have it; None where that cannot be seen."""
     try:
-        return await lease.hold()
+        held = await lease.hold()
     except JournalUnavailable as error:
-        logger.warning("whose turn it is cannot be seen: %r", error)
+        outage.met(error)
         return None
+    outage.over()
+    return held
 
 
 async def _set_within(seconds: float, event: asyncio.Event) -> bool:

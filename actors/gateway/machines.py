@@ -23,6 +23,7 @@ from actors.process.settings import Settings
 from actors.process.unending import kept_up
 from actors.wire.remote import RemoteProcess
 from actors.wire.secured import Refused, SecuredChannel, Trust
+from persistence.database.away import Outage
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable
 from persistence.journal.nodes import DRAINING, STARTING, Node
@@ -74,13 +75,16 @@ class Machines:
 
     async def watch(self, on_loss: Callable[[], None]) -> None:
         """For ever: looks, and tells of losses."""
+        outage = Outage("the look at the machines", logger)
         while True:
             await asyncio.sleep(nodes.BEAT_SECONDS)
             try:
                 if await self.look():
                     on_loss()
             except JournalUnavailable as error:
-                logger.warning("the machines cannot be looked at: %r", error)
+                outage.met(error)
+            else:
+                outage.over()
 
 
 def _working(machines: Mapping[str, Node]) -> set[str]:

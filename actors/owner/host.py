@@ -18,6 +18,7 @@ from actors.owner.gathering import Round
 from actors.owner.schedule import ANSWER_SECONDS, Schedule
 from actors.wire.messages import Answered, Fault, Standing, decode_call, encode_answer, encode_inspection
 from engine.turn import Request
+from persistence.database.away import Outage
 from persistence.database.ending_tasks import end
 from persistence.journal.journal import Deposed, Elsewhere, JournalUnavailable, UnknownSchedule
 
@@ -120,6 +121,7 @@ class Host:
     ) -> None:
         self._start = start
         self._places = places
+        self._vacating = Outage("giving up places of schedules", logger)
         self._memory = memory_mb * MIB
         self._open: dict[str, _Open] = {}
         self._taken = 0  # of it, when they were last weighed and by those opened since
@@ -338,7 +340,8 @@ class Host:
             return
         try:
             placed = await self._places.placed()
-        except JournalUnavailable:
+        except JournalUnavailable as error:
+            self._vacating.met(error)
             return
         # Whatever was opened before the query is in here, and what is opened after it has another epoch.
         await self._vacate({key: epoch for key, epoch in placed.items() if key not in self._open})
@@ -349,4 +352,6 @@ class Host:
         try:
             await self._places.vacate(epochs)
         except JournalUnavailable as error:
-            logger.warning("%d schedules keep a place that they do not need: %s", len(epochs), error)
+            self._vacating.met(error)  # `tidy` makes up for it
+        else:
+            self._vacating.over()

@@ -8,10 +8,12 @@ schedule whose own process has others in it goes itself where a process is empty
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from actors.owner.host import Host
+from persistence.database.away import Outage
 from persistence.journal.journal import JournalUnavailable
 from persistence.journal.own_process import Marked, owned
 
@@ -21,6 +23,8 @@ COOL_SHARE, COOL_SECONDS = 0.5, 60.0  # below this share of the limit for so lon
 # Schedules that leave from one look to the next, those used last first. Each costs some milliseconds, at a time when
 # the one they make way for needs them; and those that nobody uses are in nobody's way.
 LEAVING_AT_ONCE = 20
+
+logger = logging.getLogger(__name__)
 
 
 class Rows(Protocol):
@@ -83,12 +87,15 @@ class OwnProcess:
 
     async def run(self) -> None:
         """For ever: looks every two seconds."""
+        outage = Outage(f"{self._name}: the look at who is to be alone", logger)
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except JournalUnavailable:
-                continue  # nobody moves while nobody knows where to
+            except JournalUnavailable as error:
+                outage.met(error)  # nobody moves while nobody knows where to
+            else:
+                outage.over()
 
     async def look(self) -> None:
         """Looks once, and has leave whoever is not to be here."""

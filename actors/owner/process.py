@@ -34,6 +34,7 @@ from actors.process.unending import kept_up
 from actors.wire import channel
 from actors.wire.remote import answered
 from actors.wire.secured import Listener, Trust, decode_trust
+from persistence.database.away import Outage
 from persistence.database.pools import open_pool
 from persistence.embedded.instance import run_directory
 from persistence.events.log import KafkaEventLog
@@ -231,12 +232,15 @@ class OwnerProcess:
 
     async def _follow(self, host: Host, pool: asyncpg.Pool[Any]) -> None:
         """For ever: does as the machine's row says."""
+        outage = Outage(f"{self._name}: the look at the machine's row", logger)
         while True:
             await asyncio.sleep(nodes.BEAT_SECONDS)
             try:
                 state = await nodes.state_of(pool, self._settings.node)
-            except JournalUnavailable:
+            except JournalUnavailable as error:
+                outage.met(error)
                 continue
+            outage.over()
             if state == nodes.DRAINING:
                 await host.drain()
             else:

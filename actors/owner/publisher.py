@@ -14,6 +14,7 @@ from collections import deque
 from engine.seating_plan import SeatingPlan
 from engine.state import ScheduleState
 from engine.turn import Step
+from persistence.database.away import Outage
 from persistence.events.cloud_events import render
 from persistence.events.log import EventLog, LogUnavailable
 from persistence.journal import history
@@ -78,27 +79,19 @@ class Publisher:
     async def run(self) -> None:
         """Publishes whatever is due, for ever. The log being away delays, and changes nothing else; so does what nobody
         foresaw, for no sale ends for want of a message. Raises `Deposed`."""
-        failures = 0
+        outage = Outage(f"publishing of schedule {self._claim.schedule_id}", logger)
         while True:
             try:
                 if await self._something_due():
                     await self._drain()
                 else:
                     await self._save()
-                if failures:
-                    logger.info("publishing of schedule %s goes on", self._claim.schedule_id)
-                failures = 0
+                outage.over()
             except Deposed:
                 raise
-            except Exception as error:
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
-                foreseen = isinstance(error, LogUnavailable | JournalUnavailable)
-                if failures == 1 or not foreseen:
-                    about = None if foreseen else error
-                    logger.warning(
-                        "publishing of schedule %s is delayed: %s", self._claim.schedule_id, error, exc_info=about
-                    )
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is told, and tried again
+                pause = RETRY_SECONDS[min(outage.failed, len(RETRY_SECONDS) - 1)]
+                outage.met(error, foreseen=isinstance(error, LogUnavailable | JournalUnavailable))
                 await asyncio.sleep(pause)
                 self._wake.set()
 

@@ -31,6 +31,7 @@ from engine.seating_plan import SeatingPlan
 from engine.snapshot import Fingerprint
 from engine.state import HELD, SOLD, ScheduleState
 from engine.turn import Request, execute
+from persistence.database.away import Outage
 from persistence.database.ending_tasks import end
 from persistence.events.log import EventLog
 from persistence.journal import history
@@ -179,7 +180,7 @@ class Schedule:
         if self._publishing is not None:
             self._publishing.remove_done_callback(self._ended)
             self._publishing.cancel()
-        failures = 0
+        outage = Outage(f"opening schedule {self.id}", logger)
         while True:
             try:
                 claim = await self._journal.claim(self.id)
@@ -187,9 +188,10 @@ class Schedule:
                 state = await history.state_at(self._journal, self.id, plan, claim.seq)
                 break
             except JournalUnavailable as error:
-                logger.warning("schedule %s waits for the database: %s", self.id, error)
-                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
-                failures += 1
+                pause = RETRY_SECONDS[min(outage.failed, len(RETRY_SECONDS) - 1)]
+                outage.met(error)
+                await asyncio.sleep(pause)
+        outage.over()
         self._claim, self._state = claim, state
         self.epoch = claim.epoch
         self._fingerprint = Fingerprint(state)

@@ -11,6 +11,7 @@ import logging
 from typing import Protocol
 
 from engine.state import BLOCKED, FREE, HELD, SOLD, ScheduleState
+from persistence.database.away import Outage
 from persistence.seats.cache import AreaCounts, CacheUnavailable, SeatDelta, SeatView
 
 SHOW_SECONDS = 0.05  # how often readers are told, at most
@@ -82,6 +83,7 @@ class SeatBoard:
 
     async def run(self) -> None:
         """Tells the cache, for ever. The cache being away costs readers freshness and nothing else."""
+        outage = Outage(f"telling readers of schedule {self._id}", logger)
         while True:
             await self._news.wait()
             self._news.clear()
@@ -94,8 +96,9 @@ class SeatBoard:
             try:
                 await self._cache.publish(view, SeatDelta(self._id, self._told_version, view.version, seats, areas))
                 self._told_version = view.version
+                outage.over()
             except CacheUnavailable as error:
-                logger.warning("readers of schedule %s are not told: %s", self._id, error)
+                outage.met(error)
                 self._changed |= changed
                 self._news.set()
                 await asyncio.sleep(RETRY_SECONDS)

@@ -12,11 +12,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from persistence.database.away import is_away
+from persistence.database.away import Outage, is_away
 
 logger = logging.getLogger(__name__)
-
-SAID_AGAIN_SECONDS = 60.0  # an outage that lasts is no more news with every round
 
 
 async def every(
@@ -24,10 +22,9 @@ async def every(
 ) -> None:
     """Does `work` now and then again after each pause, until `stop` is set.
 
-    `share` is how much of the time the work may take: where it takes long, the pause is longer than `seconds`. Trouble
-    is said when it begins, now and then while it lasts, and when it is over.
+    `share` is how much of the time the work may take: where it takes long, the pause is longer than `seconds`.
     """
-    put_off, said_at = 0, 0.0
+    outage = Outage(name, logger)
     while not stop.is_set():
         started = time.monotonic()
         try:
@@ -35,14 +32,9 @@ async def every(
         except Exception as error:
             if not is_away(error):
                 raise
-            if put_off == 0 or started - said_at >= SAID_AGAIN_SECONDS:
-                logger.warning("%s put off, the database is in trouble: %r", name, error)
-                said_at = started
-            put_off += 1
+            outage.met(error)
         else:
-            if put_off > 0:
-                logger.warning("%s resumed; rounds put off: %s", name, put_off)
-            put_off = 0
+            outage.over()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause_after(time.monotonic() - started, seconds, share))
 

@@ -12,7 +12,7 @@ import logging
 
 from actors.process.rounds import every
 from actors.receivers.hearing import Hearing
-from persistence.database.away import is_away
+from persistence.database.away import Outage, is_away
 from persistence.events.feed import BATCH, EventFeed
 from persistence.events.log import LogUnavailable, Message
 
@@ -60,7 +60,7 @@ class Receiver:
             await asyncio.wait({telling, stopping})
 
     async def _listen(self, stop: asyncio.Event) -> None:
-        failures = 0
+        outage = Outage("receiving", logger)
         while not stop.is_set():
             try:
                 messages = await self._told(stop)
@@ -69,16 +69,13 @@ class Receiver:
                     await self._feed.done()
                     if len(messages) < BATCH:
                         await _pause(stop, GATHER_SECONDS)
-                failures = 0
+                outage.over()
             except Exception as error:
                 if not (isinstance(error, LogUnavailable) or is_away(error)):
                     raise  # a bug: the process ends loudly, and is started again where it stood
-                if not failures:
-                    told = " ".join(str(error).split()) or type(error).__name__  # some have several lines, some none
-                    logger.warning("receiving waits: %s", told)
+                pause = RETRY_SECONDS[min(outage.failed, len(RETRY_SECONDS) - 1)]
+                outage.met(error)
                 await self._feed.close()  # what was handed over and not taken is told again
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
                 await _pause(stop, pause)
 
 

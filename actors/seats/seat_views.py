@@ -21,6 +21,7 @@ from actors.process.unending import kept_up
 from actors.seats.copies import OFFLINE_PATIENCE_SECONDS, Availability, Changes, Copy, Counts
 from engine.seating_plan import SeatingPlan
 from persistence.database.asked_once import shared
+from persistence.database.away import Outage
 from persistence.database.ending_tasks import end
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatDelta, SeatView
@@ -245,15 +246,17 @@ class SeatViews:
     # --- listening ----------------------------------------------------------------------------------------------------
     async def _follow(self) -> None:
         pause_seconds = BACK_OFF_FIRST_SECONDS
+        outage = Outage("hearing of seats, which are read from the journal meanwhile,", logger)
         while True:
             since = self._now()
             try:
                 async with self._cache.deltas() as deltas:
                     self._connected()
+                    outage.over()
                     async for delta in deltas:
                         self._receive(delta)
             except CacheUnavailable as error:
-                logger.warning("seat announcements are not heard, reading from the journal: %s", error)
+                outage.met(error)
             finally:
                 self._subscribed = False
                 self._attempted.set()
@@ -293,16 +296,20 @@ class SeatViews:
     async def _compare(self) -> None:
         """For ever: has copies looked at anew that still lack what was in the journal a round ago."""
         former: Mapping[str, int] = {}
+        outage = Outage("comparing seats with the journal", logger)
         while True:
             await asyncio.sleep(self._compare_seconds)
             for schedule_id, version in former.items():
                 if (copy := self._copies.get(schedule_id)) is not None and copy.view.version < version:
                     copy.announced = max(copy.announced, version)
+            asked = list(self._copies) if self._subscribed else []
             try:
-                former = await self._journaled(list(self._copies)) if self._subscribed and self._copies else {}
+                former = await self._journaled(asked) if asked else {}
             except JournalUnavailable as error:
                 former = {}
-                logger.warning("seats cannot be compared with the journal: %s", error)
+                outage.met(error)
+            else:
+                outage.over()
 
     def _refresh_subscribed(self) -> None:
         for schedule_id, copy in self._copies.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 
+from persistence.database.away import Outage
 from persistence.database.pools import Connection, open_pool
 from persistence.journal import nodes
 from persistence.journal.journal import JournalUnavailable, outages_told
@@ -162,15 +163,17 @@ class Membership:
 
     async def _turn(self, former: str, state: str) -> None:
         """Not where somebody has said otherwise meanwhile: a machine that is being drained goes on being so."""
+        outage = Outage(f"the word that {self._called} is {state}", logger)
         while True:
             try:
                 await nodes.turn(self._pool, self._name, state, former)
                 return
             except JournalUnavailable as error:
-                logger.warning("%s cannot say that it is %s: %r", self._called, state, error)
+                outage.met(error)
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _beat(self) -> None:
+        outage = Outage(f"the beat of {self._called}", logger)
         while True:
             began = time.monotonic()
             try:
@@ -178,7 +181,9 @@ class Membership:
                     self._on_loss(CannotJoin(f"{self._called} has lost its place: another one has it now"))
                     return
             except JournalUnavailable as error:
-                logger.warning("%s cannot say that it lives: %r", self._called, error)
+                outage.met(error)
+            else:
+                outage.over()
             await asyncio.sleep(max(0.0, nodes.BEAT_SECONDS - (time.monotonic() - began)))
 
 

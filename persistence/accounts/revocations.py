@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.database.asked_once import latest_within
-from persistence.database.away import is_away
+from persistence.database.away import Outage, is_away
 from persistence.database.ending_tasks import end
 from persistence.database.held import holds_none
 from persistence.database.tables import sessions
@@ -147,17 +147,16 @@ class Revocations:
     # --- looking ------------------------------------------------------------------------------------------------------
     async def _look(self) -> None:
         """For ever: hears of what nobody could tell."""
+        outage = Outage("the look at revocations", logger)
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if not self.live:
                 continue  # rows decide
             try:
                 await self._read(LOOK_BACK_SECONDS)
-            except Exception as error:  # the same as for `_listen`
-                if is_away(error):
-                    logger.warning("cannot look at revocations: %s", error)
-                else:
-                    logger.exception("looking at revocations failed")
+                outage.over()
+            except Exception as error:  # noqa: BLE001  # the same as for `_listen`
+                outage.met(error, foreseen=is_away(error))
 
     async def _read(self, seconds: float) -> None:
         """Remembers what was revoked lately."""
@@ -168,23 +167,19 @@ class Revocations:
 
     # --- listening ----------------------------------------------------------------------------------------------------
     async def _listen(self) -> None:
+        outage = Outage("listening for revocations, which are read from rows meanwhile,", logger)
         while True:
             try:
                 pubsub = self._redis.pubsub()
                 try:
                     await self._subscribe(pubsub)
+                    outage.over()
                     await self._receive(pubsub)
                 finally:
                     self.live = False
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis has no types here
-            except (RedisError, OSError) as error:
-                logger.warning("revocations are read from Postgres until Redis is back: %s", error)
-            except Exception as error:
-                # Rows decide until this works again: safe, only slower. Ending the task would make that last for ever.
-                if is_away(error):
-                    logger.warning("cannot read revocations: %s", error)
-                else:
-                    logger.exception("listening for revocations failed")
+            except Exception as error:  # noqa: BLE001  # ending the task would have rows decide for ever: safe, and slow
+                outage.met(error, foreseen=isinstance(error, RedisError) or is_away(error))
             finally:
                 self._first_attempt.set()
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -1,4 +1,4 @@
-"""When the database is away: the one definition, asked by all who wait for it to pass.
+"""When the database is away: the one definition, asked by all who wait for it to pass; and how any outage is told.
 
 It is asked of whatever asyncpg raises, our pools of its connections, and SQLAlchemy's engines over them. What it says
 decides between waiting and giving up, so each of the driver's classes and messages has its place in
@@ -7,6 +7,9 @@ decides between waiting and giving up, so each of the driver's classes and messa
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -90,3 +93,36 @@ async def connect(*arguments: Any, **options: Any) -> asyncpg.Connection[Any]:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise NotLetIn(f"PostgreSQL does not let us in: {error}") from error
     return connection
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+SAID_AGAIN_SECONDS = 60.0  # an outage that lasts is no more news with every try
+
+
+class Outage:
+    """The outage of one thing, as whoever tries it again and again meets it.
+
+    `logger` tells it; `what` says what is put off, in words that can begin a line. `now` is in seconds.
+    """
+
+    def __init__(self, what: str, logger: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
+        self._logger = logger
+        self._now = now
+        self._said_at = 0.0
+        self.failed = 0
+        """How many tries have failed since the last one that did not."""
+
+    def met(self, error: BaseException, *, foreseen: bool = True) -> None:
+        """A try has failed. What nobody foresaw is told with its traceback."""
+        now = self._now()
+        if self.failed == 0 or now - self._said_at >= SAID_AGAIN_SECONDS:
+            self._logger.warning("%s put off: %r", self._what, error, exc_info=None if foreseen else error)
+            self._said_at = now
+        self.failed += 1
+
+    def over(self) -> None:
+        """A try has not failed."""
+        if self.failed:
+            self._logger.warning("%s goes on; put off %d times", self._what, self.failed)
+        self.failed = 0

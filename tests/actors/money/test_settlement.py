@@ -166,7 +166,7 @@ async def test_run_goes_on_after_database_failures_and_stops_when_told(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("actors.money.settlement.INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr("actors.process.rounds.SAID_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("persistence.database.away.SAID_AGAIN_SECONDS", 0.0)
     nowhere = create_engine("postgresql://nobody@127.0.0.1:9/nothing", pool_size=1)
     stop = asyncio.Event()
     running = asyncio.create_task(Settlement(nowhere, house.gateway, house.provider, house.clock).run(stop))

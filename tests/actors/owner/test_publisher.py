@@ -146,7 +146,7 @@ async def test_a_delay_is_said_once_and_its_end_too(caplog: pytest.LogCaptureFix
             log.available = True
             await until(lambda: publisher.idle)
     said = [record.getMessage() for record in caplog.records]
-    assert [("is delayed" in text, "goes on" in text) for text in said] == [(True, False), (False, True)]
+    assert [(" put off: " in text, " goes on; " in text) for text in said] == [(True, False), (False, True)]
 
 
 async def test_an_error_nobody_foresaw_delays_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -36,7 +36,7 @@ async def test_a_round_that_fails_for_want_of_a_service_is_followed_by_another()
 async def test_an_outage_is_said_when_it_begins_and_when_it_is_over_and_between_not_with_every_round(
     again_seconds: float, said: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("actors.process.rounds.SAID_AGAIN_SECONDS", again_seconds)
+    monkeypatch.setattr("persistence.database.away.SAID_AGAIN_SECONDS", again_seconds)
     stop, rounds = asyncio.Event(), iter([True, False, False, False, True, False, True])
 
     async def work() -> None:
@@ -49,7 +49,7 @@ async def test_an_outage_is_said_when_it_begins_and_when_it_is_over_and_between_
     await asyncio.wait_for(every(0.0, stop, work, "mails"), PATIENCE_SECONDS)
     first, second = caplog.messages[: said + 1], caplog.messages[said + 1 :]
     assert [each.startswith("mails put off") for each in first] == [True] * said + [False]
-    assert [first[-1], second[-1]] == [f"mails resumed; rounds put off: {count}" for count in (3, 1)]
+    assert [first[-1], second[-1]] == [f"mails goes on; put off {count} times" for count in (3, 1)]
     assert len(second) == 2, "the next outage is news again"
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -56,6 +58,16 @@ def connect(settings: Settings) -> None:
     )
     # Imports what the first call would otherwise: a third of a second, better now than in a customer's booking.
     ray.put(None)
+
+
+def _take_back_sigterm() -> None:
+    """Whoever handled it before Ray was joined handles it again.
+
+    Ray's native half ends the process by it with a stack trace, past all that is to be put away first.
+    """
+    handler = signal.getsignal(signal.SIGTERM)  # as Python knows it
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 class RayOwner:
@@ -175,6 +187,7 @@ def _for_owners(settings: Settings) -> Settings:
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway[AnyOwner]]:
     """The way to every schedule, for an API worker or a background process."""
     await asyncio.to_thread(connect, settings)
+    _take_back_sigterm()
     async with AsyncExitStack() as closing:
         pool = await closing.enter_async_context(open_pool(settings.database, PLACING, command_timeout=PLACING_SECONDS))
         local = RayOwners(settings)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -111,13 +110,7 @@ def worker(number: int, listener: socket.socket, data_dir: Path) -> Program:
 
 def background() -> Program:
     """The process that does what no customer asks for: expiring holds, events not yet published, payments in doubt."""
-    return Program(
-        name="background",
-        argv=words_of(BACKGROUND),
-        module=BACKGROUND,
-        address="",
-        stop_signal=signal.SIGINT,  # on SIGTERM Ray, once joined, first prints a stack trace
-    )
+    return Program(name="background", argv=words_of(BACKGROUND), module=BACKGROUND, address="")
 
 
 def receivers() -> Program:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -42,8 +41,6 @@ class Worker(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves, and says so in the ready file, once the application is up."""
         await super().startup(sockets)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle_exit)  # Ray, joined by the application, had put a stack trace in front
         garbage.spare_what_is_here()
         pulse.begin()
         if self.started and self._ready_file is not None:

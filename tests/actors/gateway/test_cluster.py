@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -109,6 +111,36 @@ async def test_a_paused_owner_is_replaced_and_does_no_harm_when_it_wakes(gateway
     await asyncio.to_thread(paused.wait, PATIENCE_SECONDS)
     assert (await gateway.inspect(SCHEDULE)).durable_version == 3
     assert isinstance(await hold(gateway, 3, "A-3"), Booking)
+
+
+UNTIL_TOLD = """
+import asyncio, sys
+from actors.gateway.ray_owners import open_gateway
+from actors.process import entry
+
+async def work(settings, stop):
+    async with open_gateway(settings):
+        print("joined", flush=True)
+        await stop.wait()
+    print("put away", flush=True)
+
+entry.serve("a program", work)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_process_that_has_joined_ray_puts_its_things_away_when_it_is_told_to_end(
+    settings: Settings, number: int
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", UNTIL_TOLD, env=os.environ | settings.to_environment(), stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS) == b"joined\n"
+    process.send_signal(number)
+    told, log = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (process.returncode, told) == (0, b"put away\n"), log
+    assert b"SIGTERM" not in log
 
 
 async def test_ray_s_register_dies_and_is_there_again_with_all_it_knew(

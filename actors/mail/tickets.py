@@ -57,6 +57,11 @@ class Ticket(Struct, frozen=True, kw_only=True):
         return None if self.seat is None else f"{self.seat}#{self.place}"
 
 
+def seat_of(place_key: str) -> str:
+    """The id of the seat, or the standing area, that a place is one of."""
+    return place_key.rpartition("#")[0]
+
+
 class TicketKey(Struct, frozen=True):
     """What codes are signed with. `former` is what they were signed with before phones could verify them: only who
     reads such codes needs it.

@@ -204,12 +204,17 @@ def _field_error(item: Mapping[str, Any]) -> dict[str, str]:
     place = [str(part) for part in item["loc"]]
     if len(place) > 1 and place[0] in ("body", "query", "path", "header", "cookie"):
         place = place[1:]
+    kind, facts = item["type"], item.get("ctx") or {}
     message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    korean = FIELD_MESSAGES_KO.get(item["type"])
+    if kind in ("too_short", "too_long") and isinstance(item["input"], str):
+        # A length that is looked at after a validator of ours counts items to pydantic, whatever they are.
+        kind, most, limit = f"string_{kind}", kind == "too_long", facts.get("max_length", facts.get("min_length"))
+        message = f"String should have at {'most' if most else 'least'} {limit} character{'' if limit == 1 else 's'}"
+    korean = FIELD_MESSAGES_KO.get(kind)
     return {
         "field": ".".join(place),
         "message": message,
-        "ko": korean.format_map(item.get("ctx") or {}) if korean is not None else message,
+        "ko": korean.format_map(facts) if korean is not None else message,
     }
 
 

@@ -119,7 +119,8 @@ _BOOKINGS = sa.select(
 
 _HAS_BOUGHT = """
 SELECT EXISTS (
-    SELECT FROM bookings WHERE id = $1 AND customer_id = $2 AND status = ANY($3) AND (amount = 0 OR NOT $4)
+    SELECT FROM bookings
+    WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2) AND status = ANY($3) AND (amount = 0 OR NOT $4)
 )
 """
 
@@ -140,8 +141,10 @@ async def whereabouts(engine: AsyncEngine, booking_id: str) -> Whereabouts | Non
     return None if row is None else Whereabouts(row.schedule_id, row.amount == 0)
 
 
-async def has_bought(connection: Connection, booking_id: str, customer_id: str, *, for_nothing: bool = False) -> bool:
-    """Whether the booking is this customer's for good; `for_nothing`: and cost nothing."""
+async def has_bought(
+    connection: Connection, booking_id: str, customer_id: str | None, *, for_nothing: bool = False
+) -> bool:
+    """Whether the booking is this customer's (None: anybody's) for good; `for_nothing`: and cost nothing."""
     return bool(await connection.fetchval(_HAS_BOUGHT, booking_id, customer_id, BOUGHT, for_nothing))
 
 

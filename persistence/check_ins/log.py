@@ -136,10 +136,10 @@ async def find(connection: AsyncConnection, check_in_id: str) -> CheckIn | None:
     return (await first_answers(connection, [check_in_id])).get(check_in_id)
 
 
-async def undo(connection: AsyncConnection, check_in_id: str, *, reason: str, staff: str, at: datetime) -> None:
-    """Takes an admission back; once is enough, and the first reason stays."""
+async def undo(connection: AsyncConnection, check_in_id: str, *, reason: str, staff: str, at: datetime) -> bool:
+    """Takes an admission back; False where it was: once is enough, and the first reason stays."""
     statement = insert(check_in_undos).values(check_in_id=check_in_id, reason=reason, staff=staff, at=at)
-    await connection.execute(statement.on_conflict_do_nothing())
+    return (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
 
 async def counts(connection: AsyncConnection, schedule_id: str) -> list[Count]:

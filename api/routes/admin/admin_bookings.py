@@ -12,11 +12,12 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api.http.models import BookingId, BookingState, Exact, Input, Text, UuidText
+from api.http.exact_query import EXACT_QUERY
+from api.http.models import BookingId, BookingState, Exact, Text, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
-from api.office.idempotency import TAKES_KEY
+from api.office.idempotency import TAKES_KEY, request_of
 from api.office.office import Office
 from api.office.tokens import Account
 from api.office.under_way import finished
@@ -24,6 +25,7 @@ from api.routes.admin.searching import Searched
 from api.routes.bookings.bookings import SeatIds
 from api.routes.bookings.moves import OTHER_DATE
 from api.selling import booking_commands as commands
+from api.selling import doors
 from api.selling.audit_trail import record, record_in
 from api.selling.ending import end_booking
 from api.views.admin import (
@@ -51,7 +53,7 @@ PUT_AWAY = Query(description="Those of bookings that were put away, instead of t
 Archived = Annotated[bool, PUT_AWAY]
 
 
-class NewSeats(Input):
+class NewSeats(Exact):
     """The seats the booking shall have from now on, on the date that it is of."""
 
     seats: SeatIds
@@ -140,7 +142,7 @@ async def get_any_history(
 @router.patch(
     "/bookings/{booking_id}",
     summary="Exchange anybody's seats",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(200, AdminBookingView, BOOKING_EXAMPLE, "The booking with its new seats.")
     | REFUSALS
     | responses(
@@ -177,7 +179,8 @@ async def _exchange(
     office: Office, request: Request, account: Account, row: BookingRow, seats: tuple[str, ...]
 ) -> Response:
     """The command and its record."""
-    result = await commands.send(office, row.schedule_id, Change(row.id, "", seats), request, account)
+    named = await request_of(request, account)
+    result = await doors.send_if_bought(office, row.schedule_id, Change(row.id, "", seats), account, named)
     if isinstance(result, Refusal):
         raise await commands.refused(office, account, row.id, row.schedule_id, result)
     before, after = {"seats": row.seats, "amount": sum(row.prices)}, {"seats": seats, "amount": result.amount}
@@ -190,7 +193,7 @@ async def _exchange(
     "/bookings/{booking_id}/cancellation",
     status_code=201,
     summary="End anybody's booking",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(201, AdminCancellationView, ENDING_EXAMPLE, "The seats are free again.")
     | REFUSALS
     | responses(

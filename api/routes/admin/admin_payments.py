@@ -14,7 +14,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from actors.money.refunding import complete
-from api.http.models import Input, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
+from api.http.exact_query import EXACT_QUERY
+from api.http.models import Exact, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer, time_and_id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf
@@ -47,7 +48,7 @@ PAYMENT_STATUSES = {name: status for status, name in PAYMENT_STATUS_NAMES.items(
 REFUND_STATUSES = {name: status for status, name in REFUND_STATUS_NAMES.items()}
 
 
-class Settlement(Input):
+class Settlement(Exact):
     """How the customer got the money instead."""
 
     reference: Annotated[Text, Field(min_length=1, max_length=200, description="Of the bank transfer, say.")]
@@ -156,6 +157,7 @@ def _cursor(id_: str, requested_ms: int, oldest_first: bool) -> str:
     "/refunds/{refund_id}/settlement",
     status_code=201,
     summary="Record that a refund was paid out by hand",
+    dependencies=[EXACT_QUERY],
     responses=described(201, AdminRefundView, REFUND | {"reference": "manual:T-2026-0815"}, "The refund, completed.")
     | REFUSALS
     | responses("refund_not_found", "already_refunded", "validation_failed", "overloaded"),

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
-from api.http.models import BookingId, Input, Text
+from api.http.exact_query import EXACT_QUERY
+from api.http.models import BookingId, Exact, Input, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import CurrentAccount, OfficeOf
@@ -34,7 +35,7 @@ router = APIRouter(tags=["cancellations"])
 Reason = Annotated[Text, Field(max_length=500)]
 
 
-class Why(Input):
+class Why(Exact):
     """Why the booking is cancelled, if the customer wants to say."""
 
     reason: Reason = ""
@@ -65,7 +66,7 @@ REASONS = Body(openapi_examples={"reason": {"value": {"reason": "cannot come"}}}
     "/v1/bookings/{booking_id}/cancellation",
     status_code=201,
     summary="Cancel an unpaid booking",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=CANCELS,
 )
 async def cancel_booking(
@@ -82,8 +83,7 @@ async def cancel_booking(
     command = Cancel(booking_id, office.clock.new_id(), account.id, reason, "customer")
     named = await request_of(request, account)
     # What is bought and cost nothing is cancelled; all else that is bought is refunded.
-    note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0], for_nothing=True)
-    result = await doors.send(office, note, where.schedule_id, command, account, named)
+    result = await doors.send_if_bought(office, where.schedule_id, command, account, named, for_nothing=True)
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)
     return json_answer(ending_view(result, where.schedule_id), 201)
@@ -93,7 +93,7 @@ async def cancel_booking(
     "/v1/bookings/{booking_id}",
     status_code=201,
     summary="Cancel an unpaid booking",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=CANCELS,
 )
 async def delete_booking(

@@ -128,8 +128,7 @@ async def exchange_seats(
         headers = {"Content-Location": f"/v1/bookings/{view.id}"} | server_time(office.clock.now_ms())
         return json_answer(view, headers=headers)
     command = _change(wish, booking_id, account)
-    note = await doors.shut_if_bought(office, where.schedule_id, booking_id, account, named[0])
-    result = await doors.send(office, note, where.schedule_id, command, account, named)
+    result = await doors.send_if_bought(office, where.schedule_id, command, account, named)
     if not isinstance(result, Booking):
         raise await commands.refused(office, account, booking_id, where.schedule_id, result)
     return json_answer(await commands.view_of(office, where.schedule_id, result))

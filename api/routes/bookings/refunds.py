@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from msgspec.structs import replace
 from pydantic import Field
 
+from api.http.exact_query import EXACT_QUERY
 from api.http.models import Exact, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
@@ -81,7 +82,7 @@ def _command(wish: RefundWish, row: PaymentRow, account: Account, refund_id: str
     "/v1/payments/{payment_id}/refunds",
     status_code=201,
     summary="Give seats back",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(
         201,
         RefundedView,
@@ -110,18 +111,15 @@ async def refund_payment(
 ) -> Response:
     """Gives back all seats or some, for their price less the fee of the refund policy they were booked under.
 
+    Not those that somebody may be in on: by the code of the booking that is any of its seats. Seats handed on and
+    back are a booking of their own: without `seats` those of the first go; asked again, those of the next.
+
     An admin may refund any payment, at any time, for any fee, and says why.
     """
     row = await _for_seats(office, await _payment(office, payment_id, account), account, (wish or RefundWish()).seats)
     named = await request_of(request, account)
-    note = None
-    if account.role != "admin":
-        leaving = len(wish.seats) if wish is not None and wish.seats else None
-        note = await doors.shut(office, row.schedule_id, row.booking_id, named[0], leaving=leaving)
-        if note is None:
-            raise Problem("not_refundable", reason="checked_in")
     command = _command(wish or RefundWish(), row, account, office.clock.new_id())
-    return await finished(_refund(office, request, account, row, command, named, note))
+    return await finished(_refund(office, request, account, row, command, named))
 
 
 async def _refund(
@@ -131,10 +129,13 @@ async def _refund(
     row: PaymentRow,
     command: Refund,
     named: tuple[str, str],
-    note: str | None,
 ) -> Response:
     """From the command to the provider's answer. If this process dies, `actors.money.refunding` goes on."""
-    booking = await doors.send(office, note, row.schedule_id, command, account, named)
+    if account.role == "admin":
+        booking = await commands.send_named(office, row.schedule_id, command, account, named)
+    else:
+        leaving, refused = command.seats or None, Problem("not_refundable", reason="checked_in")
+        booking = await doors.send(office, row.schedule_id, command, account, named, leaving=leaving, refused=refused)
     if isinstance(booking, Refusal):
         raise await _refused(office, row, booking)
     made = booking.refunds[-1]  # of the moment of the command, also where the request is repeated
@@ -221,7 +222,7 @@ async def quote_refund(
     row = await _for_seats(office, await _payment(office, payment_id, account), account, seats)
     if account.role != "admin":
         async with office.reading.connect() as connection:
-            if not await doors.may_leave(connection, row.booking_id, len(seats) if seats else None):
+            if not await doors.may_leave(connection, row.booking_id, seats or None):
                 raise Problem("not_refundable", reason="checked_in")
     story = await refunds.story(office.reading, row.schedule_id, row.booking_id)
     plan = await office.plans.opened_with(row.schedule_id)

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.gateway.requests import Unavailable
+from api.http.exact_query import EXACT_QUERY
 from api.http.models import UUID_SCHEMA, BookingId, Email, Exact, found_by, rfc3339
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
@@ -73,7 +74,7 @@ class NewTransfer(Exact):
     "/bookings/{booking_id}/transfers",
     status_code=201,
     summary="Offer seats to somebody else",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(201, TransferView, TRANSFER_EXAMPLE, "They are offered, and yours until they are accepted.")
     | responses(
         "unauthenticated",

@@ -15,6 +15,7 @@ from fastapi.responses import Response
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.http.exact_query import EXACT_QUERY
 from api.http.models import PerformanceId
 from api.http.paging import json_answer
 from api.http.problems import invalid, responses
@@ -83,7 +84,7 @@ PROGRESS = "Nothing is sold any more; the bookings are being ended."
     "/performances/{performance_id}/cancellation",
     status_code=202,
     summary="Cancel a whole performance",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(200, PerformanceCancellationPreview, PREVIEW_EXAMPLE, "What it would do: with `preview=true`.")
     | described(202, PerformanceCancellationView, PROGRESS_EXAMPLE, PROGRESS)
     | responses(

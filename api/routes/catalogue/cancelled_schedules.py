@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.models import Input, ScheduleId, Text, rfc3339
+from api.http.exact_query import EXACT_QUERY
+from api.http.models import Exact, ScheduleId, Text, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import OfficeOf, Organizer
@@ -34,7 +35,7 @@ from persistence.catalogue.schedules import ScheduleRow
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
 
-class WhyCancelled(Input):
+class WhyCancelled(Exact):
     """Why the performance will not take place. Customers are told."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=500)]
@@ -95,7 +96,7 @@ REFUSALS = responses("unauthenticated", "forbidden", "schedule_not_found")
     "/schedules/{schedule_id}/cancellation",
     status_code=202,
     summary="Cancel a schedule",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(200, ScheduleCancellationPreview, PREVIEW_EXAMPLE, "What it would do: with `preview=true`.")
     | described(
         202, ScheduleCancellationView, PROGRESS_EXAMPLE, "Nothing is sold any more; the bookings are being ended."

@@ -24,6 +24,7 @@ from api.office.dependencies import OfficeOf
 from api.office.office import Office
 from api.routes.door.door_staff import Door, DoorKeeper, door_of
 from api.selling.admission import Verdict, judge
+from api.selling.audit_trail import record_in
 from api.views.booking import described
 from engine.seating_plan import SeatingPlan, SeatLabel
 from persistence.bookings import transfers
@@ -223,7 +224,10 @@ async def undo_check_in(
     keeper: DoorKeeper,
     office: OfficeOf,
 ) -> Response:
-    """The places may come in again. The log keeps both facts; taking back twice is taking back once."""
+    """The places may come in again. The log keeps both facts; taking back twice is taking back once.
+
+    What an account takes back stands in the audit log, too; who has a link is known by name to the door alone.
+    """
     async with office.reading.connect() as connection:
         found = await log.find(connection, check_in_id)
         if found is None or found.result != log.ADMITTED:
@@ -234,7 +238,14 @@ async def undo_check_in(
             raise Problem("check_in_not_found") from None
     async with office.database.begin() as connection:
         await log.lock(connection, found.schedule_id)
-        await log.undo(connection, check_in_id, reason=why.reason, staff=door.staff, at=office.now())
+        undone = await log.undo(connection, check_in_id, reason=why.reason, staff=door.staff, at=office.now())
+        if undone and door.account_id is not None:
+            subject = f"booking:{found.booking_id}"
+            before = {"check_in_id": check_in_id, "places": found.places, "seat": found.seat, "gate": found.gate}
+            after = {"reason": why.reason}
+            await record_in(
+                connection, office, door.account_id, "check_in.taken_back", subject, before=before, after=after
+            )
     return Response(status_code=204)
 
 

@@ -74,6 +74,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule_id: str
     staff: str  # account:<id> | door:<id>
+    account_id: str | None = None  # None: by a link
     link_expires_at: datetime | None = None
 
 
@@ -124,7 +125,7 @@ async def door_of(connection: AsyncConnection, schedule_id: str, keeper: Account
     if keeper.role not in ("organizer", "admin"):
         raise Problem("schedule_not_found")
     await own_schedule(connection, schedule_id, keeper)
-    return Door(schedule_id=schedule_id, staff=f"account:{keeper.id}")
+    return Door(schedule_id=schedule_id, staff=f"account:{keeper.id}", account_id=keeper.id)
 
 
 @router.post(

@@ -16,7 +16,8 @@ from msgspec import Struct
 from pydantic import Field
 
 from actors.mail.texts import seat_lines
-from api.http.models import BookingId, BookingState, Input, RawText, ScheduleId, Text
+from api.http.exact_query import EXACT_QUERY
+from api.http.models import BookingId, BookingState, Exact, RawText, ScheduleId, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, language_of, responses
 from api.http.spreadsheet import Cell, clock, csv_answer
@@ -151,7 +152,7 @@ def _money(row: BookingRow, taken: Mapping[str, int]) -> tuple[int, int, int]:
     return taken.get(row.id, 0), sum(each.amount for each in refunds), sum(each.fee for each in refunds)
 
 
-class WhyEnded(Input):
+class WhyEnded(Exact):
     """Why a booking is ended. Its customer is told."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=500)]
@@ -161,7 +162,7 @@ class WhyEnded(Input):
     "/schedules/{schedule_id}/bookings/{booking_id}/cancellation",
     status_code=201,
     summary="End somebody's booking and give back what was paid",
-    dependencies=[TAKES_KEY],
+    dependencies=[TAKES_KEY, EXACT_QUERY],
     responses=described(201, CancellationView, ENDED_EXAMPLE, "The seats are free again.")
     | REFUSALS
     | responses(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from actors.mail.tickets import Ticket, ticket_code, ticket_key
 from api.selling import booking_commands
 from engine.commands import ApprovePayment, CancelSchedule, Change, Refund, RequestPayment
 from engine.refusals import Refusal
+from persistence.audit import chain
 from persistence.bookings.bookings import Whereabouts
 from tests.api.conftest import Worker
 from tests.support.sale import Sale, hold, open_sale, problem, seat_ids
@@ -30,14 +32,18 @@ class Door:
 
     async def sold(self, count: int) -> str:
         """The code of a booking of so many seats, paid."""
+        return await self.sold_of(self.sale.fresh(count))
+
+    async def sold_of(self, seats: list[str]) -> str:
+        """The same of these."""
         self.customer = await self.worker.sign_up()
-        booking = await hold(self.worker.http, self.sale, self.customer, *self.sale.fresh(count))
+        booking = await hold(self.worker.http, self.sale, self.customer, *seats)
         payment_id = self.worker.office.clock.new_id()
         account = await self.worker.http.get("/v1/accounts/me", headers=self.customer)
         await self.done(RequestPayment(booking["id"], account.json()["id"], payment_id, "sandbox"))
         await self.done(ApprovePayment(booking["id"], payment_id, "ref"))
         self.booking_id, self.payment_id = booking["id"], payment_id
-        return self.code(count)
+        return self.code(len(seats))
 
     def code(self, places: int) -> str:
         made = Ticket(booking_id=self.booking_id, schedule_id=self.sale.schedule_id, places=places)
@@ -179,6 +185,12 @@ async def test_who_is_taken_back_may_come_in_again_and_both_facts_stay(door: Doo
     assert (await door.counts())["entered"] == 0
     (again,) = await door.read(one(code))
     assert again["result"] == "admitted"
+    subject = f"booking:{door.booking_id}"
+    (entry,) = await chain.entries(worker.office.reading, action="check_in.taken_back", subject=subject, limit=9)
+    assert [json.loads(bytes(each or b"{}")) for each in (entry.before, entry.after)] == [
+        {"check_in_id": read["id"], "places": 2, "seat": None, "gate": None},
+        why,
+    ]
     refused = one("nonsense")
     await door.read(refused)
     for missing in (refused["id"], str(uuid4()), "x"):
@@ -206,23 +218,6 @@ async def test_the_offline_list_has_every_booking_that_admits_page_by_page(door:
     assert [(item["places"], item["entered"], item["single"]) for item in items] == [(2, 1, []), (1, 0, [])]
     assert second["next_cursor"] is None
     assert (await door.counts())["items"] is None
-
-
-async def test_a_place_somebody_came_in_on_is_not_given_back(door: Door, worker: Worker) -> None:
-    seats = list(door.sale.seats[:3])
-    await door.read(one(await door.sold(3), places=2))
-    url = f"/v1/payments/{door.payment_id}/refunds"
-    for wish in ({}, {"seats": seats[:2]}):
-        quoted = await worker.http.get(
-            f"/v1/payments/{door.payment_id}/refund_quote", params=wish, headers=door.customer
-        )
-        for answer in (quoted, await worker.http.post(url, json=wish, headers=door.customer)):
-            assert problem(answer, 409, "not_refundable")["reason"] == "checked_in"
-    assert (
-        await worker.http.get(
-            f"/v1/payments/{door.payment_id}/refund_quote", params={"seats": seats[:1]}, headers=door.customer
-        )
-    ).status_code == 200
 
 
 async def test_seats_somebody_came_in_on_are_not_exchanged_and_others_are_once_however_often_asked(

@@ -211,13 +211,32 @@ def open_log(path: Path) -> int:
 def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port nobody listens on at this moment, and which no connection is given for its own end.
 
-    So a program that is down for a while finds it free when it is started again.
+    So a program that is down for a while finds it free when it is started again. Nobody else who asks for one is given
+    it while this process lives: on a busy machine a program takes many seconds until it listens.
     """
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
-            return port
+            if _is_given(port):
+                return port
     raise ProcessError(f"no port from {PORTS[0]} to {PORTS[-1]} is free on {host}")
+
+
+_GIVEN: list[socket.socket] = []  # whose names say which ports this process has been given
+
+
+def _is_given(port: int) -> bool:
+    """Takes the port for this process; False where it is another's, or was given before."""
+    if sys.platform != "linux":
+        return True  # names that end with their process are Linux's
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0boxoffice port {port}")
+    except OSError:
+        name.close()
+        return False
+    _GIVEN.append(name)
+    return True
 
 
 def executable(found: Path, data_dir: Path) -> str:

@@ -60,6 +60,19 @@ def test_a_free_port_is_listened_on_by_nobody_and_given_to_no_connection(monkeyp
             free_port()
 
 
+@pytest.mark.skipif(not LINUX, reason="by names that only Linux has")
+def test_a_port_that_nobody_listens_on_yet_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four test processes start a dozen programs each, and some take many seconds until they listen."""
+    first, second = (free_port() for _ in range(2))
+    assert first != second
+    monkeypatch.setattr("persistence.embedded.process.PORTS", [first, second])
+    with pytest.raises(ProcessError, match="no port"):
+        free_port()
+    code = f"from persistence.embedded import process; process.PORTS = [{first}, {second}]; process.free_port()"
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "no port" in elsewhere.stderr
+
+
 async def test_postgres_is_durable_and_reached_through_its_socket_only(data_dir: Path) -> None:
     program = postgres(data_dir)
     async with running(program):

@@ -222,9 +222,6 @@ def free_port(host: str = "127.0.0.1") -> int:
     raise ProcessError(f"no port from {PORTS[0]} to {PORTS[-1]} is free on {host}")
 
 
-_GIVEN: list[socket.socket] = []  # whose names say which ports this process has been given
-
-
 def _is_given(port: int) -> bool:
     """Takes the port for this process; False where it is another's, or was given before."""
     if sys.platform != "linux":
@@ -235,7 +232,7 @@ def _is_given(port: int) -> bool:
     except OSError:
         name.close()
         return False
-    _GIVEN.append(name)
+    name.detach()  # it is open until the process ends
     return True
 
 

@@ -157,7 +157,7 @@ class SeatViews:
     # --- fetching -----------------------------------------------------------------------------------------------------
     async def _fly(self, schedule_id: str) -> Copy:
         """Fetches the schedule's view, together with everybody who wants it at the same time."""
-        return await shared(self._start_flight(schedule_id).task)
+        return await shared(self._start_flight(schedule_id).task, "reading a schedule's seats")
 
     def _start_flight(self, schedule_id: str) -> _Flight:
         flight = self._flights.get(schedule_id)

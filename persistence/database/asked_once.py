@@ -97,11 +97,14 @@ def latest_within(limit: int, size_of: Callable[[AnswerT], int] | None = None) -
     return LRUCache(limit, None if size_of is None else lambda thing: min(limit, size_of(thing)))
 
 
-async def shared(task: asyncio.Task[AnswerT]) -> AnswerT:
-    """What a task comes to that several wait for: one who stops waiting does not take the others' answer along."""
+async def shared(task: asyncio.Task[AnswerT], what: str = "the end of another task") -> AnswerT:
+    """What a task comes to that several wait for: one who stops waiting does not take the others' answer along.
+
+    `what` it is, to whoever waits with a connection in hand (`held.py`).
+    """
     if task.done():
         return task.result()
-    holds_none("the end of another task")
+    holds_none(what)
     return await asyncio.shield(task)
 
 

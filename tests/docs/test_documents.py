@@ -26,11 +26,24 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TICKED = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:engine|persistence|actors|api|loadtest|tests|docs)/[\w./-]+")
+# A name and the file it is said to be in: `NAME` in `path`, `NAME` (`path`…, `path`: a new `NAME`, `path` (`NAME`….
+IN_FILE = re.compile(rf"`([A-Za-z_][\w.]*)`\s(?:in\s|\()`({PATH.pattern})`")
+OF_FILE = re.compile(rf"`({PATH.pattern})`(?::\s(?:an?\s(?:new\s)?)?|\s\()`([A-Za-z_][\w.]*)`")
 CHOSEN = re.compile(r"(tests/[\w./]+\.py) -k [\"']?([\w ]+)")
 TEST_NAME = re.compile(r"\btest_T\d+_\d+\w*")
 INSIDERS = re.compile(r"\bissues? #?\d+\b|#\d+\b", re.IGNORECASE)
 ALL_TESTS = {
     found for path in (ROOT / "tests").rglob("test_*.py") for found in re.findall(r"def (test_\w+)", path.read_text())
+}
+SOURCES = [
+    (ROOT / name).read_text()
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    if name.endswith((".py", ".ts", ".svelte", ".toml", ".yml")) and not name.startswith("tests/docs/")
+]
+# Names with a capital or an underscore that documents have from elsewhere, or of a file.
+FOREIGN = {
+    *("ActorDiedError", "ActorUnavailableError", "jsonb_to_recordset", "sched_autogroup_enabled"),
+    *("Dockerfile", "Makefile"),
 }
 # Variables that no reader sets: a route for benchmarks, and what the supervisor tells its children.
 INTERNAL = {"BOXOFFICE_BENCH", "BOXOFFICE_DERIVED_KEYS"}
@@ -61,6 +74,43 @@ def test_every_link_within_the_project_leads_somewhere(path: Path) -> None:
 def test_every_file_that_is_named_is_there(path: Path) -> None:
     named = {found.rstrip("./") for text in TICKED.findall(path.read_text()) for found in PATH.findall(text)}
     assert sorted(each for each in named if not (ROOT / each).exists() and "…" not in each and "YYYY" not in each) == []
+
+
+def named_in(text: str) -> list[tuple[str, str]]:
+    """Pairs of a name and the file that the text says it is in."""
+    return [*IN_FILE.findall(text), *((name, file) for file, name in OF_FILE.findall(text))]
+
+
+def has(file: str, name: str) -> bool:
+    there = ROOT / file
+    sources = [each for each in there.rglob("*") if each.suffix in (".py", ".ts")] if there.is_dir() else [there]
+    word = re.compile(rf"\b{re.escape(name.rpartition('.')[2])}\b")
+    return any(word.search(each.read_text()) for each in sources)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
+def test_every_name_is_in_the_file_it_is_said_to_be_in(path: Path) -> None:
+    assert [f"{name} in {file}" for name, file in named_in(path.read_text()) if not has(file, name)] == []
+
+
+def test_every_name_is_somewhere_in_the_code() -> None:
+    code = "\n".join(SOURCES)
+    said = {
+        each for path in DOCUMENTS for each in TICKED.findall(path.read_text()) if re.fullmatch(r"[A-Za-z_]\w+", each)
+    }
+    assert {name for name in said if (not name.islower() or "_" in name) and name not in code} == FOREIGN
+
+
+def test_a_name_beside_a_file_is_seen() -> None:
+    for text in (
+        "`OWN` in\n`api/x.py`",
+        "an `OWN` (`api/x.py`) replays",
+        "`api/x.py`: `OWN`",
+        "`api/x.py`: a new `OWN` at the end",
+        "(`api/x.py` (`OWN`))",
+    ):
+        assert named_in(text) == [("OWN", "api/x.py")], text
+    assert sum(len(named_in(path.read_text())) for path in DOCUMENTS) > 5
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)

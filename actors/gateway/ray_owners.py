@@ -73,7 +73,7 @@ def _take_back_sigterm() -> None:
 class RayOwner:
     """A handle on one process of owners. Every failure to get an answer is `OwnerLost`.
 
-    `socket` is where it is called on its own machine.
+    `socket` is where it is called on its own machine. Where that leads nowhere it is called by way of Ray.
     """
 
     def __init__(self, handle: Any, socket: Path | None = None) -> None:
@@ -84,7 +84,7 @@ class RayOwner:
         if self._channel is not None:
             try:
                 return await self._channel.call(data)
-            except FileNotFoundError:  # it is on another machine, or gone
+            except FileNotFoundError:  # it is on another machine of an outside Ray, or gone
                 self._channel = None
             except OSError as error:
                 raise OwnerLost(str(error)) from error

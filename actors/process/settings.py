@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # thousand are a twentieth of what its process can do, and more than a house without a crowd before it has.
     hot_records_per_second: Annotated[int, Meta(ge=0)] = 1_000
     actor_idle_seconds: Seconds = 300.0  # BOXOFFICE_ACTOR_IDLE_SECONDS, an owner unused for so long leaves memory
-    call_timeout_seconds: Seconds = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, an actor silent for so long is replaced
+    call_timeout_seconds: Seconds = 3.0  # BOXOFFICE_CALL_TIMEOUT_SECONDS, a silent process of owners is replaced then
     deadline_seconds: Seconds = 15.0  # BOXOFFICE_DEADLINE_SECONDS, a request not answered by then gets 503
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
@@ -213,6 +213,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def ray(self) -> str:
         """Where the Ray head is, as host:port."""
         return _placed(self.ray_address, "RAY_ADDRESS")
+
+    @property
+    def sandbox_at(self) -> str:
+        """Where the payment sandbox is, as a URL."""
+        return _placed(self.sandbox_url, "BOXOFFICE_SANDBOX_URL")
 
     @property
     def broker(self) -> KafkaOptions:
@@ -344,7 +349,7 @@ class SettingsError(ValueError):
 
 def _placed(value: T | None, variable: str) -> T:
     if value is None:
-        raise SettingsError(f"{variable} is not set")
+        raise SettingsError(f"{variable} is not set: say where the service is, or have `boxoffice up` start one")
     return value
 
 

@@ -196,11 +196,10 @@ class Supervisor:
         )
         programs = [worker(number, listener, self.data_dir) for number in range(1, self.settings.workers + 1)]
         programs.append(background())
-        if self.settings.publish:
+        if self.settings.publishing is not None:
             programs += [receivers(), mails()]
         if self._sandbox_is_ours:
-            assert self.settings.sandbox_url is not None
-            programs.append(sandbox(self.settings.sandbox_url))
+            programs.append(sandbox(self.settings.sandbox_at))
         added = [self._keeper(each, {**self._environments.of_ours(_kind(each.name)), **marks}) for each in programs]
         self._keepers += added
         await together(*(self._begin(keeper) for keeper in added))

@@ -80,18 +80,17 @@ async def replay(
 
     Raises `EventsError`.
     """
-    options = settings.kafka
+    options = settings.kafka if from_kafka else None
     if from_kafka and options is None:
         raise EventsError("there is no topic to replay: KAFKA_BOOTSTRAP_SERVERS is not set")
     async with _pool(settings) as pool:
         work = Replay(pool, PostgresJournal(pool), SERVICES[service])
-        left = await work.published(schedule_id) if from_kafka else dict(await work.left(schedule_id))
+        left = await work.published(schedule_id) if options is not None else dict(await work.left(schedule_id))
         if schedule_id is not None and not left:
             raise EventsError(f"there is no schedule {schedule_id}")
         started(sum(left.values()))
         before = await figures.checksum(pool, schedule_id)
-        if from_kafka:
-            assert options is not None
+        if options is not None:
             events = await _from_topic(work, options, schedule_id, done)
         else:
             events = await work.run(schedule_id, done)

@@ -113,8 +113,9 @@ class Office:
 
 @asynccontextmanager
 async def open_office(settings: Settings) -> AsyncIterator[Office]:
-    """Opens everything, and closes it in reverse order. Raises `CannotOpen`."""
-    database_url, redis_url = _required(settings)
+    """Opens everything, and closes it in reverse order. Raises `CannotOpen`; `SettingsError` for what is not set."""
+    _check_secret(settings)
+    database_url, redis_url = settings.database, settings.redis
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         database = create_engine(database_url, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS)
@@ -202,16 +203,11 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         )
 
 
-def _required(settings: Settings) -> tuple[str, str]:
-    if settings.database_url is None:
-        raise CannotOpen("DATABASE_URL is not set: `boxoffice up` starts an embedded PostgreSQL and sets it")
-    if settings.redis_url is None:
-        raise CannotOpen("REDIS_URL is not set: `boxoffice up` starts an embedded Redis and sets it")
+def _check_secret(settings: Settings) -> None:
     if len(settings.secret) < MIN_SECRET_CHARACTERS:
         raise CannotOpen(
             f"BOXOFFICE_SECRET must have at least {MIN_SECRET_CHARACTERS} characters; it signs access tokens"
         )
-    return settings.database_url, settings.redis_url
 
 
 async def _check_database(url: str) -> None:

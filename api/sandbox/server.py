@@ -343,15 +343,13 @@ def create_sandbox(
 
 
 def main() -> None:
-    """Serves the sandbox at `settings.sandbox_url` until the process is told to stop."""
+    """Serves the sandbox at `settings.sandbox_at` until the process is told to stop."""
     try:
         settings = Settings.from_environment()
-        if settings.sandbox_url is None:
-            raise SettingsError("BOXOFFICE_SANDBOX_URL is not set: where is the sandbox to listen?")
+        address = urlsplit(settings.sandbox_at)
         secret = settings.sandbox_secrets[0]
     except SettingsError as error:  # of a cluster it is started by hand
         raise SystemExit(str(error)) from error
-    address = urlsplit(settings.sandbox_url)
     telemetry.configure(settings, "sandbox")
     app = create_sandbox(
         secret,

@@ -102,7 +102,7 @@ class Prober:
         needed: dict[str, Callable[[], Awaitable[object]]] = {
             "postgres": self._ask_postgres,
             "administrator": self._ask_for_administrator,
-            "ray": lambda: reach_tcp(office.settings.ray_address or ""),
+            "ray": lambda: reach_tcp(office.settings.ray),
         }
         if office.settings.node:
             needed["machine"] = self._look_at_the_machine

@@ -70,7 +70,7 @@ def _sale_window(state: ScheduleState, now_ms: int) -> Refusal | None:
         return refusal
     if now_ms < terms.sale_opens_at_ms:
         return Refusal(Code.SALE_NOT_OPEN, at_ms=terms.sale_opens_at_ms)
-    if now_ms >= terms.sale_closes_at_ms:
+    if terms.is_closed(now_ms):
         return Refusal(Code.SALE_CLOSED, at_ms=terms.sale_closes_at_ms)
     return None
 

@@ -28,6 +28,10 @@ class Terms(Struct, frozen=True, array_like=True):
     clocks: Clocks = ()  # what days are where it is played
     transferable: bool = True  # customers may hand seats on to others
 
+    def is_closed(self, now_ms: int) -> bool:
+        """Whether the sale is over."""
+        return now_ms >= self.sale_closes_at_ms
+
 
 class Event(Struct, frozen=True, gc=False, array_like=True):
     """A fact. `type_name` is its public name."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from actors.receivers.names import SALES
+from persistence.database.conditions import TRANSFERRED
 from persistence.database.pools import Connection
 from persistence.events.event_data import BookingData, EventEnvelope, RefundData, RefundedPlace
 from persistence.sales import figures
@@ -97,7 +98,7 @@ class Tally:
                 self._add(places, minute, "held", 1)
             before.places = places
         elif kind == "reservation.handed_on":  # its figures are whose seats it is of, and stay
-            if data.booking.status == "transferred":
+            if data.booking.status == TRANSFERRED:
                 self._end(booking_id)
             else:
                 self.live[booking_id].places = places

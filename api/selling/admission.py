@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.mail.tickets import Ticket
 from persistence.check_ins.log import Entry, Result, TicketBooking
-from persistence.database.conditions import BOUGHT
+from persistence.database.conditions import BOUGHT, TRANSFERRED
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ def judge(
         return Verdict(result="other_schedule", of=of)
     if booking.schedule_cancelled:
         return Verdict(result="refunded", reason="schedule_cancelled", entered=entered, of=of)
-    if booking.status == "transferred":  # whoever has taken the seats over has a code of their own
+    if booking.status == TRANSFERRED:  # whoever has taken the seats over has a code of their own
         return Verdict(result="replaced", reason=booking.status, entered=entered, of=of)
     if booking.status not in BOUGHT:
         return Verdict(result="refunded", reason=booking.status, entered=entered, of=of)

@@ -98,7 +98,7 @@ def sale_state(row: schedules.ScheduleRow, now: datetime) -> str:
         return "cancelled"
     if now >= row.starts_at + timedelta(minutes=row.duration_minutes):
         return "ended"
-    if now >= row.closes_at:
+    if row.is_closed(now):
         return "closed"
     if row.sale_opens_at is not None and now < row.sale_opens_at:
         return "scheduled"

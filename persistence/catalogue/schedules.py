@@ -62,6 +62,10 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
         """When the sale ends: at the start unless something else was said."""
         return self.sale_closes_at or self.starts_at
 
+    def is_closed(self, now: datetime) -> bool:
+        """Whether the sale is over, as its terms have it (`engine.events.Terms`)."""
+        return now >= self.closes_at
+
 
 DURATION = sa.func.coalesce(performances.c.duration_minutes, DEFAULT_DURATION_MINUTES)
 _LIVE_SCHEDULE = schedules.c.deleted_at.is_(None)

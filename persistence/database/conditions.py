@@ -26,7 +26,7 @@ def any_of(words: Collection[str]) -> str:
     return "({})".format(", ".join(f"'{word}'" for word in words))
 
 
-HELD = STATUS_NAMES[Status.HELD]
+HELD, TRANSFERRED = STATUS_NAMES[Status.HELD], STATUS_NAMES[Status.TRANSFERRED]
 LIVE = _names(booking.LIVE)
 BOUGHT = _names(booking.BOUGHT)
 EVER_BOUGHT = _names(booking.EVER_BOUGHT)
@@ -46,9 +46,10 @@ is_owed = refunds.c.status == OWED
 CLOSES_AT = sa.func.coalesce(schedules.c.sale_closes_at, schedules.c.starts_at)
 CLOSES_AT_TEXT = "coalesce(s.sale_closes_at, s.starts_at)"
 
-# Events that are to be told of; of a `schedule_heads AS h`. What was written before a schedule's first owner that one
-# tells of, and nobody needs one for that.
-UNPUBLISHED_TEXT = "h.published_seq < h.seq AND h.seq > 1 AND h.epoch > 0"
+# Schedules whose events are told, and such as have some that are not yet; of a `schedule_heads AS h`. What was written
+# before a schedule's first owner that one tells of, and nobody needs one for that.
+TOLD_TEXT = "h.seq > 1 AND h.epoch > 0"
+UNPUBLISHED_TEXT = f"h.published_seq < h.seq AND {TOLD_TEXT}"
 
 
 def is_over(at: datetime) -> sa.ColumnElement[bool]:

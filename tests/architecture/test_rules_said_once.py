@@ -27,11 +27,14 @@ WORDS = "|".join(dict.fromkeys((*STATUS_NAMES, *PAYMENT_NAMES, *REFUND_NAMES)))
 SAID_AGAIN = {
     "a status in SQL": re.compile(rf"\bstatus\s*(=|<>|IN|NOT IN)\s*\(?'({WORDS})'"),
     "a status in a query": re.compile(rf'\.c\.status\s*(==|!=|\.in_\(\[?)\s*\(?"({WORDS})"'),
+    "a status in Python": re.compile(rf'\.status\s*(==|!=|in|not in)\s*[(\[{{]?\s*"({WORDS})"'),
     "the name of a status": re.compile(r"status\.name\.lower\(\)|Status\.[A-Z_]+\.name\.lower\(\)"),
     "whose seats are sold": re.compile(
         r'\(\s*"confirmed",\s*"partially_refunded",?\s*\)|Status\.CONFIRMED, Status\.PARTIALLY'
     ),
     "the end of a sale": re.compile(r"coalesce\(\s*([\w.]+\.)?sale_closes_at"),
+    "whether a sale is over": re.compile(r"(sale_)?closes_at(_ms)?\s*<=?|>=?\s*([\w.]+\.)?(sale_)?closes_at(_ms)?\b"),
+    "whose events are told": re.compile(r"\bseq > 1 AND (\w+\.)?epoch > 0"),
     "a bounded cache": re.compile(r"popitem\(last=False\)|pop\(next\(iter\(|= OrderedDict\(|\.move_to_end\("),
     "asked once for all who ask": re.compile(r"dict\[[^\]\n]*, asyncio\.(Task|Lock|Future)\b"),
     "several wait for one": re.compile(r"asyncio\.shield\(|(?<!\.)(?<!def )\bshared\("),
@@ -52,6 +55,10 @@ def test_what_is_said_in_one_place_is_said_in_no_other() -> None:
         "engine/booking.py: whose seats are sold",
         "engine/booking.py: the name of a status",
         "engine/payment.py: the name of a status",
+        "engine/events.py: whether a sale is over",
+        "persistence/catalogue/schedules.py: whether a sale is over",  # of a row, beside the engine's of its terms
+        "persistence/providers/sandbox.py: a status in Python",  # the provider's words, which are alike
+        "api/sandbox/ledger.py: a status in Python",
         "persistence/database/asked_once.py: several wait for one",  # the one class itself
         "persistence/database/asked_once.py: forgotten by hand",
         "engine/allocate.py: a bounded cache",  # the engine stands on nothing
@@ -127,5 +134,8 @@ def test_every_rule_is_looked_for_where_it_is_said() -> None:
     assert SAID_AGAIN["the end of a sale"].search(said)
     assert SAID_AGAIN["whose seats are sold"].search(said)
     assert SAID_AGAIN["the name of a status"].search(said)
+    assert SAID_AGAIN["whose events are told"].search(said)
+    assert SAID_AGAIN["whether a sale is over"].search("if office.clock.now_ms() >= terms.sale_closes_at_ms:")
+    assert SAID_AGAIN["a status in Python"].search('if data.booking.status == "transferred":')
     assert SAID_AGAIN["a status in SQL"].search("WHERE status IN ('held')")
     assert SAID_AGAIN["a status in a query"].search('payments.c.status == "requested"')

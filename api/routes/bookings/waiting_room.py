@@ -104,7 +104,7 @@ async def _sale(office: Office, schedule_id: str) -> tuple[BookedSchedule, Doors
     if schedule.cancelled_at is not None:
         raise Problem("schedule_cancelled", at=rfc3339(schedule.cancelled_at))
     _, terms = schedule.terms[-1]
-    if office.clock.now_ms() >= terms.sale_closes_at_ms:
+    if terms.is_closed(office.clock.now_ms()):
         raise Problem("sale_closed", at=written(terms.sale_closes_at_ms))
     left = sum(count.free for name, count in counts.items() if terms.prices.get(name) is not None)
     return schedule, Doors(

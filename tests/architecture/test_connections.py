@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from api.office.office import Office
 from tests.architecture.sources import python_files
 
 ROOT = Path(__file__).parents[2]
@@ -21,13 +23,21 @@ OPENS = (
     "reading.connect",
     *("pool.acquire", "_pool.acquire"),
 )
-# What of a house may take as long as another service likes, or needs a connection of its own.
-FAR = frozenset(
+# What of an office may take as long as another service likes, or needs a connection of its own; and what asks nobody,
+# or is how a connection is had, where whoever waits for a second one is found by `held`.
+FAR_OF_OFFICE = frozenset(
     {
-        "gateway", "plans", "seat_views", "seats_left", "seat_cache", "redis", "revocations", "limits", "passwords",
-        "providers", "reconciler", "catalogue_pages", "pool", "_gateway", "_cache", "_redis", "_providers",
+        "gateway", "plans", "booked", "seat_views", "seats_left", "seat_cache", "redis", "revocations", "limits",
+        "passwords", "providers", "reconciler", "catalogue_pages", "facets", "line", "board", "pool",
     }
 )  # fmt: skip
+NEAR_OF_OFFICE = frozenset(
+    {
+        "settings", "clock", "worker", "booking_ids", "tokens", "ticket_keys", "openings", "queue_tickets",
+        "database", "reading", "writing",
+    }
+)  # fmt: skip
+FAR = FAR_OF_OFFICE | {"_gateway", "_cache", "_redis", "_providers"}
 WAITS = frozenset({"finished", "shared", "pay_out", "announce", "tell_all", "to_thread", "sleep", "schedule_views"})
 
 
@@ -105,9 +115,13 @@ def test_whoever_speaks_to_another_service_says_so() -> None:
     assert silent == sorted(ON_THEIR_OWN)
 
 
+def test_of_everything_in_an_office_it_is_said_whether_it_is_far() -> None:
+    assert {each.name for each in fields(Office)} == FAR_OF_OFFICE | NEAR_OF_OFFICE
+
+
 def test_the_test_would_find_one() -> None:
-    for call in ("house.gateway.send(x)", "house.plans.get(v)", "finished(work)", "asyncio.to_thread(f)"):
-        source = f"async def f(house):\n async with house.database.begin() as c:\n  await g(c)\n  await {call}\n"
+    for call in ("office.gateway.send(x)", "office.line.look(p)", "finished(work)", "asyncio.to_thread(f)"):
+        source = f"async def f(office):\n async with office.database.begin() as c:\n  await g(c)\n  await {call}\n"
         assert offences(source) == [f"line 4: {call}"]
-    fine = "async def f(house):\n async with house.database.begin() as c:\n  await g(c)\n await house.plans.get(v)\n"
+    fine = "async def f(office):\n async with office.database.begin() as c:\n  await g(c)\n await office.line.look(p)\n"
     assert offences(fine) == []

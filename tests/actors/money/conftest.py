@@ -1,4 +1,4 @@
-"""A house on sale, on a database of its own."""
+"""A sale and its money, on a database of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.money.house import House, open_house
+from tests.support.money.till import Till, open_till
 
 
 @pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
-    async with open_house(database_url) as opened:
+async def till(database_url: str) -> AsyncIterator[Till]:
+    async with open_till(database_url) as opened:
         yield opened

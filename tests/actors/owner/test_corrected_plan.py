@@ -36,7 +36,7 @@ FIRST_ALONE = succession(DOCUMENT)
 PRICES = {1: {"VIP": 150_000, "R": 90_000, "BOX": 200_000}, 2: {"VIP": 150_000, "R": 90_000}}
 
 
-class House:
+class World:
     """An owner that publishes, with all around it in memory."""
 
     def __init__(self) -> None:
@@ -68,55 +68,55 @@ class House:
 
 
 @pytest.fixture
-async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(publishing, "LINGER_SECONDS", 0.001)
-    house = House()
-    yield house
-    await house.stop()
+    world = World()
+    yield world
+    await world.stop()
 
 
-async def told(house: House) -> None:
+async def told(world: World) -> None:
     """A story over three plans."""
-    await house.send(c.HoldSeats("b1", ANN, ("A-1", "C-2", "pit")))
-    await house.send(c.HoldSeats("b2", BOB, ("C-6", "C-4")))
-    await house.send(c.Cancel("b2", "x2", BOB))
-    await house.correct(1)
-    await house.send(c.HoldSeats("b3", BOB, ("C-0", "C-4")))
-    await house.send(c.Cancel("b3", "x3", BOB))
-    await house.correct(2)
-    await house.send(c.HoldSeats("b4", BOB, ("C-6", "B-1")))
+    await world.send(c.HoldSeats("b1", ANN, ("A-1", "C-2", "pit")))
+    await world.send(c.HoldSeats("b2", BOB, ("C-6", "C-4")))
+    await world.send(c.Cancel("b2", "x2", BOB))
+    await world.correct(1)
+    await world.send(c.HoldSeats("b3", BOB, ("C-0", "C-4")))
+    await world.send(c.Cancel("b3", "x3", BOB))
+    await world.correct(2)
+    await world.send(c.HoldSeats("b4", BOB, ("C-6", "B-1")))
 
 
-async def test_the_next_owner_says_by_which_plan_its_answers_number_places(house: House) -> None:
-    first = await house.send(c.HoldSeats("b1", ANN, ("C-2",)))
+async def test_the_next_owner_says_by_which_plan_its_answers_number_places(world: World) -> None:
+    first = await world.send(c.HoldSeats("b1", ANN, ("C-2",)))
     assert isinstance(first, Booking)
     assert first.plan_number == 0
-    await house.correct(1)
-    moved = await house.send(c.Change("b1", ANN, ("C-2", "C-0")))
+    await world.correct(1)
+    moved = await world.send(c.Change("b1", ANN, ("C-2", "C-0")))
     assert isinstance(moved, BookingByPlan)
     plan = PLANS.numbered(moved.plan_number)
     assert [plan.ids[index] for index in moved.seats] == ["C-2", "C-0"]
-    gone = await house.send(c.HoldSeats("b2", BOB, ("C-6",)))
+    gone = await world.send(c.HoldSeats("b2", BOB, ("C-6",)))
     assert isinstance(gone, Refusal)
     assert gone.code is Code.UNKNOWN_SEAT
 
 
-async def test_a_request_of_before_is_answered_as_it_was_at_first_by_the_numbers_of_now(house: House) -> None:
-    await house.send(c.HoldSeats("b1", ANN, ("C-6", "C-1")))
-    await house.send(c.Cancel("b1", "x", ANN))
-    await house.correct(1)
-    house._sent = 0
-    again = await house.send(c.HoldSeats("b1", ANN, ("C-6", "C-1")))
+async def test_a_request_of_before_is_answered_as_it_was_at_first_by_the_numbers_of_now(world: World) -> None:
+    await world.send(c.HoldSeats("b1", ANN, ("C-6", "C-1")))
+    await world.send(c.Cancel("b1", "x", ANN))
+    await world.correct(1)
+    world._sent = 0
+    again = await world.send(c.HoldSeats("b1", ANN, ("C-6", "C-1")))
     assert isinstance(again, BookingByPlan)
     assert [PLANS.numbered(1).ids[index] for index in again.seats] == ["C-6", "C-1"]  # C-6 is gone, and still named
 
 
-async def test_the_topic_names_each_place_as_it_was_called_then(house: House) -> None:
-    await told(house)
-    seq = house.journal.schedules[SCHEDULE].seq
+async def test_the_topic_names_each_place_as_it_was_called_then(world: World) -> None:
+    await told(world)
+    seq = world.journal.schedules[SCHEDULE].seq
 
     async def said() -> dict[int, list[str]]:
-        events = [json.loads(message.value)["data"] for message in await house.log.read_all(SCHEDULE)]
+        events = [json.loads(message.value)["data"] for message in await world.log.read_all(SCHEDULE)]
         return {each["version"]: [seat["id"] for seat in each.get("booking", {}).get("seats", ())] for each in events}
 
     async def all_said() -> bool:
@@ -127,26 +127,26 @@ async def test_the_topic_names_each_place_as_it_was_called_then(house: House) ->
         1: [], 2: ["A-1", "C-2", "pit"], 3: ["C-6", "C-4"], 4: ["C-6", "C-4"], 5: [],
         6: ["C-0", "C-4"], 7: ["C-0", "C-4"], 8: [], 9: ["C-6", "B-1"],
     }  # fmt: skip
-    feed = JournalFeed(house.journal)
+    feed = JournalFeed(world.journal)
     again = [event async for part in feed.events(SCHEDULE, 0, seq) for event in part]
-    published = [json.loads(message.value) for message in await house.log.read_all(SCHEDULE)]  # some of it twice
+    published = [json.loads(message.value) for message in await world.log.read_all(SCHEDULE)]  # some of it twice
     assert {event.id: json.loads(msgspec.json.encode(event)) for event in again} == {
         each["id"]: each for each in published
     }
 
 
-async def test_replay_snapshot_and_mirrors_come_to_the_same_house(house: House) -> None:
-    await told(house)
-    assert house.owner is not None
-    await house.owner._snapshots.save(house.owner._state)
-    seq = house.journal.schedules[SCHEDULE].seq
-    by_snapshot = await history.state_at(house.journal, SCHEDULE, PLANS, seq)
-    house.journal.schedules[SCHEDULE].snapshots.clear()
-    replayed = await history.state_at(house.journal, SCHEDULE, PLANS, seq)
-    assert state_hash(by_snapshot) == state_hash(replayed) == (await house.owner.inspect()).state_hash
+async def test_replay_snapshot_and_mirrors_come_to_the_same_house(world: World) -> None:
+    await told(world)
+    assert world.owner is not None
+    await world.owner._snapshots.save(world.owner._state)
+    seq = world.journal.schedules[SCHEDULE].seq
+    by_snapshot = await history.state_at(world.journal, SCHEDULE, PLANS, seq)
+    world.journal.schedules[SCHEDULE].snapshots.clear()
+    replayed = await history.state_at(world.journal, SCHEDULE, PLANS, seq)
+    assert state_hash(by_snapshot) == state_hash(replayed) == (await world.owner.inspect()).state_hash
     assert replayed.plan.number == 2
     assert replayed.seats.count(BLOCKED) == 0
-    records = await house.journal.read(SCHEDULE, 0, 100)
+    records = await world.journal.read(SCHEDULE, 0, 100)
     mirror, sales = Mirror(PLANS), SalesMirror(PLANS)
     mirror.follow(records)
     sales.follow(records)
@@ -156,9 +156,9 @@ async def test_replay_snapshot_and_mirrors_come_to_the_same_house(house: House) 
     assert sales.live["b4"].places == [("C-6", "R", 90_000), ("B-1", "VIP", 150_000)]
 
 
-async def test_who_read_the_plans_before_reads_them_again(house: House) -> None:
-    await told(house)
-    behind = await history.state_at(house.journal, SCHEDULE, FIRST_ALONE, 4)
-    async for _ in history.steps_after(house.journal, SCHEDULE, behind, house.journal.schedules[SCHEDULE].seq):
+async def test_who_read_the_plans_before_reads_them_again(world: World) -> None:
+    await told(world)
+    behind = await history.state_at(world.journal, SCHEDULE, FIRST_ALONE, 4)
+    async for _ in history.steps_after(world.journal, SCHEDULE, behind, world.journal.schedules[SCHEDULE].seq):
         pass
     assert behind.plan.number == 2

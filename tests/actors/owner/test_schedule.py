@@ -46,7 +46,7 @@ class SlowJournal(MemoryJournal):
         await super().append(claim, plan, batch)
 
 
-class House:
+class World:
     """An owner with everything around it in memory."""
 
     def __init__(self) -> None:
@@ -72,10 +72,10 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    house = House()
-    yield house
-    for owner in house.owners:
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    for owner in world.owners:
         await owner.stop()
 
 
@@ -83,26 +83,26 @@ def hold(number: int, *seats: str, customer: str = ANN, again: bool = False) -> 
     return Request(f"r{number}", commands.HoldSeats(f"b{number}", customer, seats), "f", again)
 
 
-async def test_a_success_is_answered_only_when_it_is_durable(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
+async def test_a_success_is_answered_only_when_it_is_durable(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
     answer = asyncio.create_task(owner.submit([hold(1, "A-1")]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     assert not answer.done()
-    house.journal.open.set()
+    world.journal.open.set()
     (reply,) = await answer
     assert isinstance(reply, Booking)
-    assert house.journal.schedules[SCHEDULE].bookings["b1"] == reply
+    assert world.journal.schedules[SCHEDULE].bookings["b1"] == reply
 
 
-async def test_a_refusal_is_answered_at_once_even_while_a_commit_hangs(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
+async def test_a_refusal_is_answered_at_once_even_while_a_commit_hangs(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
     first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     (reply,) = await owner.submit([hold(2, "A-1", customer=BOB)])
     assert reply == Refusal(Code.SEATS_UNAVAILABLE, seats=("A-1",))
-    house.journal.open.set()
+    world.journal.open.set()
     await first
 
 
@@ -120,122 +120,122 @@ ENDED = [
 
 @pytest.mark.parametrize(("before", "ending", "asked", "refusal"), ENDED, ids=["cancelled", "kept"])
 async def test_a_refusal_that_states_a_fact_of_ones_own_waits_for_it(
-    house: House,
+    world: World,
     before: tuple[commands.AnyCommand, ...],
     ending: commands.AnyCommand,
     asked: commands.AnyCommand,
     refusal: Refusal,
 ) -> None:
-    owner = await house.owner()
+    owner = await world.owner()
     await owner.submit([hold(1, "A-1")])
     for number, command in enumerate(before):
         await owner.submit([Request(f"b{number}", command)])
-    appends = house.journal.appends
-    house.journal.open.clear()
+    appends = world.journal.appends
+    world.journal.open.clear()
     first = asyncio.create_task(owner.submit([Request("c1", ending)]))
-    await until(lambda: house.journal.appends == appends + 1)
+    await until(lambda: world.journal.appends == appends + 1)
     again = asyncio.create_task(owner.submit([Request("c2", asked)]))
     await asyncio.wait([again], timeout=0.05)  # it does not come
     assert not again.done()
-    house.journal.open.set()
+    world.journal.open.set()
     assert (await again) == [refusal]
     await first
 
 
-async def test_turns_taken_during_a_commit_share_the_next_one(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
+async def test_turns_taken_during_a_commit_share_the_next_one(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
     first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     others = [asyncio.create_task(owner.submit([hold(n, f"B-{n}")])) for n in range(2, 7)]
     await turns(10)  # whoever asks is in line by now
-    house.journal.open.set()
+    world.journal.open.set()
     await asyncio.gather(first, *others)
-    assert house.journal.appends == 2
+    assert world.journal.appends == 2
 
 
-async def test_a_lost_commit_is_made_good_without_the_caller_noticing(house: House) -> None:
-    owner = await house.owner()
-    house.journal.fail_next = [False]
+async def test_a_lost_commit_is_made_good_without_the_caller_noticing(world: World) -> None:
+    owner = await world.owner()
+    world.journal.fail_next = [False]
     (reply,) = await owner.submit([hold(1, "A-1")])
     assert isinstance(reply, Booking)
-    assert list(house.journal.schedules[SCHEDULE].bookings) == ["b1"]
+    assert list(world.journal.schedules[SCHEDULE].bookings) == ["b1"]
 
 
-async def test_a_commit_of_unknown_outcome_that_took_effect_is_answered_once(house: House) -> None:
-    owner = await house.owner()
-    house.journal.fail_next = [True]
+async def test_a_commit_of_unknown_outcome_that_took_effect_is_answered_once(world: World) -> None:
+    owner = await world.owner()
+    world.journal.fail_next = [True]
     (reply,) = await owner.submit([hold(1, "A-1")])
     assert isinstance(reply, Booking)
     assert reply.version == 2
-    assert house.journal.schedules[SCHEDULE].seq == 2
+    assert world.journal.schedules[SCHEDULE].seq == 2
 
 
-async def test_after_a_lost_commit_the_next_in_line_gets_what_is_free_then(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
-    house.journal.fail_next = [False]
+async def test_after_a_lost_commit_the_next_in_line_gets_what_is_free_then(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
+    world.journal.fail_next = [False]
     first = asyncio.create_task(owner.submit([hold(1, "A-1"), hold(2, "A-2", customer=BOB)]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     second = asyncio.create_task(owner.submit([hold(3, "A-3")]))
     await turns(10)  # whoever asks is in line by now
-    house.journal.open.set()
+    world.journal.open.set()
     replies: list[Reply] = [*await first, *await second]
     assert all(isinstance(reply, Booking) for reply in replies)
-    stored = house.journal.schedules[SCHEDULE].bookings
+    stored = world.journal.schedules[SCHEDULE].bookings
     assert sorted(booking.seats for booking in stored.values()) == [(0,), (1,), (2,)]
 
 
-async def test_a_commit_that_takes_too_long_is_answered_ask_again_and_then_the_same(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
+async def test_a_commit_that_takes_too_long_is_answered_ask_again_and_then_the_same(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
     assert await owner.submit([hold(1, "A-1")]) == [None]
     again = asyncio.create_task(owner.submit([hold(1, "A-1", again=True)]))
-    house.journal.open.set()
+    world.journal.open.set()
     (reply,) = await again
     assert isinstance(reply, Booking)
-    assert house.journal.schedules[SCHEDULE].seq == 2
+    assert world.journal.schedules[SCHEDULE].seq == 2
 
 
-async def test_a_repeat_of_a_request_still_under_way_is_told_so(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
+async def test_a_repeat_of_a_request_still_under_way_is_told_so(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
     first = asyncio.create_task(owner.submit([hold(1, "A-1")]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     assert await owner.submit([hold(1, "A-1")]) == [Refusal(Code.IDEMPOTENCY_IN_PROGRESS)]
-    house.journal.open.set()
+    world.journal.open.set()
     before = await first
     assert await owner.submit([hold(1, "A-1")]) == before
 
 
-async def test_a_new_owner_answers_a_repeat_with_the_first_answer(house: House) -> None:
-    first = await house.owner()
+async def test_a_new_owner_answers_a_repeat_with_the_first_answer(world: World) -> None:
+    first = await world.owner()
     (before,) = await first.submit([hold(1, "A-1")])
     await first.stop()
-    second = await house.owner()
+    second = await world.owner()
     assert await second.submit([hold(1, "A-1")]) == [before]
     reused = msgspec.structs.replace(hold(1, "A-1"), fingerprint="other")
     assert await second.submit([reused]) == [Refusal(Code.IDEMPOTENCY_KEY_REUSED)]
 
 
-async def test_a_deposed_owner_answers_no_success_and_goes(house: House) -> None:
-    old = await house.owner()
-    new = await house.owner()
+async def test_a_deposed_owner_answers_no_success_and_goes(world: World) -> None:
+    old = await world.owner()
+    new = await world.owner()
     assert await new.submit([hold(1, "A-1")])
     replies = await old.submit([hold(2, "A-2", customer=BOB)])
     assert replies == [None]
     assert old.left.is_set()
-    assert list(house.journal.schedules[SCHEDULE].bookings) == ["b1"]
+    assert list(world.journal.schedules[SCHEDULE].bookings) == ["b1"]
 
 
 async def test_whoever_waits_for_an_owner_that_ends_is_told_to_ask_again_at_once(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.owner.schedule.ANSWER_SECONDS", 60)
-    owner = await house.owner()
-    house.journal.open.clear()
+    owner = await world.owner()
+    world.journal.open.clear()
     asked = asyncio.create_task(owner.submit([hold(1, "A-1")]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     later = asyncio.create_task(owner.submit([hold(2, "A-2")]))
     await asyncio.sleep(0)
     await owner.stop()
@@ -243,123 +243,123 @@ async def test_whoever_waits_for_an_owner_that_ends_is_told_to_ask_again_at_once
         assert [await asked, await later] == [[None], [None]]
 
 
-async def test_an_owner_whose_task_is_called_off_by_a_stranger_goes(house: House) -> None:
-    owner = await house.owner()
+async def test_an_owner_whose_task_is_called_off_by_a_stranger_goes(world: World) -> None:
+    owner = await world.owner()
     owner._tasks[0].cancel()
     await until(owner.left.is_set)
 
 
-async def test_holds_expire_on_time_without_any_request(house: House) -> None:
-    owner = await house.owner()
+async def test_holds_expire_on_time_without_any_request(world: World) -> None:
+    owner = await world.owner()
     await owner.submit([hold(1, "A-1")])
-    house.clock.ms += 600_000
+    world.clock.ms += 600_000
     owner.tick()
-    stored = house.journal.schedules[SCHEDULE].bookings
+    stored = world.journal.schedules[SCHEDULE].bookings
     await until(lambda: stored["b1"].status is Status.EXPIRED)
     (reply,) = await owner.submit([hold(2, "A-1", customer=BOB)])
     assert isinstance(reply, Booking)
 
 
-async def test_the_head_knows_the_next_deadline_for_whoever_comes_after_a_crash(house: House) -> None:
-    owner = await house.owner()
+async def test_the_head_knows_the_next_deadline_for_whoever_comes_after_a_crash(world: World) -> None:
+    owner = await world.owner()
     await owner.submit([hold(1, "A-1")])
-    assert house.journal.schedules[SCHEDULE].next_deadline_ms == NOW + 600_000
+    assert world.journal.schedules[SCHEDULE].next_deadline_ms == NOW + 600_000
 
 
-async def test_readers_see_what_is_durable_and_nothing_else(house: House) -> None:
-    owner = await house.owner()
-    house.journal.open.clear()
+async def test_readers_see_what_is_durable_and_nothing_else(world: World) -> None:
+    owner = await world.owner()
+    world.journal.open.clear()
     answer = asyncio.create_task(owner.submit([hold(1, "A-1")]))
-    await until(lambda: house.journal.appends == 1)
+    await until(lambda: world.journal.appends == 1)
     await asyncio.wait([answer], timeout=0.1)  # it does not come
-    view = await house.cache.get(SCHEDULE)
+    view = await world.cache.get(SCHEDULE)
     assert view is not None
     assert (view.version, view.states[0]) == (1, 0)
-    house.journal.open.set()
+    world.journal.open.set()
     await answer
 
     async def shown() -> bool:
-        view = await house.cache.get(SCHEDULE)
+        view = await world.cache.get(SCHEDULE)
         return view is not None and view.version == 2 and view.states[0] == 1
 
     await until(shown)
 
 
-async def test_everything_durable_is_published_in_order_and_once(house: House) -> None:
-    owner = await house.owner()
+async def test_everything_durable_is_published_in_order_and_once(world: World) -> None:
+    owner = await world.owner()
     await owner.submit([hold(n, f"A-{n}") for n in range(1, 7)])
     await owner.submit([Request("c1", commands.Cancel("b1", "x1", ANN))])
-    stored = house.journal.schedules[SCHEDULE]
+    stored = world.journal.schedules[SCHEDULE]
     await until(lambda: stored.published_seq == stored.seq)
-    assert published_versions(await everything(house.log)) == list(range(1, 9))
+    assert published_versions(await everything(world.log)) == list(range(1, 9))
 
 
-async def test_what_an_earlier_owner_did_not_publish_the_next_one_does(house: House) -> None:
-    broken = house.log
+async def test_what_an_earlier_owner_did_not_publish_the_next_one_does(world: World) -> None:
+    broken = world.log
 
     class Away(MemoryEventLog):
         async def publish(self, key: str, values: object) -> None:
             raise LogUnavailable("away")
 
-    house.log = Away()
-    first = await house.owner()
+    world.log = Away()
+    first = await world.owner()
     await first.submit([hold(1, "A-1")])
     await first.submit([Request("c1", commands.Cancel("b1", "x1", ANN))])
     await first.stop()
-    house.log = broken
-    await house.owner()
-    stored = house.journal.schedules[SCHEDULE]
+    world.log = broken
+    await world.owner()
+    stored = world.journal.schedules[SCHEDULE]
     await until(lambda: stored.published_seq == stored.seq)
-    assert published_versions(await everything(house.log)) == [1, 2, 3]
+    assert published_versions(await everything(world.log)) == [1, 2, 3]
 
 
-async def test_an_unused_owner_saves_a_snapshot_and_leaves(house: House) -> None:
-    owner = await house.owner(idle_seconds=0)
+async def test_an_unused_owner_saves_a_snapshot_and_leaves(world: World) -> None:
+    owner = await world.owner(idle_seconds=0)
     await owner.submit([hold(1, "A-1"), Request("c1", commands.Cancel("b1", "x1", ANN))])
-    house.clock.ms += 1
+    world.clock.ms += 1
     await until(owner.left.is_set)
-    stored = house.journal.schedules[SCHEDULE]
+    stored = world.journal.schedules[SCHEDULE]
     assert max(stored.snapshots) == stored.seq
-    state = await history.latest(house.journal, SCHEDULE)
+    state = await history.latest(world.journal, SCHEDULE)
     assert state is not None
     assert state.seats == bytearray(PLAN.size)
 
 
 async def test_an_error_nobody_foresaw_ends_the_owner_and_is_told_at_once_and_not_tried_again(
-    house: House, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owner = await house.owner()
-    epochs = house.journal.schedules[SCHEDULE].epoch
+    owner = await world.owner()
+    epochs = world.journal.schedules[SCHEDULE].epoch
 
     async def broken(*arguments: object) -> None:
-        house.journal.appends += 1
+        world.journal.appends += 1
         raise LookupError("no such column")
 
-    house.journal.append = broken  # type: ignore[method-assign]  # breaks on purpose
+    world.journal.append = broken  # type: ignore[method-assign]  # breaks on purpose
     (reply,) = await owner.submit([hold(1, "A-1")])
     assert isinstance(reply, Fault)
     assert (reply.ours, "no such column" in reply.reason) == (True, True)
     assert owner.left.is_set()
-    assert (house.journal.appends, house.journal.schedules[SCHEDULE].epoch) == (1, epochs)
+    assert (world.journal.appends, world.journal.schedules[SCHEDULE].epoch) == (1, epochs)
     assert [each.levelname for each in caplog.records if "no such column" in each.getMessage()] == ["ERROR"]
 
 
 @pytest.mark.parametrize("error", [JournalUnavailable("away"), LookupError("no such column")])
 async def test_a_snapshot_that_fails_is_logged_and_tried_again_and_counts_only_when_it_is_saved(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     monkeypatch.setattr("actors.owner.snapshots.SNAPSHOT_EVERY", 2)
     monkeypatch.setattr("actors.owner.snapshots.SNAPSHOT_AGAIN", 2)
-    owner = await house.owner()
-    save_snapshot, errors = house.journal.save_snapshot, [error]
+    owner = await world.owner()
+    save_snapshot, errors = world.journal.save_snapshot, [error]
 
     async def fails_once(claim: Claim, seq: int, payload: bytes) -> None:
         if errors:
             raise errors.pop()
         await save_snapshot(claim, seq, payload)
 
-    house.journal.save_snapshot = fails_once  # type: ignore[method-assign]  # one that fails, in its place
-    stored = house.journal.schedules[SCHEDULE]
+    world.journal.save_snapshot = fails_once  # type: ignore[method-assign]  # one that fails, in its place
+    stored = world.journal.schedules[SCHEDULE]
     for number in range(1, 3):
         await owner.submit([hold(number, f"A-{number}")])
     await until(lambda: not errors)
@@ -372,7 +372,7 @@ async def test_a_snapshot_that_fails_is_logged_and_tried_again_and_counts_only_w
     assert not owner.left.is_set()
 
 
-async def test_activation_waits_for_a_database_that_is_away(house: House) -> None:
+async def test_activation_waits_for_a_database_that_is_away(world: World) -> None:
     class Absent(SlowJournal):
         failures = 3
 
@@ -383,18 +383,18 @@ async def test_activation_waits_for_a_database_that_is_away(house: House) -> Non
             return await super().claim(schedule_id)
 
     absent = Absent()
-    absent.schedules = house.journal.schedules
-    house.journal = absent
-    owner = await house.owner()
+    absent.schedules = world.journal.schedules
+    world.journal = absent
+    owner = await world.owner()
     assert isinstance((await owner.submit([hold(1, "A-1")]))[0], Booking)
 
 
-async def test_memory_and_journal_agree_after_a_crowd(house: House) -> None:
-    owner = await house.owner()
-    house.journal.fail_next = [False, True, False]
+async def test_memory_and_journal_agree_after_a_crowd(world: World) -> None:
+    owner = await world.owner()
+    world.journal.fail_next = [False, True, False]
     wishes = [Request(f"r{n}", commands.HoldBest(f"b{n}", ANN if n % 2 else BOB, 1 + n % 3), "") for n in range(12)]
     await asyncio.gather(*(owner.submit([wish]) for wish in wishes))
-    state = await history.latest(house.journal, SCHEDULE)
+    state = await history.latest(world.journal, SCHEDULE)
     assert state is not None
     inspection = await owner.inspect()
     assert (inspection.version, inspection.state_hash) == (state.seq, state_hash(state))

@@ -46,7 +46,7 @@ STORY: tuple[c.AnyCommand, ...] = (
 )
 
 
-class House:
+class Story:
     """One schedule whose story is journaled and on the log, and a service that lives on it."""
 
     def __init__(self, pool: asyncpg.Pool[Any], own_pool: asyncpg.Pool[Any], events: list[bytes]) -> None:
@@ -80,7 +80,7 @@ class House:
 
 
 @pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
+async def story(database_url: str) -> AsyncIterator[Story]:
     await plant_schedule(database_url)
     async with asyncpg.create_pool(database_url, min_size=1, max_size=4) as pool:
         journal = PostgresJournal(pool)
@@ -94,7 +94,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
             events += [render(SCHEDULE, step.record, step.booking, PLAN) for step in steps]
         reached = with_role(database_url, RECEIVER)
         async with asyncpg.create_pool(reached, min_size=0, max_size=4) as own_pool:
-            yield House(pool, own_pool, events)
+            yield Story(pool, own_pool, events)
 
 
 def turn(state: ScheduleState, command: c.AnyCommand, now_ms: int) -> Sequence[Step]:
@@ -103,9 +103,9 @@ def turn(state: ScheduleState, command: c.AnyCommand, now_ms: int) -> Sequence[S
     return done.steps
 
 
-def forged(house: House, version: int, **changes: Any) -> Message:
+def forged(story: Story, version: int, **changes: Any) -> Message:
     """An event of the story, made to say something else: members of the envelope, of `data` with `data__…`."""
-    event: dict[str, Any] = msgspec.json.decode(house.events[version - 1])
+    event: dict[str, Any] = msgspec.json.decode(story.events[version - 1])
     for name, value in changes.items():
         *path, last = name.split("__")
         inner = event

@@ -12,15 +12,15 @@ from persistence.events import positions
 from persistence.events.cloud_events import render
 from persistence.journal import history
 from persistence.journal.journal import Batch
-from tests.actors.receivers.story import CONFIRMED, House, forged, house, turn
+from tests.actors.receivers.story import CONFIRMED, Story, forged, story, turn
 from tests.engine.plans.houses import ANN, EVE, NOW
 from tests.persistence.journal.test_journal import PLAN, SCHEDULE, ident
 
-__all__ = ["house"]  # the fixture
+__all__ = ["story"]  # the fixture
 
 
-async def suspects(house: House) -> list[tuple[int, str]]:
-    rows = await positions.parked(house.pool, consumer="sales/suspect", limit=200)
+async def suspects(story: Story) -> list[tuple[int, str]]:
+    rows = await positions.parked(story.pool, consumer="sales/suspect", limit=200)
     return [(row.version, row.error) for row in rows]
 
 
@@ -36,43 +36,43 @@ async def suspects(house: House) -> list[tuple[int, str]]:
     ],
 )
 async def test_an_event_that_the_journal_says_otherwise_is_put_aside_and_the_real_one_taken(
-    house: House, changes: dict[str, Any]
+    story: Story, changes: dict[str, Any]
 ) -> None:
-    told = house.messages(*range(1, len(house.events) + 1))
+    told = story.messages(*range(1, len(story.events) + 1))
     assert b"reservation.confirmed" in told[CONFIRMED - 1].value
-    told[CONFIRMED - 1] = forged(house, CONFIRMED, **changes)
-    await house.hearing.receive(told)
-    assert await suspects(house) == [(CONFIRMED, "the journal says otherwise")]
-    assert await house.position() == len(house.events)
-    assert await house.checksum() == await house.right()
+    told[CONFIRMED - 1] = forged(story, CONFIRMED, **changes)
+    await story.hearing.receive(told)
+    assert await suspects(story) == [(CONFIRMED, "the journal says otherwise")]
+    assert await story.position() == len(story.events)
+    assert await story.checksum() == await story.right()
 
 
-async def test_who_tells_of_what_comes_later_makes_the_service_look_and_no_more(house: House) -> None:
-    await house.hearing.receive([forged(house, CONFIRMED, data__booking__customer_id=EVE)])
-    assert await house.position() == CONFIRMED
-    await house.hearing.receive(house.messages(*range(1, len(house.events) + 1)))
-    assert await house.checksum() == await house.right()
+async def test_who_tells_of_what_comes_later_makes_the_service_look_and_no_more(story: Story) -> None:
+    await story.hearing.receive([forged(story, CONFIRMED, data__booking__customer_id=EVE)])
+    assert await story.position() == CONFIRMED
+    await story.hearing.receive(story.messages(*range(1, len(story.events) + 1)))
+    assert await story.checksum() == await story.right()
 
 
 async def test_a_version_beyond_the_journal_moves_nothing_and_the_real_one_is_taken_when_it_comes(
-    house: House,
+    story: Story,
 ) -> None:
-    head = len(house.events)
-    beyond = forged(house, CONFIRMED, id=f"{SCHEDULE}:{head + 1}", data__version=head + 1)
-    await house.hearing.receive([*house.messages(1, 2), beyond, forged(house, 2, data__version=2**62)])
-    assert await house.position() == 2
-    assert await suspects(house) == [
+    head = len(story.events)
+    beyond = forged(story, CONFIRMED, id=f"{SCHEDULE}:{head + 1}", data__version=head + 1)
+    await story.hearing.receive([*story.messages(1, 2), beyond, forged(story, 2, data__version=2**62)])
+    assert await story.position() == 2
+    assert await suspects(story) == [
         (head + 1, "the journal does not go so far"),
         (2**62, "the journal does not go so far"),
     ]
-    state = await history.state_at(house.journal, SCHEDULE, PLAN, head)
+    state = await history.state_at(story.journal, SCHEDULE, PLAN, head)
     steps = turn(state, c.HoldSeats(ident(9), ANN, ("B-2",)), NOW + 10**9)
-    claim = await house.journal.claim(SCHEDULE)
-    await house.journal.append(claim, PLAN, Batch(list(steps), published_seq=steps[-1].record.seq))
-    house.events += [render(SCHEDULE, step.record, step.booking, PLAN) for step in steps]
-    await house.hearing.receive(house.messages(head + 1))
-    assert await house.position() == head + 1
-    assert await house.checksum() == await house.right()
+    claim = await story.journal.claim(SCHEDULE)
+    await story.journal.append(claim, PLAN, Batch(list(steps), published_seq=steps[-1].record.seq))
+    story.events += [render(SCHEDULE, step.record, step.booking, PLAN) for step in steps]
+    await story.hearing.receive(story.messages(head + 1))
+    assert await story.position() == head + 1
+    assert await story.checksum() == await story.right()
 
 
 @pytest.mark.parametrize(
@@ -86,25 +86,25 @@ async def test_a_version_beyond_the_journal_moves_nothing_and_the_real_one_is_ta
         {"data__version": 10**30},
     ],
 )
-async def test_what_has_no_place_is_passed_over_and_stops_nothing(house: House, changes: dict[str, Any]) -> None:
-    await house.hearing.receive([forged(house, 2, **changes), *house.messages(1, 2, 3)])
-    assert await house.position() == 3
+async def test_what_has_no_place_is_passed_over_and_stops_nothing(story: Story, changes: dict[str, Any]) -> None:
+    await story.hearing.receive([forged(story, 2, **changes), *story.messages(1, 2, 3)])
+    assert await story.position() == 3
 
 
-async def test_an_event_of_no_schedule_is_put_aside(house: House) -> None:
+async def test_an_event_of_no_schedule_is_put_aside(story: Story) -> None:
     nowhere = ident(4711)
-    await house.hearing.receive([forged(house, 2, data__schedule_id=nowhere), *house.messages(1)])
-    (row,) = await positions.parked(house.pool, consumer="sales/suspect", limit=10)
+    await story.hearing.receive([forged(story, 2, data__schedule_id=nowhere), *story.messages(1)])
+    (row,) = await positions.parked(story.pool, consumer="sales/suspect", limit=10)
     assert (row.schedule_id, row.error) == (nowhere, "there is no such schedule")
-    assert await house.position() == 1
+    assert await story.position() == 1
 
 
 async def test_what_is_not_believed_fills_no_table_and_is_never_tried_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(positions, "SUSPECTS_KEPT", 3)
-    head = len(house.events)
+    head = len(story.events)
     for version in range(head + 1, head + 10):
-        await house.hearing.receive([forged(house, 2, data__version=version)])
-    assert [version for version, _ in await suspects(house)] == [head + 1, head + 2, head + 3]
-    assert await retry(house.pool, house.service, SCHEDULE, head + 1) is None
+        await story.hearing.receive([forged(story, 2, data__version=version)])
+    assert [version for version, _ in await suspects(story)] == [head + 1, head + 2, head + 3]
+    assert await retry(story.pool, story.service, SCHEDULE, head + 1) is None

@@ -18,11 +18,11 @@ from persistence.database.pools import Connection
 from persistence.events import positions
 from persistence.events.event_data import EventEnvelope
 from persistence.journal.journal import PostgresJournal
-from tests.actors.receivers.story import CONFIRMED, Choking, House, forged, house
+from tests.actors.receivers.story import CONFIRMED, Choking, Story, forged, story
 from tests.persistence.journal.test_journal import SCHEDULE
 from tests.support.waiting import until
 
-__all__ = ["house"]  # the fixture
+__all__ = ["story"]  # the fixture
 
 
 class Counting(PostgresJournal):
@@ -54,90 +54,90 @@ class Both(Notifications):
         await super().take(connection, events)
 
 
-async def positions_of(house: House) -> dict[str, int]:
-    reached, _ = await positions.reach(house.pool, RECEIVERS, SCHEDULE)
+async def positions_of(story: Story) -> dict[str, int]:
+    reached, _ = await positions.reach(story.pool, RECEIVERS, SCHEDULE)
     return reached
 
 
-async def test_the_journal_is_read_once_for_all_who_have_come_equally_far(house: House) -> None:
-    journal = Counting(house.own_pool)
-    takers = [Taker(each, house.own_pool, journal) for each in (Sales(), Notifications())]
-    together = Hearing(takers, house.own_pool, journal)
-    head = len(house.events)
-    assert await together.receive(house.messages(*range(1, head + 1))) == 2 * head
+async def test_the_journal_is_read_once_for_all_who_have_come_equally_far(story: Story) -> None:
+    journal = Counting(story.own_pool)
+    takers = [Taker(each, story.own_pool, journal) for each in (Sales(), Notifications())]
+    together = Hearing(takers, story.own_pool, journal)
+    head = len(story.events)
+    assert await together.receive(story.messages(*range(1, head + 1))) == 2 * head
     assert journal.read_so_far == head
-    assert await positions_of(house) == dict.fromkeys(RECEIVERS, head)
-    assert await house.checksum() == await house.right()
-    kinds = await house.pool.fetch("SELECT kind FROM notifications ORDER BY version")
+    assert await positions_of(story) == dict.fromkeys(RECEIVERS, head)
+    assert await story.checksum() == await story.right()
+    kinds = await story.pool.fetch("SELECT kind FROM notifications ORDER BY version")
     told = ["confirmed", "confirmed", "partially_refunded"]
     assert [row[0] for row in kinds] == told
 
 
-async def test_who_has_come_less_far_reads_what_the_others_have_by_itself(house: House) -> None:
-    await house.hearing.receive(house.messages(*range(1, 8)))
-    together = house.heard_by(Sales(), Notifications())
-    await together.receive(house.messages(6))
-    assert await positions_of(house) == {"sales": 7, "notifications": 6}
-    head = len(house.events)
-    await together.receive(house.messages(head))
-    assert await positions_of(house) == dict.fromkeys(RECEIVERS, head)
-    assert await house.checksum() == await house.right()
+async def test_who_has_come_less_far_reads_what_the_others_have_by_itself(story: Story) -> None:
+    await story.hearing.receive(story.messages(*range(1, 8)))
+    together = story.heard_by(Sales(), Notifications())
+    await together.receive(story.messages(6))
+    assert await positions_of(story) == {"sales": 7, "notifications": 6}
+    head = len(story.events)
+    await together.receive(story.messages(head))
+    assert await positions_of(story) == dict.fromkeys(RECEIVERS, head)
+    assert await story.checksum() == await story.right()
 
 
 async def test_nobody_waits_for_long_for_a_service_that_stands_still(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hearing, "PATIENCE_SECONDS", 0.01)
     still, sales = Both(), Sales()
-    together = house.heard_by(still, sales)
+    together = story.heard_by(still, sales)
     still.cured.clear()
-    head = len(house.events)
+    head = len(story.events)
     for version in range(1, head + 1):  # as often as it takes, on a slow machine, for the other to be through
-        await together.receive(house.messages(version))
+        await together.receive(story.messages(version))
 
     async def sales_have_all() -> bool:
-        await together.receive(house.messages(head))
-        return (await positions_of(house))["sales"] == head
+        await together.receive(story.messages(head))
+        return (await positions_of(story))["sales"] == head
 
     await until(sales_have_all)
     await until(lambda: still.asked > 0)  # it may have been left behind on its way there
-    assert (still.asked, (await positions_of(house))["notifications"]) == (1, 0)
+    assert (still.asked, (await positions_of(story))["notifications"]) == (1, 0)
     still.cured.set()
 
     async def all_have_all() -> bool:
-        await together.receive(house.messages(head))
-        return await positions_of(house) == dict.fromkeys(RECEIVERS, head)
+        await together.receive(story.messages(head))
+        return await positions_of(story) == dict.fromkeys(RECEIVERS, head)
 
     await until(all_have_all)
-    assert await house.checksum() == await house.right()
+    assert await story.checksum() == await story.right()
 
 
-async def test_who_fails_is_left_behind_while_another_comes_through_and_has_it_all_later(house: House) -> None:
+async def test_who_fails_is_left_behind_while_another_comes_through_and_has_it_all_later(story: Story) -> None:
     failing = Both()
-    together = house.heard_by(Sales(), failing)
+    together = story.heard_by(Sales(), failing)
     failing.away = True
-    await together.receive(house.messages(1, 2, 3))
-    assert await positions_of(house) == {"sales": 3, "notifications": 0}
+    await together.receive(story.messages(1, 2, 3))
+    assert await positions_of(story) == {"sales": 3, "notifications": 0}
     failing.away = False
-    head = len(house.events)
-    await together.receive(house.messages(head))
-    assert await positions_of(house) == dict.fromkeys(RECEIVERS, head)
-    assert await positions.parked(house.pool, limit=10) == []
+    head = len(story.events)
+    await together.receive(story.messages(head))
+    assert await positions_of(story) == dict.fromkeys(RECEIVERS, head)
+    assert await positions.parked(story.pool, limit=10) == []
 
 
-async def test_what_one_cannot_digest_the_others_take(house: House) -> None:
-    head = len(house.events)
-    await house.heard_by(Choking(4), Notifications()).receive(house.messages(*range(1, head + 1)))
-    (parked,) = await positions.parked(house.pool, limit=10)
+async def test_what_one_cannot_digest_the_others_take(story: Story) -> None:
+    head = len(story.events)
+    await story.heard_by(Choking(4), Notifications()).receive(story.messages(*range(1, head + 1)))
+    (parked,) = await positions.parked(story.pool, limit=10)
     assert (parked.consumer, parked.version) == ("sales", 4)
-    assert await positions_of(house) == dict.fromkeys(RECEIVERS, head)
+    assert await positions_of(story) == dict.fromkeys(RECEIVERS, head)
 
 
-async def test_an_event_that_is_not_believed_is_put_aside_for_each(house: House) -> None:
-    told = house.messages(*range(1, len(house.events) + 1))
-    told[CONFIRMED - 1] = forged(house, CONFIRMED, data__booking__amount=1)
-    await house.heard_by(Sales(), Notifications()).receive(told)
-    rows = await positions.parked(house.pool, limit=10)
+async def test_an_event_that_is_not_believed_is_put_aside_for_each(story: Story) -> None:
+    told = story.messages(*range(1, len(story.events) + 1))
+    told[CONFIRMED - 1] = forged(story, CONFIRMED, data__booking__amount=1)
+    await story.heard_by(Sales(), Notifications()).receive(told)
+    rows = await positions.parked(story.pool, limit=10)
     assert [(row.consumer, row.version) for row in rows] == [
         ("notifications/suspect", CONFIRMED),
         ("sales/suspect", CONFIRMED),

@@ -26,8 +26,8 @@ NOW = 1_790_000_000_000
 LIMIT = 50
 
 
-class House:
-    """One organizer, two performances with a schedule each, and rows put in by hand, as the actor would."""
+class Planted:
+    """One organizer, two performances with a schedule each, and rows put in by hand, as an owner would."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -109,26 +109,26 @@ class House:
 
 
 @pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
+async def planted(database_url: str) -> AsyncIterator[Planted]:
     engine = create_engine(database_url, pool_size=2)
-    house = House(engine)
-    await house.open()
-    yield house
+    planted = Planted(engine)
+    await planted.open()
+    yield planted
     await engine.dispose()
 
 
-async def test_booking_is_read_back_as_the_engine_wrote_it(house: House) -> None:
+async def test_booking_is_read_back_as_the_engine_wrote_it(planted: Planted) -> None:
     payment_id = CLOCK.new_id()
-    booking_id = await house.book("confirmed", payment_id=payment_id)
-    await house.pay(
+    booking_id = await planted.book("confirmed", payment_id=payment_id)
+    await planted.pay(
         booking_id, "approved", id=payment_id, reference="sbx_1", settled_at=moment(NOW + 5), requested_ms=NOW + 3
     )
-    row = await queries.find_booking(house.engine, booking_id, house.customer)
+    row = await queries.find_booking(planted.engine, booking_id, planted.customer)
     assert row is not None
-    assert (row.schedule_id, row.performance_id) == (house.schedules[0], house.performances[0])
+    assert (row.schedule_id, row.performance_id) == (planted.schedules[0], planted.performances[0])
     assert row.booking(read_plan(small_plan())) == Booking(
         id=booking_id,
-        customer_id=house.customer,
+        customer_id=planted.customer,
         status=Status.CONFIRMED,
         seats=(0, 1),
         prices=(150_000, 150_000),
@@ -140,59 +140,63 @@ async def test_booking_is_read_back_as_the_engine_wrote_it(house: House) -> None
     )
 
 
-async def test_foreign_and_unknown_bookings_are_not_found(house: House) -> None:
-    booking_id = await house.book()
-    assert await queries.find_booking(house.engine, booking_id, house.stranger) is None
-    assert await queries.find_booking(house.engine, CLOCK.new_id(), house.customer) is None
-    assert await queries.find_booking(house.engine, booking_id, None) is not None
-    assert await queries.whereabouts(house.engine, booking_id) == Whereabouts(house.schedules[0], False)
-    assert await queries.whereabouts(house.engine, CLOCK.new_id()) is None
+async def test_foreign_and_unknown_bookings_are_not_found(planted: Planted) -> None:
+    booking_id = await planted.book()
+    assert await queries.find_booking(planted.engine, booking_id, planted.stranger) is None
+    assert await queries.find_booking(planted.engine, CLOCK.new_id(), planted.customer) is None
+    assert await queries.find_booking(planted.engine, booking_id, None) is not None
+    assert await queries.whereabouts(planted.engine, booking_id) == Whereabouts(planted.schedules[0], False)
+    assert await queries.whereabouts(planted.engine, CLOCK.new_id()) is None
 
 
-async def test_list_is_the_customer_s_own_newest_first_page_by_page(house: House) -> None:
-    mine = [await house.book() for _ in range(5)]
-    await house.book(customer_id=house.stranger)
-    assert await house.list() == mine[::-1]
-    assert await house.list(limit=2) == [mine[4], mine[3]]
-    assert await house.list(limit=2, before_id=mine[3]) == [mine[2], mine[1]]
-    assert await house.list(before_id=mine[0]) == []
+async def test_list_is_the_customer_s_own_newest_first_page_by_page(planted: Planted) -> None:
+    mine = [await planted.book() for _ in range(5)]
+    await planted.book(customer_id=planted.stranger)
+    assert await planted.list() == mine[::-1]
+    assert await planted.list(limit=2) == [mine[4], mine[3]]
+    assert await planted.list(limit=2, before_id=mine[3]) == [mine[2], mine[1]]
+    assert await planted.list(before_id=mine[0]) == []
 
 
-async def test_list_filters_by_performance_and_schedule(house: House) -> None:
-    first, second = await house.book(schedule=0), await house.book(schedule=1)
-    assert await house.list(performance_id=house.performances[1]) == [second]
-    assert await house.list(schedule_id=house.schedules[0]) == [first]
-    assert await house.list(schedule_id=house.schedules[0], performance_id=house.performances[1]) == []
+async def test_list_filters_by_performance_and_schedule(planted: Planted) -> None:
+    first, second = await planted.book(schedule=0), await planted.book(schedule=1)
+    assert await planted.list(performance_id=planted.performances[1]) == [second]
+    assert await planted.list(schedule_id=planted.schedules[0]) == [first]
+    assert await planted.list(schedule_id=planted.schedules[0], performance_id=planted.performances[1]) == []
 
 
 async def test_hold_past_its_time_counts_as_expired_before_the_sweeper_comes_unless_money_is_under_way(
-    house: House,
+    planted: Planted,
 ) -> None:
     over: dict[str, Any] = {"expires_at": moment(NOW)}
-    held, confirmed = await house.book(), await house.book("confirmed")
-    cancelled, expired, unswept = await house.book("cancelled"), await house.book("expired"), await house.book(**over)
+    held, confirmed = await planted.book(), await planted.book("confirmed")
+    cancelled, expired, unswept = (
+        await planted.book("cancelled"),
+        await planted.book("expired"),
+        await planted.book(**over),
+    )
     paying = CLOCK.new_id()
-    in_doubt = await house.book(payment_id=paying, **over)
-    await house.pay(in_doubt, id=paying)
-    assert await house.list(status=Status.HELD) == [in_doubt, held]
-    assert await house.list(status=Status.EXPIRED) == [unswept, expired]
-    assert await house.list(status=Status.CONFIRMED) == [confirmed]
-    assert await house.list(status=Status.CANCELLED) == [cancelled]
+    in_doubt = await planted.book(payment_id=paying, **over)
+    await planted.pay(in_doubt, id=paying)
+    assert await planted.list(status=Status.HELD) == [in_doubt, held]
+    assert await planted.list(status=Status.EXPIRED) == [unswept, expired]
+    assert await planted.list(status=Status.CONFIRMED) == [confirmed]
+    assert await planted.list(status=Status.CANCELLED) == [cancelled]
 
 
-async def test_payments_are_found_and_listed_by_owner_booking_and_status(house: House) -> None:
-    booking_id = await house.book()
-    declined = await house.pay(booking_id, "declined", reason="lost_card")
-    approved = await house.pay(booking_id, "approved", reference="sbx_2")
-    other = await house.pay(await house.book(), customer_id=house.stranger)
-    row = await payments.find_payment(house.engine, declined, house.customer)
+async def test_payments_are_found_and_listed_by_owner_booking_and_status(planted: Planted) -> None:
+    booking_id = await planted.book()
+    declined = await planted.pay(booking_id, "declined", reason="lost_card")
+    approved = await planted.pay(booking_id, "approved", reference="sbx_2")
+    other = await planted.pay(await planted.book(), customer_id=planted.stranger)
+    row = await payments.find_payment(planted.engine, declined, planted.customer)
     assert row is not None
     assert (row.payment.status, row.payment.reason, row.currency) == (PaymentStatus.DECLINED, "lost_card", "KRW")
-    assert await payments.find_payment(house.engine, other, house.customer) is None
-    assert await payments.find_payment(house.engine, other, None) is not None
+    assert await payments.find_payment(planted.engine, other, planted.customer) is None
+    assert await payments.find_payment(planted.engine, other, None) is not None
 
     async def listed(**filters: Any) -> list[str]:
-        rows = await payments.list_payments(house.engine, customer_id=house.customer, limit=LIMIT, **filters)
+        rows = await payments.list_payments(planted.engine, customer_id=planted.customer, limit=LIMIT, **filters)
         return [row.payment.id for row in rows]
 
     assert await listed() == [approved, declined]
@@ -201,17 +205,17 @@ async def test_payments_are_found_and_listed_by_owner_booking_and_status(house: 
     assert await listed(before_id=approved) == [declined]
 
 
-async def test_unsettled_payments_come_oldest_first_and_only_the_overdue_of_the_provider(house: House) -> None:
-    booking_id = await house.book()
-    late = await house.pay(booking_id, requested_ms=NOW - 20_000)
-    later = await house.pay(booking_id, requested_ms=NOW - 30_000)
-    await house.pay(booking_id, requested_ms=NOW - 1)
-    await house.pay(booking_id, "approved", requested_ms=NOW - 60_000)
-    await house.pay(booking_id, requested_ms=NOW - 60_000, provider="other")
+async def test_unsettled_payments_come_oldest_first_and_only_the_overdue_of_the_provider(planted: Planted) -> None:
+    booking_id = await planted.book()
+    late = await planted.pay(booking_id, requested_ms=NOW - 20_000)
+    later = await planted.pay(booking_id, requested_ms=NOW - 30_000)
+    await planted.pay(booking_id, requested_ms=NOW - 1)
+    await planted.pay(booking_id, "approved", requested_ms=NOW - 60_000)
+    await planted.pay(booking_id, requested_ms=NOW - 60_000, provider="other")
 
     async def overdue(after: tuple[int, str], limit: int) -> list[payments.PaymentRow]:
         return await payments.unsettled_payments(
-            house.engine, requested_before_ms=NOW - 10_000, provider="sandbox", after=after, limit=limit
+            planted.engine, requested_before_ms=NOW - 10_000, provider="sandbox", after=after, limit=limit
         )
 
     first = await overdue((0, "00000000-0000-0000-0000-000000000000"), 1)
@@ -220,18 +224,18 @@ async def test_unsettled_payments_come_oldest_first_and_only_the_overdue_of_the_
     assert [row.payment.id for row in rest] == [late]
 
 
-async def test_cancellation_is_its_owner_s_to_read_and_reword(house: House) -> None:
-    booking_id = await house.book("cancelled")
-    cancellation_id = await house.cancel(booking_id)
-    row = await cancellations.find_cancellation(house.engine, booking_id, house.customer)
+async def test_cancellation_is_its_owner_s_to_read_and_reword(planted: Planted) -> None:
+    booking_id = await planted.book("cancelled")
+    cancellation_id = await planted.cancel(booking_id)
+    row = await cancellations.find_cancellation(planted.engine, booking_id, planted.customer)
     assert row is not None
     assert (row.id, row.reason, row.by, row.cancelled_ms) == (cancellation_id, "cannot come", "customer", NOW)
-    assert await cancellations.find_cancellation(house.engine, booking_id, house.stranger) is None
-    assert await cancellations.reword_cancellation(house.engine, booking_id, house.stranger, "mine now") is None
-    assert await cancellations.reword_cancellation(house.engine, booking_id, house.customer, "ill") is not None
-    listed = await cancellations.list_cancellations(house.engine, customer_id=house.customer, limit=LIMIT)
+    assert await cancellations.find_cancellation(planted.engine, booking_id, planted.stranger) is None
+    assert await cancellations.reword_cancellation(planted.engine, booking_id, planted.stranger, "mine now") is None
+    assert await cancellations.reword_cancellation(planted.engine, booking_id, planted.customer, "ill") is not None
+    listed = await cancellations.list_cancellations(planted.engine, customer_id=planted.customer, limit=LIMIT)
     assert [(row.id, row.reason) for row in listed] == [(cancellation_id, "ill")]
-    assert await cancellations.list_cancellations(house.engine, customer_id=house.stranger, limit=LIMIT) == []
+    assert await cancellations.list_cancellations(planted.engine, customer_id=planted.stranger, limit=LIMIT) == []
 
 
 def test_times_keep_their_milliseconds_both_ways() -> None:

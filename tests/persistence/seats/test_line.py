@@ -43,7 +43,7 @@ class Clock:
         return self.ms
 
 
-class House:
+class Room:
     """A line before one schedule, as tests ask it."""
 
     def __init__(self, line: Line, clock: Clock, forget: Callable[[str], Awaitable[None]]) -> None:
@@ -78,34 +78,34 @@ class House:
 
 
 @asynccontextmanager
-async def in_memory(redis_url: str, clock: Clock) -> AsyncIterator[House]:
+async def in_memory(redis_url: str, clock: Clock) -> AsyncIterator[Room]:
     line = MemoryLine(clock.now_ms)
 
     async def forget(_: str) -> None:
         line.lose_everything()
 
-    yield House(line, clock, forget)
+    yield Room(line, clock, forget)
 
 
 @asynccontextmanager
-async def in_redis(redis_url: str, clock: Clock) -> AsyncIterator[House]:
+async def in_redis(redis_url: str, clock: Clock) -> AsyncIterator[Room]:
     line = RedisLine(redis_url, now_ms=clock.now_ms)
     async with Redis.from_url(redis_url) as redis:
 
         async def forget(schedule_id: str) -> None:
             await redis.delete(*(KEY % schedule_id + part for part in PARTS))
 
-        house = House(line, clock, forget)
-        yield house
-        await forget(house.schedule_id)
+        room = Room(line, clock, forget)
+        yield room
+        await forget(room.schedule_id)
     await line.close()
 
 
-Opening = Callable[[str, Clock], AbstractAsyncContextManager[House]]
+Opening = Callable[[str, Clock], AbstractAsyncContextManager[Room]]
 
 
 @pytest.fixture(params=[in_redis, in_memory])
-async def house(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[House]:
+async def room(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Room]:
     opening: Opening = request.param
     async with opening(redis_url, Clock()) as opened:
         yield opened
@@ -119,126 +119,126 @@ def told(standing: Standing) -> tuple[str, int | None]:
 
 
 # --- places -----------------------------------------------------------------------------------------------------------
-async def test_before_the_opening_the_lot_decides_and_joining_again_changes_nothing(house: House) -> None:
+async def test_before_the_opening_the_lot_decides_and_joining_again_changes_nothing(room: Room) -> None:
     lots = {"a": 0.9, "b": 0.1, "c": 0.5}
     for account in "abcabc":
-        standing = await house.join(account, lots[account])
+        standing = await room.join(account, lots[account])
         assert (standing.score, standing.pass_ends_ms) == (lots[account], None)
-        house.clock.ms += 1_000
-    assert [(await house.look(account, lots[account])).ahead for account in "bca"] == [0, 1, 2]
+        room.clock.ms += 1_000
+    assert [(await room.look(account, lots[account])).ahead for account in "bca"] == [0, 1, 2]
 
 
-async def test_from_the_opening_on_the_order_of_arrival_decides_behind_all_who_were_there(house: House) -> None:
-    house.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
-    await house.join("last of the lot", 0.99)
-    await house.join("first of the lot", 0.01)
-    house.at(0.4)  # nobody may come in yet
-    assert told(await house.join("late", 0.5)) == ("waiting", 2)
-    house.at(0.401)
-    assert told(await house.join("later", 0.001)) == ("waiting", 3)
-    assert told(await house.join("at the same time, and luckier", 0.0005)) == ("waiting", 3)
-    assert told(await house.join("late", 0.5)) == ("waiting", 2)
-    house.at(5)
+async def test_from_the_opening_on_the_order_of_arrival_decides_behind_all_who_were_there(room: Room) -> None:
+    room.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
+    await room.join("last of the lot", 0.99)
+    await room.join("first of the lot", 0.01)
+    room.at(0.4)  # nobody may come in yet
+    assert told(await room.join("late", 0.5)) == ("waiting", 2)
+    room.at(0.401)
+    assert told(await room.join("later", 0.001)) == ("waiting", 3)
+    assert told(await room.join("at the same time, and luckier", 0.0005)) == ("waiting", 3)
+    assert told(await room.join("late", 0.5)) == ("waiting", 2)
+    room.at(5)
     for account in ("first of the lot", "last of the lot", "late", "at the same time, and luckier", "later"):
-        assert told(await house.look(account))[0] == "admitted", account
-        await house.has_seats(account)
-        house.clock.ms += 1_000
+        assert told(await room.look(account))[0] == "admitted", account
+        await room.has_seats(account)
+        room.clock.ms += 1_000
 
 
-async def test_nobody_comes_in_before_the_opening_or_after_the_end(house: House) -> None:
-    house.at(-0.001)
-    assert told(await house.join("early")) == ("waiting", 0)
-    house.at(DAY / 1000)
-    assert told(await house.look("early")) == ("waiting", 0)
-    house.at(1)
-    assert told(await house.look("early")) == ("admitted", OPENS + 1_000 + PASS_MS)
+async def test_nobody_comes_in_before_the_opening_or_after_the_end(room: Room) -> None:
+    room.at(-0.001)
+    assert told(await room.join("early")) == ("waiting", 0)
+    room.at(DAY / 1000)
+    assert told(await room.look("early")) == ("waiting", 0)
+    room.at(1)
+    assert told(await room.look("early")) == ("admitted", OPENS + 1_000 + PASS_MS)
 
 
-async def test_a_sale_that_was_always_open_lets_in_by_joining(house: House) -> None:
-    house.doors = msgspec.structs.replace(DOORS, opens_ms=0)
-    assert [told(await house.join(account))[0] for account in "abc"] == ["admitted", "admitted", "waiting"]
+async def test_a_sale_that_was_always_open_lets_in_by_joining(room: Room) -> None:
+    room.doors = msgspec.structs.replace(DOORS, opens_ms=0)
+    assert [told(await room.join(account))[0] for account in "abc"] == ["admitted", "admitted", "waiting"]
 
 
-async def test_a_pass_ends_with_the_sale_at_the_latest(house: House) -> None:
-    house.at(DAY / 1000 - 5)
-    assert told(await house.join("a")) == ("admitted", OPENS + DAY)
+async def test_a_pass_ends_with_the_sale_at_the_latest(room: Room) -> None:
+    room.at(DAY / 1000 - 5)
+    assert told(await room.join("a")) == ("admitted", OPENS + DAY)
 
 
-async def test_when_the_opening_is_put_off_those_who_were_there_are_drawn_with_the_others(house: House) -> None:
-    house.at(0)
-    await house.join("first come", 0.7)
-    house.doors = msgspec.structs.replace(DOORS, opens_ms=OPENS + 3_600_000)
-    assert told(await house.join("luckier", 0.2)) == ("waiting", 0)
-    assert (await house.look("first come", 0.7)).score == 0.7
-    assert told(await house.look("first come", 0.7)) == ("waiting", 1)
+async def test_when_the_opening_is_put_off_those_who_were_there_are_drawn_with_the_others(room: Room) -> None:
+    room.at(0)
+    await room.join("first come", 0.7)
+    room.doors = msgspec.structs.replace(DOORS, opens_ms=OPENS + 3_600_000)
+    assert told(await room.join("luckier", 0.2)) == ("waiting", 0)
+    assert (await room.look("first come", 0.7)).score == 0.7
+    assert told(await room.look("first come", 0.7)) == ("waiting", 1)
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------
-async def test_who_holds_seats_makes_room_and_keeps_the_pass(house: House) -> None:
-    house.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
-    house.at(10)
-    first = await house.join("a")
-    assert told(await house.join("b")) == ("waiting", 0)
-    await house.has_seats("a")
-    assert told(await house.look("b"))[0] == "admitted"
-    assert told(await house.look("a")) == told(first) == told(await house.join("a"))
-    house.at(10 + PASS_MS / 1000)
-    assert told(await house.look("a")) == ("over", None)
+async def test_who_holds_seats_makes_room_and_keeps_the_pass(room: Room) -> None:
+    room.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
+    room.at(10)
+    first = await room.join("a")
+    assert told(await room.join("b")) == ("waiting", 0)
+    await room.has_seats("a")
+    assert told(await room.look("b"))[0] == "admitted"
+    assert told(await room.look("a")) == told(first) == told(await room.join("a"))
+    room.at(10 + PASS_MS / 1000)
+    assert told(await room.look("a")) == ("over", None)
 
 
-async def test_a_turn_that_nobody_takes_is_lost_and_goes_on(house: House) -> None:
-    house.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
-    house.at(-1)
-    await house.join("away", 0.1)
-    await house.join("here", 0.2)
-    house.at(1)
-    assert told(await house.look("here")) == ("waiting", 0)  # the other one is called in
-    house.at(1 + TURN_MS / 1000 - 0.001)
-    assert told(await house.look("here")) == ("waiting", 0)
-    house.at(1 + TURN_MS / 1000)
-    assert told(await house.look("here"))[0] == "admitted"
-    assert told(await house.look("away")) == ("over", None)
-    assert told(await house.join("away", 0.1)) == ("waiting", 0)
-    assert told(await house.look("away")) == ("waiting", 0)
+async def test_a_turn_that_nobody_takes_is_lost_and_goes_on(room: Room) -> None:
+    room.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
+    room.at(-1)
+    await room.join("away", 0.1)
+    await room.join("here", 0.2)
+    room.at(1)
+    assert told(await room.look("here")) == ("waiting", 0)  # the other one is called in
+    room.at(1 + TURN_MS / 1000 - 0.001)
+    assert told(await room.look("here")) == ("waiting", 0)
+    room.at(1 + TURN_MS / 1000)
+    assert told(await room.look("here"))[0] == "admitted"
+    assert told(await room.look("away")) == ("over", None)
+    assert told(await room.join("away", 0.1)) == ("waiting", 0)
+    assert told(await room.look("away")) == ("waiting", 0)
 
 
-async def test_who_is_not_there_when_the_turn_comes_is_passed_over_and_keeps_the_place(house: House) -> None:
-    house.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
+async def test_who_is_not_there_when_the_turn_comes_is_passed_over_and_keeps_the_place(room: Room) -> None:
+    room.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
     for number in range(PASSED_OVER_AT_ONCE + 1):
-        await house.join(f"gone-{number:03}", number / 1_000)
-    house.clock.ms += ABSENT_MS + 1
-    await house.join("here", 0.9)
-    await house.join("here, too", 0.95)
-    house.at(1)
-    assert told(await house.look("here")) == ("waiting", 1)  # so many at a time
-    assert told(await house.look("here"))[0] == "admitted"
-    assert told(await house.look("here, too")) == ("waiting", 0)
-    assert told(await house.look("gone-007", 0.007)) == ("waiting", 0)
-    assert told(await house.look("here, too")) == ("waiting", 1)
+        await room.join(f"gone-{number:03}", number / 1_000)
+    room.clock.ms += ABSENT_MS + 1
+    await room.join("here", 0.9)
+    await room.join("here, too", 0.95)
+    room.at(1)
+    assert told(await room.look("here")) == ("waiting", 1)  # so many at a time
+    assert told(await room.look("here"))[0] == "admitted"
+    assert told(await room.look("here, too")) == ("waiting", 0)
+    assert told(await room.look("gone-007", 0.007)) == ("waiting", 0)
+    assert told(await room.look("here, too")) == ("waiting", 1)
 
 
-async def test_who_leaves_has_neither_place_nor_turn_and_may_join_at_the_end(house: House) -> None:
-    house.at(10)
+async def test_who_leaves_has_neither_place_nor_turn_and_may_join_at_the_end(room: Room) -> None:
+    room.at(10)
     for account in "abcd":
-        await house.join(account)
-        house.clock.ms += 500
-    assert [told(await house.look(account))[0] for account in "abcd"] == [*["admitted"] * 3, "waiting"]
-    await house.leave("a")
-    assert told(await house.look("d"))[0] == "admitted"
-    assert told(await house.look("a")) == ("over", None)
-    assert told(await house.join("e")) == ("waiting", 0)
-    house.clock.ms += 1
-    assert told(await house.join("a")) == ("waiting", 1)
-    await house.leave("e")
-    assert told(await house.look("e")) == ("over", None)
-    assert told(await house.look("a")) == ("waiting", 0)
+        await room.join(account)
+        room.clock.ms += 500
+    assert [told(await room.look(account))[0] for account in "abcd"] == [*["admitted"] * 3, "waiting"]
+    await room.leave("a")
+    assert told(await room.look("d"))[0] == "admitted"
+    assert told(await room.look("a")) == ("over", None)
+    assert told(await room.join("e")) == ("waiting", 0)
+    room.clock.ms += 1
+    assert told(await room.join("a")) == ("waiting", 1)
+    await room.leave("e")
+    assert told(await room.look("e")) == ("over", None)
+    assert told(await room.look("a")) == ("waiting", 0)
 
 
-async def test_by_leaving_before_the_opening_nobody_draws_another_lot(house: House) -> None:
-    await house.join("a", 0.8)
-    await house.leave("a")
-    assert told(await house.look("a", 0.8)) == ("over", None)
-    assert (await house.join("a", 0.8)).score == 0.8
+async def test_by_leaving_before_the_opening_nobody_draws_another_lot(room: Room) -> None:
+    await room.join("a", 0.8)
+    await room.leave("a")
+    assert told(await room.look("a", 0.8)) == ("over", None)
+    assert (await room.join("a", 0.8)).score == 0.8
 
 
 # --- what is left -----------------------------------------------------------------------------------------------------
@@ -253,56 +253,56 @@ def test_no_more_may_be_in_than_could_each_have_a_pair_of_what_is_left(
 
 
 async def test_as_places_go_fewer_are_let_in_nobody_for_none_and_what_comes_back_is_for_the_first_in_line(
-    house: House,
+    room: Room,
 ) -> None:
     def left(places: int) -> None:
-        house.doors = msgspec.structs.replace(DOORS, shopping_at_once=at_once(1_000, places))
+        room.doors = msgspec.structs.replace(DOORS, shopping_at_once=at_once(1_000, places))
 
     left(5)
-    house.at(60)
+    room.at(60)
     for account in "abcdef":
-        await house.join(account)
-        house.clock.ms += 1_000
-    assert [told(await house.look(account)) for account in "def"] == [("waiting", ahead) for ahead in range(3)]
-    await house.has_seats("a")
+        await room.join(account)
+        room.clock.ms += 1_000
+    assert [told(await room.look(account)) for account in "def"] == [("waiting", ahead) for ahead in range(3)]
+    await room.has_seats("a")
     left(3)  # a pair has gone, and with it its room
-    assert told(await house.look("d")) == ("waiting", 0)
-    assert (await house.look("d")).shopping == 2
-    await house.leave("b")
-    assert told(await house.look("d"))[0] == "admitted"
-    await house.has_seats("c")
+    assert told(await room.look("d")) == ("waiting", 0)
+    assert (await room.look("d")).shopping == 2
+    await room.leave("b")
+    assert told(await room.look("d"))[0] == "admitted"
+    await room.has_seats("c")
     left(0)
-    stays = await house.look("d")
+    stays = await room.look("d")
     assert (told(stays)[0], stays.shopping) == ("admitted", 1), "who is in stays in"
-    await house.leave("d")
-    house.clock.ms += 30_000
-    assert [told(await house.look(account)) for account in "fe"] == [("waiting", 1), ("waiting", 0)]
+    await room.leave("d")
+    room.clock.ms += 30_000
+    assert [told(await room.look(account)) for account in "fe"] == [("waiting", 1), ("waiting", 0)]
     left(1)
-    assert told(await house.look("f")) == ("waiting", 0)  # `e` is called in by it
-    assert told(await house.look("e"))[0] == "admitted"
+    assert told(await room.look("f")) == ("waiting", 0)  # `e` is called in by it
+    assert told(await room.look("e"))[0] == "admitted"
 
 
 # --- what can be lost -------------------------------------------------------------------------------------------------
-async def test_a_line_that_was_lost_is_made_again_from_tickets_in_whatever_order_they_come(house: House) -> None:
-    house.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
+async def test_a_line_that_was_lost_is_made_again_from_tickets_in_whatever_order_they_come(room: Room) -> None:
+    room.doors = msgspec.structs.replace(DOORS, shopping_at_once=1)
     lots = {"a": 0.3, "b": 0.1, "c": 0.2}
     for account, lot in lots.items():
-        await house.join(account, lot)
-    house.at(0.1)
-    await house.join("d", 0.0)
-    house.at(0.2)
-    await house.join("e", 0.0)
-    house.at(30)
-    assert [told(await house.look(account))[0] for account in "bcade"] == ["admitted", *["waiting"] * 4]
-    await house.lose_everything()
+        await room.join(account, lot)
+    room.at(0.1)
+    await room.join("d", 0.0)
+    room.at(0.2)
+    await room.join("e", 0.0)
+    room.at(30)
+    assert [told(await room.look(account))[0] for account in "bcade"] == ["admitted", *["waiting"] * 4]
+    await room.lose_everything()
     for account in "edacb":
-        assert told(await house.look(account))[0] == "waiting", "before others have come back"
-    assert [(await house.look(account)).ahead for account in "bcade"] == [0, 1, 2, 3, 4]
-    house.at(30 + BACK_MS / 1000)
-    assert told(await house.look("e")) == ("waiting", 4)
-    house.at(31 + BACK_MS / 1000)
-    assert told(await house.look("e")) == ("waiting", 3)
-    assert told(await house.look("b"))[0] == "admitted"
+        assert told(await room.look(account))[0] == "waiting", "before others have come back"
+    assert [(await room.look(account)).ahead for account in "bcade"] == [0, 1, 2, 3, 4]
+    room.at(30 + BACK_MS / 1000)
+    assert told(await room.look("e")) == ("waiting", 4)
+    room.at(31 + BACK_MS / 1000)
+    assert told(await room.look("e")) == ("waiting", 3)
+    assert told(await room.look("b"))[0] == "admitted"
 
 
 async def test_a_line_that_is_away_says_so() -> None:
@@ -341,15 +341,15 @@ async def test_redis_keeps_a_line_for_a_day_and_goes_by_its_own_clock(redis_url:
 class Watched:
     """Watches the line in memory from outside: who was let in when, and whether that was right."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, room: Room) -> None:
+        self.room = room
         self.admitted_at: list[int] = []
         self._in: set[str] = set()
 
     def check(self) -> None:
-        line, house = self.house.line, self.house
+        line, room = self.room.line, self.room
         assert isinstance(line, MemoryLine)
-        queue, now, doors = line._of(house.schedule_id), house.clock.ms, house.doors
+        queue, now, doors = line._of(room.schedule_id), room.clock.ms, room.doors
         called = set(queue.turns) - self._in
         self._in = set(queue.turns)
         assert not set(queue.line) & (set(queue.turns) | set(queue.passes)), "a place and a turn"

@@ -1,4 +1,4 @@
-"""A small house for tests of what moves money: a real journal, an owner without Ray, a provider that does as told."""
+"""A small sale for tests of what moves money: a real journal, an owner without Ray, a provider that does as told."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class LosesAnswers:
         return answer
 
 
-class House:
+class Till:
     """One schedule on sale, its gateway, and everything that moves money behind the customers' backs."""
 
     def __init__(
@@ -233,8 +233,8 @@ async def open_sale(engine: AsyncEngine, clock: MovableClock) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_house(database_url: str) -> AsyncIterator[House]:
-    """A house on a migrated database of its own."""
+async def open_till(database_url: str) -> AsyncIterator[Till]:
+    """A sale on a migrated database of its own."""
     clock = MovableClock()
     engine = create_engine(database_url, pool_size=4)
     schedule_id = await open_sale(engine, clock)
@@ -246,7 +246,7 @@ async def open_house(database_url: str) -> AsyncIterator[House]:
             return id_ == schedule_id
 
         gateway = Gateway(owners, OneHost(exists))
-        yield House(engine, gateway, owners, clock, schedule_id)
+        yield Till(engine, gateway, owners, clock, schedule_id)
         await gateway.close()
         await owners.crash()
     await engine.dispose()

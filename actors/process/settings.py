@@ -1,7 +1,8 @@
-"""The one place where the environment is read.
+"""The one place where settings are read from the environment.
 
-`Settings.from_environment()` is called by process entries only; everything below is handed the value. A service whose
-URL is None is embedded: the supervisor starts it and hands its URL to the processes it starts, through the same
+What whoever starts a process tells it besides (its role, its socket, where it shows its pulse) is read where it is
+needed. `Settings.from_environment()` is called by process entries only; everything below is handed the value. A service
+whose URL is None is embedded: the supervisor starts it and hands its URL to the processes it starts, through the same
 variables.
 """
 

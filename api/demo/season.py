@@ -223,7 +223,7 @@ async def _announce(client: httpx.AsyncClient, show: Show, house: str, venue: De
     )
     assert performance is not None
     taken: list[tuple[str, list[str]]] = []
-    now = datetime.now(SEOUL)
+    now = datetime.fromtimestamp(SystemClock().now_ms() / 1000, SEOUL)
     today = now.replace(minute=0, second=0, microsecond=0)
     for evening in show.evenings:
         starts_at = today.replace(hour=evening.hour, minute=evening.minute) + timedelta(days=evening.days)

@@ -25,16 +25,33 @@ class MovableClock(SystemClock):
 
 
 class ManualClock:
-    """Time that only moves when told, for owners: they make no ids."""
+    """Time that only moves when told, for owners and others who make no ids."""
 
-    def __init__(self) -> None:
-        self.ms = NOW
+    def __init__(self, ms: int = NOW) -> None:
+        self.ms = ms
 
     def now_ms(self) -> int:
         return self.ms
 
     def new_id(self) -> str:
-        raise AssertionError("an owner makes no ids")
+        raise AssertionError("whoever has this clock makes no ids")
+
+
+class ManualClockOfIds(ManualClock):
+    """For those who do make ids."""
+
+    def new_id(self) -> str:
+        return SystemClock().new_id()
+
+
+class ManualSeconds:
+    """What a machine counts since it was started, as `time.monotonic` has it, when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 class ClockApart(ManualClock):

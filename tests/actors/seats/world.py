@@ -11,6 +11,7 @@ from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
 from persistence.journal.journal import JournalUnavailable
 from persistence.seats.cache import AreaCounts, MemorySeatCache, SeatDelta, SeatView
+from tests.support.clocks import ManualSeconds
 from tests.support.waiting import PATIENCE_SECONDS, soon
 
 SIZE = 6
@@ -41,22 +42,12 @@ DOCUMENT = {
 PLAN = read_plan(DOCUMENT)
 
 
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 class World:
     """A schedule's owner and its journal, as far as readers can tell."""
 
     def __init__(self) -> None:
         self.cache = MemorySeatCache()
-        self.clock = Clock()
+        self.clock = ManualSeconds()
         self.journal: dict[str, SeatView] = {}
         self.loads = 0
         self.compared = 0

@@ -26,27 +26,19 @@ from persistence.seats.line import (
     at_once,
 )
 from persistence.seats.redis_line import KEY, PARTS, TTL_SECONDS, RedisLine
+from tests.support.clocks import ManualClock
 
 NOWHERE = "redis://127.0.0.1:1"
 OPENS = 1_800_000_000_000
 DAY = 24 * 60 * 60 * 1000
 DOORS = Doors(opens_ms=OPENS, closes_ms=OPENS + DAY, admitted_per_second=2.0, shopping_at_once=3)
-
-
-class Clock:
-    """Time of the line's own."""
-
-    def __init__(self) -> None:
-        self.ms = OPENS - 60_000
-
-    def now_ms(self) -> int:
-        return self.ms
+BEFORE = OPENS - 60_000  # when tests begin
 
 
 class Room:
     """A line before one schedule, as tests ask it."""
 
-    def __init__(self, line: Line, clock: Clock, forget: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, line: Line, clock: ManualClock, forget: Callable[[str], Awaitable[None]]) -> None:
         self.line = line
         self.clock = clock
         self.schedule_id = str(uuid4())
@@ -78,7 +70,7 @@ class Room:
 
 
 @asynccontextmanager
-async def in_memory(redis_url: str, clock: Clock) -> AsyncIterator[Room]:
+async def in_memory(redis_url: str, clock: ManualClock) -> AsyncIterator[Room]:
     line = MemoryLine(clock.now_ms)
 
     async def forget(_: str) -> None:
@@ -88,7 +80,7 @@ async def in_memory(redis_url: str, clock: Clock) -> AsyncIterator[Room]:
 
 
 @asynccontextmanager
-async def in_redis(redis_url: str, clock: Clock) -> AsyncIterator[Room]:
+async def in_redis(redis_url: str, clock: ManualClock) -> AsyncIterator[Room]:
     line = RedisLine(redis_url, now_ms=clock.now_ms)
     async with Redis.from_url(redis_url) as redis:
 
@@ -101,13 +93,13 @@ async def in_redis(redis_url: str, clock: Clock) -> AsyncIterator[Room]:
     await line.close()
 
 
-Opening = Callable[[str, Clock], AbstractAsyncContextManager[Room]]
+Opening = Callable[[str, ManualClock], AbstractAsyncContextManager[Room]]
 
 
 @pytest.fixture(params=[in_redis, in_memory])
 async def room(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Room]:
     opening: Opening = request.param
-    async with opening(redis_url, Clock()) as opened:
+    async with opening(redis_url, ManualClock(BEFORE)) as opened:
         yield opened
 
 
@@ -369,7 +361,7 @@ class Watched:
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_happens_nobody_is_let_in_too_early_too_many_or_out_of_turn(seed: int, redis_url: str) -> None:
     """And both lines say the same all the time."""
-    drawn, clock = random.Random(seed), Clock()
+    drawn, clock = random.Random(seed), ManualClock(BEFORE)
     accounts = {f"account-{number:02}": drawn.random() for number in range(24)}
     doors = msgspec.structs.replace(DOORS, admitted_per_second=drawn.choice([0.25, 1.0, 7.5]))
     most, left = drawn.choice([1, 3, 8]), 12

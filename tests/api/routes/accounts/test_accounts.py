@@ -18,6 +18,7 @@ from actors.process.settings import Settings
 from api.office.tokens import ACCESS_SECONDS, Account, Tokens
 from persistence.database.tables import accounts
 from tests.api.conftest import PASSWORD, OpenLocal, Worker, local_settings
+from tests.support.clocks import ManualClockOfIds
 from tests.support.sale import problem, sign_up
 
 
@@ -331,16 +332,7 @@ async def test_tokens_of_another_hand_are_refused(worker: Worker) -> None:
 
 
 def test_an_access_token_ends_by_the_clock() -> None:
-    class Clock:
-        ms = 1_800_000_000_000
-
-        def now_ms(self) -> int:
-            return self.ms
-
-        def new_id(self) -> str:
-            return str(uuid4())
-
-    clock = Clock()
+    clock = ManualClockOfIds()
     tokens = Tokens(["a secret of at least 32 characters"], clock)
     account = Account("an account", "customer", "a session")
     token = tokens.access_token(account)

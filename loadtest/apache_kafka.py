@@ -289,6 +289,7 @@ async def running_apache_kafka(data_dir: Path, port: int | None = None) -> Async
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    """Runs a broker until it is told to stop, or fetches it only. Raises `CannotFetch` or `ProcessError`."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

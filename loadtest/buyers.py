@@ -67,6 +67,7 @@ class Ledger:
     paid_at: list[tuple[float, int]] = field(default_factory=list)  # when, and for how many places
 
     def note(self, action: str, answer: Answer, milliseconds: float) -> None:
+        """Counts an answer, and how long it took."""
         outcome = "ok" if answer.status < 400 else answer.code or str(answer.status)
         self.answers[f"{action} {outcome}"] += 1
         if outcome == "ok" or action == "hold":  # a refused hold is an answer a buyer waits for

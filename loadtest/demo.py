@@ -208,6 +208,7 @@ async def stoppable(work: Coroutine[None, None, Result]) -> Result:
 
 
 async def on_a_stack(url: str | None, venue: DemoVenue, buyers: int, console: Console) -> Outcome:
+    """Runs the demo on the system at `url`; None: on one of its own."""
     if url is not None:
         return await run(running_stack(url, Settings.from_environment()), venue, buyers, console)
     started = time.monotonic()

@@ -39,6 +39,7 @@ class ScenarioShape(LoadTestShape):
     use_common_options = True
 
     def tick(self) -> Tick | None:
+        """How many users there are to be by now, and how many to start a second; None: the run is over."""
         assert self.runner is not None, "Locust sets it"
         options = self.runner.environment.parsed_options
         assert options is not None, "Locust was started by its command"

@@ -134,6 +134,7 @@ def used(root: psutil.Process) -> float:
 
 
 async def main() -> None:
+    """Measures starts by turns, and prints them."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", help="the interpreter in another checkout's .venv, to take turns with")

@@ -90,6 +90,7 @@ class Ledger:
         self._connection.close()
 
     def find(self, payment_id: str) -> SandboxPayment | None:
+        """The payment of that id; None: no charge of it was ever recorded."""
         row = self._connection.execute(
             f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ?",  # noqa: S608  # a constant
             (payment_id,),

@@ -149,6 +149,8 @@ class Sandbox:
         self._webhook_delay_ms = int(webhook_delay_seconds * 1000)
 
     async def charge(self, http: Request, request: ChargeRequest) -> Response:
+        """Takes the money, or says what became of an earlier attempt with the same id: 200, approved or declined; 409
+        where that id was of another amount. Tokens that say so are answered late, or never."""
         known = self._ledger.find(request.payment_id)
         if known is not None:
             if (known.amount, known.currency) != (request.amount, request.currency):
@@ -188,6 +190,8 @@ class Sandbox:
         return _answer(200, {"items": items, "next_cursor": next_cursor})
 
     async def refund(self, http: Request, order: RefundOrder) -> Response:
+        """Gives money back, or says what became of an earlier order with the same id; 409 where that was of another
+        amount."""
         known = self._ledger.find_refund(order.id)
         if known is not None:
             if (known.payment_id, known.amount) != (order.payment_id, order.amount):

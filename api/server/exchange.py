@@ -15,6 +15,8 @@ class Exchange(RequestResponseCycle):
     """
 
     async def send(self, message: ASGISendEvent) -> None:
+        """A message of the application's, on its way to the client. Raises `RuntimeError` for a header that would
+        break the answer's head."""
         if (
             message["type"] != "http.response.start"
             or self.response_started

@@ -114,6 +114,7 @@ class Plans:
         self._reading: dict[str, asyncio.Task[dict[str, Seat]]] = {}
 
     async def get(self, schedule_id: str) -> dict[str, Seat]:
+        """The schedule's seats by id. Raises `HTTPException` (404) where there is none."""
         if schedule_id not in self._reading:
             self._reading[schedule_id] = asyncio.create_task(self._store.seats(schedule_id))
         seats = await asyncio.shield(self._reading[schedule_id])
@@ -162,6 +163,7 @@ async def booking_of(request: Request, schedule_id: str, wish: Wish, customer_id
 
 
 def hold_of(schedule_id: str, customer_id: str, seats: list[Seat]) -> Hold:
+    """A new hold of these seats, by the machine's own clock."""
     now = datetime.now(UTC)
     return Hold(
         id=str(uuid7()),

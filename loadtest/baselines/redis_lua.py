@@ -37,6 +37,8 @@ def keys_of(schedule_id: str) -> tuple[str, str, str]:
 
 
 class RedisLua:
+    """A store that holds seats by one script, whose answer is as durable as Redis' file."""
+
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._take = client.register_script(TAKE)

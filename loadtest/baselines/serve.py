@@ -52,6 +52,7 @@ def application(name: str, secret: str, store_url: str) -> ASGIApp:
 
 
 def framed(name: str, secret: str, store_url: str) -> FastAPI:
+    """The baseline of that name, all of it within the framework."""
     if name == "noop":
         return create_noop_app(secret)
     openings = {
@@ -72,6 +73,7 @@ class Server(uvicorn.Server):
         self._ready_file = ready_file
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to accept connections, and says so."""
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
@@ -80,6 +82,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
+    """The process entry of one worker; ends with 3 where it did not start."""
     app = application(sys.argv[1], os.environ[SECRET_VARIABLE], os.environ[STORE_VARIABLE])
     listener = socket.socket(fileno=int(os.environ[LISTEN_FD_VARIABLE]))
     server = Server(uvicorn.Config(app, **SERVER), Path(os.environ[READY_FILE_VARIABLE]))

@@ -29,6 +29,7 @@ acknowledged booking was not there: then there are no figures.
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line's."""
     made = argparse.ArgumentParser(
         prog="python -m loadtest.bench",
         description="Measures durable bookings over HTTP beside what one would have built instead.",
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def positive(text: str) -> int:
+    """A number from 1 on, for `argparse`."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -74,6 +76,7 @@ async def measure(names: Sequence[str], options: Options, command: str, console:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; gives the exit code, as `EPILOG` has it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = parser().parse_args(words)
     console = Console(highlight=False, soft_wrap=True)

@@ -75,6 +75,7 @@ async def sample(pid: int, path: Path, seconds: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. 0: the graphs are there; 2: there is no profile."""
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.bench.profile", description="Flame graphs of the system under load."
     )

@@ -33,6 +33,7 @@ ACCOUNTS_A_LINE = 100
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line's."""
     made = argparse.ArgumentParser(prog="python -m loadtest.scenarios", description="Drive the system with a crowd.")
     made.add_argument("name", nargs="?", metavar="NAME", choices=list(SCENARIOS), help="a scenario; --list shows them")
     made.add_argument("--list", action="store_true", help="show the scenarios")
@@ -73,6 +74,7 @@ def _ceiling(text: str) -> tuple[str, int]:
 
 
 def limits_of(options: argparse.Namespace, scenario: Scenario, users: int) -> Limits:
+    """By what a run is judged: the scenario's, unless something else was asked for."""
     return Limits(
         p95_ms=options.p95_ms or scenario.p95_ms,
         p95_of=dict(options.p95),
@@ -82,6 +84,7 @@ def limits_of(options: argparse.Namespace, scenario: Scenario, users: int) -> Li
 
 
 def show_scenarios(console: Console) -> None:
+    """Prints what may be played."""
     table = Table("scenario", "what happens", "users", "seconds", "house")
     for each in SCENARIOS.values():
         table.add_row(each.name, each.purpose, str(each.users), str(each.seconds), each.venue)
@@ -102,6 +105,7 @@ def telling(console: Console) -> Stages:
 
 
 async def prepare(options: argparse.Namespace, scenario: Scenario, console: Console) -> int:
+    """Makes the stage only, and writes it into the file; gives the exit code."""
     stack = running_stack(options.url, Settings.from_environment())
     users = options.users or scenario.users
     venue = venue_named(options.venue or scenario.venue)
@@ -112,6 +116,7 @@ async def prepare(options: argparse.Namespace, scenario: Scenario, console: Cons
 
 
 async def judge_file(options: argparse.Namespace, console: Console) -> int:
+    """Judges the outcome in the file, and audits the system; gives the exit code. Raises `StackError`."""
     stack = running_stack(options.url, Settings.from_environment())
     outcome = run.read_outcome(options.audit)
     if outcome.scenario not in SCENARIOS:
@@ -122,6 +127,7 @@ async def judge_file(options: argparse.Namespace, console: Console) -> int:
 
 
 async def play(options: argparse.Namespace, scenario: Scenario, console: Console) -> int:
+    """Plays a scenario, judges it and audits the system; gives the exit code."""
     run.check_locust()
     directory = run.directory_for(scenario.name, options.reports)
     order = Order(

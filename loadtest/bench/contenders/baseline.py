@@ -181,6 +181,7 @@ async def serving(
 
 
 def worker(name: str, number: int, listener: int, directory: Path) -> Program:
+    """One process of a baseline, which accepts connections on the socket `listener`."""
     ready_file = directory / f"{name}-{number}.ready"
 
     async def prepare() -> None:

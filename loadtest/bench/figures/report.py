@@ -109,6 +109,7 @@ def cell(line: Line, metric: str, unit: float = 1.0) -> str:
 
 
 def ratio_row(ratio: Ratio) -> str:
+    """A row of the table of ratios: what was measured, what was wanted, and whether that is met."""
     value = "not measured" if ratio.value is None else f"{ratio.value:.2f}"
     target = "" if ratio.target is None else f"{'≥' if ratio.at_least else '≤'} {ratio.target:g}"
     verdict = {None: "", True: "met", False: "missed"}[met(ratio)]

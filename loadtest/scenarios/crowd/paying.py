@@ -20,6 +20,7 @@ class PayingCustomer(Customer):
     keeps: int | None = None  # bookings; what is beyond goes back, the oldest first
 
     def on_start(self) -> None:
+        """Comes for the first time."""
         self.bought: list[Promise] = []
         self._card = CARDS[self.number % len(CARDS)]  # the next one
         self._lists = True

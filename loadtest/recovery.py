@@ -83,7 +83,7 @@ async def answer(lines: asyncio.StreamReader) -> float:
     raise StackError("the bare actor's process has ended")
 
 
-async def owner_round(stack: Stack, admin: Client, buyer: Client, schedule_id: str) -> float:
+async def owner_round(admin: Client, buyer: Client, schedule_id: str) -> float:
     """Kills the owner; the seconds until a hold is answered 201."""
     memory = (await admin.request("GET", f"/v1/admin/actors/{schedule_id}")).json()
     os.kill(memory["pid"], signal.SIGKILL)
@@ -148,7 +148,7 @@ async def measure(rounds: int, past: int, console: Console) -> tuple[list[float]
             other.stdin.write(b"\n")
             bare_seconds.append(await answer(other.stdout))
             await asyncio.sleep(PAUSE_SECONDS)
-            owner_seconds.append(await owner_round(stack, admin, buyer, sale.schedule_id))
+            owner_seconds.append(await owner_round(admin, buyer, sale.schedule_id))
             console.print(f"round {number}: bare {bare_seconds[-1]:.2f} s, owner {owner_seconds[-1]:.2f} s")
         other.stdin.close()
         await other.wait()

@@ -16,7 +16,6 @@ SCALE = (
     8  # pixels per module in a PNG, and so a byte of it: 456 in all, sharp on every screen at the size it is shown in
 )
 LEVEL = 4  # as small as the default of 6, in half the time
-LIGHT = 255
 # Of the eight patterns that may be laid over the modules so that none look like something else. Choosing the best for
 # a code takes nine tenths of drawing it and finds hardly better, as our codes are nearly all random (40 of them: by the
 # standard's rules penalties of 1,698 with this one, of 1,670 with the best).

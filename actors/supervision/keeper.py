@@ -50,7 +50,6 @@ class Keeper:
     ) -> None:
         self.program = program
         self.child: Child | None = None
-        self.restarts = 0
         self._data_dir = data_dir
         self._environment = {
             **environment,
@@ -156,7 +155,6 @@ class Keeper:
                     await self.child.kill()
                 continue
             assert self.child is not None
-            self.restarts += 1
             logger.warning("%s is back, pid %d", self.name, self.child.pid)
             await self._on_restart(self)
             return

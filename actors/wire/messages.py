@@ -53,8 +53,6 @@ class Standing(IntEnum):
     FULL = 4  # there is no memory for it now
 
 
-# A call: schedules with their requests. One without requests asks that the schedule be opened.
-Call = Sequence[tuple[str, Sequence[Request]]]
 # What comes back for each schedule of a call: replies, or a `Standing`.
 Answered = Sequence[Reply] | Standing
 
@@ -72,6 +70,7 @@ class Inspection(Struct, frozen=True, array_like=True):
     pid: int
 
 
+# A call: schedules with their requests. One without requests asks that the schedule be opened.
 encode_call = msgspec.msgpack.Encoder().encode
 _decode_call = msgspec.msgpack.Decoder(list[tuple[str, list[Request]]]).decode
 _decode_raw_call = msgspec.msgpack.Decoder(list[tuple[str, list[msgspec.Raw]]]).decode

@@ -60,11 +60,11 @@ async def load_demo(settings: Settings) -> Sequence[tuple[str, str, str]]:
     from api.views.readiness import season_mark
 
     try:
-        season = await load(settings)
+        logins = await load(settings)
     except SeasonError as error:
         raise StartError(f"the demo season could not be loaded: {error}") from error
     season_mark(settings).touch()
-    return [(login.role, login.email, login.password) for login in season.logins]
+    return [(login.role, login.email, login.password) for login in logins]
 
 
 def show(supervisor: Supervisor, logins: Sequence[tuple[str, str, str]]) -> None:

@@ -39,13 +39,6 @@ class Login(Struct, frozen=True):
     password: str
 
 
-class DemoSeason(Struct, frozen=True):
-    """What is there now. `loaded` says whether it was put there just now."""
-
-    logins: tuple[Login, ...]
-    loaded: bool
-
-
 class SeasonError(RuntimeError):
     """The demo season could not be loaded; the message holds the answer that was not expected."""
 
@@ -166,19 +159,20 @@ SEASON: tuple[Show, ...] = (
 )
 
 
-async def load(settings: Settings) -> DemoSeason:
-    """Loads the season into an empty store of the running system. Raises `SeasonError`."""
+async def load(settings: Settings) -> tuple[Login, ...]:
+    """Loads the season into an empty store of the running system. Gives the log-ins, of which there are none where the
+    store is somebody's own. Raises `SeasonError`."""
     logins = (CUSTOMER, ORGANIZER, ADMIN)
     url = local_url(settings.host, settings.port)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as client:
         if not await _is_empty(client):
-            return DemoSeason(logins if await _is_ours(settings) else (), loaded=False)
+            return logins if await _is_ours(settings) else ()
         await _create_admin(settings)
         for login in (CUSTOMER, *GROUPS, ORGANIZER):
             account = {**_credentials(login), "role": login.role, "name": f"Demo {login.email.partition('@')[0]}"}
             await _post(client, "/v1/accounts", account, unless="email_taken")
         if not await _log_in(client, ORGANIZER):  # a season that somebody has taken over, and emptied
-            return DemoSeason((), loaded=False)
+            return ()
         houses = [await _build(client, venue) for venue in VENUES]
         taken = [await _announce(client, show, houses[show.venue], VENUES[show.venue]) for show in SEASON]
         await client.delete("/v1/sessions/current")
@@ -186,7 +180,7 @@ async def load(settings: Settings) -> DemoSeason:
             if await _log_in(client, group):
                 await asyncio.gather(*(_buy(client, schedule_id, seats) for schedule_id, seats in wishes))
                 await client.delete("/v1/sessions/current")
-    return DemoSeason(logins, loaded=True)
+    return logins
 
 
 async def _log_in(client: httpx.AsyncClient, login: Login) -> bool:

@@ -287,8 +287,3 @@ VENUES: tuple[DemoVenue, ...] = (
         prices=MappingProxyType({"Standing": 165_000, "R": 165_000, "S": 143_000, "A": 121_000, "B": 99_000}),
     ),
 )
-
-
-def prices_for(name: str) -> Mapping[str, int]:
-    """The usual prices per category, in won, of the demo venue with this name. KeyError: there is none."""
-    return {venue.name: venue.prices for venue in VENUES}[name]

@@ -5,7 +5,6 @@ A list says of each what a card needs, from one query for the whole page and cou
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from actors.seats.seats_left import Places
@@ -101,7 +100,7 @@ class FacetsView(Output):
 COPIED = tuple(name for name in PerformanceRow.__struct_fields__ if name in PerformanceView.model_fields)
 
 
-def performance_view(row: PerformanceRow, overview: Overview, places: Places | None, now: datetime) -> PerformanceView:
+def performance_view(row: PerformanceRow, overview: Overview, places: Places | None) -> PerformanceView:
     """A performance with when, where, from how much, and how its sale stands; `places` on sale, None: not counted."""
     venue, dates, price, sale = overview.venue, None, None, None
     if overview.first is not None and overview.last is not None:

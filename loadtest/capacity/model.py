@@ -126,21 +126,16 @@ class Crowd(Struct, frozen=True, kw_only=True):
 
 
 class Demand(Struct, frozen=True, kw_only=True):
-    """Cores that are busy while a crowd comes, and what else it takes."""
+    """Cores that are busy while a crowd comes."""
 
     machines: float
     owner: float
     database: float
-    memory_mib: float  # of pages that are open
 
     def machines_of(self, cores: int, costs: Costs) -> int:
         """How many machines of so many cores, PostgreSQL on its own; no core busier than `BUSY_SHARE`."""
         room = cores * BUSY_SHARE - costs.idle_second.machines / 1e6
         return max(1, math.ceil((self.machines + self.owner) / room))
-
-    def database_cores(self) -> int:
-        """How many cores PostgreSQL's server is to have."""
-        return max(1, math.ceil(self.database / BUSY_SHARE))
 
 
 def demand(crowd: Crowd, costs: Costs) -> Demand:
@@ -159,12 +154,7 @@ def demand(crowd: Crowd, costs: Costs) -> Demand:
     paying = (costs.purchase - costs.hold) * (bookings / crowd.paying_seconds)
     watching = costs.open_second * (crowd.buyers * crowd.pages_open)
     busy = (coming + paying + watching) * 1e-6
-    return Demand(
-        machines=busy.machines,
-        owner=busy.owner,
-        database=busy.database,
-        memory_mib=crowd.buyers * crowd.pages_open * costs.page_kib / 1024,
-    )
+    return Demand(machines=busy.machines, owner=busy.owner, database=busy.database)
 
 
 def owner_limit(costs: Costs) -> float:

@@ -160,11 +160,6 @@ class KafkaEventLog:
         self._work: asyncio.Task[None] | None = None
         self._closed = False
 
-    @property
-    def idempotent(self) -> bool | None:
-        """Whether the broker weeds out the producer's own duplicates; None while not connected."""
-        return None if self._producer is None else self._idempotent
-
     async def start(self) -> None:
         async with self._turn, self._attempt("connect"):
             await self._connected()

@@ -47,7 +47,6 @@ class TossCancel(Struct, frozen=True, kw_only=True, rename="camel"):
 
     transaction_key: str
     cancel_reason: str
-    cancel_amount: Decimal
     cancel_status: str  # DONE | IN_PROGRESS | ABORTED
 
 

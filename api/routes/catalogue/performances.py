@@ -121,11 +121,10 @@ DateTo = Annotated[
 
 async def views(office: Office, rows: Sequence[performances.PerformanceRow]) -> list[PerformanceView]:
     """The performances with all that is said of them now."""
-    now = office.now()
     async with office.reading.connect() as connection:
-        found = await overviews(connection, [row.id for row in rows], now)
+        found = await overviews(connection, [row.id for row in rows], office.now())
     places = await office.seats_left.of(found)
-    return [performance_view(row, found[row.id], places[row.id], now) for row in rows]
+    return [performance_view(row, found[row.id], places[row.id]) for row in rows]
 
 
 async def own_performance(
@@ -183,7 +182,7 @@ async def create_performance(new: PerformanceInput, request: Request, account: O
             raise Problem("performance_title_taken") from None
         await record_in(connection, office, account.id, "performance.created", f"performance:{row.id}", after=values)
         overview = (await overviews(connection, [row.id], office.now()))[row.id]
-        return performance_view(row, overview, NONE, office.now())  # nothing is on sale yet
+        return performance_view(row, overview, NONE)  # nothing is on sale yet
 
     begin = partial(office.writing.begin, account.id)
     return await once(office, request, account.id, create, "/v1/performances/{id}", begin=begin)

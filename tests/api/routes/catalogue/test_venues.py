@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from api.demo.venues import VENUES, DemoVenue, prices_for
+from api.demo.venues import VENUES, DemoVenue
 from engine.allocate import FreeSeats
 from engine.plan_document import read_plan
 from engine.seating_plan import SeatingPlan
@@ -52,7 +52,7 @@ def test_the_arena_has_15000_places_3000_of_them_standing() -> None:
 def test_every_category_has_its_price_and_colour(venue: DemoVenue) -> None:
     plan = read_plan(venue.seating_plan())
     assert (plan.name, plan.capacity) == (venue.name, venue.capacity)
-    assert set(plan.categories) == set(prices_for(venue.name)) == {plan.categories[k] for k in plan.category_of}
+    assert set(plan.categories) == set(venue.prices) == {plan.categories[k] for k in plan.category_of}
     assert len(set(plan.colors)) == len(plan.colors)
     assert all(price > 0 for price in venue.prices.values())
 
@@ -102,8 +102,3 @@ def test_the_best_pair_of_a_theater_is_in_front_and_in_the_middle() -> None:
 @every_venue
 def test_a_plan_is_the_same_on_every_call(venue: DemoVenue) -> None:
     assert read_plan(venue.seating_plan()).digest == read_plan(venue.seating_plan()).digest
-
-
-def test_an_unknown_venue_has_no_prices() -> None:
-    with pytest.raises(KeyError):
-        prices_for("Elsewhere")

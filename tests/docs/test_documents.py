@@ -146,6 +146,11 @@ def test_every_test_that_is_named_is_there(path: Path) -> None:
     assert named - ALL_TESTS == set()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=lambda path: path.stem)
+def test_a_decision_has_its_date_which_is_its_figures_too(path: Path) -> None:
+    assert re.search(r"^(Date: \d{4}-\d\d-\d\d|Accepted, [A-Z][a-z]+ \d{4})\b", path.read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
 def test_nothing_is_said_to_insiders_only(path: Path) -> None:
     prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", path.read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,42 @@ def test_what_the_api_tells_programs_where_to_read_on_pages_tell_people_themselv
     ]
     assert untold == []
     assert [code for code in re.findall(r"(?m)^    (\w+): \(", words) if code not in PROBLEMS] == []
+
+
+# --- what nobody uses -------------------------------------------------------------------------------------------------
+SOURCES = {
+    path.relative_to(building.ROOT): re.sub(r"(?s)/\*.*?\*/|<!--.*?-->|(?<![:'\"])//[^\n]*", "", path.read_text())
+    for path in sorted((building.ROOT / "src").rglob("*.*"))
+    if path.suffix in {".ts", ".svelte", ".css"} and path.name != "openapi.d.ts"
+}
+EXPORT = re.compile(r"\bexport (?:async )?(?:const|let|function\*?|class|type|interface) (\w+)")
+IN_TWO_WORDS = re.compile(r"(?m)(?:^\s+|[{,]\s*)([a-z]+[A-Z]\w*):")  # one alone is looked up by a code, or is common
+# What d3-zoom imports to animate with, in the place of a library that does.
+IMPORTED_BY_D3 = {"interpolateZoom", "interrupt"}
+
+
+def test_what_a_module_of_the_pages_exports_is_used_by_pages() -> None:
+    exports = {name for text in SOURCES.values() for name in EXPORT.findall(text)}
+    assert len(exports) > 300
+    used = Counter(word for text in SOURCES.values() for word in re.findall(r"\w+", text))
+    assert {name for name in exports if used[name] == 1} - IMPORTED_BY_D3 == set()
+
+
+def test_every_word_in_a_language_is_said_somewhere() -> None:
+    words = {path: text for path, text in SOURCES.items() if path.name in {"en.ts", "ko.ts"}}
+    pages = [text for path, text in SOURCES.items() if path not in words]
+    keys = {(str(path.parent), key) for path, text in words.items() for key in IN_TWO_WORDS.findall(text)}
+    assert len(keys) > 300
+    said = {word for text in pages for word in re.findall(r"\w+", text)}
+    assert sorted(f"{where}: {key}" for where, key in keys if key not in said) == []
+
+
+def test_every_class_of_the_common_styles_is_worn() -> None:
+    styles = "".join(text for path, text in SOURCES.items() if path.suffix == ".css")
+    pages = [text for path, text in SOURCES.items() if path.suffix != ".css"]
+    pages.append((building.ROOT / "index.html").read_text())
+    worn = {word for text in pages for word in re.findall(r"[\w-]+", text)}
+    assert set(re.findall(r"\.([a-z][\w-]*)", styles)) - worn == set()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import { decodeLayout, type Layout, type LayoutDocument, rowAt } from './house/l
 import { type Changed, type Moment, States } from './house/states.ts';
 import { Live, type Status } from './live/live.ts';
 import { Shared } from './live/shared.ts';
-import { type LayoutAnswer, type StatesAnswer, readLayout, readStates, sourceOf } from './live/source.ts';
+import { type LayoutAnswer, type StatesAnswer, sourceOf } from './live/source.ts';
 
 const LIGHT = '#ffffff';
 const SIGNS = ['free', 'held', 'sold', 'blocked'] as const;
@@ -118,11 +118,6 @@ export class House {
   numbersOf(ids: readonly string[]): readonly number[] {
     return ids.flatMap((id) => this.layout.seatOf.get(id) ?? []);
   }
-}
-
-export async function openHouse(scheduleId: string): Promise<LiveHouse> {
-  const states = await readStates(scheduleId);
-  return new LiveHouse(scheduleId, await readLayout(scheduleId, states.layout), states);
 }
 
 export class LiveHouse extends House {

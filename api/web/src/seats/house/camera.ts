@@ -81,9 +81,3 @@ export function seen(camera: Camera, view: Size, margin = 0): Box {
   const to = toHouse(camera, { x: view.width + margin, y: view.height + margin });
   return { left: from.x, top: from.y, right: to.x, bottom: to.y };
 }
-
-/** Whether a box of the house is seen as a whole. */
-export function isSeen(camera: Camera, view: Size, box: Box): boolean {
-  const part = seen(camera, view);
-  return part.left <= box.left && part.top <= box.top && part.right >= box.right && part.bottom >= box.bottom;
-}

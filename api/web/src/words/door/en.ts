@@ -43,10 +43,8 @@ export const en = {
   offlineVerdict: 'Checked on this phone alone',
 
   undo: 'Take back',
-  undoWhy: 'Why?',
   undoReason: 'scanned by mistake',
   undone: 'Taken back. The ticket is good again.',
-  undoCancel: 'Keep',
 
   offline: 'No connection: tickets are checked on this phone.',
   offlineNoList: 'No connection, and no list on this phone: no ticket can be checked until there is one.',

@@ -45,10 +45,8 @@ export const ko: typeof en = {
   offlineVerdict: '이 기기에서만 확인함',
 
   undo: '입장 취소',
-  undoWhy: '이유',
   undoReason: '잘못 스캔함',
   undone: '취소했습니다. 이 티켓을 다시 쓸 수 있습니다.',
-  undoCancel: '그대로 두기',
 
   offline: '연결이 끊겼습니다. 이 기기에서 티켓을 확인합니다.',
   offlineNoList: '연결이 끊겼고 이 기기에 목록이 없습니다. 연결될 때까지 티켓을 확인할 수 없습니다.',

@@ -46,7 +46,6 @@ export const en = {
   goFind: 'Find',
   found: 'Found',
   notFound: 'Nothing fits.',
-  notThen: 'It owned nothing then.',
   states: {
     held: 'Held',
     confirmed: 'Confirmed',

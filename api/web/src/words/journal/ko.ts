@@ -48,7 +48,6 @@ export const ko: JournalWords = {
   goFind: '찾기',
   found: '찾은 것',
   notFound: '맞는 것이 없습니다.',
-  notThen: '그때 가진 좌석이 없습니다.',
   states: { held: '선점', confirmed: '예매 완료', partially_refunded: '부분 환불', refunded: '환불', cancelled: '취소', expired: '시간 만료' },
 
   events: {

@@ -113,13 +113,13 @@ def test_every_name_is_somewhere_in_the_code() -> None:
 
 def test_a_name_beside_a_file_is_seen() -> None:
     for text in (
-        "`OWN` in\n`api/x.py`",
-        "an `OWN` (`api/x.py`) replays",
-        "`api/x.py`: `OWN`",
-        "`api/x.py`: a new `OWN` at the end",
-        "(`api/x.py` (`OWN`))",
+        "`OWN` in\n`engine/decide.py`",
+        "an `OWN` (`engine/decide.py`) replays",
+        "`engine/decide.py`: `OWN`",
+        "`engine/decide.py`: a new `OWN` at the end",
+        "(`engine/decide.py` (`OWN`))",
     ):
-        assert named_in(text) == [("OWN", "api/x.py")], text
+        assert named_in(text) == [("OWN", "engine/decide.py")], text
     assert sum(len(named_in(path.read_text())) for path in DOCUMENTS) > 5
 
 

@@ -169,11 +169,11 @@ async def list_bookings(
     number: str | None = None,
     search: str | None = None,
     found_by: Search | None = None,
-    archived: bool = False,
+    archived: bool | None = None,
     before_id: str | None = None,
     limit: int,
 ) -> list[BookingRow]:
-    """Newest first, starting after `before_id`; only those put away, or only the others.
+    """Newest first, starting after `before_id`; only those put away (`archive`), only the others, or (None) all.
 
     A hold whose time is up counts as expired, swept or not. By its `number` alone only what was ever sold is found; a
     schedule's own bookings all are. `search` is an id, a number, a seat, or a part of the
@@ -205,7 +205,8 @@ async def list_bookings(
         query = query.where(sa.or_(*matches))
     if found_by is not None:
         query = query.where(*found_by.of(bookings, booking_id="id", at="created_at"))
-    query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
+    if archived is not None:
+        query = query.where(bookings.c.archived_at.is_not(None) if archived else bookings.c.archived_at.is_(None))
     over = is_over(moment(now_ms))
     if status is Status.EXPIRED:
         query = query.where(sa.or_(bookings.c.status == STATUS_NAMES[status], over))
@@ -233,7 +234,11 @@ async def buyers(engine: AsyncEngine, customer_ids: Collection[str]) -> dict[str
 
 
 async def archive(connection: AsyncConnection, booking_id: str, at: datetime) -> bool:
-    """Puts an ended booking away; False if there is none, it owns seats, or it was put away before."""
+    """Puts an ended booking away; False if there is none, it owns seats, or it was put away before.
+
+    It leaves its customer's list and the admins', its payments and cancellation the admins'. Its organizer's lists keep
+    it: what was taken, given back and kept for it is in their settlement.
+    """
     change = (
         sa.update(bookings)
         .where(bookings.c.id == booking_id, sa.not_(is_live), bookings.c.archived_at.is_(None))

@@ -262,7 +262,7 @@ bookings = Table(
     Column("expires_at", TIME),
     Column("payment_id", UUID),  # the latest attempt
     Column("origin_id", UUID),  # the booking that was paid for, where the seats have come from another customer
-    Column("archived_at", TIME),  # put away by an admin: out of the lists, still there
+    Column("archived_at", TIME),  # put away by an admin: `persistence.bookings.bookings.archive`
     Index("ix_bookings_customer_id_id", "customer_id", "id"),
     Index("ix_bookings_schedule_id_status", "schedule_id", "status"),
     Index("ix_bookings_origin_id", "origin_id", postgresql_where=text("origin_id IS NOT NULL")),

@@ -231,7 +231,8 @@ async def _end(office: Office, request: Request, account: Account, row: BookingR
     responses=REFUSALS | responses("booking_not_found", "booking_live"),
 )
 async def archive_booking(booking_id: BookingId, account: Admin, office: OfficeOf) -> Response:
-    """Takes an ended booking out of the lists, its payments and cancellation too; `archived=true` still finds them."""
+    """Takes an ended booking out of its customer's list and out of the administrators', its payments and cancellation
+    out of the administrators'; `archived=true` still finds them. Its organizer's lists and figures keep it."""
     now = office.now()
     async with office.database.begin() as connection:
         if await rows_of.archive(connection, booking_id, now):

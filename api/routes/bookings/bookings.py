@@ -176,10 +176,11 @@ async def list_bookings(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """The caller's own bookings, newest first."""
+    """The caller's own bookings, newest first, but for ended ones that an administrator has put away."""
     rows = await rows_of.list_bookings(
         office.reading,
         customer_id=account.id,
+        archived=False,
         now_ms=office.clock.now_ms(),
         status=None if status is None else rows_of.STATUSES[status],
         performance_id=performance_id,

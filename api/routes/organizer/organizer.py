@@ -90,7 +90,8 @@ async def list_schedule_bookings(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Every booking of a schedule of one's own, newest first, with the customer's name and e-mail."""
+    """Every booking of a schedule of one's own, newest first, with the customer's name and e-mail; ended ones that an
+    administrator has put away, too."""
     async with office.reading.connect() as connection:
         await own_schedule(connection, schedule_id, account)
     rows = await _rows(office, schedule_id, q, status, id_in(cursor), limit + 1)

@@ -3,6 +3,8 @@ them on the record."""
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -318,6 +320,26 @@ async def test_ended_booking_is_put_away_and_out_of_the_lists(
     assert await read(http, url, admin) == found
     assert (await read(http, f"/v1/bookings/{booking['id']}", customer))["status"] == "refunded"
     assert [entry["action"] for entry in await audited(http, admin, booking)] == ["booking.archived"]
+
+
+async def test_what_was_put_away_stays_in_its_organizers_books(
+    http: httpx.AsyncClient, admin: dict[str, str]
+) -> None:
+    sale = await open_sale(http)
+    customer, other = await sign_up(http), await sign_up(http)
+    booking, _ = await paid_booking(http, sale, customer, "A-1")
+    await paid_booking(http, sale, other, "C-1")
+    assert (await end(http, booking, admin, refund=False)).status_code == 201
+    assert (await http.delete(f"/v1/admin/bookings/{booking['id']}", headers=admin)).status_code == 204
+    url = f"/v1/organizer/schedules/{sale.schedule_id}"
+    settled = await read(http, f"{url}/settlement", sale.organizer)
+    assert (settled["gross"], settled["refunded"], settled["fees"]) == (205_000, 0, 150_000)
+    table = await http.get(f"{url}/bookings.csv", headers=sale.organizer)
+    rows = list(csv.DictReader(io.StringIO(table.text.removeprefix("\ufeff"))))
+    for column, name in (("paid", "gross"), ("refunded", "refunded"), ("fees", "fees")):
+        assert sum(int(row[column]) for row in rows) == settled[name], name
+    (found,) = (await read(http, f"{url}/bookings", sale.organizer, q=booking["number"]))["items"]
+    assert (found["id"], found["status"]) == (booking["id"], "refunded")
 
 
 async def test_held_booking_is_not_put_away(http: httpx.AsyncClient, sale: Sale, admin: dict[str, str]) -> None:

@@ -212,7 +212,7 @@ export const en = {
   archive: {
     open: 'Put away …',
     title: (number: string) => `Put booking ${number} away`,
-    consequences: ['It is left out of all lists, its payments with it.', 'Nothing is deleted: a search for what was put away finds it.', 'It stands in the audit log with your account.'],
+    consequences: ["It is left out of its customer's list and of all lists here, its payments with it. Its organizer's books keep it.", 'Nothing is deleted: a search for what was put away finds it.', 'It stands in the audit log with your account.'],
     now: 'Put it away',
     done: 'The booking is put away.',
   },

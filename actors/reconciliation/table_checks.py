@@ -11,9 +11,16 @@ from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Name, checked, 
 from engine.seating_plan import SeatingPlan
 from engine.state import HELD, SOLD
 from persistence.database.pools import Connection
+from persistence.journal import heads
 from persistence.journal.heads import Head
 from persistence.reconciliation import money
 from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, described, differing, table_digest
+
+WRITTEN = "SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq = $2"
+# Of what no owner was there to tell of: its first record about a booking or seats is an owner's.
+FIRST_OF_AN_OWNER = """
+SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq >= $2 AND type NOT LIKE 'schedule.%' ORDER BY seq LIMIT 1
+"""
 
 # What is younger may still be on its way: an event, a payment's outcome, a refund, the end of a hold.
 PUBLISHED_WITHIN_MS = 60_000
@@ -157,10 +164,10 @@ async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> lis
             now_ms - within_ms,
         )
         checks.append(none_of(name, [row[0] for row in rows]))
-    held = await connection.fetch(
+    held = await connection.fetch(  # a hold that was being paid for past its time ends with the payment's outcome
         "SELECT b.id::text FROM bookings b LEFT JOIN payments p ON p.id = b.payment_id"
         " WHERE b.schedule_id = $1 AND b.status = 'held' AND coalesce(p.status, '') <> 'requested'"
-        " AND b.expires_at < to_timestamp($2::float8 / 1000) ORDER BY b.expires_at",
+        " AND greatest(b.expires_at, p.settled_at) < to_timestamp($2::float8 / 1000) ORDER BY b.expires_at",
         schedule_id,
         now_ms - EXPIRED_WITHIN_MS,
     )
@@ -168,7 +175,8 @@ async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> lis
 
 
 async def _published(connection: Connection, schedule_id: str, head: Head, now_ms: int) -> Check:
-    """Every event is published soon. What came before its first owner, a schedule waits for that one to tell of."""
+    """Every event is published soon. What came before its first owner, a schedule waits for that one to tell of, which
+    has as long for it as for anything else."""
     name, expected = Name.PUBLISHED_EQUALS_HEAD, f"up to version {head.seq}"
     if head.published_seq == head.seq or head.seq == 1 or head.epoch == 0:
         return checked(name, expected, expected)
@@ -176,10 +184,10 @@ async def _published(connection: Connection, schedule_id: str, head: Head, now_m
     if head.published_seq > head.seq:
         return checked(name, expected, actual)
     first = head.published_seq + 1
-    at_ms = await connection.fetchval(
-        "SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq = $2", schedule_id, first
-    )
-    if at_ms is not None and now_ms - at_ms < PUBLISHED_WITHIN_MS:
+    at_ms = await connection.fetchval(FIRST_OF_AN_OWNER if first == 1 else WRITTEN, schedule_id, first)
+    if at_ms is None:  # its owner has written nothing yet
+        at_ms = await heads.changed_ms(connection, schedule_id)
+    if now_ms - at_ms < PUBLISHED_WITHIN_MS:
         return checked(name, expected, f"{actual}, the rest is on its way", holds=True)
     late = range(first, min(head.seq, first + OFFENDERS_SHOWN) + 1)
     return checked(name, expected, actual, [f"version {version}" for version in late])

@@ -50,6 +50,14 @@ CLOSES_AT_TEXT = "coalesce(s.sale_closes_at, s.starts_at)"
 # before a schedule's first owner that one tells of, and nobody needs one for that.
 TOLD_TEXT = "h.seq > 1 AND h.epoch > 0"
 UNPUBLISHED_TEXT = f"h.published_seq < h.seq AND {TOLD_TEXT}"
+# Since when the oldest of them waits, in ms since the epoch. Of a schedule that has told nothing yet that is since the
+# first record that only an owner writes; where there is none, since an owner has claimed the head.
+WAITS_SINCE_TEXT = """CASE WHEN h.published_seq > 0 THEN (
+    SELECT w.at_ms FROM journal w WHERE w.schedule_id = h.schedule_id AND w.seq = h.published_seq + 1
+) ELSE coalesce((
+    SELECT w.at_ms FROM journal w WHERE w.schedule_id = h.schedule_id AND w.type NOT LIKE 'schedule.%'
+     ORDER BY w.seq LIMIT 1
+), (extract(epoch FROM h.updated_at) * 1000)::bigint) END"""
 
 
 def is_over(at: datetime) -> sa.ColumnElement[bool]:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from persistence.database.conditions import UNPUBLISHED_TEXT
+from persistence.database.conditions import UNPUBLISHED_TEXT, WAITS_SINCE_TEXT
 from persistence.database.pools import Connection
 from persistence.database.tables import schedule_heads
 from persistence.journal.journal import UnknownSchedule, outages_told
@@ -78,10 +78,10 @@ SELECT schedule_id::text
  ORDER BY min(next_deadline_ms) NULLS LAST
  LIMIT $5
 """  # noqa: S608  # of words that stand beside the tables
-# The oldest event that is not on Kafka yet, if any is.
+# For how long the first event that is not on Kafka yet has waited for that, if any does.
 UNPUBLISHED = f"""
-SELECT extract(epoch FROM now()) - min(j.at_ms) / 1000.0
-  FROM schedule_heads h JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
+SELECT extract(epoch FROM now()) - min({WAITS_SINCE_TEXT}) / 1000.0
+  FROM schedule_heads h
  WHERE NOT h.resting AND {UNPUBLISHED_TEXT}
 """  # noqa: S608  # of words that stand beside the tables
 # So many at once that whoever is to have one of them opened does not wait for long; the array, so that they are looked
@@ -113,6 +113,13 @@ async def not_resting(connection: Connection) -> dict[str, Head]:
     """The heads that may be moving, by their schedules' ids: whatever is written to another ends its rest. Beside
     20,000 that rest they are found in a millisecond by an index, and all are read in 120."""
     return {row[0]: Head(*row) for row in await connection.fetch(NOT_RESTING)}
+
+
+async def changed_ms(connection: Connection, schedule_id: str) -> int:
+    """When the schedule was last claimed or written to, in ms since the epoch."""
+    query = "SELECT (extract(epoch FROM updated_at) * 1000)::bigint FROM schedule_heads WHERE schedule_id = $1"
+    found: int = await connection.fetchval(query, schedule_id)
+    return found
 
 
 async def of_all(connection: Connection, schedule_id: str | None = None) -> dict[str, Head]:
@@ -162,7 +169,7 @@ async def due(
 
 
 async def oldest_unpublished_seconds(connection: AsyncConnection) -> float | None:
-    """How old the oldest event is that is not published; None where all are."""
+    """How long an event has waited to be published; None where all are."""
     found: float | None = (await connection.execute(sa.text(UNPUBLISHED))).scalar_one()
     return found
 

@@ -246,7 +246,8 @@ class PostgresJournal:
 
     async def claim(self, schedule_id: str) -> Claim:
         row = await self._fetchrow(
-            "UPDATE schedule_heads SET epoch = epoch + 1 WHERE schedule_id = $1 AND ($2::text IS NULL OR host = $2)"
+            "UPDATE schedule_heads SET epoch = epoch + 1, updated_at = now()"
+            " WHERE schedule_id = $1 AND ($2::text IS NULL OR host = $2)"
             " RETURNING epoch, seq, published_seq, snapshot_seq",
             schedule_id,
             self._host,

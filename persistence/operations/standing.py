@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from persistence.database.conditions import OWED, UNPUBLISHED_TEXT
+from persistence.database.conditions import OWED, UNPUBLISHED_TEXT, WAITS_SINCE_TEXT
 from persistence.reconciliation.findings import OVERALL
 
 LATE_MAILS_LOOKED_AT = 1_000  # of the newest: failures of long ago are in the list, not in the overview
@@ -61,15 +61,14 @@ def _money(table: str) -> str:
 
 _STANDING = sa.text(f"""
 WITH behind AS MATERIALIZED (
-    SELECT h.seq - h.published_seq AS events, j.at_ms
+    SELECT h.seq - h.published_seq AS events, {WAITS_SINCE_TEXT} AS since_ms
       FROM schedule_heads h
-      JOIN journal j ON j.schedule_id = h.schedule_id AND j.seq = h.published_seq + 1
      WHERE h.host IS NOT NULL AND {UNPUBLISHED_TEXT}
 )
 SELECT json_build_object(
     'schedules_unpublished', (SELECT count(*) FROM behind),
     'events_unpublished', (SELECT coalesce(sum(events), 0) FROM behind),
-    'oldest_unpublished_ms', (SELECT min(at_ms) FROM behind),
+    'oldest_unpublished_ms', (SELECT min(since_ms) FROM behind),
     'payments', {_money("payments")},
     'refunds', {_money("refunds")},
     'mails', (SELECT json_build_object('count', count(*), 'oldest_ms', min({_MS.format("created_at")})

@@ -17,6 +17,7 @@ from engine.events import ScheduleCancelled
 from persistence.database.connection import create_engine
 from persistence.events import positions
 from persistence.journal import heads, overruling
+from persistence.journal.journal import PostgresJournal
 from persistence.journal.placement import OneMachine, Placement
 from persistence.reconciliation import findings
 from tests.persistence.journal.test_journal import SCHEDULE, plant_schedule
@@ -212,3 +213,19 @@ async def test_what_was_written_before_the_first_owner_delays_nothing(pool: asyn
     assert await pool.fetchval(heads.UNPUBLISHED) is None
     await pool.execute("UPDATE schedule_heads SET epoch = 1")
     assert await pool.fetchval(heads.UNPUBLISHED) is not None
+
+
+async def test_what_was_written_before_the_first_owner_waits_since_there_is_one(pool: asyncpg.Pool) -> None:
+    journal = PostgresJournal(pool)
+    await pool.execute(f"UPDATE schedule_heads SET seq = 3, {LONG_AGO}")
+    await journal.claim(SCHEDULE)
+    assert await pool.fetchval(heads.UNPUBLISHED) < 60
+    await pool.execute(
+        "INSERT INTO journal (schedule_id, seq, at_ms, type, request_id, fingerprint, payload)"
+        " SELECT $1, n, (extract(epoch FROM now()) - 600 / n) * 1000, 'seats.blocked', '', '', ''"
+        "   FROM generate_series(2, 3) AS n",
+        SCHEDULE,
+    )
+    assert 290 < await pool.fetchval(heads.UNPUBLISHED) < 360
+    await pool.execute("UPDATE schedule_heads SET published_seq = 2")
+    assert 190 < await pool.fetchval(heads.UNPUBLISHED) < 260

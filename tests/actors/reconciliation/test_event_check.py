@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from actors.reconciliation import table_checks
+from engine.commands import Expire
+from engine.events import TermsChanged
+from persistence.journal import history, overruling
 from tests.support.examined import Examined, Past, check, told
 
 
@@ -25,6 +29,51 @@ async def test_events_never_published_are_named_after_a_minute_and_published(hou
     await house.dry_run(report)
     await house.mend(report)
     assert (await house.examine(events=True)).failing == frozenset()
+
+
+@pytest.mark.parametrize("written_before", [0, 1], ids=["opened", "opened and moved"])
+async def test_what_came_before_the_first_owner_is_late_a_minute_after_there_is_one(
+    house: Examined, written_before: int
+) -> None:
+    held = await overrule(house, written_before)
+    house.clock.ahead_ms += 10 * table_checks.PUBLISHED_WITHIN_MS
+    assert (await house.examine()).failing == frozenset(), "nobody has asked for it"
+    house.log.available = False
+    await house.hold("A-1")
+    await house.shown()
+    seq, published = await house.head()
+    assert (seq, published) == (held + 1, 0)
+    report = await house.examine()
+    assert report.failing == frozenset()
+    assert "on its way" in check(report, "published_equals_head").actual
+    house.clock.ahead_ms += table_checks.PUBLISHED_WITHIN_MS - 10_000
+    assert (await house.examine()).failing == frozenset()
+    house.clock.ahead_ms += 11_000
+    assert check(await house.examine(), "published_equals_head").offenders[0] == "version 1"
+    assert not check(await house.examine(), "published_equals_head").holds
+
+
+async def test_an_owner_that_has_nothing_but_what_came_before_it_has_a_minute_too(house: Examined) -> None:
+    await overrule(house, 1)
+    await house.sql("UPDATE schedule_heads SET updated_at = now() - interval '1 hour'")
+    await house.sql("UPDATE journal SET at_ms = at_ms - 3600000 WHERE seq = 1")
+    house.log.available = False
+    await house.send(Expire())
+    assert await house.head() == (2, 0)
+    assert check(await house.examine(), "published_equals_head").holds
+    house.clock.ahead_ms += table_checks.PUBLISHED_WITHIN_MS + 1_000
+    assert check(await house.examine(), "published_equals_head").offenders == ("version 1", "version 2")
+
+
+async def overrule(house: Examined, times: int) -> int:
+    """Writes as often past the owner, whom there is none of; gives the journal's length."""
+    for each in range(times):
+        async with house.engine.begin() as connection:
+            held = await overruling.hold(connection, [house.schedule_id])
+            state = await history.state_at(house.journal, house.schedule_id, house.plan, 1)
+            terms = msgspec.structs.replace(state.on, starts_at_ms=state.on.starts_at_ms + 1_000 * (each + 1))
+            await overruling.write(connection, held, house.clock.now_ms(), TermsChanged(terms))
+    return 1 + times
 
 
 async def test_a_watermark_beyond_the_journal_is_found_and_set_back(house: Examined, past: Past) -> None:

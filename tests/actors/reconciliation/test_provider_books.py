@@ -9,6 +9,7 @@ from actors.reconciliation import table_checks
 from engine import commands as c
 from engine.refusals import Refusal
 from persistence.bookings.refunds import BY_HAND
+from persistence.database.moments import moment
 from tests.support.examined import Examined, Past, check, named, told
 
 BOOKS = {"provider_books_agree"}
@@ -241,6 +242,18 @@ async def test_a_refund_that_is_not_paid_out_is_named_and_paid_out(house: Examin
     await house.mend(report)
     assert list(house.provider.refunded) == [refund_id]
     assert (await house.examine()).failing == frozenset()
+
+
+async def test_a_hold_whose_payment_came_to_nothing_past_its_time_has_a_minute_from_there(
+    house: Examined, past: Past
+) -> None:
+    await house.retire()
+    house.clock.ahead_ms += 3_600_000
+    settled_at = moment(house.clock.now_ms())
+    await house.sql("UPDATE payments SET settled_at = $1 WHERE id = $2", settled_at, past.declined)
+    assert check(await house.examine(), "holds_end_in_time").holds
+    house.clock.ahead_ms += table_checks.EXPIRED_WITHIN_MS + 1_000
+    assert check(await house.examine(), "holds_end_in_time").offenders == (past.held.id,)
 
 
 async def test_a_hold_past_its_time_is_named_and_ended(house: Examined, past: Past) -> None:

@@ -29,18 +29,19 @@ MESSAGE = "must not hold NUL characters or halves of surrogate pairs"
 MESSAGE_KO = "NUL 문자나 짝이 없는 서로게이트는 사용할 수 없습니다"
 
 
-async def check_json(body: bytes) -> None:
+async def check_json(body: bytes, spared: str = "") -> None:
     """Raises a `Problem` for what is no JSON text in UTF-8 (RFC 8259 section 8.1), or holds what cannot be stored.
 
-    What else is wrong with it is left to whoever decodes it.
+    `spared` names a member whose text is judged by its reader and kept by nobody. What else is wrong with the body is
+    left to whoever decodes it.
     """
     if b"\0" in body or not _is_utf8(body):
         raise Problem("malformed_json")
     if SUSPECT.search(body) is not None:
         if len(body) > large_bodies.PART_BYTES:
-            await asyncio.to_thread(_check_escapes, body)
+            await asyncio.to_thread(_check_escapes, body, spared)
         else:
-            _check_escapes(body)
+            _check_escapes(body, spared)
 
 
 def check_form(body: bytes) -> None:
@@ -70,7 +71,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _check_escapes(body: bytes) -> None:
+def _check_escapes(body: bytes, spared: str) -> None:
     marked = ESCAPE.sub(lambda found: MARKED if found["fault"] else found[0], body)
     if marked == body:
         return
@@ -78,10 +79,10 @@ def _check_escapes(body: bytes) -> None:
         document = large_bodies.decode(marked) if len(marked) > large_bodies.PART_BYTES else json.loads(marked)
     except (ValueError, RecursionError):
         raise Problem("malformed_json") from None
-    _refuse(_places(document))
+    _refuse(_places(document, spared))
 
 
-def _places(document: Any) -> Iterator[str]:
+def _places(document: Any, spared: str) -> Iterator[str]:
     """Where the marks are, without recursion: a document may be nested as deeply as its sender likes."""
     stack: list[tuple[str, Any]] = [("", document)]
     while stack:
@@ -94,7 +95,8 @@ def _places(document: Any) -> Iterator[str]:
                 within = f"{place}.{name}" if place else name
                 if MARK in name:
                     yield within
-                stack.append((within, each))
+                if name != spared or not isinstance(each, str):
+                    stack.append((within, each))
         elif isinstance(value, list):
             stack += [(f"{place}.{number}" if place else str(number), each) for number, each in enumerate(value)]
 

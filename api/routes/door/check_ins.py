@@ -13,11 +13,11 @@ from typing import Annotated, Self
 import msgspec
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from actors.mail.tickets import BadTicket, Ticket, read_ticket
-from api.http.models import UUID_SCHEMA, Input, Line, RawText, ScheduleId, Time, UuidText, found_by, rfc3339
+from api.http.models import UUID_SCHEMA, Input, Line, ScheduleId, Time, UuidText, found_by, rfc3339
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, key_reused, responses
 from api.office.dependencies import OfficeOf
@@ -34,17 +34,28 @@ from persistence.check_ins.log import CheckIn, Result, TicketBooking
 
 router = APIRouter(prefix="/v1", tags=["door"])
 
+PATH = "/v1/schedules/{schedule_id}/check-ins"
 BATCH_LIMIT = 500  # a phone that was offline for a whole admission sends it in a few batches
 CLOCK_AHEAD = timedelta(minutes=5)  # a phone's clock may be wrong by less
 SHOWN_SEATS = 20
 CheckInId = Annotated[str, AfterValidator(found_by("check_in_not_found")), UUID_SCHEMA]
 
 
+def _as_read(value: object) -> object:
+    """Ours are ASCII. What a scanner made of anything else need be no text at all, and one such code would refuse all
+    that were read with it."""
+    return "" if isinstance(value, str) and not value.isascii() else value
+
+
+ANYTHING = Field(description="Whatever was read: what is no code of ours is `not_genuine`.")
+Code = Annotated[str, BeforeValidator(_as_read), ANYTHING]
+
+
 class ReadCode(Input):
     """A code as it was read."""
 
     id: Annotated[UuidText, Field(description="The door's own: sent again, it gets the first answer again.")]
-    code: Annotated[RawText, Field(min_length=1, max_length=1_000)] | None = None
+    code: Code | None = None
     booking_id: Annotated[UuidText | None, Field(description="Of who was found on the list, instead of a code.")] = None
     places: Annotated[
         int | None, Field(strict=True, ge=1, le=1_000, description="Who comes in now; all who are left.")

@@ -18,7 +18,7 @@ export type Verdict = Answer<'/v1/schedules/{schedule_id}/check-ins', 'post'>[nu
 export type Counts = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
 
 const DOOR_TOKEN = /^#(door_[\w-]+)$/;
-const LONGEST_CODE = 1_000; // of what the API takes: people hold all kinds of codes into a camera
+const LONGEST_CODE = 1_000; // as long as none of ours is: people hold all kinds of codes into a camera, and a batch has its limit
 
 /** The token of a door's link, by what stands behind the # of the address; null for who comes without one. */
 export function tokenIn(hash: string): string | null {
@@ -47,7 +47,7 @@ export class DoorServer {
     const body = scans.map(({ id, code, bookingId, places, gate, at }) => ({
       id,
       at,
-      ...(code === undefined ? { booking_id: bookingId ?? '' } : { code: code.replaceAll('\0', ' ').slice(0, LONGEST_CODE) }),
+      ...(code === undefined ? { booking_id: bookingId ?? '' } : { code: code.slice(0, LONGEST_CODE) }),
       ...(places !== null && { places }),
       ...(gate !== null && { gate }),
     }));

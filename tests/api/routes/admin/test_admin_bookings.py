@@ -322,9 +322,7 @@ async def test_ended_booking_is_put_away_and_out_of_the_lists(
     assert [entry["action"] for entry in await audited(http, admin, booking)] == ["booking.archived"]
 
 
-async def test_what_was_put_away_stays_in_its_organizers_books(
-    http: httpx.AsyncClient, admin: dict[str, str]
-) -> None:
+async def test_what_was_put_away_stays_in_its_organizers_books(http: httpx.AsyncClient, admin: dict[str, str]) -> None:
     sale = await open_sale(http)
     customer, other = await sign_up(http), await sign_up(http)
     booking, _ = await paid_booking(http, sale, customer, "A-1")

@@ -59,9 +59,8 @@ class Door:
         return f"/v1/schedules/{self.sale.schedule_id}"
 
     async def post(self, *read: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
-        return await self.worker.http.post(
-            f"{self.url}/check-ins", json=list(read), headers=headers or self.sale.organizer
-        )
+        headers = (headers or self.sale.organizer) | {"Content-Type": "application/json"}
+        return await self.worker.http.post(f"{self.url}/check-ins", content=json.dumps(read), headers=headers)
 
     async def read(self, *read: dict[str, Any], headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
         answer = await self.post(*read, headers=headers)
@@ -147,6 +146,22 @@ async def test_a_valid_code_right_after_worthless_ones_is_valid(door: Door, work
     assert views[2]["name"] is None
     assert views[2]["seats"] == []
     assert views[2]["booking_id"] is None
+
+
+@pytest.mark.parametrize(
+    "unreadable", ["", " ", "x" * 1_504, "A" * 1_504, "a\0b", "\0", "\ud800", "\udfffx", "표", "="]
+)
+async def test_what_no_code_can_be_is_not_genuine_and_refuses_no_other(door: Door, unreadable: str) -> None:
+    views = await door.read(one(unreadable), one(await door.sold(1)))
+    assert [view["result"] for view in views] == ["not_genuine", "admitted"]
+
+
+async def test_an_id_that_cannot_be_stored_is_refused_and_so_is_what_is_no_text(door: Door) -> None:
+    code = await door.sold(1)
+    for wrong in ({"id": "a\0b"}, {"id": "\ud800"}, {"id": "x"}, {"code": 5}, {"code": ["\0"]}, {"gate": "\0"}):
+        document = problem(await door.post(one(code) | wrong, one(code)), 422, "validation_failed")
+        assert [each["field"].startswith(f"0.{next(iter(wrong))}") for each in document["errors"]] == [True]
+    assert (await door.counts())["gates"] == []
 
 
 async def test_a_cancelled_schedule_lets_nobody_in(door: Door) -> None:

@@ -17,7 +17,7 @@ from api.http.addresses import address_of
 from api.http.problems import Problem
 from api.http.security_log import ACCOUNT_ID
 from api.office import office
-from api.office.tokens import BUYERS, Account
+from api.office.tokens import BUYERS, ORGANIZING, Account
 
 SCHEME = "bearer"
 READING = ("GET", "HEAD", "OPTIONS")
@@ -76,7 +76,7 @@ async def counted_by_address(request: Request) -> None:
 
 current_account = Caller()
 customer = Caller(*BUYERS)
-organizer = Caller("organizer", "admin")
+organizer = Caller(*ORGANIZING)
 admin = Caller("admin")
 
 OF_STRANGERS = Depends(counted_by_address)

@@ -28,6 +28,7 @@ ACCESS_SECONDS = 15 * 60
 ALGORITHM = "HS256"
 CLAIMS = ["sub", "role", "sid", "exp"]
 BUYERS = ("customer", "box_office")  # a box office buys for many, whom no limit per customer is meant for
+ORGANIZING = ("organizer", "admin")
 REMEMBERED = 50_000  # tokens a worker recognises without verifying: about 30 MB
 SESSION_BYTES, RANDOM_BYTES, MAC_BYTES = 16, 32, 16
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.database.tables import door_staff, schedules
+from persistence.database.tables import door_staff, performances, schedules
 
 
 class DoorStaff(Struct, frozen=True, kw_only=True):
@@ -65,6 +65,16 @@ async def end(connection: AsyncConnection, schedule_id: str, staff_id: str | Non
     statement = door_staff.update().where(door_staff.c.schedule_id == schedule_id, door_staff.c.ended_at.is_(None))
     if staff_id is not None:
         statement = statement.where(door_staff.c.id == staff_id)
+    return (await connection.execute(statement.values(ended_at=at))).rowcount
+
+
+async def end_of_organizer(connection: AsyncConnection, organizer_id: str, at: datetime) -> int:
+    """Takes every link back to the doors of whoever organizes no more; how many there were."""
+    doors = sa.select(schedules.c.id).join(performances, performances.c.id == schedules.c.performance_id)
+    statement = door_staff.update().where(
+        door_staff.c.schedule_id.in_(doors.where(performances.c.organizer_id == organizer_id)),
+        door_staff.c.ended_at.is_(None),
+    )
     return (await connection.execute(statement.values(ended_at=at))).rowcount
 
 

@@ -21,6 +21,7 @@ from api.office.dependencies import OF_STRANGERS, CurrentAccount, OfficeOf
 from api.office.idempotency import TAKES_KEY, once, strangers
 from api.office.office import Office
 from persistence.accounts import accounts, erasure, links, sessions
+from persistence.check_ins import staff
 from persistence.notifications import account_mails
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
@@ -206,6 +207,7 @@ async def delete_me(account: CurrentAccount, request: Request, office: OfficeOf)
         if await accounts.has_business(connection, account.id, office.now()):
             raise Problem("account_has_bookings")
         await erasure.forget(connection, account.id, office.now())
+        await staff.end_of_organizer(connection, account.id, office.now())
         ended = await sessions.revoke_all(connection, account.id, office.now())
     note(request, "account_deleted")
     await office.revocations.announce(ended)

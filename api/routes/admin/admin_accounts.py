@@ -20,9 +20,11 @@ from api.http.paging import Cursor, Limit, encode_cursor, id_in
 from api.http.problems import Problem, responses
 from api.http.security_log import note
 from api.office.dependencies import Admin, OfficeOf
+from api.office.tokens import ORGANIZING
 from api.selling.audit_trail import record_in
 from persistence.accounts import accounts, sessions
 from persistence.accounts.accounts import AccountRow
+from persistence.check_ins import staff
 
 router = APIRouter(prefix="/v1/admin/accounts", tags=["admin"])
 
@@ -132,6 +134,8 @@ async def get_account(account_id: AccountId, account: Admin, office: OfficeOf) -
 async def change_account(
     account_id: AccountId, change: AdminAccountChange, request: Request, account: Admin, office: OfficeOf
 ) -> AdminAccountView:
+    """Its sessions end. With a lock, or a role that organizes nothing, so do the links to its doors; an administrator
+    makes others."""
     async with office.database.begin() as connection:
         row = await accounts.locked_row(connection, account_id)
         if row is None:
@@ -143,6 +147,8 @@ async def change_account(
         changed = await accounts.change(connection, account_id, values)
         assert changed is not None, "the row is locked"
         ended = await sessions.revoke_all(connection, account_id, office.now())
+        if changed.locked_at is not None or changed.role not in ORGANIZING:
+            await staff.end_of_organizer(connection, account_id, office.now())
         await record_in(
             connection,
             office,

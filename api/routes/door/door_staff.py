@@ -1,4 +1,7 @@
-"""Door staff: an organizer lets people work one schedule's door by a link that expires; nothing else opens to them."""
+"""Door staff: an organizer lets people work one schedule's door by a link that expires; nothing else opens to them.
+
+With an organizer who is locked, deleted or one no more their links end, as their own tokens do.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from api.http.problems import Problem, invalid, responses
 from api.office.dependencies import SCHEME, OfficeOf, Organizer, authenticated, count_command
 from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
-from api.office.tokens import Account
+from api.office.tokens import ORGANIZING, Account
 from api.routes.catalogue.schedules import own_schedule
 from api.selling.audit_trail import record, record_in
 from api.views.booking import Page, described, listed
@@ -122,7 +125,7 @@ async def door_of(connection: AsyncConnection, schedule_id: str, keeper: Account
         if keeper.schedule_id != schedule_id:
             raise Problem("schedule_not_found")
         return Door(schedule_id=schedule_id, staff=f"door:{keeper.id}", link_expires_at=keeper.expires_at)
-    if keeper.role not in ("organizer", "admin"):
+    if keeper.role not in ORGANIZING:
         raise Problem("schedule_not_found")
     await own_schedule(connection, schedule_id, keeper)
     return Door(schedule_id=schedule_id, staff=f"account:{keeper.id}", account_id=keeper.id)

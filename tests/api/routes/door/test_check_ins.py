@@ -19,7 +19,7 @@ from engine.refusals import Refusal
 from persistence.audit import chain
 from persistence.bookings.bookings import Whereabouts
 from tests.api.conftest import Worker
-from tests.support.sale import Sale, hold, open_sale, problem, seat_ids
+from tests.support.sale import Sale, begin, hold, open_sale, problem, seat_ids
 
 
 class Door:
@@ -382,6 +382,47 @@ async def test_a_link_that_expired_or_was_taken_back_opens_nothing(door: Door, w
     past = {"name": "Late", "expires_at": (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}
     refused = await worker.http.post(f"{door.url}/door-staff", json=past, headers=door.sale.organizer)
     problem(refused, 422, "validation_failed")
+
+
+@pytest.mark.parametrize("how", [{"role": "customer"}, {"role": "box_office"}, {"locked": True}])
+async def test_a_link_ends_with_whoever_organizes(worker: Worker, how: dict[str, Any]) -> None:
+    door, other = Door(worker, await open_sale(worker.http)), Door(worker, await open_sale(worker.http))
+    link, others = await door.link(), await other.link()
+    me = (await worker.http.get("/v1/accounts/me", headers=door.sale.organizer)).json()
+    admin = await administrator(worker)
+    url = f"/v1/admin/accounts/{me['id']}"
+    assert (await worker.http.patch(url, json=how, headers=admin)).status_code == 200
+    check_ins = f"{door.url}/check-ins"
+    problem(await worker.http.get(check_ins, headers=bearer(link["token"])), 401, "unauthenticated")
+    assert (await other.counts(bearer(others["token"])))["entered"] == 0
+    # The evening takes place: an administrator sees to its door, now and when the organizer is one again.
+    made = await worker.http.post(f"{door.url}/door-staff", json={"name": "Jiwoo"}, headers=admin)
+    back = {"role": "organizer", "locked": False}
+    for _ in range(2):
+        assert (await door.counts(bearer(made.json()["token"])))["entered"] == 0
+        assert (await worker.http.patch(url, json=back, headers=admin)).status_code == 200
+    problem(await worker.http.get(check_ins, headers=bearer(link["token"])), 401, "unauthenticated")
+
+
+async def test_a_link_stays_with_an_organizer_who_administers_and_ends_with_a_deleted_one(worker: Worker) -> None:
+    door = Door(worker, await open_sale(worker.http, organizer=await worker.sign_up("organizer")))
+    link = bearer((await door.link())["token"])
+    me = (await worker.http.get("/v1/accounts/me", headers=door.sale.organizer)).json()
+    admin = await administrator(worker)
+    await begin(worker.http, door.sale)
+    answer = await worker.http.patch(f"/v1/admin/accounts/{me['id']}", json={"role": "admin"}, headers=admin)
+    assert answer.status_code == 200
+    assert (await door.counts(link))["entered"] == 0
+    headers = await worker.log_in(me["email"])
+    assert (await worker.http.delete("/v1/accounts/me", headers=headers)).status_code == 204
+    problem(await worker.http.get(f"{door.url}/check-ins", headers=link), 401, "unauthenticated")
+
+
+async def administrator(worker: Worker) -> dict[str, str]:
+    headers = await worker.sign_up("organizer")
+    me = (await worker.http.get("/v1/accounts/me", headers=headers)).json()
+    await worker.office.pool.execute("UPDATE accounts SET role = 'admin' WHERE id = $1", me["id"])
+    return await worker.log_in(me["email"])
 
 
 async def test_who_asks_for_a_link_again_has_the_same_one(door: Door, worker: Worker) -> None:

@@ -7,11 +7,12 @@ once for all who ask, wherever the bytes are kept.
 from __future__ import annotations
 
 import asyncio
-import re
 import zlib
 from collections.abc import Iterable
 
 import cramjam
+
+from api.http.accepting import wishes
 
 BROTLI = "br"
 GZIP = "gzip"
@@ -23,16 +24,15 @@ THOROUGH_GZIP = 9
 THOROUGH_BROTLI = 11  # 0.1 s for the layout of 15,000 seats
 
 
-def coding_for(accept_encoding: str, offered: Iterable[str]) -> str | None:
-    """The first coding offered that the client takes; None: none of them.
+def codings_for(accept_encoding: str, offered: Iterable[str]) -> list[str]:
+    """Those of the codings offered that the client takes (RFC 9110 section 12.5.3): `*` stands for those not named."""
+    weights = dict(wishes(accept_encoding))
+    return [coding for coding in offered if weights.get(coding, weights.get("*", 0.0)) > 0]
 
-    RFC 9110 section 12.5.3: a coding of weight 0 is refused, `*` stands for those not named.
-    """
-    accepted: dict[str, bool] = {}
-    for part in accept_encoding.lower().split(","):
-        coding, _, weight = part.partition(";")
-        accepted[coding.strip()] = re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight) is None
-    return next((coding for coding in offered if accepted.get(coding, accepted.get("*", False))), None)
+
+def coding_for(accept_encoding: str, offered: Iterable[str]) -> str | None:
+    """The first coding offered that the client takes; None: none of them."""
+    return next(iter(codings_for(accept_encoding, offered)), None)
 
 
 async def quickly(body: bytes) -> bytes:

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from actors.process.telemetry import REQUEST_ID
+from api.http.accepting import wishes
 from api.http.field_messages import FIELD_MESSAGES_KO
 from api.http.problem_messages import PROBLEMS
 from api.http.security_log import note_refusal
@@ -130,27 +131,15 @@ def problem_of(refusal: Refusal, plan: SeatingPlan | None = None) -> Problem:
 def language_of(accept_language: str) -> str:
     """`en` or `ko`, by the weights of RFC 9110 section 12.5.4. English where the client has no wish we can meet."""
     weights: dict[str, float] = {}
-    for part in accept_language.split(","):
-        tag, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            name, _, value = parameter.partition("=")
-            if name.strip() == "q":
-                try:
-                    weight = float(value)
-                except ValueError:
-                    weight = 0.0
+    for tag, weight in wishes(accept_language):
         language = tag.partition("-")[0]
-        # What stands first wins among equals; of ko-KR and ko the heavier counts.
-        if language in ("en", "ko", "*") and weight > weights.get(language, 0.0):
-            weights[language] = weight
+        if language in ("en", "ko", "*"):  # of ko-KR and ko the heavier counts
+            weights[language] = max(weight, weights.get(language, 0.0))
     english = weights.get("en", weights.get("*", 0.0))
     korean = weights.get("ko", 0.0)
-    if korean > english:
-        return "ko"
-    if korean == english and korean > 0 and next(iter(weights)) == "ko":
-        return "ko"
-    return "en"
+    if korean == english > 0:  # what stands first wins among equals
+        return "ko" if next(each for each, weight in weights.items() if weight > 0) == "ko" else "en"
+    return "ko" if korean > english else "en"
 
 
 def document(problem: Problem, *, language: str, instance: str) -> bytes:

@@ -21,6 +21,8 @@ import cramjam
 from msgspec import Struct
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.accepting import wishes
+from api.http.codings import BROTLI, GZIP, codings_for
 from api.http.models import UUID_FORM
 from api.web import policies
 from api.web.building import BUILT, DIGEST
@@ -205,11 +207,7 @@ def read_files(built: Path) -> dict[str, Answer]:
 @lru_cache(maxsize=64)
 def coding_of(accept_encoding: bytes) -> tuple[str, ...]:
     """The codings a client takes, the best one first, its body as it is last (RFC 9110 section 12.5.3)."""
-    accepted: dict[str, bool] = {}
-    for part in accept_encoding.decode("latin-1").lower().split(","):
-        coding, _, weight = part.partition(";")
-        accepted[coding.strip()] = re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight) is None
-    return (*(coding for coding in ("br", "gzip") if accepted.get(coding, accepted.get("*", False))), "")
+    return (*codings_for(accept_encoding.decode("latin-1"), (BROTLI, GZIP)), "")
 
 
 class Pages:
@@ -268,7 +266,8 @@ class Pages:
 
 
 def _shows_pages(scope: Scope) -> bool:
-    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+    accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+    return any(kind == "text/html" and weight > 0 for kind, weight in wishes(accept))
 
 
 async def _send(answer: Answer, status: int, scope: Scope, send: Send) -> None:

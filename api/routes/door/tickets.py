@@ -15,6 +15,7 @@ from actors.mail import qr
 from actors.mail.calendars import Entry, calendar
 from actors.mail.texts import label, seat_lines
 from actors.mail.tickets import BadTicket, Ticket, read_ticket, seat_tickets, ticket_code, ticket_key
+from api.http.accepting import preferred
 from api.http.models import BookingId, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, invalid, language_of, responses
@@ -140,7 +141,8 @@ async def get_ticket(
         int | None, Query(ge=1, le=1_000, description="Of the picture: the code of this seat alone, by its order.")
     ] = None,
 ) -> Response:
-    """The codes as JSON, the code for all places as a QR picture (`image/svg+xml`), or a calendar's entry.
+    """The codes as JSON, the code for all places as a QR picture (`image/svg+xml`), or a calendar's entry: whichever
+    `Accept` likes best, and JSON where it takes none of them.
 
     A picture with `place` lets one in: for those who come apart.
     """
@@ -150,7 +152,7 @@ async def get_ticket(
     if row.status not in BOUGHT:
         raise Problem("booking_not_confirmed", reason=(await view_of_row(office, row)).status)
     whole = Ticket(booking_id=row.id, schedule_id=row.schedule_id, places=len(row.seats))
-    key, form = office.ticket_keys[0], _preferred(accept)
+    key, form = office.ticket_keys[0], preferred(accept, tuple(FORMS[200]["content"]))
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language"}
     if place is not None and place > whole.places:
         raise invalid("place", f"the booking has {whole.places}", f"이 예매에는 {whole.places}석이 있습니다")
@@ -182,24 +184,6 @@ async def get_ticket(
         ],
     )
     return json_answer(view, headers=headers)
-
-
-def _preferred(accept: str) -> str:
-    """The form that a request prefers (RFC 9110 section 12.5.1): of those it likes best, the most exactly named."""
-    best, found = (0.0, -1), "application/json"
-    for part in accept.split(","):
-        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weights = [piece.removeprefix("q=") for piece in parameters if piece.startswith("q=")]
-        try:
-            weight = float(weights[0]) if weights else 1.0
-        except ValueError:
-            weight = 0.0
-        for form in FORMS[200]["content"]:
-            ranges = ("*/*", form.partition("/")[0] + "/*", form)
-            exact = ranges.index(kind) if kind in ranges else -1
-            if exact >= 0 and (weight, exact) > best:
-                best, found = (weight, exact), form
-    return found
 
 
 def _calendar_entry(booking: BookingView, language: str) -> Entry:

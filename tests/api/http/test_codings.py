@@ -19,6 +19,8 @@ from api.http.codings import BROTLI, GZIP, coding_for, quickly, thoroughly
         ("br;q=0, gzip", GZIP),
         ("*", BROTLI),
         ("br;q=0, *", GZIP),
+        ("br;q=0.000;x=1, gzip;q=1.000", GZIP),
+        ("br;q=x, gzip;q=0.001", GZIP),
         ("identity", None),
         ("*;q=0", None),
         ("", None),

@@ -218,6 +218,8 @@ async def test_ticket_has_a_code_for_all_and_one_for_each_that_anybody_can_verif
         ("text/calendar, application/json;q=0.9", "text/calendar"),
         ("application/json;q=0.1, text/calendar;q=x", "application/json"),
         ("application/pdf", "application/json"),
+        ("image/svg+xml;q=0", "application/json"),
+        ("image/svg+xml;q=0, image/*", "application/json"),
     ],
 )
 async def test_ticket_comes_in_the_form_that_is_preferred(door: Door, accept: str, kind: str) -> None:

@@ -148,3 +148,6 @@ class ScheduleChange(Input):
     transferable: Annotated[StrictBool | None, not_null, Field(description=TRANSFERABLE)] = None
     venue_id: UuidText | None = None
     currency: Currency | None = None
+    recurrence: Annotated[
+        RawText | None, Field(max_length=10_000, description="Of new schedules only: here it is refused.")
+    ] = None

@@ -61,6 +61,9 @@ class AccountChange(Input):
     name: Word | None = None
     language: Annotated[Literal["ko", "en"] | None, not_null] = None
     current_password: Annotated[str, Field(max_length=1000)] | None = None
+    role: Annotated[
+        Word | None, Field(description="Is what it was made with, until an administrator gives another.")
+    ] = None
 
 
 class AccountView(Output):
@@ -135,6 +138,8 @@ async def get_me(account: CurrentAccount, office: OfficeOf) -> AccountView:
 
 @router.patch("/me", summary="Change my account", responses=responses("unauthenticated", "email_taken", "rate_limited"))
 async def change_me(change: AccountChange, account: CurrentAccount, request: Request, office: OfficeOf) -> AccountView:
+    if change.role not in (None, account.role):
+        raise invalid("role", "cannot be changed: ask an administrator", "변경할 수 없습니다. 관리자에게 문의하세요")
     values = await _values(change, account.id, request, office)
     ended: list[str] = []
     async with office.database.begin() as connection:

@@ -287,7 +287,11 @@ async def own_schedule(connection: AsyncConnection, schedule_id: str, account: A
 async def change_schedule(
     schedule_id: ScheduleId, change: ScheduleChange, request: Request, account: Organizer, office: OfficeOf
 ) -> ScheduleView:
-    wanted = change.model_dump(exclude_unset=True)
+    if change.recurrence is not None:
+        raise invalid(
+            "recurrence", "cannot be changed: make new schedules", "변경할 수 없습니다. 새 회차를 만들어 주세요"
+        )
+    wanted = change.model_dump(exclude_unset=True, exclude={"recurrence"})
     plan = await office.plans.of_schedule(schedule_id) if "prices" in wanted else None
     async with office.writing.turn(account.id):
         for _ in range(CHANGE_ATTEMPTS):

@@ -128,6 +128,23 @@ def test_every_request_body_has_an_example(schema: dict[str, Any]) -> None:
             assert "'examples'" in text or "'example'" in text, f"{method} {path}"
 
 
+@pytest.mark.parametrize(
+    ("new", "change"),
+    [
+        ("NewAccount", "AccountChange"),
+        ("NewVenue", "VenueChange"),
+        ("PerformanceInput", "PerformanceChange"),
+        ("NewSchedule", "ScheduleChange"),
+    ],
+)
+def test_a_change_passes_over_nothing_that_was_chosen_when_it_was_made(
+    schema: dict[str, Any], new: str, change: str
+) -> None:
+    """Members that nobody knows are ignored; whoever wants another rule or role means what is known."""
+    chosen, changed = (set(schema["components"]["schemas"][name]["properties"]) for name in (new, change))
+    assert chosen <= changed
+
+
 # Lists that go on otherwise than by a cursor, and why.
 GO_ON_OTHERWISE = {
     "/v1/organizer/attention": "what is to be looked at first: a handful",

@@ -172,6 +172,17 @@ async def test_a_password_is_kept_as_an_argon2id_hash(worker: Worker, strong_has
     assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
+async def test_nobody_gives_themselves_another_role(worker: Worker) -> None:
+    headers = await worker.sign_up()
+    for role in ("organizer", "admin", "conductor"):
+        answer = await worker.http.patch("/v1/accounts/me", json={"name": "Kim", "role": role}, headers=headers)
+        assert [each["field"] for each in problem(answer, 422, "validation_failed")["errors"]] == ["role"]
+    account = (await worker.http.get("/v1/accounts/me", headers=headers)).json()
+    assert (account["role"], account["name"]) == ("customer", None)
+    again = await worker.http.patch("/v1/accounts/me", json={"role": "customer", "name": "Kim"}, headers=headers)
+    assert (again.status_code, again.json()["name"]) == (200, "Kim")
+
+
 async def test_a_name_can_be_changed_and_removed(worker: Worker) -> None:
     headers = await worker.sign_up()
     for name in ("김민지", None):

@@ -53,6 +53,15 @@ async def test_every_term_can_be_changed(worker: Worker) -> None:
     assert (await worker.http.get(f"/v1/schedules/{sale.schedule_id}")).json().items() >= wanted.items()
 
 
+async def test_a_rule_makes_schedules_and_changes_none(worker: Worker) -> None:
+    sale = await open_sale(worker.http)
+    for wish in ({"recurrence": "FREQ=DAILY;COUNT=5"}, {"recurrence": "x", "hold_seconds": 111}):
+        errors = problem(await change(worker, sale, **wish), 422, "validation_failed")["errors"]
+        assert [each["field"] for each in errors] == ["recurrence"]
+    answer = await change(worker, sale, recurrence=None)
+    assert (answer.status_code, answer.json()["hold_seconds"]) == (200, 600)
+
+
 async def test_changes_at_once_do_not_undo_one_another(worker: Worker) -> None:
     sale = await open_sale(worker.http)
     answers = await asyncio.gather(

@@ -29,7 +29,6 @@ STARTS_SOON = timedelta(hours=24)
 OPENS_SOON = timedelta(days=3)
 REFUNDS_LATE = timedelta(hours=1)  # a provider confirms within seconds, as a rule
 NEARLY = 0.9  # of the places are sold
-AT_MOST = 50  # matters told at once
 
 
 class Money(Struct, frozen=True, kw_only=True):
@@ -60,9 +59,18 @@ class Standing(Struct, frozen=True, kw_only=True):
     next_schedule_id: str | None  # the first date that has not begun
 
 
+class Place(Struct, frozen=True):
+    """Where a matter stands among all: after those more urgent, and after those it comes later than."""
+
+    urgency: int
+    at: datetime
+    id: str  # the date's; of a performance without dates its own
+
+
 class Matter(Struct, frozen=True, kw_only=True):
     """Something of an organizer's that needs attention."""
 
+    place: Place
     kind: Kind
     performance_id: str
     performance_title: str
@@ -182,20 +190,33 @@ WITH mine AS (
       FROM mine JOIN sold ON sold.schedule_id = mine.id
      WHERE cancelled_at IS NULL AND closes_at > $2 AND kept = 0 AND places >= capacity * $6::float8
 )
-SELECT urgency, kind, performance_id::text, title, title_en, mine.id::text, starts_at, time_zone, at, sold,
-       told.capacity, bookings, amount, CASE WHEN amount IS NOT NULL THEN currency END
-  FROM told JOIN mine ON mine.id = told.id
- UNION ALL
-SELECT 3, 'no_dates', p.id::text, title, title_en, NULL, NULL, NULL, p.created_at, NULL, NULL, NULL, NULL, NULL
-  FROM performances p
- WHERE p.organizer_id = $1 AND p.deleted_at IS NULL
-   AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.performance_id = p.id AND s.deleted_at IS NULL)
- ORDER BY 1, 9, 3 LIMIT $7
+SELECT urgency, id::text AS place_id, kind, performance_id::text, title AS performance_title,
+       title_en AS performance_title_en, schedule_id::text, starts_at, time_zone, at, sold, capacity, bookings, amount,
+       currency
+  FROM (
+    SELECT urgency, mine.id, kind, performance_id, title, title_en, mine.id AS schedule_id, starts_at, time_zone, at,
+           sold, told.capacity, bookings, amount, CASE WHEN amount IS NOT NULL THEN currency END AS currency
+      FROM told JOIN mine ON mine.id = told.id
+     UNION ALL
+    SELECT 3, p.id, 'no_dates', p.id, title, title_en, NULL, NULL, NULL, p.created_at, NULL, NULL, NULL, NULL, NULL
+      FROM performances p
+     WHERE p.organizer_id = $1 AND p.deleted_at IS NULL
+       AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.performance_id = p.id AND s.deleted_at IS NULL)
+  ) AS each
+ WHERE $8::int IS NULL OR (urgency, at, id) > ($8, $9::timestamptz, $10::uuid)
+ ORDER BY urgency, at, id LIMIT $7
 """  # noqa: S608  # of words that stand beside the tables
 
 
-async def matters(connection: Connection, organizer_id: str, now: datetime) -> list[Matter]:
-    """What of the organizer's shows needs attention at this time, the most urgent first."""
-    rows = await connection.fetch(_MATTERS, organizer_id, now, STARTS_SOON, OPENS_SOON, REFUNDS_LATE, NEARLY, AT_MOST)
-    names = Matter.__struct_fields__
-    return [Matter(**dict(zip(names, row[1:], strict=True))) for row in map(tuple, rows)]
+async def matters(
+    connection: Connection, organizer_id: str, now: datetime, *, after: Place | None = None, limit: int
+) -> list[Matter]:
+    """What of the organizer's shows needs attention at this time, the most urgent first, starting after a place."""
+    place = (None, None, None) if after is None else (after.urgency, after.at, after.id)
+    asked = (organizer_id, now, STARTS_SOON, OPENS_SOON, REFUNDS_LATE, NEARLY, limit, *place)
+    rows = await connection.fetch(_MATTERS, *asked)
+    facts = [name for name in Matter.__struct_fields__ if name != "place"]
+    return [
+        Matter(place=Place(row["urgency"], row["at"], row["place_id"]), **{name: row[name] for name in facts})
+        for row in rows
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated
 
@@ -11,13 +12,23 @@ from fastapi.responses import Response
 from msgspec import Struct
 
 from api.http.models import Output, RawText, rfc3339
-from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer, page_answer
+from api.http.paging import (
+    Cursor,
+    Limit,
+    decode_cursor,
+    encode_cursor,
+    id_in,
+    json_answer,
+    malformed_cursor,
+    page_answer,
+    time_and_id,
+)
 from api.http.problems import responses
 from api.office.dependencies import OfficeOf, Organizer
 from api.office.office import Office
 from api.routes.catalogue.performances import views
 from api.routes.catalogue.venues import VenuePage, VenueSummary, summary
-from api.views.booking import described
+from api.views.booking import Page, listed
 from api.views.performance import PerformanceView
 from persistence.catalogue import performances, venues
 from persistence.sales import shows
@@ -25,6 +36,7 @@ from persistence.sales import shows
 router = APIRouter(prefix="/v1/organizer", tags=["organizer"])
 
 REFUSALS = responses("unauthenticated", "forbidden")
+URGENCY_FORM = re.compile("[1-9]")
 
 
 class MoneyView(Output):
@@ -115,47 +127,54 @@ class MatterView(Struct, frozen=True, kw_only=True):
     currency: str | None
 
 
-class Attention(Struct, frozen=True, kw_only=True):
-    """What needs attention, the most urgent first; 50 matters at most."""
-
-    items: list[MatterView]
-
-
 EXAMPLE = {
-    "items": [
-        {
-            "kind": "sale_opens",
-            "performance_id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90",
-            "performance_title": "호두까기 인형",
-            "performance_title_en": "The Nutcracker",
-            "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
-            "starts_at": "2026-12-24T10:30:00.000+00:00",
-            "time_zone": "Asia/Seoul",
-            "at": "2026-11-24T05:00:00.000+00:00",
-            "sold": None,
-            "capacity": None,
-            "bookings": None,
-            "amount": None,
-            "currency": None,
-        }
-    ]
+    "kind": "sale_opens",
+    "performance_id": "0199f39b-f0aa-7e44-9a57-2d8d9f3b6c90",
+    "performance_title": "호두까기 인형",
+    "performance_title_en": "The Nutcracker",
+    "schedule_id": "0199f39c-11d2-7a0f-8c8e-51d0c7b9a011",
+    "starts_at": "2026-12-24T10:30:00.000+00:00",
+    "time_zone": "Asia/Seoul",
+    "at": "2026-11-24T05:00:00.000+00:00",
+    "sold": None,
+    "capacity": None,
+    "bookings": None,
+    "amount": None,
+    "currency": None,
 }
 
 
 @router.get(
     "/attention",
     summary="What needs attention",
-    responses=described(200, Attention, EXAMPLE, "The most urgent first.") | REFUSALS,
+    responses=listed(MatterView, EXAMPLE) | REFUSALS | responses("validation_failed"),
 )
-async def get_attention(account: Organizer, office: OfficeOf) -> Response:
-    """What of the caller's own shows wants to be looked at. No owner of a schedule is woken for it."""
-    found = await shows.matters(office.pool, account.id, office.now())
-    times = ("starts_at", "at")
-    items = [
-        MatterView(**{**msgspec.structs.asdict(each), **{name: _told(getattr(each, name)) for name in times}})
-        for each in found
-    ]
-    return json_answer(Attention(items=items))
+async def get_attention(account: Organizer, office: OfficeOf, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """What of the caller's own shows wants to be looked at, the most urgent first. No owner of a schedule is woken for
+    it."""
+    after = _place_in(cursor)
+    found = await shows.matters(office.pool, account.id, office.now(), after=after, limit=limit + 1)
+    items = [_matter(each) for each in found[:limit]]
+    last = found[limit - 1].place if len(found) > limit else None
+    return json_answer(
+        Page(items, None if last is None else encode_cursor(str(last.urgency), last.at.isoformat(), last.id))
+    )
+
+
+def _matter(found: shows.Matter) -> MatterView:
+    facts = {name: getattr(found, name) for name in MatterView.__struct_fields__}
+    return MatterView(**facts | {name: _told(getattr(found, name)) for name in ("starts_at", "at")})
+
+
+def _place_in(cursor: str | None) -> shows.Place | None:
+    """The place that a cursor is made of; None for the first page. Raises a 422 `Problem` for any other."""
+    key = decode_cursor(cursor, 3)
+    if key is None:
+        return None
+    urgency, *rest = key
+    if URGENCY_FORM.fullmatch(urgency) is None:
+        raise malformed_cursor()
+    return shows.Place(int(urgency), *time_and_id(*rest))
 
 
 def _told(at: datetime | None) -> str | None:

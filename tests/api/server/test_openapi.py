@@ -147,7 +147,6 @@ def test_a_change_passes_over_nothing_that_was_chosen_when_it_was_made(
 
 # Lists that go on otherwise than by a cursor, and why.
 GO_ON_OTHERWISE = {
-    "/v1/organizer/attention": "what is to be looked at first: a handful",
     "/v1/bookings/{booking_id}/history": "a story, from a version on",
     "/v1/admin/bookings/{booking_id}/history": "a story, from a version on",
     "/v1/admin/schedules/{schedule_id}/journal": "a story, from a version on",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.api.conftest import Worker
-from tests.support.sale import PRICES, Sale, open_sale
+from tests.support.sale import PRICES, Sale, open_sale, problem, read
 
 
 async def attention(worker: Worker, headers: dict[str, str]) -> list[dict[str, Any]]:
@@ -102,6 +102,29 @@ async def test_what_needs_attention_is_told_the_most_urgent_first_and_to_its_org
     await owe(worker, sale, 1_000, 0, timedelta(hours=2))
     assert await kinds(worker, sale) == ["refunds_late", "no_dates"]
     assert await attention(worker, stranger) == []
+
+
+async def test_matters_are_read_page_by_page_in_their_order(worker: Worker) -> None:
+    sale = await open_sale(worker.http)
+    for number in range(3):
+        body = {"title": f"Nothing yet {number} {sale.schedule_id}"}
+        assert (await worker.http.post("/v1/performances", json=body, headers=sale.organizer)).status_code == 201
+    await owe(worker, sale, 1_000, 0, timedelta(hours=2))
+    # Made at one moment: what has the same urgency and time has an order, too.
+    await worker.as_superuser("UPDATE performances SET created_at = '2026-11-01' WHERE title LIKE 'Nothing yet%'")
+    whole = await attention(worker, sale.organizer)
+    assert [each["kind"] for each in whole] == ["refunds_late", "no_dates", "no_dates", "no_dates"]
+    found: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"limit": 1}
+    while query.get("cursor", "") is not None:
+        page = await read(worker.http, "/v1/organizer/attention", sale.organizer, **query)
+        found += page["items"]
+        query["cursor"] = page["next_cursor"]
+        assert len(page["items"]) == 1
+    assert found == whole
+    for wrong in ({"limit": 0}, {"limit": 201}, {"cursor": "x"}):
+        refused = await worker.http.get("/v1/organizer/attention", params=wrong, headers=sale.organizer)
+        problem(refused, 422, "validation_failed")
 
 
 async def test_a_cancelled_date_stays_until_all_is_given_back(worker: Worker) -> None:

@@ -21,7 +21,7 @@ from fastapi.responses import Response
 from msgspec import Meta, Struct
 from pydantic import Field, ValidationError
 
-from api.http.models import Input, ScheduleId
+from api.http.models import UUID_SCHEMA, Input, found_by
 from api.http.paging import json_answer
 from api.http.problems import Problem, document, invalid, language_of, of_validation, responses
 from api.http.schemas import input_component
@@ -41,6 +41,10 @@ PATH = "/v1/schedules/{schedule_id}/bookings:batch"
 LIMIT = 100  # wishes: as many as a customer may have in ten seconds
 LINES = "application/x-ndjson"
 KINDS_OF_LINES = (LINES, "application/ndjson", "application/jsonl", "application/x-jsonlines")
+
+
+its_id = found_by("schedule_not_found")
+AnyId = Annotated[str, UUID_SCHEMA]  # what cannot be one is each wish's answer, like one that names nothing
 
 
 class BatchWish(BookingWish):
@@ -110,12 +114,13 @@ WISHES = {"wishes": [{"id": "order-17", "seats": ["1F-A-12", "1F-A-13"]}, {"id":
         }
     },
 )
-async def book_batch(schedule_id: ScheduleId, request: Request, account: Customer, office: OfficeOf) -> Response:
+async def book_batch(schedule_id: AnyId, request: Request, account: Customer, office: OfficeOf) -> Response:
     """Up to 100 wishes, each answered as if it had come alone: held, or refused for a reason of its own.
 
     Sent as newline-delimited JSON (`application/x-ndjson`), a wish a line, they are answered so, a line a wish. Each
     counts like a request of its own against the limits of an account: a customer's are used up by one batch, those of
-    a box office (a role that an administrator gives) by thirty. Send again what has no answer, or a 503.
+    a box office (a role that an administrator gives) by thirty. Send again what has no answer, or a 503. Of a schedule
+    that is not there each wish is told so.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     by_lines = kind in KINDS_OF_LINES
@@ -140,8 +145,8 @@ async def book_batch(schedule_id: ScheduleId, request: Request, account: Custome
 
 def _parts(body: bytes, *, by_lines: bool) -> Sequence[bytes]:
     """The wishes as they were sent, not yet read. Raises a `Problem` where it can't be told where one ends."""
-    if by_lines:
-        return [line for line in body.splitlines() if line.strip()]
+    if by_lines:  # a CR by itself is white space within a line (RFC 8259 section 2)
+        return [line.removesuffix(b"\r") for line in body.split(b"\n") if line.strip()]
     try:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=_Parts).wishes]
     except msgspec.ValidationError:
@@ -165,6 +170,7 @@ async def _answered(
     try:
         if not counted:
             office.limits.command(account.id, account.role)
+        schedule_id = its_id(schedule_id)
         wish = await _read(part)
         named = (office.clock.new_id(), "") if wish.id is None else request_of_part(request, account, wish.id, part)
         booking = await hold(office, schedule_id, wish, account, named, pass_in(request))

@@ -194,6 +194,21 @@ async def test_only_customers_may_and_only_where_something_is_sold(http: httpx.A
     wish = b'{"quantity": 1}'
     assert (await http.post(batch_url(sale), content=wish, headers=LINES)).status_code == 401
     assert (await http.post(batch_url(sale), content=wish, headers=sale.organizer | LINES)).status_code == 403
-    nowhere = f"/v1/schedules/{uuid4()}/bookings:batch"
-    answer = await http.post(nowhere, content=wish, headers=await sign_up(http) | LINES)
-    assert json.loads(answer.text)["problem"]["code"] == "schedule_not_found"
+    customer = await sign_up(http)
+    for nowhere in (uuid4(), "nowhere", f"{sale.schedule_id}0"):
+        answer = await http.post(
+            f"/v1/schedules/{nowhere}/bookings:batch", content=wish + b"\n" + wish, headers=customer | LINES
+        )
+        assert answer.status_code == 200, answer.text
+        told = [json.loads(line) for line in answer.text.splitlines()]
+        assert [(each["status"], each["problem"]["code"]) for each in told] == [(404, "schedule_not_found")] * 2
+
+
+async def test_only_a_line_feed_ends_a_line(http: httpx.AsyncClient, sale: Sale) -> None:
+    customer, name = await sign_up(http), uuid4().hex
+    wish = json.dumps({"id": name, "quantity": 1, "category": "Standard"}).encode()
+    content = b'{"quantity": 1,\r"category": "Standard"}\r\n\r\n' + wish + b"\r\n\r"
+    answer = await http.post(batch_url(sale), content=content, headers=customer | LINES)
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert [each["status"] for each in told] == [201, 201], answer.text
+    assert await by_lines(http, sale, customer, wish) == told[1:], "however its line ends it is the same wish"

@@ -102,11 +102,11 @@ async def is_for(connection: AsyncConnection, transfer: Transfer, customer_id: s
     return bool((await connection.execute(query)).scalar_one())
 
 
-async def customer_of(connection: AsyncConnection, email: str) -> str | None:
-    """The customer who has confirmed this e-mail."""
+async def taker_of(connection: AsyncConnection, email: str, roles: Sequence[str]) -> str | None:
+    """Whoever has confirmed this e-mail, if by their role they may take seats over."""
     query = sa.select(accounts.c.id).where(
         sa.func.lower(accounts.c.email) == email.lower(),
-        accounts.c.role == "customer",
+        accounts.c.role.in_(roles),
         accounts.c.deleted_at.is_(None),
         accounts.c.email_confirmed_at.is_not(None),
     )

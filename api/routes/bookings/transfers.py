@@ -27,7 +27,7 @@ from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf
 from api.office.idempotency import TAKES_KEY, once
 from api.office.office import Office
-from api.office.tokens import Account
+from api.office.tokens import BUYERS, Account
 from api.office.under_way import finished
 from api.routes.bookings.bookings import SeatId
 from api.selling import booking_commands as commands
@@ -351,7 +351,7 @@ async def _view(office: Office, transfer: Transfer, account: Account) -> Transfe
 async def _tell(connection: AsyncConnection, transfer: Transfer, view: TransferView) -> None:
     """A mail to whoever has confirmed the address; where nobody has, the giver tells them to sign up with it."""
     assert transfer.to_email is not None, "it was given just now"
-    customer_id = await transfers.customer_of(connection, transfer.to_email)
+    customer_id = await transfers.taker_of(connection, transfer.to_email, BUYERS)
     if customer_id is None:
         return
     seats = [

@@ -206,6 +206,19 @@ async def test_report_18_nobody_learns_who_has_an_account(scene: Scene) -> None:
     await scene.examined()
 
 
+@pytest.mark.parametrize(("role", "told"), [("customer", True), ("box_office", True), ("organizer", False)])
+async def test_report_18_whoever_may_accept_is_written_to(scene: Scene, role: str, told: bool) -> None:
+    ann, bob = await scene.person(), await scene.person()
+    booking = await scene.paid(ann, "A-1")
+    await scene.worker.as_superuser(f"UPDATE accounts SET role = '{role}' WHERE id = '{bob.id}'")
+    bob.headers = await scene.worker.log_in(bob.email)
+    transfer = await scene.offered(ann, booking, bob)
+    async with scene.worker.office.database.connect() as connection:
+        query = sa.select(notifications.c.customer_id).where(notifications.c.id == transfer["id"])
+        assert (await connection.execute(query)).scalars().all() == [bob.id] * told
+    assert (await scene.accept(bob, transfer)).status_code == (200 if told else 403)
+
+
 async def test_report_18_an_offer_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     ann, bob, eve = [await scene.person() for _ in range(3)]
     booking = await scene.paid(ann, "A-1")

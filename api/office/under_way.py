@@ -10,11 +10,24 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from redis.exceptions import RedisError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from actors.gateway.gateway import Unavailable, Unencodable
 from api.http.problems import Problem
+from api.office.plans import UnknownVenue
 from persistence.database.asked_once import shared
+from persistence.database.away import is_away
+from persistence.journal.journal import JournalUnavailable, UnknownSchedule
+from persistence.seats.cache import CacheUnavailable
+from persistence.seats.line import LineUnavailable
 
 logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
+
+# Answers like any other, and services that are away: what both mean to a client, `api.views.failures` says.
+REFUSALS = (Problem, UnknownSchedule, UnknownVenue, Unencodable)
+AWAY = (Unavailable, JournalUnavailable, CacheUnavailable, LineUnavailable, RedisError, PoolTimeoutError)
 
 _tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks only weakly
 
@@ -34,6 +47,10 @@ async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
 
 def _done(task: asyncio.Task[Any]) -> None:
     _tasks.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Problem):
-        # Whoever waits gets it too; but perhaps nobody does any more.
+    if task.cancelled() or (error := task.exception()) is None or isinstance(error, REFUSALS):
+        return
+    # Whoever waits gets it too; but perhaps nobody does any more.
+    if isinstance(error, AWAY) or is_away(error):
+        logger.warning("%s is not finished: %s", task.get_coro(), error)
+    else:
         logger.error("%s is not finished", task.get_coro(), exc_info=error)

@@ -1,0 +1,55 @@
+"""Work that goes on to its end: what becomes of it is told to who waits, and to the log where nobody may."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from actors.gateway.gateway import Unavailable
+from api.http.problems import Problem
+from api.office.plans import UnknownVenue
+from api.office.under_way import finished
+from persistence.journal.journal import JournalUnavailable, UnknownSchedule
+from tests.api.conftest import Worker
+from tests.support.sale import another_date, hold, open_sale, problem
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (Problem("booking_paid"), None),
+        (UnknownSchedule("x"), None),
+        (UnknownVenue("x"), None),
+        (Unavailable("no answer"), logging.WARNING),
+        (JournalUnavailable("away"), logging.WARNING),
+        (ConnectionRefusedError("away"), logging.WARNING),
+        (LookupError("a bug"), logging.ERROR),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "",
+)
+async def test_a_refusal_is_no_failure_and_an_outage_has_no_traceback(
+    error: Exception, level: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        await finished(fails())
+    told = [(each.levelno, each.exc_info is not None) for each in caplog.records]
+    assert told == ([] if level is None else [(level, level == logging.ERROR)])
+
+
+async def test_a_move_to_a_schedule_that_is_not_there_is_refused_and_nothing_is_logged_as_a_failure(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "A-1")
+    gone = await another_date(worker.http, sale)
+    away = await worker.http.delete(f"/v1/schedules/{gone.schedule_id}", headers=sale.organizer)
+    assert away.status_code == 204
+    for nowhere in ("0199f3a0-0000-7000-8000-000000000000", gone.schedule_id):
+        wish = {"schedule_id": nowhere, "seats": ["A-1"]}
+        answer = await worker.http.patch(f"/v1/bookings/{booking['id']}", json=wish, headers=customer)
+        problem(answer, 404, "schedule_not_found")
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR] == []

@@ -91,12 +91,16 @@ def _indexes(state: ScheduleState, seats: tuple[str, ...]) -> tuple[int, ...] | 
         places = tuple(map(index_of.__getitem__, seats))
     except KeyError:
         return Refusal(Code.UNKNOWN_SEAT, seats=tuple(seat for seat in seats if seat not in index_of))
-    if len(places) > 1 and len(set(places)) != len(places):
-        size = state.plan.size
-        twice = [index for index in dict.fromkeys(places) if index < size and places.count(index) > 1]
-        if twice:
-            return Refusal(Code.DUPLICATE_SEAT, seats=tuple(state.plan.ids[index] for index in twice))
-    return places
+    return _named_twice(state, places) or places
+
+
+def _named_twice(state: ScheduleState, places: tuple[int, ...]) -> Refusal | None:
+    """The refusal that names the seats named more than once, if there are any; of a standing area each is a place."""
+    if len(places) < 2 or len(set(places)) == len(places):
+        return None
+    size = state.plan.size
+    twice = [index for index in dict.fromkeys(places) if index < size and places.count(index) > 1]
+    return Refusal(Code.DUPLICATE_SEAT, seats=tuple(state.plan.ids[index] for index in twice)) if twice else None
 
 
 def _not_in_state(state: ScheduleState, places: tuple[int, ...], wanted: int) -> tuple[str, ...]:
@@ -560,9 +564,8 @@ def _block(state: ScheduleState, command: commands.Block, now_ms: int) -> Decisi
     if unknown:
         return Refusal(Code.UNKNOWN_SEAT, seats=unknown)
     places = tuple(state.plan.index[seat] for seat in command.seats)
-    numbered = [index for index in places if index < state.plan.size]
-    if len(set(numbered)) != len(numbered):
-        return Refusal(Code.DUPLICATE_SEAT)
+    if (refusal := _named_twice(state, places)) is not None:
+        return refusal
     if taken := _not_in_state(state, places, FREE):
         return Refusal(Code.SEATS_UNAVAILABLE, seats=taken)
     return (events.Blocked(places, command.reason, command.by),) if places else ()

@@ -348,7 +348,7 @@ PROBLEMS: Mapping[str, Kind] = {
     ),
     "unknown_seat": _kind(422, "Unknown seat", "This venue has no such seat", "없는 좌석", "공연장에 없는 좌석입니다"),
     "duplicate_seat": _kind(
-        422, "Seat named twice", "A seat can be booked only once", "중복된 좌석", "같은 좌석이 두 번 들어 있습니다"
+        422, "Seat named twice", "A seat can be named only once", "중복된 좌석", "같은 좌석이 두 번 들어 있습니다"
     ),
     "unknown_category": _kind(
         422, "Unknown category", "This venue has no such category", "없는 등급", "공연장에 없는 좌석 등급입니다"

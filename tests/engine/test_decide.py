@@ -78,6 +78,8 @@ REFUSALS = [
      Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.OTHER_PRICE)),
     ("changing while paying", (HOLD, PAY), c.Change("b1", ANN, ("B-1",)), Refusal(Code.PAYMENT_IN_PROGRESS)),
     ("extending a paid one", PAID, c.Extend("b1", ANN), Refusal(Code.BOOKING_NOT_CHANGEABLE, reason=Why.PAID)),
+    ("blocking a seat twice", (), c.Block(("A-1", "pit", "A-3", "pit", "A-1"), "camera", "o"),
+     Refusal(Code.DUPLICATE_SEAT, seats=("A-1",))),
     ("blocking a taken seat", (HOLD,), c.Block(("A-1", "A-3"), "camera", "o"),
      Refusal(Code.SEATS_UNAVAILABLE, seats=("A-1",))),
     ("holding a blocked seat", (c.Block(("A-1",), "camera", "o"),), HOLD,

@@ -52,6 +52,7 @@ from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, diffe
 from persistence.seats.cache import CacheUnavailable
 
 CAUGHT_UP_SECONDS = 10.0  # for what a new owner does by itself: publishing, telling readers
+NOTED_SECONDS = 2.0  # until an owner's watermark is in its head: four times what it waits for a commit to take it along
 POLL_SECONDS = 0.05
 
 # What follows from the journal, and what may have led it astray: each is a witness of its own.
@@ -214,8 +215,20 @@ class Repair:
         told = "its owner is woken and publishes from the watermark on"
         if dry_run:
             return [(told, False)]
+        if await self._is_beyond_the_watermark(schedule_id):
+            told = "its owner, which takes more for published, is replaced by one that publishes from the watermark on"
+            await self._gateway.retire(schedule_id)
         await self._send_nothing(schedule_id)
         return await self._until_published(schedule_id, told)
+
+    async def _is_beyond_the_watermark(self, schedule_id: str) -> bool:
+        """Whether its owner publishes nothing until something happens, since somebody has set the watermark back."""
+        published = (await self._gateway.inspect(schedule_id)).published_version
+
+        async def noted() -> bool:
+            return (await heads.of_schedule(self._pool, schedule_id)).published_seq >= published
+
+        return not await _until(noted, NOTED_SECONDS)
 
     async def _publish_anew(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if self._log is None:
@@ -389,9 +402,9 @@ class Repair:
         )
 
 
-async def _until(condition: Callable[[], Awaitable[bool]]) -> bool:
+async def _until(condition: Callable[[], Awaitable[bool]], seconds: float = CAUGHT_UP_SECONDS) -> bool:
     """Waits for something that somebody else does; whether it came to pass in time."""
-    for _ in range(int(CAUGHT_UP_SECONDS / POLL_SECONDS)):
+    for _ in range(int(seconds / POLL_SECONDS)):
         if await condition():
             return True
         await asyncio.sleep(POLL_SECONDS)

@@ -76,6 +76,22 @@ async def overrule(house: Examined, times: int) -> int:
     return 1 + times
 
 
+async def test_a_watermark_set_back_under_an_owner_is_mended_before_anything_happens(
+    house: Examined, past: Past
+) -> None:
+    seq, _ = await house.head()
+    await house.sql("UPDATE schedule_heads SET published_seq = 3")
+    house.clock.ahead_ms += table_checks.PUBLISHED_WITHIN_MS + 1_000
+    report = await house.examine()
+    assert report.failing == {"published_equals_head"}
+    await house.dry_run(report)
+    assert "is replaced" in told(await house.mend(report), "published_equals_head")
+    assert await house.head() == (seq, seq)
+    after = await house.examine(events=True)
+    assert after.failing == frozenset()
+    assert f"{seq - 3} repetitions" in check(after, "events_equal_journal").actual
+
+
 async def test_a_watermark_beyond_the_journal_is_found_and_set_back(house: Examined, past: Past) -> None:
     seq, _ = await house.head()
     await house.sql("UPDATE schedule_heads SET published_seq = seq + 5")

@@ -7,6 +7,7 @@ sent again, a webhook or settlement brings to its end. The card token goes to th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from api.office.idempotency import TAKES_KEY
 from api.office.office import Office
 from api.office.tokens import Account
 from api.office.under_way import finished
+from api.routes.bookings.first_outcome import at_outcome
 from api.selling import booking_commands as commands
 from api.views.booking import (
     PAID_EXAMPLE,
@@ -47,7 +49,7 @@ from engine.commands import Confirm, RequestPayment
 from engine.payment import PaymentStatus
 from engine.refusals import Code
 from persistence.bookings import bookings as rows_of
-from persistence.bookings import payments
+from persistence.bookings import payments, refunds
 from persistence.bookings.payments import PaymentRow
 from persistence.providers.provider import (
     CHARGE_WINDOW_MS,
@@ -130,7 +132,12 @@ async def pay(
     office: OfficeOf,
     wish: Annotated[PaymentWish | None, METHODS] = None,
 ) -> Response:
-    """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`."""
+    """Charges the booking's amount, once, however often the request is sent with the same `Idempotency-Key`.
+
+    Sent again it has the first outcome, whatever has become of the booking since; after 202 that is what the provider
+    has said meanwhile. While the first is still running it is no conflict: the provider, which charges once, answers
+    both.
+    """
     method = None if wish is None else wish.method
     where = await commands.find(office, booking_id)
     provider = next(iter(office.providers.values()))
@@ -175,7 +182,9 @@ async def _take(office: Office, row: PaymentRow, token: SecretStr, *, repeated: 
     if repeated:
         now = await payments.find_payment(office.reading, payment.id, row.customer_id)
         if now is not None and now.payment.status is not PaymentStatus.REQUESTED:
-            return now
+            story = await refunds.story(office.reading, row.schedule_id, row.booking_id)
+            plan = await office.plans.opened_with(row.schedule_id)
+            return await asyncio.to_thread(at_outcome, plan, story, payment.id) or now
     outcome: Outcome | None
     valid_until_ms = payment.requested_ms + CHARGE_WINDOW_MS
     if payment.amount == 0:
@@ -219,7 +228,7 @@ async def _answer(office: Office, account: Account, row: PaymentRow, result: Boo
     paid, location = paid_view(view, booking), {"Location": f"/v1/payments/{payment.id}"}
     if payment.status is PaymentStatus.REQUESTED:
         return json_answer(paid, 202, location | {"Retry-After": str(PENDING_RETRY_SECONDS)})
-    return json_answer(paid, 201, location)  # also where it has been refunded since
+    return json_answer(paid, 201, location)
 
 
 async def _free_of_charge(office: Office, schedule_id: str, booking: Booking) -> Response:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from actors.money.settlement import give_back
+from api.selling import booking_commands
 from persistence.bookings.payments import find_payment
 from persistence.providers.provider import (
     Approved,
@@ -75,6 +76,53 @@ async def test_a_payment_sent_again_goes_to_the_provider_it_was_asked_of_whoever
     assert (again["id"], again["status"]) == (first["id"], "approved" if known else "pending")
     assert other.charged == [], "the money would be taken twice"
     assert bank.charged == [first["id"]] * (2 if known else 1)
+
+
+async def test_a_payment_sent_again_has_its_first_answer_whatever_has_become_of_the_booking(
+    worker: Worker, bank: Bank
+) -> None:
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "A-1", "A-2")
+    headers = customer | {"Idempotency-Key": uuid4().hex}
+    first = await pay(worker.http, booking, headers)
+    assert (first.status_code, first.json()["status"]) == (201, "approved")
+
+    async def is_the_same() -> None:
+        again = await pay(worker.http, booking, headers)
+        assert (again.status_code, again.content, again.headers["Location"]) == (
+            201,
+            first.content,
+            first.headers["Location"],
+        )
+
+    await is_the_same()
+    url = f"/v1/bookings/{booking['id']}"
+    exchanged = await worker.http.patch(url, json={"seats": ["A-1", "A-3"]}, headers=customer)
+    assert exchanged.status_code == 200, exchanged.text
+    await is_the_same()
+    assert (await refund(worker.http, first.json(), customer, "A-3")).status_code == 201
+    await is_the_same()
+    assert (await refund(worker.http, first.json(), customer)).status_code == 201
+    await is_the_same()
+    await worker.office.gateway.retire(sale.schedule_id)
+    booking_commands._known.clear()  # nothing is remembered but what the journal has
+    await is_the_same()
+    payment = await read(worker.http, f"/v1/payments/{first.json()['id']}", customer)
+    assert payment["status"] == "refunded"
+    assert bank.charged == [payment["id"]]
+
+
+async def test_a_declined_payment_sent_again_is_declined_in_the_same_words(worker: Worker, bank: Bank) -> None:
+    sale, customer = await open_sale(worker.http), await worker.sign_up()
+    booking = await hold(worker.http, sale, customer, "A-1")
+    headers = customer | {"Idempotency-Key": uuid4().hex}
+    bank.outcome = Declined("lost_card")
+    first = problem(await pay(worker.http, booking, headers), 402, "payment_declined")
+    bank.outcome = Approved("taken")
+    paid = await pay(worker.http, booking, customer)
+    assert paid.status_code == 201, paid.text
+    again = problem(await pay(worker.http, booking, headers), 402, "payment_declined")
+    assert again | {"request_id": ""} == first | {"request_id": ""}
 
 
 async def test_money_that_came_for_a_declined_payment_is_on_its_way_back(worker: Worker, bank: Bank) -> None:

@@ -37,7 +37,8 @@ async def _described(
         str | None,
         Header(
             alias="Idempotency-Key",
-            description="Makes a retry safe: the same key with the same body gives the first answer again.",
+            description="Makes a retry safe: the same key with the same body gives the first answer again. What is "
+            "asked of a schedule, its bookings and payments is known by key for each schedule: one for one wish.",
         ),
     ] = None,
 ) -> None:

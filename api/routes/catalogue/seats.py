@@ -337,8 +337,9 @@ async def get_layout(
         str | None,
         Query(
             max_length=100,
-            description="The digest that `/states` names: the answer may be kept for good. One from before the house's "
-            "plan was corrected is answered, too; any other by the layout there is.",
+            description="The digest that `/states` names: the answer is immutable and may be kept for good. Without it "
+            "the address has another answer once the house's plan is corrected, and is asked for anew (304). A digest "
+            "from before that is answered, too; any other by the layout there is.",
         ),
     ] = None,
 ) -> Response:

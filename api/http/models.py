@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, Literal, LiteralString, TypeVar
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -29,7 +32,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from api.http.currencies import CURRENCIES
-from api.http.problems import Problem
+from api.http.problems import Problem, invalid
 
 UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 # A thousand billion minor units: beyond every price, and 738 seats of it still fit a bigint and a JSON number.
@@ -282,3 +285,25 @@ def _currency(text: str) -> str:
 
 Amount = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT_MINOR)]
 Currency = Annotated[str, AfterValidator(_currency)]
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+def parameters(dependant: Dependant) -> Iterator[str]:
+    """The names of all query parameters that a route and its dependencies take."""
+    yield from (each.alias for each in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from parameters(each)
+
+
+def _refuse_others(request: Request) -> None:
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute), "it stands in the dependencies of a route"
+    known = set(parameters(route.dependant))
+    for name in request.query_params:
+        if name not in known:
+            raise invalid(name, "is not a parameter of this operation", "이 요청에 없는 매개변수입니다")
+
+
+# Put into `dependencies=[…]` of a route whose body is `Exact`: a parameter more may be meant to hold it back, too.
+# Whoever sends `?dry_run=true` where that is called `preview` does not want a performance cancelled.
+EXACT_QUERY = Depends(_refuse_others)

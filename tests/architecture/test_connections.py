@@ -86,6 +86,7 @@ ON_THEIR_OWN = {
     "api/demo/season.py": "a client of the API",
     "api/office/limits.py": "by way of persistence/accounts/tries.py",
     "api/office/office.py": "opens the client that readiness pings",
+    "api/office/under_way.py": "names the errors only",
     "api/sandbox/server.py": "a process of its own, which knows no database",
     "api/views/failures.py": "names the errors only",
     "persistence/embedded/outside.py": "asked before anything runs",

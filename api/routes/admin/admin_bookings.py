@@ -12,8 +12,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import BookingId, BookingState, Exact, Text, UuidText
+from api.http.models import EXACT_QUERY, BookingId, BookingState, Exact, Text, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf

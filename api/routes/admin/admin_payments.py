@@ -14,8 +14,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from actors.money.refunding import complete
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import Exact, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
+from api.http.models import EXACT_QUERY, Exact, PaymentId, PaymentState, RefundId, RefundState, Text, UuidText
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer, time_and_id_in
 from api.http.problems import Problem, responses
 from api.office.dependencies import Admin, OfficeOf

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import BookingId, Exact, Input, Text
+from api.http.models import EXACT_QUERY, BookingId, Exact, Input, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, responses
 from api.office.dependencies import CurrentAccount, OfficeOf

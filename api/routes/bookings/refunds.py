@@ -16,8 +16,7 @@ from fastapi.responses import Response
 from msgspec.structs import replace
 from pydantic import Field
 
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import Exact, PaymentId, RefundId
+from api.http.models import EXACT_QUERY, Exact, PaymentId, RefundId
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import CurrentAccount, OfficeOf

@@ -20,8 +20,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from actors.gateway.requests import Unavailable
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import UUID_SCHEMA, BookingId, Email, Exact, found_by, rfc3339
+from api.http.models import EXACT_QUERY, UUID_SCHEMA, BookingId, Email, Exact, found_by, rfc3339
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import CurrentAccount, Customer, OfficeOf

@@ -15,8 +15,7 @@ from fastapi.responses import Response
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import PerformanceId
+from api.http.models import EXACT_QUERY, PerformanceId
 from api.http.paging import json_answer
 from api.http.problems import invalid, responses
 from api.office.dependencies import OfficeOf, Organizer

@@ -14,8 +14,7 @@ from msgspec import Struct, structs
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import Exact, ScheduleId, Text, rfc3339
+from api.http.models import EXACT_QUERY, Exact, ScheduleId, Text, rfc3339
 from api.http.paging import json_answer
 from api.http.problems import Problem, invalid, problem_of, responses
 from api.office.dependencies import OfficeOf, Organizer

@@ -16,8 +16,7 @@ from msgspec import Struct
 from pydantic import Field
 
 from actors.mail.texts import seat_lines
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import BookingId, BookingState, Exact, RawText, ScheduleId, Text
+from api.http.models import EXACT_QUERY, BookingId, BookingState, Exact, RawText, ScheduleId, Text
 from api.http.paging import Cursor, Limit, encode_cursor, id_in, json_answer
 from api.http.problems import Problem, language_of, responses
 from api.http.spreadsheet import Cell, clock, csv_answer

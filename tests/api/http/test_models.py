@@ -14,8 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from api.http.exact_query import EXACT_QUERY
-from api.http.models import Exact, Input, RawText
+from api.http.models import EXACT_QUERY, Exact, Input, RawText
 from api.http.problems import of_validation
 from api.server.app import ROUTERS  # has all routes imported, and with them all bodies
 

@@ -9,9 +9,10 @@ const SCHEDULE = '01980000-0000-7000-8000-00000000000a';
 const OTHER = '01980000-0000-7000-8000-00000000000c';
 
 const bytes = (uuid: string) => Buffer.from(uuid.replaceAll('-', ''), 'hex');
-const body = (booking: string, schedule: string) => Buffer.concat([Buffer.of(2), bytes(booking), bytes(schedule), Buffer.of(0, 4)]);
+const body = (booking: string, schedule: string, places = 4) => Buffer.concat([Buffer.of(2), bytes(booking), bytes(schedule), Buffer.of(0, places)]);
 const code = (booking = BOOKING, schedule = SCHEDULE) =>
   Buffer.concat([body(booking, schedule), Buffer.alloc(64, 7)]).toString('base64url');
+const whole = (places: number) => Buffer.concat([body(BOOKING, SCHEDULE, places), Buffer.alloc(64, 7)]).toString('base64url');
 const seatCode = (seat: string, number = 1) =>
   Buffer.concat([Buffer.of(3), bytes(BOOKING), bytes(SCHEDULE), Buffer.of(0, number), Buffer.from(seat), Buffer.alloc(64, 7)]).toString('base64url');
 
@@ -20,8 +21,8 @@ const TICKET = {
   number: '7K3M-Q2XD',
   places: 4,
   single: [],
-  seats: ['A-1', 'A-2', 'A-3', 'A-4'],
-  labels: ['1', '2', '3', '4'].map((number) => ({ zone: '1층', row: '가', number })),
+  seats: ['A-1', '석-2', 'A-3', '석-2'],
+  labels: ['1', '2', '3', '2'].map((number) => ({ zone: '1층', row: '가', number })),
   name: '김민지',
 };
 const listed = (entered = 0): ReadonlyMap<string, ListedTicket> =>
@@ -38,6 +39,10 @@ const CASES = [
   ['the same place again', seatCode('A-1'), null, listed(), two, 'already_in', 0],
   ['another place', seatCode('A-3'), null, listed(), two, 'admitted', 1],
   ['the second of two alike', seatCode('석-2', 2), null, listed(), two, 'admitted', 1],
+  ['a place that the booking has no more', seatCode('A-2'), null, listed(), nobody, 'replaced', 0],
+  ['one of several alike, of which fewer are left', seatCode('석-2', 3), null, listed(), nobody, 'replaced', 0],
+  ['a booking that had more places', whole(5), null, listed(), nobody, 'replaced', 0],
+  ['a booking that had fewer', whole(2), 2, listed(), nobody, 'replaced', 0],
   ['a place when all are in', seatCode('A-3'), null, listed(4), nobody, 'already_in', 0],
   ['nobody is left', code(), null, listed(4), nobody, 'already_in', 0],
   ['more than are left', code(), 3, listed(2), nobody, 'already_in', 0],
@@ -65,9 +70,9 @@ test('what the server said since the list was made counts, and nobody is forgott
 });
 
 test('a code names its booking and its schedule', () => {
-  assert.deepEqual(named(code()), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null });
-  assert.deepEqual(named(` ${code()}\n`), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null });
-  assert.deepEqual(named(seatCode('석-2', 2)), { bookingId: BOOKING, scheduleId: SCHEDULE, place: '석-2#2' });
+  assert.deepEqual(named(code()), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null, seat: null, number: 4 });
+  assert.deepEqual(named(` ${code()}\n`), { bookingId: BOOKING, scheduleId: SCHEDULE, place: null, seat: null, number: 4 });
+  assert.deepEqual(named(seatCode('석-2', 2)), { bookingId: BOOKING, scheduleId: SCHEDULE, place: '석-2#2', seat: '석-2', number: 2 });
 });
 
 test('a code is genuine if it was signed with the key, and nobody knows of one that has no such signature', async () => {
@@ -88,7 +93,7 @@ test('a code is genuine if it was signed with the key, and nobody knows of one t
 
 test('a name is found by its beginning, in either spelling, by its booking number and by its seats', () => {
   const all = [...listed().values()];
-  for (const query of ['김', '민지', '김민지'.normalize('NFD'), 'a-3', '김 A-4', 'q2xd', '1층 가 3']) assert.equal(search(all, query).length, 1, query);
+  for (const query of ['김', '민지', '김민지'.normalize('NFD'), 'a-3', '김 A-1', 'q2xd', '1층 가 3']) assert.equal(search(all, query).length, 1, query);
   for (const query of ['', '  ', '박', '김 B-1', '김 2층']) assert.equal(search(all, query).length, 0, query);
 });
 

@@ -31,10 +31,19 @@ export class ServerClock {
     this.#latest = apart ? latest : Math.min(this.#latest, latest);
   }
 
+  /** Whether anything was heard of it. */
+  get known(): boolean {
+    return Number.isFinite(this.#earliest) && Number.isFinite(this.#latest);
+  }
+
+  /** By how many milliseconds it is ahead of ours; by none, as long as nothing was heard of it. */
+  get ahead(): number {
+    return this.known ? (this.#earliest + this.#latest) / 2 : 0;
+  }
+
   /** The server's time in milliseconds. Ours, as long as nothing was heard of it. */
   now(): number {
-    const known = Number.isFinite(this.#earliest) && Number.isFinite(this.#latest);
-    return this.#ours() + (known ? (this.#earliest + this.#latest) / 2 : 0);
+    return this.#ours() + this.ahead;
   }
 }
 

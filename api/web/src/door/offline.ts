@@ -21,7 +21,7 @@ export interface ListedTicket {
 }
 
 export interface OfflineVerdict {
-  readonly result: 'admitted' | 'already_in' | 'other_schedule' | 'not_genuine';
+  readonly result: 'admitted' | 'already_in' | 'replaced' | 'other_schedule' | 'not_genuine';
   readonly places: number;
   readonly entered: number;
   readonly of: number;
@@ -41,6 +41,10 @@ export interface Named {
   readonly scheduleId: string;
   /** Which one place, where the code is for one. */
   readonly place: string | null;
+  /** The seat or standing area that is in, and which of several alike. */
+  readonly seat: string | null;
+  /** That number, or of a code for the whole booking how many places that had when it was made. */
+  readonly number: number;
 }
 
 function bytesOf(code: string): Uint8Array<ArrayBuffer> | null {
@@ -57,10 +61,10 @@ export function named(code: string): Named | null {
   const form = bytes?.[0] ?? 0;
   if (bytes === null || bytes.length < HEAD_BYTES || form < FORMER || form > SEAT) return null;
   const of = { bookingId: uuid(bytes, BOOKING_AT), scheduleId: uuid(bytes, SCHEDULE_AT) };
-  if (form !== SEAT) return { ...of, place: null };
   const number = new DataView(bytes.buffer).getUint16(NUMBER_AT);
+  if (form !== SEAT) return { ...of, place: null, seat: null, number };
   const seat = new TextDecoder().decode(bytes.slice(HEAD_BYTES, -SIGNATURE_BYTES));
-  return { ...of, place: `${seat}#${number}` };
+  return { ...of, place: `${seat}#${number}`, seat, number };
 }
 
 function uuid(bytes: Uint8Array, from: number): string {
@@ -108,6 +112,11 @@ export interface Inside {
   readonly single: ReadonlySet<string>;
 }
 
+/** Whether the booking has other seats now: what was given back, exchanged or handed on may be somebody else's. */
+function isOfBefore({ seat, number }: Named, listed: ListedTicket): boolean {
+  return seat === null ? number !== listed.places : listed.seats.filter((each) => each === seat).length < number;
+}
+
 /** The verdict by the list and what happened here since. */
 export function judged(
   code: string,
@@ -123,6 +132,7 @@ export function judged(
   const listed = list.get(ticket.bookingId);
   if (listed === undefined) return { result: 'not_genuine', ...nobody };
   const entered = listed.entered + (inside.places.get(ticket.bookingId) ?? 0);
+  if (isOfBefore(ticket, listed)) return { result: 'replaced', places: 0, entered, of: listed.places, booking_id: listed.booking_id };
   const left = listed.places - entered;
   const again = ticket.place !== null && (listed.single.includes(ticket.place) || inside.single.has(`${ticket.bookingId} ${ticket.place}`));
   const places = again ? 0 : ticket.place !== null ? 1 : (wanted ?? left);

@@ -6,7 +6,9 @@
  *     door.shown, door.history        reactive
  *
  * A scan has an id of its own and stays with this browser until the server has answered it, so a closed tab or a dead
- * battery sends it later, once. What the server says otherwise than this phone did is kept in `conflicts`. What a page goes
+ * battery sends it later, once. Whoever this phone turns away is not let in later by a scan that is still on its way: that is
+ * shown while they stand there, and taken back when they have gone. What the server says otherwise than this phone did, of
+ * somebody it let in, is kept in `conflicts`. What a page goes
  * by that comes back without a connection is what was kept here last (`kept.ts`), and what the server has said since.
  */
 
@@ -19,6 +21,9 @@ import { after, genuine, judged, named, type Inside, type ListedTicket, type New
 import type { Counts, DoorServer, Verdict } from './server.ts';
 import { StoredDoor } from './stored.ts';
 import { onDevice } from '../storage.ts';
+import { language } from '../words/language.svelte.ts';
+import { en } from '../words/door/en.ts';
+import { ko } from '../words/door/ko.ts';
 
 export interface Scan {
   readonly id: string;
@@ -27,7 +32,11 @@ export interface Scan {
   readonly places: number | null;
   readonly gate: string | null;
   readonly at: string;
-  /** Whether this phone let somebody in on it by itself. */
+  /** By how much the server's clock was known to be ahead of this phone's then, in milliseconds. */
+  readonly ahead?: number;
+  /** That nobody was let in on it here, or was taken back: what the server makes of it, if it has it, is to be undone. */
+  readonly turnedAway?: boolean;
+  /** Whether this phone has let somebody in on it by itself. */
   readonly admitted?: { readonly bookingId: string; readonly places: number; readonly place: string | null };
 }
 
@@ -79,6 +88,11 @@ export class Door {
   readonly #stored: StoredDoor;
   #sending: Promise<void> | null = null;
   #answers = new Map<string, Verdict>();
+  /** Scans that the server may have, and those that it is just being asked about. */
+  readonly #tried = new Set<string>();
+  #asking = new Set<string>();
+  /** Those of them on whose answer nobody at the door has waited. */
+  readonly #late = new Set<string>();
   /** What the server has said since the list was asked for: a phone that goes offline now must not forget it. */
   #news: News[] = [];
   /** And since the list was kept that a page goes by that comes back. */
@@ -120,13 +134,14 @@ export class Door {
   /** Reads a code, or lets in who was found on the list; `places`: how many come in, null for all who are left. */
   async read(what: { code: string } | { bookingId: string }, places: number | null): Promise<void> {
     const at = new Date(serverClock.now()).toISOString();
-    const scan: Scan = { id: newKey(), ...what, places, gate: this.gate.trim() || null, at };
+    const scan: Scan = { id: newKey(), ...what, places, gate: this.gate.trim() || null, at, ahead: serverClock.ahead };
     this.#keep([...this.waiting, scan]);
     await this.#answerTo(scan);
+    const forged = !this.#answers.has(scan.id) && scan.code !== undefined && (await genuine(scan.code, this.#key)) === false;
     const verdict = this.#answers.get(scan.id);
     if (verdict !== undefined) this.#show({ scan, ...verdict, verdict, offline: false });
     else if (this.refused !== null) this.#leaveOut(scan);
-    else this.#judge(scan, (await genuine(scan.code ?? '', this.#key)) === false && scan.code !== undefined);
+    else this.#judge(scan, forged);
   }
 
   /** Ends when the server has judged the scan, or cannot. */
@@ -139,11 +154,36 @@ export class Door {
     }
   }
 
+  /** Takes back who was let in on a scan, by the server or here. */
   async undo(shown: Shown, reason: string): Promise<void> {
-    await this.#server.undo(shown.scan.id, reason);
-    this.history = this.history.map((each) => (each.scan.id === shown.scan.id ? { ...each, undone: true } : each));
-    this.shown = null;
+    const { scan } = shown;
+    if (this.waiting.some(({ id }) => id === scan.id)) this.#turnAway(scan);
+    else {
+      await this.#server.undo(scan.id, reason);
+      this.#isOut(scan, this.#answers.get(scan.id) ?? shown.verdict);
+    }
+    this.history = this.history.map((each) => (each.scan.id === scan.id ? { ...each, undone: true } : each));
+    if (this.shown?.scan.id === scan.id) this.shown = null;
     await this.refresh();
+  }
+
+  /** What was known of an entry that has been taken back, until the next list tells: it may be the last for long. */
+  #isOut(scan: Scan, verdict: Verdict | null): void {
+    const bookingId = verdict?.booking_id ?? null;
+    if (verdict === null || bookingId === null) return;
+    const place = named(scan.code ?? '')?.place ?? null;
+    const fewer = (entered: number) => Math.max(0, entered - verdict.places);
+    const without = (news: readonly News[]) =>
+      news.filter(({ id }) => id !== scan.id).map((each) => (each.bookingId === bookingId ? { ...each, entered: fewer(each.entered) } : each));
+    this.#news = without(this.#news);
+    this.#stored.forget(this.#untold);
+    this.#untold = without(this.#untold);
+    for (const each of this.#untold) this.#stored.tell(each);
+    const listed = this.list.get(bookingId);
+    if (listed === undefined) return;
+    const now = { ...listed, entered: fewer(listed.entered), single: listed.single.filter((each) => each !== place) };
+    this.list = new Map(this.list).set(bookingId, now);
+    void this.#keepAll();
   }
 
   async refresh(): Promise<void> {
@@ -194,33 +234,42 @@ export class Door {
   /** This phone's own verdict, while nobody else can be asked. */
   #judge(scan: Scan, forged: boolean): void {
     const inside = this.#inside();
+    const list = after(this.list, this.#stored.news()); // of another tab at this door, too
     const own =
       scan.bookingId === undefined
-        ? judged(forged ? '' : (scan.code ?? ''), scan.places, this.#scheduleId, this.list, inside)
-        : this.#judgeListed(scan, inside.places);
+        ? judged(forged ? '' : (scan.code ?? ''), scan.places, this.#scheduleId, list, inside)
+        : this.#judgeListed(scan, list, inside.places);
     if (own.result === 'admitted' && own.booking_id !== null) {
       const place = named(scan.code ?? '')?.place ?? null;
       const admitted = { bookingId: own.booking_id, places: own.places, place };
       this.#keep(this.waiting.map((each) => (each.id === scan.id ? { ...each, admitted } : each)));
-    }
+    } else this.#turnAway(scan);
     const { result, places, entered, of } = own;
     this.#show({ scan, result, verdict: null, places, entered, of, offline: true, listed: this.list.get(own.booking_id ?? '') });
   }
 
-  /** Who was let in here and is not counted by the server yet. */
+  /** Nobody comes in by this scan. What the server cannot have it does not get; of what it may have its word is awaited. */
+  #turnAway({ id }: Scan): void {
+    if (this.#asking.has(id)) this.#late.add(id);
+    const kept = this.#tried.has(id) ? this.waiting : this.waiting.filter((each) => each.id !== id);
+    this.#keep(kept.map((each) => (each.id === id ? { ...each, turnedAway: true } : each)));
+  }
+
+  /** Who was let in here, or in another tab at this door, and is not counted by the server yet. */
   #inside(): Inside {
     const places = new Map<string, number>();
     const single = new Set<string>();
-    for (const { admitted } of this.waiting) {
-      if (admitted === undefined) continue;
+    const here = new Set(this.waiting.map(({ id }) => id));
+    for (const { admitted, turnedAway } of [...this.waiting, ...this.#stored.waiting().filter(({ id }) => !here.has(id))]) {
+      if (admitted === undefined || turnedAway) continue;
       places.set(admitted.bookingId, (places.get(admitted.bookingId) ?? 0) + admitted.places);
       if (admitted.place !== null) single.add(`${admitted.bookingId} ${admitted.place}`);
     }
     return { places, single };
   }
 
-  #judgeListed({ bookingId, places }: Scan, inside: ReadonlyMap<string, number>) {
-    const listed = this.list.get(bookingId ?? '');
+  #judgeListed({ bookingId, places }: Scan, list: ReadonlyMap<string, ListedTicket>, inside: ReadonlyMap<string, number>) {
+    const listed = list.get(bookingId ?? '');
     const entered = (listed?.entered ?? 0) + (inside.get(bookingId ?? '') ?? 0);
     const of = listed?.places ?? 0;
     const now = places ?? of - entered;
@@ -231,7 +280,7 @@ export class Door {
 
   #show(shown: Shown): void {
     this.shown = shown;
-    this.history = [shown, ...this.history].slice(0, SHOWN_BEFORE);
+    this.history = [shown, ...this.history.filter(({ scan }) => scan.id !== shown.scan.id)].slice(0, SHOWN_BEFORE);
   }
 
   /** Sends what waits, one batch at a time; ends when nothing waits or nobody answers. */
@@ -244,25 +293,27 @@ export class Door {
     let sent = false;
     let most = BATCH;
     try {
+      // When something was read is told by the server's clock, which a phone's may be hours from.
+      if (this.waiting.length > 0 && !serverClock.known) this.counts = await this.#server.counts();
       while (this.waiting.length > 0) {
         const batch = this.waiting.slice(0, most);
-        const verdicts = await this.#sent(batch);
+        this.#asking = new Set(batch.map(({ id }) => id));
+        for (const id of this.#asking) this.#tried.add(id);
+        const verdicts = (await this.#sent(batch)) ?? (batch.length === 1 ? await this.#sent(batch.map(bare)) : null);
         this.#connected();
         if (verdicts === null) {
           if (batch.length === 1) this.#keep(this.waiting.slice(1));
           most = Math.max(1, Math.floor(batch.length / 2));
           continue;
         }
-        const news = verdicts.flatMap((verdict, number) => this.#answered(batch[number], verdict));
-        this.#news.push(...news);
-        this.list = after(this.list, news);
-        if (this.#listKept) this.#remember(news);
-        const ids = new Set(batch.map((scan) => scan.id));
-        this.#keep(this.waiting.filter((scan) => !ids.has(scan.id)));
+        await this.#takeIn(verdicts);
         sent = true;
       }
     } catch (error) {
+      this.#late.clear();
       this.#failed(asProblem(error));
+    } finally {
+      this.#asking.clear();
     }
     if (sent) void this.#count();
   }
@@ -285,9 +336,27 @@ export class Door {
     }
   }
 
+  /** What the server has answered is settled; but for whoever was turned away here it is taken back first. */
+  async #takeIn(verdicts: readonly Verdict[]): Promise<void> {
+    for (const verdict of verdicts) {
+      const scan = this.waiting.find(({ id }) => id === verdict.id);
+      const here = this.#late.has(verdict.id) && this.shown?.scan.id === verdict.id;
+      if (scan?.turnedAway && verdict.result === 'admitted' && !here) await this.#server.undo(scan.id, language.of({ en, ko }).turnedAway);
+      else {
+        const news = this.#answered(scan, verdict);
+        this.#news.push(...news);
+        this.list = after(this.list, news);
+        if (this.#listKept) this.#remember(news);
+      }
+      if (scan !== undefined && here && this.shown?.result !== verdict.result) this.#show({ scan, ...verdict, verdict, offline: false });
+      this.#keep(this.waiting.filter(({ id }) => id !== verdict.id));
+    }
+  }
+
   #answered(scan: Scan | undefined, verdict: Verdict): News[] {
     this.#answers.set(verdict.id, verdict);
-    if (scan?.admitted && verdict.result !== 'admitted') this.conflicts = [...this.conflicts, verdict];
+    const fewer = verdict.result !== 'admitted' || verdict.places < (scan?.admitted?.places ?? 0);
+    if (scan?.admitted && !scan.turnedAway && fewer) this.conflicts = [...this.conflicts, verdict];
     if (verdict.booking_id === null) return [];
     const place = verdict.result === 'admitted' ? (named(scan?.code ?? '')?.place ?? null) : null;
     return [{ id: verdict.id, bookingId: verdict.booking_id, entered: verdict.entered, place }];
@@ -332,4 +401,6 @@ export class Door {
   }
 }
 
+/** A scan without what may not be taken: when it was, by a clock that nobody knows, and where. */
+const bare = (scan: Scan): Scan => ({ ...scan, at: '', gate: null });
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));

@@ -6,6 +6,7 @@
 
 import createClient from 'openapi-fetch';
 import { answer, api } from '../api/client.ts';
+import { serverClock } from '../api/clock.ts';
 import type { paths } from '../api/openapi';
 import { offline } from '../api/problem.ts';
 import type { Answer } from '../api/shapes.ts';
@@ -44,9 +45,9 @@ export class DoorServer {
 
   /** Judges codes that were read; one answer each, in order. A scan sent again gets its first answer. */
   async send(scans: readonly Scan[]): Promise<readonly Verdict[]> {
-    const body = scans.map(({ id, code, bookingId, places, gate, at }) => ({
+    const body = scans.map(({ id, code, bookingId, places, gate, at, ahead }) => ({
       id,
-      at,
+      ...(at !== '' && { at: byServersClock(at, ahead) }),
       ...(code === undefined ? { booking_id: bookingId ?? '' } : { code: code.slice(0, LONGEST_CODE) }),
       ...(places !== null && { places }),
       ...(gate !== null && { gate }),
@@ -83,16 +84,25 @@ export class DoorServer {
   }
 }
 
+/** When that was, by what is known of the server's clock now; `ahead` is what was known of it then. */
+function byServersClock(at: string, ahead = serverClock.ahead): string {
+  return new Date(Date.parse(at) - ahead + serverClock.ahead).toISOString();
+}
+
 function byToken(token: string): typeof api {
   return createClient<paths>({
     fetch: async (request: Request) => {
       request.headers.set('Authorization', `Bearer ${token}`);
       request.headers.set('Accept-Language', document.documentElement.lang);
+      const sentMs = Date.now();
+      let response: Response;
       try {
-        return await fetch(request);
+        response = await fetch(request);
       } catch {
         throw offline();
       }
+      serverClock.heard(response.headers, sentMs);
+      return response;
     },
   });
 }

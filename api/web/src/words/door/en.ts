@@ -43,7 +43,11 @@ export const en = {
   offlineVerdict: 'Checked on this phone alone',
 
   undo: 'Take back',
+  undoOne: 'Undo',
+  undoOf: (who: string) => `Undo: ${who}`,
   undoReason: 'scanned by mistake',
+  takenBack: 'Taken back',
+  turnedAway: 'turned away at the door',
   undone: 'Taken back. The ticket is good again.',
 
   offline: 'No connection: tickets are checked on this phone.',
@@ -52,7 +56,7 @@ export const en = {
   crowded: 'This browser has no room left for scans: keep this page open until all of them are sent.',
   waiting: (count: number) => (count === 1 ? '1 scan not sent yet' : `${count} scans not sent yet`),
   sent: 'Everything is sent.',
-  conflicts: (count: number) => (count === 1 ? '1 ticket came in twice while offline' : `${count} tickets came in twice while offline`),
+  conflicts: (count: number) => (count === 1 ? '1 ticket was let in while offline that should not have been' : `${count} tickets were let in while offline that should not have been`),
   listAge: (time: string) => `List of ${time}`,
 
   counts: (entered: number, places: number) => `${entered.toLocaleString('en')} of ${places.toLocaleString('en')} in`,

@@ -45,7 +45,11 @@ export const ko: typeof en = {
   offlineVerdict: '이 기기에서만 확인함',
 
   undo: '입장 취소',
+  undoOne: '되돌리기',
+  undoOf: (who: string) => `되돌리기: ${who}`,
   undoReason: '잘못 스캔함',
+  takenBack: '입장 취소됨',
+  turnedAway: '입구에서 돌려보냄',
   undone: '취소했습니다. 이 티켓을 다시 쓸 수 있습니다.',
 
   offline: '연결이 끊겼습니다. 이 기기에서 티켓을 확인합니다.',
@@ -54,7 +58,7 @@ export const ko: typeof en = {
   crowded: '이 브라우저에 스캔을 저장할 공간이 없습니다. 모두 전송될 때까지 이 화면을 닫지 마세요.',
   waiting: (count: number) => `전송되지 않은 스캔 ${count}건`,
   sent: '모두 전송했습니다.',
-  conflicts: (count: number) => `연결이 끊긴 동안 두 번 입장한 티켓 ${count}건`,
+  conflicts: (count: number) => `연결이 끊긴 동안 잘못 입장한 티켓 ${count}건`,
   listAge: (time: string) => `${time} 기준 목록`,
 
   counts: (entered: number, places: number) => `${places.toLocaleString('ko')}명 중 ${entered.toLocaleString('ko')}명 입장`,

@@ -292,6 +292,16 @@ export class Holds {
   }
 }
 
+/** What of `held` each wanted place is, in the order of the wish; null where it is not theirs (yet). */
+export function heldOf(wish: readonly string[], mine: readonly string[], held: readonly HeldSeat[]): readonly (HeldSeat | null)[] {
+  const [kept, left] = [[...mine], [...held]];
+  const taken = <T>(list: T[], is: (each: T) => boolean): T | null => {
+    const at = list.findIndex(is);
+    return at < 0 ? null : (list.splice(at, 1)[0] ?? null);
+  };
+  return wish.map((id) => (taken(kept, (each) => each === id) === null ? null : taken(left, (seat) => seat.id === id)));
+}
+
 type Request = (key: string) => Promise<News>;
 
 function seatsOf(problem: Problem): readonly string[] {

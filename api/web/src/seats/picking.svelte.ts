@@ -14,7 +14,7 @@ import { notices } from '../frame/notices.svelte.ts';
 import { Wishing } from './wishing.svelte.ts';
 import { nearest, withoutLoneSeat } from './house/nearest.ts';
 import { type Changed, FREE } from './house/states.ts';
-import { type Best, type Held, Holds, type News } from './holds.ts';
+import { type Best, type Held, type HeldSeat, Holds, type News } from './holds.ts';
 import { type LayoutAnswer, type StatesAnswer, readLayout, readStates } from './live/source.ts';
 import { heldBookings, readBooking, serverOf } from './server.ts';
 
@@ -104,6 +104,10 @@ export class Picking extends Wishing {
   // --- what is shown --------------------------------------------------------------------------------------------------
   override get offered(): readonly number[] {
     return this.gone?.offer ?? [];
+  }
+
+  protected override get had(): readonly HeldSeat[] {
+    return this.booking?.seats ?? [];
   }
 
   /** Where to move to, so that nobody is left a lone seat. */

@@ -22,6 +22,9 @@ export abstract class Wishing extends LiveHouse {
     return [];
   }
 
+  /** What they hold or have paid for here, at the price they have it for. */
+  protected abstract get had(): readonly { readonly id: string; readonly price: number }[];
+
   /** Wants the seat, or does not want it any more. */
   abstract toggle(seat: number): void;
   /** Wants so many places of a standing area. */
@@ -55,7 +58,8 @@ export abstract class Wishing extends LiveHouse {
 
   override nameOf(seat: number): string {
     const category = this.layout.categoryOf[seat] ?? 0;
-    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', this.priceText(category));
+    const own = this.had.find(({ id }) => id === this.layout.ids[seat]);
+    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', own ? this.money(own.price) : this.priceText(category));
   }
 
   /** Whether the seat can be had: free and for sale, or wanted already. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Problem } from '../../../../api/web/src/api/problem.ts';
-import { type Held, Holds, type News, type Server, type Wish } from '../../../../api/web/src/seats/holds.ts';
+import { type Held, Holds, type News, type Server, type Wish, heldOf } from '../../../../api/web/src/seats/holds.ts';
 
 /** A server in memory: seats that are taken, one booking, and answers that wait until they are let through. */
 class House implements Server {
@@ -316,6 +316,15 @@ test('places of a standing area are wanted by number', async () => {
   await house.holds.places('floor', 3);
   await house.holds.places('floor', 1);
   assert.deepEqual(house.requests, ['hold floor floor floor', 'change floor']);
+});
+
+test('what is held keeps the price it is held at, each place its own, and what is only wanted has none', () => {
+  const priced = (id: string, price: number) => ({ id, zone: '', row: '', number: '', category: 'R', price });
+  const held = [priced('a', 0), priced('floor', 20), priced('floor', 30)];
+  const prices = (wish: readonly string[], mine: readonly string[]) => heldOf(wish, mine, held).map((seat) => seat?.price ?? null);
+  assert.deepEqual(prices(['b', 'floor', 'a', 'floor'], ['a', 'floor', 'floor']), [null, 20, 0, 30]);
+  assert.deepEqual(prices(['a', 'floor', 'floor'], ['a', 'floor']), [0, 20, null]);
+  assert.deepEqual(prices(['a'], []), [null]); // given up, as far as anybody knows
 });
 
 for (let seed = 1; seed <= 60; seed += 1) {

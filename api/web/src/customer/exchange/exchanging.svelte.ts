@@ -74,6 +74,10 @@ export class Exchanging extends Wishing {
     return this.states.free((category) => this.priceOf(category) !== null) === 0;
   }
 
+  protected override get had(): readonly Seat[] {
+    return this.isOther ? [] : this.booking.seats;
+  }
+
   override canChoose(seat: number): boolean {
     return this.#own.includes(this.layout.ids[seat] ?? '') || super.canChoose(seat);
   }

@@ -121,6 +121,11 @@ async def test_what_is_paid_is_bought_of_another_date_first_and_given_back_then(
     await choice(reader).get_by_role("button", name="Hold the new seats and pay").click()
     await reader.page.wait_for_url(lambda url: "/b/" in url and "exchange" not in url)
     await reader.page.get_by_text("These are to take the place of Stalls, row G seat 1", exact=False).wait_for()
+    new = reader.page.url
+    await reader.page.go_back()
+    await reader.page.get_by_text("You hold Stalls, row A seat 1 · Stalls, row A seat 2 to take the place of").wait_for()
+    await reader.page.get_by_role("link", name="Go on to pay").click()
+    await reader.page.wait_for_url(new)
     await reader.pay("tok_approve")
     await reader.reads("The new seats are yours. Now give the old ones back.")
     assert await status_of(http, headers, old["id"]) == ("confirmed", ["G-1", "G-2"]), "nobody is ever without seats"

@@ -116,6 +116,30 @@ async def test_of_cheaper_seats_it_is_told_what_comes_back_and_who_lets_them_go_
     assert await seats_of(http, headers, booking) == ["C-1", "C-2"]
 
 
+async def test_old_seats_that_were_given_back_elsewhere_meanwhile_are_not_offered_again(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    reader, headers, booking = await looking(make_reader, http, sale, "J-1", "J-2", "J-3")
+    await open_row(reader, "E")
+    for each in ("E-1", "E-2", "E-3"):
+        await seat(reader, each).click()
+        sale.taken.add(each)
+    await choice(reader).get_by_role("button", name="Hold the new seats and pay").click()
+    await reader.page.get_by_text("These are to take the place of", exact=False).wait_for()
+    refunds = f"/v1/payments/{booking['payment']['id']}/refunds"
+    assert (await http.post(refunds, json={"seats": ["J-1"]}, headers=headers)).status_code == 201
+    await reader.pay("tok_approve")
+    await reader.reads("Now give the old ones back.")
+    old = reader.page.locator(".card", has_text="Now give the old ones back.")
+    await expect(old.get_by_role("checkbox")).to_have_count(2)
+    assert (await http.post(refunds, json={"seats": ["J-2"]}, headers=headers)).status_code == 201
+    await old.get_by_role("button", name="Refund now").click()  # of both: it is told which there are
+    await expect(old.get_by_role("checkbox")).to_have_count(1)
+    await old.get_by_role("button", name="Refund now").click()
+    await old.wait_for(state="detached")
+    assert (await read(http, f"/v1/bookings/{booking['id']}", headers))["status"] == "refunded"
+
+
 async def test_a_seat_that_goes_meanwhile_leaves_the_choice_and_their_own_stay_theirs(
     make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
 ) -> None:

@@ -4,6 +4,8 @@ import test from 'node:test';
 import { compared, pressed, taken, without } from '../../../api/web/src/customer/exchange/swap.ts';
 import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
 import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
+import { forgetReplacing, keepReplacing } from '../../../api/web/src/customer/exchange/replacing.ts';
+import { replacementsOf } from '../../../api/web/src/customer/exchange/running.ts';
 import { mayExchange } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];
@@ -70,4 +72,14 @@ test('the dates to choose from are their own, those on sale, and those whose sea
   const found = possibleDates(own, run, Date.parse('2026-12-01T00:00:00Z'));
   assert.deepEqual(found.map(({ id, left }) => [id, left]), [['own', null], ['free', 50], ['few', 2], ['full', 0], ['uncounted', null]]);
   assert.deepEqual(possibleDates(own, run, Date.parse('2026-12-25T00:00:00Z')).map(({ id }) => id), ['own'], 'their sales have closed since');
+});
+
+test('a booking knows the holds that are to take the place of its seats, until the old ones are given back', () => {
+  keepReplacing('new-1', { booking: 'old', seats: ['A-1'] });
+  keepReplacing('new-2', { booking: 'another', seats: ['A-1'] });
+  keepReplacing('new-3', { booking: 'old', seats: ['A-2'] });
+  assert.deepEqual(replacementsOf('old'), ['new-1', 'new-3']);
+  forgetReplacing('new-1');
+  assert.deepEqual(replacementsOf('old'), ['new-3']);
+  assert.deepEqual(replacementsOf('new-3'), []);
 });

@@ -11,7 +11,8 @@ export interface Replacing {
   readonly seats: readonly string[];
 }
 
-const keyOf = (bookingId: string) => `boxoffice.replacing.${bookingId}`;
+export const KEPT = 'boxoffice.replacing.';
+const keyOf = (bookingId: string) => KEPT + bookingId;
 
 export function keepReplacing(bookingId: string, replacing: Replacing): void {
   inTab.setItem(keyOf(bookingId), JSON.stringify(replacing));

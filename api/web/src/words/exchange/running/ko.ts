@@ -1,0 +1,8 @@
+/** The words of `en.ts`, in Korean. */
+
+import type { RunningWords } from './en.ts';
+
+export const ko: RunningWords = {
+  holds: (places: string) => `이 예매의 좌석 대신 선점한 좌석이 있습니다: ${places}`,
+  goOn: '이어서 결제하기',
+};

@@ -23,7 +23,7 @@ interface Zone {
   readonly rows?: readonly { readonly position: { readonly x: number; readonly y: number }; readonly seats: readonly Seat[] }[];
   readonly general_admission?: readonly { readonly guid: string; readonly capacity: number }[];
 }
-const zonesOf = (parts: readonly Part[]) => planOf('House', parts, 'Stage')['zones'] as readonly Zone[];
+const zonesOf = (parts: readonly Part[]) => planOf(parts, 'Stage')['zones'] as readonly Zone[];
 const seatsOf = (zones: readonly Zone[]) =>
   zones.flatMap((zone) => (zone.rows ?? []).flatMap((row) => row.seats.map((seat) => ({ ...seat, x: zone.position.x + seat.position.x, y: zone.position.y + row.position.y }))));
 

@@ -48,7 +48,8 @@ export function isComplete(parts: readonly Part[]): boolean {
   return parts.length > 0 && parts.every((part) => placesOf(part) > 0 && part.name.trim() !== '' && part.category.trim() !== '');
 }
 
-export function planOf(name: string, parts: readonly Part[], stage: string): PlanDocument {
+/** The plan, without a name of its own: whoever saves it says what the place is called, and a fault in that is none of the plan's. */
+export function planOf(parts: readonly Part[], stage: string): PlanDocument {
   const names = distinctNames(parts);
   const seated = parts.flatMap((part, index) => (part.kind === 'rows' ? [{ part, name: names[index] ?? '' }] : []));
   const widest = Math.max(STAGE.width, ...seated.map(({ part }) => widthOf(part)));
@@ -63,7 +64,7 @@ export function planOf(name: string, parts: readonly Part[], stage: string): Pla
   if (standing.length > 0) zones.push({ zone_id: 'standing', name: standing[0]?.name ?? '', position: { x: 0, y: 0 }, general_admission: standing });
   const [front = {}, ...others] = zones;
   return {
-    name: name.trim() || '—',
+    name: '—',
     size: { width: widest, height: top },
     categories: categoriesOf(parts).map((each, index) => ({ name: each, color: COLOURS[index % COLOURS.length] })),
     zones: [{ ...front, areas: [stageOf(front, widest, stage)] }, ...others],

@@ -23,6 +23,7 @@ ENGLISH = {
     "refunded": "Refunded",
     "partly_refunded": "Partly refunded",
     "declined": "The card was declined",
+    "not_charged": "The payment did not go through: nothing was charged",
     "unsure": "It is not known yet whether the payment went through",
     "not_sent": "The payment may not have reached us",
     "expired": "Time is up",

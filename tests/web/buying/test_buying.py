@@ -85,7 +85,7 @@ CARDS = {
     "tok_decline_insufficient_funds": ("declined",),
     "tok_decline_lost_card": ("declined",),
     "tok_timeout_charged": ("unsure", "confirmed"),
-    "tok_timeout_uncharged": ("unsure", "declined"),
+    "tok_timeout_uncharged": ("unsure", "not_charged"),
 }
 
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { returnedWith } from '../../../api/web/src/customer/paying/cards.ts';
-import { PaymentWishes, outcomeOf } from '../../../api/web/src/customer/paying/paying.ts';
+import { NOT_CHARGED, PaymentWishes, outcomeOf, refusalOf } from '../../../api/web/src/customer/paying/paying.ts';
 
 const refused = (status: number, code: string, uncertain = false, reason: unknown = null) => ({ status, code, uncertain, reason });
 
@@ -23,6 +23,17 @@ const OUTCOMES = [
 for (const [what, outcome] of OUTCOMES) {
   test(`${what.status} ${what.code} is ${outcome.kind}`, () => assert.deepEqual(outcomeOf(what), outcome));
 }
+
+test('why the last card was not charged is said until another one is charged', () => {
+  const declined = { status: 'declined', reason: 'lost_card' };
+  assert.equal(refusalOf(null, declined, false), 'lost_card'); // a page that was loaded anew
+  assert.equal(refusalOf({ kind: 'declined', reason: 'insufficient_funds' }, declined, false), 'insufficient_funds');
+  assert.equal(refusalOf({ kind: 'declined', reason: null }, null, false), '');
+  assert.equal(refusalOf({ kind: 'declined', reason: 'lost_card' }, declined, true), null);
+  for (const kind of ['unsent', 'settled', 'refused'] as const) assert.equal(refusalOf({ kind }, declined, false), null, kind);
+  assert.equal(refusalOf(null, { status: 'approved', reason: null }, false), null);
+  assert.equal(refusalOf({ kind: 'pending' }, { status: 'declined', reason: 'not_charged' }, false), NOT_CHARGED);
+});
 
 test('a wish keeps its key and its card until its request has arrived', () => {
   let keys = 0;

@@ -191,6 +191,7 @@ export const en = {
     paying: 'Paying …',
     paid: 'Paid. Your ticket is here.',
     declined: 'The card was declined',
+    notCharged: 'The payment did not go through: nothing was charged',
     declinedDetail: 'Your seats stay held. Try again, or take another card.',
     reasons: {
       insufficient_funds: 'There is not enough money on it.',
@@ -232,7 +233,7 @@ export const en = {
       'cancellation.completed': 'Seats given back',
       'payment.requested': 'Payment begun',
       'payment.approved': 'Paid',
-      'payment.declined': 'Card declined',
+      'payment.declined': 'Not paid',
       'payment.late': 'Money came too late and goes back',
       'refund.requested': 'Given back for money',
       'payment.refunded': 'Money paid back',

@@ -194,6 +194,7 @@ export const ko: Words = {
     paying: '결제하는 중 …',
     paid: '결제가 끝났습니다. 티켓을 확인하세요.',
     declined: '카드가 거절되었습니다',
+    notCharged: '결제가 이루어지지 않았습니다. 청구된 금액은 없습니다',
     declinedDetail: '좌석은 그대로 잡혀 있습니다. 다시 시도하거나 다른 카드를 써 주세요.',
     reasons: {
       insufficient_funds: '잔액이 부족합니다.',
@@ -235,7 +236,7 @@ export const ko: Words = {
       'cancellation.completed': '좌석 반납',
       'payment.requested': '결제 시작',
       'payment.approved': '결제 완료',
-      'payment.declined': '카드 거절',
+      'payment.declined': '결제되지 않음',
       'payment.late': '늦은 입금, 환불 예정',
       'refund.requested': '환불 요청',
       'payment.refunded': '환불 완료',

@@ -42,6 +42,24 @@ export function outcomeOf(refused: Refused): Outcome {
   return { kind: 'refused' };
 }
 
+/** What the server says of the last payment, where one was tried. */
+interface Payment {
+  readonly status: string;
+  readonly reason: string | null;
+}
+
+/** Why the last card was not charged; null where none was tried, or where another one is being charged now. */
+export function refusalOf(outcome: Outcome | null, payment: Payment | null, busy: boolean): string | null {
+  if (busy) return null;
+  if (outcome?.kind === 'declined') return outcome.reason ?? '';
+  // What came of this page's own try is later than what its booking says, until a pending one is known.
+  if (outcome !== null && outcome.kind !== 'pending') return null;
+  return payment?.status === 'declined' ? (payment.reason ?? '') : null;
+}
+
+/** The reason where no provider has said no: the request, or its answer, never came. */
+export const NOT_CHARGED = 'not_charged';
+
 /** Whether the request is known to have arrived, so that the next wish is a new one. */
 export function hasArrived(outcome: Outcome): boolean {
   return outcome.kind !== 'unsent';

@@ -6,7 +6,7 @@ import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
 import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
 import { forgetReplacing, keepReplacing } from '../../../api/web/src/customer/exchange/replacing.ts';
 import { replacementsOf } from '../../../api/web/src/customer/exchange/running.ts';
-import { mayExchange } from '../../../api/web/src/customer/booking/state.ts';
+import { mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];
 // What is wanted, what is pressed, and what is wanted then.
@@ -82,4 +82,12 @@ test('a booking knows the holds that are to take the place of its seats, until t
   forgetReplacing('new-1');
   assert.deepEqual(replacementsOf('old'), ['new-3']);
   assert.deepEqual(replacementsOf('new-3'), []);
+});
+
+test('a booking that was given back bit by bit has had more than the seats that it ends with', () => {
+  const refund = (amount: number, fee: number, ...seats: string[]) => ({ amount, fee, seats });
+  const ended = { status: 'refunded', seats: [{ id: 'A-2' }], amount: 55_000 };
+  assert.deepEqual(wentBefore({ ...ended, refunds: [refund(50_000, 5_000, 'A-1'), refund(55_000, 0, 'A-2')] }), { count: 1, amount: 55_000 });
+  assert.equal(wentBefore({ ...ended, refunds: [refund(55_000, 0, 'A-2')] }), null);
+  assert.equal(wentBefore({ ...ended, status: 'partially_refunded', refunds: [refund(50_000, 5_000, 'A-1'), refund(1, 0, 'A-9')] }), null);
 });

@@ -253,6 +253,7 @@ export const en = {
       running: 'The money is on its way.',
     },
     refunds: 'Refunds',
+    before: 'Given back before',
     refunded: (amount: string, when: string) => `${amount} on ${when}`,
     refundStates: {
       pending: 'on its way',

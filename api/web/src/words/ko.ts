@@ -256,6 +256,7 @@ export const ko: Words = {
       running: '환불이 진행 중입니다.',
     },
     refunds: '환불',
+    before: '먼저 환불한 좌석',
     refunded: (amount: string, when: string) => `${when} ${amount}`,
     refundStates: {
       pending: '진행 중',

@@ -17,6 +17,20 @@ export function stateOf({ status, payment, refunds }: Standing): BookingState {
   return status as BookingState;
 }
 
+interface Ended {
+  readonly status: string;
+  readonly seats: readonly unknown[];
+  readonly amount: number;
+  readonly refunds: readonly { readonly seats: readonly string[]; readonly amount: number; readonly fee: number }[];
+}
+
+/** Of a booking that was given back bit by bit: what went before the seats that it still names. None where these were all. */
+export function wentBefore({ status, seats, amount, refunds }: Ended): { readonly count: number; readonly amount: number } | null {
+  const count = refunds.reduce((sum, refund) => sum + refund.seats.length, -seats.length);
+  if (status !== 'refunded' || count <= 0) return null;
+  return { count, amount: refunds.reduce((sum, refund) => sum + refund.amount + refund.fee, -amount) };
+}
+
 interface Owned extends Standing {
   readonly schedule: { readonly starts_at: string; readonly cancelled_at: string | null } | null;
 }

@@ -87,6 +87,9 @@ async def test_dearer_seats_are_paid_for_first_and_the_old_ones_given_back_then(
     assert await reader.page.get_by_role("checkbox").first.is_checked()
     assert not await reader.page.get_by_role("checkbox").nth(1).is_checked()
     assert await reader.flaws() == {}
+    await reader.page.get_by_role("button", name="Keep them").click()
+    await expect(reader.page.get_by_role("button", name="Refund", exact=True)).to_have_count(1)  # of the new ones
+    await reader.page.get_by_role("button", name="Give the old seats back").click()
     await reader.page.get_by_role("button", name="Refund now").click()
     await reader.page.get_by_text("Now give the old ones back.").wait_for(state="detached")
     assert await seats_of(http, headers, booking) == ["L-2"]

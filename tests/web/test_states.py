@@ -304,7 +304,7 @@ STATES: dict[str, State] = {
     "seats, closed": (where(TERMS, terms(sale_closes_at=BEFORE), "/s/{schedule}"), "The sale of this date is closed."),
     "seats, cancelled": (where(TERMS, terms(cancelled=True), "/s/{schedule}"), "This date is cancelled."),
     "seats, all taken": (where(TERMS, all_taken, "/s/{schedule}"), "Every seat is sold or held."),
-    "seats, held": (basket, "Hold for longer"),
+    "seats, held": (basket, "More time"),
     "no such date": (at(f"/s/{NOBODY}"), "There is no such date"),
     "seats, a waiting room": (where(TERMS, terms(sale_opens_at=LATER, waiting_room=True), "/s/{schedule}"), "Waiting"),
     "in line, before the opening": (in_line(**NOT_DRAWN, opens_at=LATER), "Places are drawn with the opening"),

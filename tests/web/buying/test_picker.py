@@ -108,7 +108,7 @@ async def test_a_click_on_the_map_is_a_hold_and_seats_are_exchanged_there(
     assert sent.count("POST") == 1, "one booking, changed"
     await basket(reader).get_by_role("button", name="Take out Stalls, row A seat 3").click()
     await holds(reader, "row A seat 2")
-    await basket(reader).get_by_role("button", name="Let all go").click()
+    await basket(reader).get_by_role("button", name="Give the seats back").click()
     await expect(basket(reader)).to_contain_text("A click on a seat holds it for you.")
     await until(lambda: is_free(http, sale, first, second, third))
 
@@ -254,8 +254,8 @@ async def test_two_seats_are_bought_by_what_a_screen_reader_is_told_alone(
         - paragraph:
           - timer
         - button "Pay"
-        - button "Hold for longer"
-        - button "Let all go"
+        - button "More time"
+        - button "Give the seats back"
     """)
     await basket(reader).get_by_role("button", name="Pay", exact=True).press("Enter")
     await reader.page.get_by_role("button", name="Pay now").wait_for()

@@ -67,8 +67,6 @@ export const en = {
     logIn: 'These seats are not held yet.',
     holdThem: 'Log in and hold them',
     take: (name: string) => `Take out ${name}`,
-    release: 'Let all go',
-    longer: 'Hold for longer',
     extended: 'The seats are held for longer.',
     held: (count: number) => `${seats(count)} held for you.`,
     released: 'Nothing is held for you any more.',

@@ -70,8 +70,6 @@ export const ko: SeatWords = {
     logIn: '아직 선점되지 않은 좌석입니다.',
     holdThem: '로그인하고 선점하기',
     take: (name: string) => `${name} 빼기`,
-    release: '모두 놓아주기',
-    longer: '시간 늘리기',
     extended: '선점 시간을 늘렸습니다.',
     held: (count: number) => `${seats(count)}을 선점했습니다.`,
     released: '선점한 좌석을 모두 놓아주었습니다.',

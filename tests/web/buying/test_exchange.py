@@ -132,7 +132,7 @@ async def test_old_seats_that_were_given_back_elsewhere_meanwhile_are_not_offere
     refunds = f"/v1/payments/{booking['payment']['id']}/refunds"
     assert (await http.post(refunds, json={"seats": ["J-1"]}, headers=headers)).status_code == 201
     await reader.pay("tok_approve")
-    await reader.reads("Now give the old ones back.")
+    await reader.reads("The new seats are yours. Now give the old ones back.")
     old = reader.page.locator(".card", has_text="Now give the old ones back.")
     await expect(old.get_by_role("checkbox")).to_have_count(2)
     assert (await http.post(refunds, json={"seats": ["J-2"]}, headers=headers)).status_code == 201

@@ -164,7 +164,9 @@ export class LiveHouse extends House {
     return [super.dressing, this.terms];
   }
 
-  readonly priceOf = (category: number): number | null => this.terms.prices[this.layout.categories[category]?.name ?? ''] ?? null;
+  priceOf(category: number): number | null {
+    return this.terms.prices[this.layout.categories[category]?.name ?? ''] ?? null;
+  }
 
   override isForSale(category: number): boolean {
     return this.priceOf(category) !== null;

@@ -102,6 +102,11 @@ export class Picking extends Wishing {
   }
 
   // --- what is shown --------------------------------------------------------------------------------------------------
+  /** Of a date that is cancelled nothing is for sale. */
+  override priceOf(category: number): number | null {
+    return this.terms.cancelled ? null : super.priceOf(category);
+  }
+
   override get offered(): readonly number[] {
     return this.gone?.offer ?? [];
   }
@@ -232,6 +237,6 @@ export class Picking extends Wishing {
   }
 
   #insteadOf(seats: readonly number[]): readonly number[] {
-    return nearest(this.layout, this.states, seats, this.numbersOf(this.wish), this.priceOf) ?? [];
+    return nearest(this.layout, this.states, seats, this.numbersOf(this.wish), (category) => this.priceOf(category)) ?? [];
   }
 }

@@ -30,6 +30,14 @@ export abstract class Wishing extends LiveHouse {
   /** Wants so many places of a standing area. */
   abstract places(area: number, count: number): void;
 
+  /** Why no seat can be had, though the sale may be open; null where one can. */
+  get full(): string | null {
+    void this.version;
+    if (this.states.free((category) => this.isForSale(category)) > 0) return null;
+    const { soldOut, notForSale } = language.words.performance;
+    return this.layout.categories.some((_, category) => this.isForSale(category)) ? soldOut : notForSale;
+  }
+
   override label(zone: number): readonly string[] {
     const left = this.states.free((category) => this.isShown(category) && this.isForSale(category), zone);
     const cheapest = this.cheapestIn(zone);

@@ -118,6 +118,7 @@ export const en = {
     waitFor: (when: string) => `Waiting room for ${when}`,
     opensAt: (when: string) => `The sale opens on ${when}`,
     opensIn: 'Opens in',
+    notForSale: 'Nothing of this date is for sale.',
     soldOut: 'Every seat is sold or held. Held seats may return: this page looks by itself.',
     cancelled: 'This date is cancelled. Whoever paid gets everything back.',
     cancelledBecause: (reason: string) => `This date is cancelled: ${reason}. Whoever paid gets everything back.`,

@@ -122,6 +122,7 @@ export const ko: Words = {
     waitFor: (when: string) => `${when} 대기실`,
     opensAt: (when: string) => `${when}에 판매를 시작합니다`,
     opensIn: '판매 시작까지',
+    notForSale: '이 회차는 판매하는 좌석이 없습니다.',
     soldOut: '모든 좌석이 판매되었거나 선점되어 있습니다. 선점된 좌석은 다시 나올 수 있으며, 이 화면이 계속 확인합니다.',
     cancelled: '취소된 회차입니다. 결제하신 금액은 모두 돌려드립니다.',
     cancelledBecause: (reason: string) => `취소된 회차입니다(${reason}). 결제하신 금액은 모두 돌려드립니다.`,

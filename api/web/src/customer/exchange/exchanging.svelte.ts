@@ -68,12 +68,6 @@ export class Exchanging extends Wishing {
     return this.count - this.wish.length;
   }
 
-  /** Whether nothing can be had besides what is theirs. */
-  get isFull(): boolean {
-    void this.version;
-    return this.states.free((category) => this.priceOf(category) !== null) === 0;
-  }
-
   protected override get had(): readonly Seat[] {
     return this.isOther ? [] : this.booking.seats;
   }

@@ -94,7 +94,6 @@ export const en = {
     opensAt: (when: string) => `The sale opens on ${when}. Until then you can look around.`,
     closed: 'The sale of this date is closed.',
     cancelled: 'This date is cancelled.',
-    soldOut: 'Every seat is sold or held. Held seats may return: this page looks by itself.',
     turn: (left: string) => `Others are waiting: hold seats within ${left}, or your turn is over.`,
   },
 

@@ -97,7 +97,6 @@ export const ko: SeatWords = {
     opensAt: (when: string) => `${when}에 판매를 시작합니다. 그때까지 좌석을 둘러보실 수 있습니다.`,
     closed: '이 회차는 판매가 마감되었습니다.',
     cancelled: '취소된 회차입니다.',
-    soldOut: '모든 좌석이 판매되었거나 선점되어 있습니다. 선점된 좌석은 다시 나올 수 있으며, 이 화면이 계속 확인합니다.',
     turn: (left: string) => `기다리는 분이 있습니다. ${left} 안에 좌석을 선점하지 않으면 차례가 지나갑니다.`,
   },
 

@@ -15,6 +15,11 @@ export interface Poster {
   readonly shapes: readonly Shape[];
 }
 
+/** The hosts, parted by spaces, from which the operator lets pages show pictures. */
+export function picturesFrom(): string {
+  return document.querySelector<HTMLMetaElement>('meta[name="pictures-from"]')?.content ?? '';
+}
+
 /** Whether a picture is on one of the hosts, parted by spaces, from which the operator lets pages show pictures. */
 export function mayShow(picture: string, hosts: string): boolean {
   if (!URL.canParse(picture)) return false;

@@ -169,7 +169,10 @@ export const en = {
     duration: 'Minutes it takes',
     durationHint: 'The house is taken for so long; 120 if empty.',
     picture: 'Address of a picture',
-    pictureHint: 'Begins with https://. Without one a tile is drawn.',
+    pictureHint: (hosts: string) => {
+      if (hosts === '') return 'This box office shows no pictures at the moment: a tile is drawn in any case.';
+      return `Begins with https://. Shown from ${hosts} alone; otherwise a tile is drawn.`;
+    },
     create: 'Save the performance and go on',
     made: (title: string) => `${title} is saved.`,
     dates: 'Dates',

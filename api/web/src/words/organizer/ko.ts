@@ -171,7 +171,10 @@ export const ko: OrganizerWords = {
     duration: '공연 시간(분)',
     durationHint: '이 시간 동안 공연장을 씁니다. 비우면 120분.',
     picture: '그림 주소',
-    pictureHint: 'https://로 시작합니다. 없으면 무늬를 그려 넣습니다.',
+    pictureHint: (hosts: string) =>
+      hosts === ''
+        ? '여기서는 그림을 보여 주지 않고 무늬를 그려 넣습니다.'
+        : `https://로 시작합니다. ${hosts}에 있는 그림만 보여 주고, 그 밖에는 무늬를 그려 넣습니다.`,
     create: '공연을 저장하고 계속',
     made: (title: string) => `${title} 공연을 저장했습니다.`,
     dates: '일정',

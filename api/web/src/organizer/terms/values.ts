@@ -26,12 +26,23 @@ export interface Category {
 }
 
 const MINUTE_MS = 60_000;
+/** What minutes are typed as. Whether they are too many or too few is the API's to say. */
+export const MINUTES = '[0-9]+([.][0-9]+)?';
 const USUAL_HOLD_MINUTES = '10';
 const ownSteps = (steps: readonly RefundStep[]) => steps.map((step) => ({ days: String(step.days_before), fee: String(step.fee_percent) }));
 
 export function newTerms(currency: string): Terms {
   const steps = ownSteps(POLICIES.usual);
   return { opens: '', closesBefore: '0', currency, prices: [], limit: '', holdMinutes: USUAL_HOLD_MINUTES, waitingRoom: false, policy: 'usual', steps, whenMoved: true };
+}
+
+/** Seconds as minutes in a field, so that they come to the same seconds again. */
+export function minutesOf(seconds: number): string {
+  return String(Math.round((seconds / 60) * 100) / 100);
+}
+
+export function secondsOf(minutes: string): number {
+  return Math.round(Number(minutes) * 60);
 }
 
 /** The terms that a schedule is sold on. */
@@ -46,7 +57,7 @@ export function termsOf(schedule: Schedule, categories: readonly Category[]): Te
       return { category: name, places: capacity, amount: price === null ? '' : typed(price, schedule.currency), forSale: price !== null };
     }),
     limit: schedule.max_seats_per_customer === null ? '' : String(schedule.max_seats_per_customer),
-    holdMinutes: String(Math.round((schedule.hold_seconds / 60) * 10) / 10),
+    holdMinutes: minutesOf(schedule.hold_seconds),
     waitingRoom: schedule.waiting_room,
     policy: policyName(schedule.refund_policy),
     steps: ownSteps(schedule.refund_policy.length > 0 ? schedule.refund_policy : POLICIES.usual),
@@ -83,7 +94,7 @@ export function sellingOf(terms: Terms) {
   return {
     prices,
     max_seats_per_customer: terms.limit.trim() === '' ? null : Number(terms.limit),
-    hold_seconds: Math.round(Number(terms.holdMinutes) * 60),
+    hold_seconds: secondsOf(terms.holdMinutes),
     waiting_room: terms.waitingRoom,
     refund_policy: policyOf(terms),
     refund_when_moved: terms.whenMoved,

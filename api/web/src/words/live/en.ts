@@ -216,7 +216,7 @@ export const en = {
     limit: 'Places a customer may have',
     limitHint: 'Empty: no limit. Bookings that are there stay as they are.',
     minutes: 'Minutes to pay',
-    minutesHint: 'From 1 to 60. For holds made from now on.',
+    minutesHint: 'From half a minute to 60. For holds made from now on.',
     waitingRoom: 'Waiting room',
     waitingRoomHint: 'For a rush: from now on seats are held by those whose turn it is, in the order in which they come. Switched off, everybody may at once.',
     on: 'yes',

@@ -218,7 +218,7 @@ export const ko: LiveWords = {
     limit: '고객 한 명당 최대 좌석',
     limitHint: '비워 두면 제한이 없습니다. 이미 있는 예매는 그대로입니다.',
     minutes: '결제 시간 (분)',
-    minutesHint: '1분에서 60분까지. 지금부터 선점하는 좌석에 적용됩니다.',
+    minutesHint: '0.5분에서 60분까지. 지금부터 선점하는 좌석에 적용됩니다.',
     waitingRoom: '대기실',
     waitingRoomHint: '예매가 몰릴 때, 지금부터 온 순서대로 차례가 된 고객만 좌석을 선점합니다. 끄면 바로 모두 선점할 수 있습니다.',
     on: '사용',

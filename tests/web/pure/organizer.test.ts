@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { keep, kept, keyOf, type Shelf } from '../../../api/web/src/organizer/drafts.ts';
 import { dayAfter, instantOf, localOf, timeZones } from '../../../api/web/src/organizer/schedule/local.ts';
-import { type Choice, daysOf, firstOf, ruleOf, spoken, timesOf } from '../../../api/web/src/organizer/schedule/recurrence.ts';
+import { type Choice, daysOf, firstOf, isSaid, ruleOf, spoken, timesOf } from '../../../api/web/src/organizer/schedule/recurrence.ts';
 import { POLICIES, minorOf, policyName, pricesOf, soldOut, typed } from '../../../api/web/src/organizer/terms/terms.ts';
-import { type Terms, newTerms, policyOf, pricesFor, sellingOf, windowOf } from '../../../api/web/src/organizer/terms/values.ts';
+import { MINUTES, type Terms, minutesOf, newTerms, policyOf, pricesFor, secondsOf, sellingOf, windowOf } from '../../../api/web/src/organizer/terms/values.ts';
+import { en as live } from '../../../api/web/src/words/live/en.ts';
+import { en as organizer } from '../../../api/web/src/words/organizer/en.ts';
+import { en as terms } from '../../../api/web/src/words/terms/en.ts';
 import { distinct } from '../../../api/web/src/seats/house/colours.ts';
 import { placeOf } from '../../../api/web/src/organizer/venue/faults.ts';
 import { COLOURS, type Part, count, isComplete, placesOf, planOf } from '../../../api/web/src/organizer/venue/generator.ts';
@@ -230,4 +233,30 @@ test('a draft that does not fit is not kept by half', () => {
   assert.equal(keep(place, 'k', { name: 'short' }), true);
   assert.equal(keep(place, 'k', { name: 'x'.repeat(100) }), false);
   assert.equal(place.things.size, 0);
+});
+
+test('what is played again and again says until when before anything is made of it', () => {
+  for (const [different, said] of [
+    [{ frequency: 'once' }, true],
+    [{ frequency: 'daily', until: '' }, false],
+    [{ frequency: 'daily', until: '2027-12-23' }, false], // before it begins
+    [{ frequency: 'daily', until: '2027-12-24' }, true],
+    [{ frequency: 'weekly', until: '' }, false],
+    [{ frequency: 'rule', rule: ' ' }, false],
+    [{ frequency: 'rule', rule: 'FREQ=DAILY;COUNT=2' }, true],
+  ] as const) {
+    assert.equal(isSaid(choice({ start: '2027-12-24T19:30', ...different })), said, JSON.stringify(different));
+  }
+});
+
+test('minutes in a field come to the seconds that they were made of, whichever the API takes', () => {
+  for (let seconds = 30; seconds <= 3600; seconds += 1) assert.equal(secondsOf(minutesOf(seconds)), seconds);
+  assert.equal(minutesOf(30), '0.5');
+  for (const minutes of ['0.5', '10', '1.67']) assert.match(minutes, new RegExp(`^(?:${MINUTES})$`));
+  for (const words of [terms.schedule.holdHint, live.settings.minutesHint]) assert.match(words, /^From half a minute to 60\./);
+});
+
+test('of the address of a picture it is said from where pictures are shown', () => {
+  assert.match(organizer.performance.pictureHint('cdn.example, img.example'), /cdn\.example, img\.example/);
+  assert.match(organizer.performance.pictureHint(''), /no pictures/);
 });

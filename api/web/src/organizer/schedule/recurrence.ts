@@ -50,6 +50,12 @@ export function firstOf(choice: Choice): string {
   return choice.frequency === 'rule' ? choice.start : `${choice.start.slice(0, 10)}T${timesOf(choice)[0] ?? ''}`;
 }
 
+/** Whether it says which dates it means: what is played again and again needs a last day, or a rule. */
+export function isSaid(choice: Choice): boolean {
+  if (choice.frequency === 'once') return true;
+  return choice.frequency === 'rule' ? choice.rule.trim() !== '' : choice.until >= choice.start.slice(0, 10);
+}
+
 /** The rule; null for a single date. */
 export function ruleOf(choice: Choice): string | null {
   if (choice.frequency === 'rule') return choice.rule.trim() || null;

@@ -38,7 +38,7 @@ export const en = {
     leftOut: 'Left out:',
     putBack: (when: string) => `Put ${when} back`,
     allDates: (count: number) => `Show all ${dates(count)}`,
-    noDatesYet: 'Say when it begins, and all dates stand here.',
+    noDatesYet: 'Say when it begins and, if it is played again, until when: all dates stand here.',
     prices: 'Prices',
     currency: 'Currency',
     priceOf: (category: string) => `Price of ${category}`,

@@ -40,7 +40,7 @@ export const ko: TermsWords = {
     leftOut: '뺀 일정:',
     putBack: (when: string) => `${when} 다시 넣기`,
     allDates: (count: number) => `${dates(count)} 모두 보기`,
-    noDatesYet: '시작 일시를 정하면 모든 일정이 여기에 나타납니다.',
+    noDatesYet: '시작 일시를, 반복한다면 마지막 날도 정하면 모든 일정이 여기에 나타납니다.',
     prices: '가격',
     currency: '통화',
     priceOf: (category: string) => `${category} 가격`,

@@ -123,7 +123,7 @@ async def test_what_is_paid_is_bought_of_another_date_first_and_given_back_then(
     await reader.page.get_by_text("These are to take the place of Stalls, row G seat 1", exact=False).wait_for()
     new = reader.page.url
     await reader.page.go_back()
-    await reader.page.get_by_text("You hold Stalls, row A seat 1 · Stalls, row A seat 2 to take the place of").wait_for()
+    await reader.page.get_by_text("You hold Stalls, row A seat 1 · Stalls, row A seat 2 to take").wait_for()
     await reader.page.get_by_role("link", name="Go on to pay").click()
     await reader.page.wait_for_url(new)
     await reader.pay("tok_approve")

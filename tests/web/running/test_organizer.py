@@ -47,7 +47,7 @@ async def headers_of(reader: Reader, http: httpx.AsyncClient) -> dict[str, str]:
 async def make_venue(page: Page) -> None:
     """The first step, by counting rows."""
     name = page.get_by_label("Name of the venue")
-    await name.fill("\u200fMoonlight Playhouse")  # a mark that nobody sees, of what the name was copied from
+    await name.fill("\u202eMoonlight Playhouse")  # a mark that nobody sees, of what the name was copied from
     await page.get_by_label("City").fill("Seoul")
     await page.get_by_label("Name of the block").fill("Stalls")
     await page.get_by_label("Price category").fill("R")
@@ -239,7 +239,7 @@ async def test_dates_in_the_way_are_named_and_left_out_and_prices_and_times_chan
     await page.get_by_role("listitem").filter(has_text="In the way").get_by_role("button").click()
     await page.get_by_text("2 dates, and the house is free.").wait_for()
     await page.get_by_label("Price of VIP").fill("90000")
-    await page.get_by_role("checkbox", name="For sale").last.uncheck()
+    await page.get_by_role("checkbox", name="For sale: Standard").uncheck()
     await (await enabled(page.get_by_role("button", name="Put 2 dates on sale"))).click()
     await page.get_by_role("heading", name="2 dates are there").wait_for()
 

@@ -243,7 +243,9 @@ async def history(reader: Reader) -> None:
 REFUND = {
     "id": NOBODY,
     "amount": 150_000,
+    "fee": 0,
     "currency": "KRW",
+    "seats": ["A-1"],
     "requested_at": "2026-11-22T14:00:00+00:00",
     "status": "pending",
 }
@@ -339,6 +341,10 @@ STATES: dict[str, State] = {
     "confirmed, date cancelled": (booked(schedule=CANCELLED), "The performance is cancelled."),
     "partly refunded": (booked(status="partially_refunded", refunds=[REFUND]), "on its way"),
     "refunded": (booked(status="refunded", refunds=[REFUND | {"status": "completed"}]), "paid back"),
+    "refunded bit by bit": (
+        booked(status="refunded", refunds=[REFUND | {"id": f"{number}"} for number in range(4)]),
+        "Given back before",
+    ),
     "refunded, date cancelled": (booked(status="refunded", schedule=CANCELLED), "The performance is cancelled."),
     "cancelled": (booked(status="cancelled"), "Cancelled"),
     "expired": (booked(status="expired"), "Try the same seats"),

@@ -19,6 +19,7 @@ import psutil
 
 from actors.process.pulse import PULSE_FILE_VARIABLE
 from actors.supervision import life
+from persistence.database.ending_tasks import end
 from persistence.embedded.instance import INSTANCE_VARIABLE, ROLE_VARIABLE, end_marked, instance_of, run_directory
 from persistence.embedded.process import Child, ProcessError, Program, describe_exit, kill_group
 
@@ -88,9 +89,7 @@ class Keeper:
 
     async def end(self) -> None:
         """Stops the program for good. Safe to call in every state."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)  # one that is just starting it again may take the first word for a time-out
         if self.child is not None:
             await self.child.stop()
         await asyncio.to_thread(end_marked, self._data_dir, self.name)

@@ -126,7 +126,10 @@ class Child:
         deadline = time.monotonic() + self.program.ready_seconds
         while True:
             try:
-                await asyncio.wait_for(self.program.ready(), timeout=10)
+                async with asyncio.timeout(
+                    10
+                ):  # `wait_for` would lose a cancellation in the moment in which it is ready
+                    await self.program.ready()
             except Exception as error:  # noqa: BLE001  # whatever a client library raises means: not ready yet
                 reason = f"{type(error).__name__}: {error}"
             else:
@@ -144,7 +147,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, self.program.stop_signal)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), timeout=self.program.stop_seconds)
+                async with asyncio.timeout(self.program.stop_seconds):
+                    await self._process.wait()
         if self.alive:
             logger.warning("%s did not stop within %g s, killed", self.program.name, self.program.stop_seconds)
         kill_group(self.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -110,6 +111,27 @@ class TestKeeper:
             await next_restart(changes)
             assert not former & {process.pid for process in marked(tmp_path)}
         finally:
+            await keeper.end()
+        assert marked(tmp_path) == []
+
+    async def test_it_ends_while_it_is_started_again_whatever_its_client_takes_that_for(
+        self, tmp_path: Path, changes: asyncio.Queue[str]
+    ) -> None:
+        looks = 0
+
+        async def ready() -> None:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                with contextlib.suppress(asyncio.CancelledError):  # as for a time-out of its own
+                    await asyncio.Event().wait()
+
+        keeper = keeper_of(replace(sleeper(), ready=ready), tmp_path, changes)
+        await keeper.begin()
+        assert keeper.pid is not None
+        os.kill(keeper.pid, signal.SIGKILL)
+        await until(lambda: looks == 2)
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await keeper.end()
         assert marked(tmp_path) == []
 

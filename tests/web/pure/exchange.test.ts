@@ -5,7 +5,7 @@ import { compared, pressed, taken, without } from '../../../api/web/src/customer
 import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
 import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
 import { forgetReplacing, keepReplacing } from '../../../api/web/src/customer/exchange/replacing.ts';
-import { replacementsOf } from '../../../api/web/src/customer/exchange/running.ts';
+import { replacementsOf } from '../../../api/web/src/customer/booking/running.ts';
 import { mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];

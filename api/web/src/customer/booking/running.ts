@@ -1,7 +1,7 @@
 /** The holds of this tab that are to take the place of a booking's seats: the way back to them, for whoever has gone back. */
 
 import { inTab } from '../../storage.ts';
-import { KEPT, replacingOf } from './replacing.ts';
+import { KEPT, replacingOf } from '../exchange/replacing.ts';
 
 export function replacementsOf(bookingId: string): readonly string[] {
   return Array.from({ length: inTab.length }, (_, at) => inTab.key(at) ?? '')

@@ -36,8 +36,8 @@ class Environments(Struct, frozen=True, kw_only=True):
     def to_connect(self) -> dict[str, str]:
         """How the services that run here are reached; see `RunNote.environment`."""
         found = {VARIABLES[name]: str(getattr(self.settings, name)) for name in self.embedded}
-        if self.own_sandbox:
-            found["BOXOFFICE_SANDBOX_URL"] = self.settings.sandbox_at
+        if self.own_sandbox and self.settings.sandbox_url is not None:  # None: it has no place yet
+            found["BOXOFFICE_SANDBOX_URL"] = self.settings.sandbox_url
         if self.settings.node:  # a command that took this machine for one by itself would draw schedules to it
             found["BOXOFFICE_NODE"] = self.settings.node
             found["BOXOFFICE_NODE_ADDRESS"] = self.settings.node_address

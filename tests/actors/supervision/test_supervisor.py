@@ -506,8 +506,14 @@ class TestStack:
             await own.replaced("worker-2", former)
 
     async def test_a_guard_that_is_killed_is_followed_by_another(self, own: Stack) -> None:
+        def is_guard(process: psutil.Process) -> bool:
+            try:
+                return str(GUARD) in process.cmdline()
+            except psutil.NoSuchProcess:  # others come and go
+                return False
+
         def guards() -> set[int]:
-            return {each.pid for each in marked(own.data_dir) if str(GUARD) in each.cmdline()}
+            return {each.pid for each in marked(own.data_dir) if is_guard(each)}
 
         (former,) = guards()
         os.kill(former, signal.SIGKILL)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import psutil
 from msgspec import Struct
 
 from actors.process.settings import VARIABLES, Settings
@@ -26,6 +27,7 @@ from persistence.events.options import KafkaOptions
 
 ADMIN_EMAIL = "admin@loadtest.example"
 STOP_SECONDS = 30.0
+OWNER = "ray::OwnerProcess"  # the title Ray gives to a process of owners
 
 
 class StackError(RuntimeError):
@@ -139,3 +141,11 @@ def _stack(url: str, email: str, password: str, settings: Settings) -> Stack:
         database_url=settings.database_url,
         kafka=settings.kafka,
     )
+
+
+def words_of(process: psutil.Process) -> str:
+    """A process's command line; empty if it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -25,10 +25,9 @@ import psutil
 from rich.console import Console
 
 from loadtest.bench.contenders.contender import CATEGORY, PRICE, seating_plan
-from loadtest.bench.contenders.ours import OWNER, words_of
 from loadtest.http_client import Client
 from loadtest.sale import created, newcomer
-from loadtest.stack import Stack, StackError, own_stack
+from loadtest.stack import OWNER, Stack, StackError, own_stack, words_of
 from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.instance import end_marked, marked
 from persistence.embedded.process import ProcessError

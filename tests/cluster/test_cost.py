@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from loadtest.bench.contenders.contender import LARGE, OnSale
-from loadtest.bench.contenders.ours import OWNER, Ours, words_of
+from loadtest.bench.contenders.ours import Ours
 from loadtest.bench.contenders.processes import Groups
 from loadtest.bench.measuring import Options
 from loadtest.buyers import Ledger
@@ -25,7 +25,7 @@ from loadtest.capacity.points import Work, point
 from loadtest.capacity.units import Meter, of_holds
 from loadtest.http_client import Client
 from loadtest.sale import gather_crowd, newcomer
-from loadtest.stack import Stack
+from loadtest.stack import OWNER, Stack, words_of
 from persistence.events.options import KafkaOptions
 from tests.cluster.crowd import Crowd, crowd_at
 from tests.cluster.machines import Cluster, MakeCluster

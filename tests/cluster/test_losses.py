@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 
+from loadtest.stack import OWNER, words_of
 from persistence.embedded.instance import marked
 from tests.cluster.machines import PEERS, SERVICES, Cluster
 from tests.cluster.story import (
@@ -159,9 +160,7 @@ async def test_a_process_of_owners_that_is_paused_is_replaced_by_its_own_machine
     async with sold_at(three) as crowd:
         mine = await spread(three, crowd, "b")
         (pid,) = {
-            process.pid
-            for process in marked(three.machines["b"].data_dir)
-            if "OwnerProcess" in " ".join(process.cmdline())
+            process.pid for process in marked(three.machines["b"].data_dir) if words_of(process).startswith(OWNER)
         }
         os.kill(pid, signal.SIGSTOP)
         paused = time.monotonic()

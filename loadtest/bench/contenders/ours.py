@@ -20,7 +20,7 @@ from loadtest.bench.contenders.verification import Stored
 from loadtest.buyers import Ledger
 from loadtest.http_client import Client
 from loadtest.sale import created, gather_crowd, newcomer
-from loadtest.stack import Stack, StackError, own_stack
+from loadtest.stack import OWNER, Stack, StackError, own_stack, words_of
 from persistence.database.dsn import asyncpg_dsn
 from persistence.embedded.instance import read_note, remove_run_directory
 from persistence.embedded.kafka import kafka
@@ -52,7 +52,6 @@ UNSENT = """
 SELECT FROM notifications
  WHERE status IN ('pending', 'sending') AND due_at <= now() AND EXISTS (SELECT FROM consumer_positions) LIMIT 1
 """
-OWNER = "ray::OwnerProcess"  # the title Ray gives to a schedule's process
 
 
 class Ours:
@@ -133,14 +132,6 @@ class Ours:
         """From now on there is no Kafka; events wait in the journal."""
         assert self._broker is not None, "the system's own broker would be started again"
         await self._broker.kill()
-
-
-def words_of(process: psutil.Process) -> str:
-    """A process's command line; empty if it has ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def named(parent: psutil.Process, name: str, parts: Mapping[int, str]) -> Iterator[tuple[psutil.Process, str]]:

@@ -23,6 +23,7 @@ from actors.supervision import ray_process
 from engine import commands as c
 from engine.booking import Booking, Status
 from engine.refusals import Code, Refusal
+from loadtest.stack import words_of
 from tests.engine.plans.houses import ANN, BOB
 from tests.persistence.journal.test_journal import SCHEDULE, ident, plant_schedule
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -150,7 +151,7 @@ async def test_ray_s_register_dies_and_is_there_again_with_all_it_knew(
     pid = await owner_pid(gateway)
     port = ray_address.rpartition(":")[2]  # others' stacks have registers of their own
     ours = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("gcs_server")]
-    (register,) = [each for each in ours if any(port in word for word in each.cmdline())]
+    (register,) = [each for each in ours if port in words_of(each)]
     await until(lambda: time.time() - register.create_time() > ray_process.STABLE_SECONDS)
     register.kill()
     assert isinstance(await hold(gateway, 2, "A-2"), Booking)

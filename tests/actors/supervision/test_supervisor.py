@@ -28,6 +28,7 @@ from actors.supervision.keeper import Keeper
 from actors.supervision.programs import AddressError, listening
 from actors.supervision.services import StartError
 from actors.supervision.supervisor import Supervisor, each_of, together
+from loadtest.stack import words_of
 from persistence.embedded.instance import RunNote, end_marked, marked, note, run_directory
 from persistence.embedded.process import ProcessError, Program, child_environment
 from tests.conftest import MakeStack, Stack
@@ -506,14 +507,8 @@ class TestStack:
             await own.replaced("worker-2", former)
 
     async def test_a_guard_that_is_killed_is_followed_by_another(self, own: Stack) -> None:
-        def is_guard(process: psutil.Process) -> bool:
-            try:
-                return str(GUARD) in process.cmdline()
-            except psutil.NoSuchProcess:  # others come and go
-                return False
-
         def guards() -> set[int]:
-            return {each.pid for each in marked(own.data_dir) if is_guard(each)}
+            return {each.pid for each in marked(own.data_dir) if str(GUARD) in words_of(each)}
 
         (former,) = guards()
         os.kill(former, signal.SIGKILL)

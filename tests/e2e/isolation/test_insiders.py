@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from actors.supervision.environments import DATABASE_ROLES
+from loadtest.stack import words_of
 from persistence.database.roles import with_role
 from persistence.embedded.instance import kept_secret, run_directory
 from tests.conftest import Stack
@@ -109,6 +110,6 @@ async def test_the_secret_is_with_those_alone_who_sign_tokens(besieged: Stack) -
     secret = kept_secret(besieged.data_dir / "secret")
     running = {name: psutil.Process(pid) for name, pid in besieged.run.processes.items()}
     having = {name for name, process in running.items() if secret in repr(process.environ())}
-    shown = [words for process in running.values() for words in process.cmdline()]
+    shown = [words_of(process) for process in running.values()]
     assert {name for name in having if not name.startswith(SIGNING)} == set()
     assert not any(secret in words for words in shown)

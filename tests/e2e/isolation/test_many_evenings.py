@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from actors.process import machine
+from loadtest.stack import OWNER, words_of
 from persistence.embedded.instance import marked
 from tests.conftest import Stack
 from tests.support.honest_sale import HonestSale, address_of
@@ -100,7 +101,7 @@ async def test_customers_who_come_again_when_they_are_told_all_have_their_evenin
     finally:
         for http, _ in customers:
             await http.aclose()
-    owners = [each for each in marked(besieged.data_dir) if each.cmdline()[:1] == ["ray::OwnerProcess"]]
+    owners = [each for each in marked(besieged.data_dir) if words_of(each).startswith(OWNER)]
     assert 1 <= len(owners) <= machine.cores()
     connection = await asyncpg.connect(besieged.database_url)
     connections = await connection.fetchval(

@@ -4,7 +4,7 @@ It wakes schedules that have something to do, has a process there for the next o
 them, settles payments in doubt, carries out refunds, ends the bookings of cancelled schedules, takes the audit log's
 head out of the database, drops what is too old to be of use, and examines whether everything agrees. It holds no state:
 running none of it delays all that, running several does no harm. In a cluster each machine has one, which looks after
-the machine's own processes of owners; the rest is done by one of them at a time.
+the machine's own processes of owners and tells Prometheus how they do; the rest is done by one of them at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.background.ahead import Ahead
 from actors.background.endings import Endings
 from actors.background.keeping import Keeping
+from actors.background.metrics import OwnersMetrics
 from actors.background.retention import Retention
 from actors.background.sweeper import Sweeper
 from actors.background.turns import DatabaseLease, in_turn
@@ -41,6 +42,7 @@ from persistence.database.connection import create_engine
 from persistence.database.pools import open_pool
 from persistence.journal.journal import PostgresJournal
 from persistence.journal.placement import OneMachine, Placement, names
+from persistence.operations.board import VitalsBoard
 from persistence.providers.opening import open_providers
 from persistence.seats.redis_cache import RedisSeatCache
 
@@ -62,6 +64,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as work:
             heads = AuditHeads(database, *heads_of(settings), SystemClock())  # where it runs: each has its own copy
             work.create_task(heads.run(stop))
+            board = VitalsBoard.at(settings.redis, settings.database)
+            closing.push_async_callback(board.close)
+            ours = names(settings.hosts, settings.node)
+            work.create_task(OwnersMetrics(board, ours, SystemClock()).run(stop))
             if not settings.node:
                 work.create_task(Ahead(Placement(pool, OneMachine(settings.hosts)), gateway).run(stop))
                 work.create_task(once(stop))
@@ -69,7 +75,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 seconds = LEASE_COMMAND_SECONDS
                 own = await closing.enter_async_context(open_pool(settings.database, 1, command_timeout=seconds))
                 lease = DatabaseLease(own, settings.node, lambda: gateway.draining)
-                work.create_task(Keeping(RayOwners(settings), names(settings.hosts, settings.node)).run(stop))
+                work.create_task(Keeping(RayOwners(settings), ours).run(stop))
                 work.create_task(in_turn(lease, stop, once))
             give_way(NICENESS)
 

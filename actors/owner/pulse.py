@@ -82,7 +82,8 @@ class Pulse:
         span = len(self._seconds)
         happened = sum((each for each, _ in self._seconds), Counter[str]())
         times = sorted(each for _, all_of in self._seconds for each in all_of)
-        told = sorted((each for each in schedules if each.ready), key=lambda each: -each.used_ms)[:TOLD]
+        ready = [each for each in schedules if each.ready]
+        told = sorted(ready, key=lambda each: -each.used_ms)[:TOLD]
         return ProcessVitals(
             name=self._name,
             pid=os.getpid(),
@@ -96,6 +97,9 @@ class Pulse:
             commit_ms=median_ms(times),
             slow_commit_ms=None if not times else round(times[-1 - len(times) // SLOW_SHARE] * 1000, 1),
             owners=[schedule.vitals() for schedule in told],
+            unpublished=sum(each.unpublished for each in ready),
+            unsaved=max((each.unsaved for each in ready), default=0),
+            failing_snapshots=sum(each.snapshot_failing for each in ready),
         )
 
 

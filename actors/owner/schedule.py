@@ -384,16 +384,30 @@ class Schedule:
             pid=os.getpid(),
         )
 
+    @property
+    def unpublished(self) -> int:
+        """Events that are durable and not on Kafka yet."""
+        return 0 if self._publisher is None else self._durable_seq - self._publisher.published_seq
+
+    @property
+    def unsaved(self) -> int:
+        """Events since the newest snapshot, which a recovery would replay."""
+        return self._durable_seq - self._snapshots.saved_seq
+
+    @property
+    def snapshot_failing(self) -> bool:
+        """Whether the last snapshot could not be saved."""
+        return self._snapshots.failing
+
     def vitals(self) -> OwnerVitals:
         """How it does, told from memory at once; for one that is ready."""
         state, committing = self._state, self._committing
         waiting = len(self._gathering.steps) + (0 if committing is None else len(committing.steps))
-        published = self._durable_seq if self._publisher is None else self._publisher.published_seq
         return OwnerVitals(
             schedule_id=self.id,
             version=self._durable_seq,
-            unpublished=self._durable_seq - published,
-            unsaved=self._durable_seq - self._snapshots.saved_seq,
+            unpublished=self.unpublished,
+            unsaved=self.unsaved,
             waiting=waiting,
             held=state.seats.count(HELD) + sum(area[HELD] for area in state.areas),
             sold=state.seats.count(SOLD) + sum(area[SOLD] for area in state.areas),

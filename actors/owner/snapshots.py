@@ -37,6 +37,7 @@ class Snapshots:
         self._under_way = under_way
         self._claim: Claim
         self.saved_seq = 0  # of the newest that is saved
+        self.failing = False  # whether the last one could not be saved
         self._again_seq = 0  # before which another is not tried
 
     def reset(self, claim: Claim) -> None:
@@ -62,8 +63,10 @@ class Snapshots:
         except (Rewound, Broken, Stopped, Deposed) as error:  # what it was of did not become durable, or is another's
             logger.info("schedule %s saves no snapshot: %s", schedule_id, type(error).__name__)
         except JournalUnavailable as error:
+            self.failing = True
             logger.warning("schedule %s could not save a snapshot: %s", schedule_id, error)
         except Exception:  # whatever it is: the journal has everything, and no sale ends for want of a snapshot
+            self.failing = True
             logger.exception("schedule %s cannot save a snapshot", schedule_id)
 
     async def _save(self, state: ScheduleState) -> None:
@@ -76,3 +79,4 @@ class Snapshots:
         await self._journal.save_snapshot(claim, snapshot.seq, payload)
         if claim is self._claim:
             self.saved_seq = self._again_seq = snapshot.seq
+            self.failing = False

@@ -33,6 +33,9 @@ class ProcessVitals(Struct, frozen=True, kw_only=True, tag="owners"):
     commit_ms: float | None  # the median and the slowest of a hundred; None: there was none
     slow_commit_ms: float | None
     owners: list[OwnerVitals]
+    unpublished: int = 0  # events of all its schedules that are durable and not on Kafka yet
+    unsaved: int = 0  # the most of any, as of one schedule
+    failing_snapshots: int = 0  # schedules of which the last one could not be saved
 
 
 class WorkerVitals(Struct, frozen=True, kw_only=True, tag="worker"):

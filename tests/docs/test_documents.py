@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -23,6 +25,7 @@ DOCUMENTS = sorted(
 )
 IDS = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+WINGS = ("persistence", "actors", "api")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TICKED = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:engine|persistence|actors|api|loadtest|tests|docs)/[\w./-]+")
@@ -193,6 +196,24 @@ def test_every_dependency_has_its_reason() -> None:
     wanted = [*project["project"]["dependencies"], *chain.from_iterable(project["dependency-groups"].values())]
     names = [re.split(r"[><=\[;]", each)[0] for each in wanted if isinstance(each, str)]
     assert [name for name in names if not re.search(rf"^\|.*\b{re.escape(name)}\b", text, re.MULTILINE)] == []
+
+
+def metrics(source: str) -> Iterator[tuple[str, set[str]]]:
+    """The metrics that a file makes, with their labels."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(args=[ast.Constant(value=str(name)), ast.Constant(value=str()), *labels]):
+                if name.startswith("boxoffice_"):
+                    yield name, set(ast.literal_eval(labels[0])) if labels else set()
+
+
+def test_every_metric_is_told_to_operators_with_its_labels() -> None:
+    row = re.compile(r"^\| `(boxoffice_\w+)` \|([^|]*)\|", re.MULTILINE)
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    made = dict(
+        chain.from_iterable(metrics(path.read_text()) for wing in WINGS for path in (ROOT / wing).rglob("*.py"))
+    )
+    assert {name: set(TICKED.findall(labels)) for name, labels in row.findall(operations)} == made
 
 
 def test_code_and_tests_say_nothing_to_insiders_either() -> None:

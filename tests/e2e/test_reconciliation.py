@@ -271,6 +271,7 @@ async def test_the_background_process_finds_it_too_and_counts_it(system: System,
     assert await system.metric('boxoffice_reconciliations_total{holds="true"}')
     assert await system.metric('boxoffice_reconciliations_total{holds="false"}')
     assert await system.metric("boxoffice_reconciliation_seconds_count")
+    assert await system.metric("boxoffice_schedules_open"), "the schedule that was sold is in memory"
 
 
 async def rewrite(system: System, statement: str, *arguments: object) -> None:

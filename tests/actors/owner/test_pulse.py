@@ -21,8 +21,9 @@ def steps(*events: AnyEvent) -> list[Step]:
 class Owner:
     """As much of a `Schedule` as a pulse takes."""
 
-    def __init__(self, number: int = 0, ready: bool = True) -> None:
+    def __init__(self, number: int = 0, ready: bool = True, *, unsaved: int = 0, failing: bool = False) -> None:
         self.id, self.used_ms, self.ready = f"schedule {number}", number, ready
+        self.unpublished, self.unsaved, self.snapshot_failing = number, unsaved, failing
         self.work = Work()
 
     def vitals(self) -> OwnerVitals:
@@ -73,3 +74,12 @@ def test_those_used_last_are_told_of_and_all_are_counted() -> None:
     told = Pulse("owners-0").beat(owners(*many, Owner(9_999, ready=False)), NOW_MS)
     assert told.open == TOLD + 51
     assert [each.schedule_id for each in told.owners] == [f"schedule {number}" for number in range(TOLD + 49, 49, -1)]
+
+
+def test_what_waits_is_told_of_all_that_are_ready() -> None:
+    many = [Owner(number, unsaved=10 * number, failing=number > TOLD) for number in range(TOLD + 3)]
+    told = Pulse("owners-0").beat(owners(*many, Owner(9_999, ready=False, unsaved=9_999, failing=True)), NOW_MS)
+    assert told.unpublished == sum(range(TOLD + 3))
+    assert (told.unsaved, told.failing_snapshots) == (10 * (TOLD + 2), 2)
+    nothing = Pulse("owners-0").beat((), NOW_MS)
+    assert (nothing.unpublished, nothing.unsaved, nothing.failing_snapshots) == (0, 0, 0)

@@ -363,12 +363,13 @@ async def test_a_snapshot_that_fails_is_logged_and_tried_again_and_counts_only_w
     for number in range(1, 3):
         await owner.submit([hold(number, f"A-{number}")])
     await until(lambda: not errors)
-    assert (stored.snapshots, owner.vitals().unsaved) == ({}, stored.seq)
+    assert (stored.snapshots, owner.vitals().unsaved, owner.snapshot_failing) == ({}, stored.seq, True)
     assert "a snapshot" in caplog.text
     for number in range(3, 5):
         await owner.submit([hold(number, f"A-{number}")])
     await until(lambda: bool(stored.snapshots))
     assert owner.vitals().unsaved == stored.seq - max(stored.snapshots)
+    assert not owner.snapshot_failing
     assert not owner.left.is_set()
 
 

@@ -28,8 +28,8 @@ SERVICES = {
 }
 SHOWN = 10
 
-# Beginnings of paths. What shares a stack, a browser or a siege is one process's, so that it is started once; whatever
-# is not in here is handed out file by file.
+# Beginnings of paths. What shares a stack, a browser, a siege or a broker is one process's, so that it is started once;
+# whatever is not in here is handed out file by file.
 SHARING = {
     "the stack": (
         "tests/api/command_line/test_cli.py",
@@ -57,14 +57,24 @@ SHARING = {
     ),
     "the stack and a browser": ("tests/web/",),
     "the siege": ("tests/e2e/isolation/",),
+    "Apache Kafka": (
+        "tests/actors/receivers/test_catch_up.py",
+        "tests/actors/receivers/test_replaying.py",
+        "tests/api/command_line/test_doctor.py",
+        "tests/docs/test_consuming_events.py",
+        "tests/persistence/events/test_event_feed.py",
+        "tests/persistence/events/test_event_log.py",
+        "tests/persistence/events/test_kafka_topic.py",
+    ),
 }
 # What these share ends with the last of them: an idle system takes a tenth of a core as long as it is there.
-SHARED = {"browser", "stack"}
+SHARED = {"apache_kafka_servers", "browser", "stack"}
 # Whatever takes longest begins first, so that the last of it does not run alone at the end; then the rest, as it comes.
 LONGEST_FIRST = (
     *SHARING["the stack"],
     "tests/e2e/isolation/",
     "tests/web/",
+    *SHARING["Apache Kafka"],
     "tests/e2e/test_payment_crashes.py",
     "tests/e2e/test_crashes.py",
     "tests/cluster/",

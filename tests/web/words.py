@@ -62,6 +62,7 @@ KOREAN = {
     "refunded": "환불됨",
     "partly_refunded": "일부 환불",
     "declined": "카드가 거절되었습니다",
+    "more_time": "시간 연장",
     "choose": "좌석 선택",
     "search": "검색",
 }

@@ -6,7 +6,7 @@ import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
 import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
 import { forgetReplacing, keepReplacing } from '../../../api/web/src/customer/exchange/replacing.ts';
 import { replacementsOf } from '../../../api/web/src/customer/booking/running.ts';
-import { mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
+import { isUnchanged, mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];
 // What is wanted, what is pressed, and what is wanted then.
@@ -82,6 +82,15 @@ test('a booking knows the holds that are to take the place of its seats, until t
   forgetReplacing('new-1');
   assert.deepEqual(replacementsOf('old'), ['new-3']);
   assert.deepEqual(replacementsOf('new-3'), []);
+});
+
+test('a booking that is only held for longer is what it was', () => {
+  const held = { ...standing, status: 'held', seats: [{ id: 'A-1' }, { id: 'A-2' }] };
+  assert.ok(isUnchanged(held, { ...held }));
+  assert.ok(!isUnchanged(held, { ...held, status: 'expired' }));
+  assert.ok(!isUnchanged(held, { ...held, payment: { status: 'pending' } }), 'nothing can be changed meanwhile');
+  assert.ok(!isUnchanged(held, { ...held, seats: [{ id: 'A-1' }, { id: 'A-3' }] }));
+  assert.ok(!isUnchanged(held, { ...held, seats: [{ id: 'A-1' }] }));
 });
 
 test('a booking that was given back bit by bit has had more than the seats that it ends with', () => {

@@ -31,6 +31,16 @@ export function wentBefore({ status, seats, amount, refunds }: Ended): { readonl
   return { count, amount: refunds.reduce((sum, refund) => sum + refund.amount + refund.fee, -amount) };
 }
 
+interface Had extends Standing {
+  readonly seats: readonly { readonly id: string }[];
+}
+
+/** Whether the same seats are theirs in the same way, for however long. */
+export function isUnchanged(before: Had, now: Had): boolean {
+  const ids = ({ seats }: Had) => seats.map(({ id }) => id).join('\n');
+  return stateOf(before) === stateOf(now) && ids(before) === ids(now);
+}
+
 interface Owned extends Standing {
   readonly schedule: { readonly starts_at: string; readonly cancelled_at: string | null } | null;
 }

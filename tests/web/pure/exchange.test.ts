@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { compared, pressed, taken, without } from '../../../api/web/src/customer/exchange/swap.ts';
 import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
+import { forgetKept } from '../../../api/web/src/api/kept/names.ts';
 import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
-import { forgetReplacing, keepReplacing } from '../../../api/web/src/customer/exchange/replacing.ts';
-import { replacementsOf } from '../../../api/web/src/customer/booking/running.ts';
+import { forgetReplacing, keepReplacing, replacementsOf, replacingOf } from '../../../api/web/src/customer/exchange/replacing.ts';
 import { isUnchanged, mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];
@@ -79,9 +79,19 @@ test('a booking knows the holds that are to take the place of its seats, until t
   keepReplacing('new-2', { booking: 'another', seats: ['A-1'] });
   keepReplacing('new-3', { booking: 'old', seats: ['A-2'] });
   assert.deepEqual(replacementsOf('old'), ['new-1', 'new-3']);
+  assert.deepEqual(replacingOf('new-3'), { booking: 'old', seats: ['A-2'] });
   forgetReplacing('new-1');
   assert.deepEqual(replacementsOf('old'), ['new-3']);
   assert.deepEqual(replacementsOf('new-3'), []);
+  assert.equal(replacingOf('new-1'), null);
+});
+
+test('what came to nothing does not stay in the browser for ever, and nothing does when they log out', () => {
+  for (let each = 1; each <= 30; each += 1) keepReplacing(`new-${each}`, { booking: 'old', seats: ['A-1'] });
+  assert.equal(replacementsOf('old').length, 20);
+  assert.deepEqual([replacingOf('new-10'), replacingOf('new-11')?.booking], [null, 'old'], 'the oldest leave');
+  forgetKept();
+  assert.deepEqual(replacementsOf('old'), []);
 });
 
 test('a booking that is only held for longer is what it was', () => {

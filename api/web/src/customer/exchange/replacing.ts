@@ -1,9 +1,11 @@
 /**
- * Which seats a hold is to take the place of, kept in this tab until they are given back: over the provider's own page, too, from
- * which a customer comes back to the bare address of the booking.
+ * Which seats a hold is to take the place of, kept in this browser until they are given back or somebody logs out: in every tab, and
+ * over the provider's own page, from which a customer comes back to the bare address of the booking. To the server they are two
+ * bookings like any others.
  */
 
-import { inTab } from '../../storage.ts';
+import { REPLACING } from '../../api/kept/names.ts';
+import { onDevice } from '../../storage.ts';
 
 export interface Replacing {
   /** The booking of the old seats, and their ids. */
@@ -11,17 +13,30 @@ export interface Replacing {
   readonly seats: readonly string[];
 }
 
-export const KEPT = 'boxoffice.replacing.';
-const keyOf = (bookingId: string) => KEPT + bookingId;
+const MOST = 20; // holds that came to nothing are left behind, and go when there are so many
+
+function read(): Map<string, Replacing> {
+  return new Map(JSON.parse(onDevice.getItem(REPLACING) ?? '[]') as [string, Replacing][]);
+}
+
+function write(notes: Map<string, Replacing>): void {
+  onDevice.setItem(REPLACING, JSON.stringify([...notes].slice(-MOST)));
+}
 
 export function keepReplacing(bookingId: string, replacing: Replacing): void {
-  inTab.setItem(keyOf(bookingId), JSON.stringify(replacing));
+  write(read().set(bookingId, replacing));
 }
 
 export function replacingOf(bookingId: string): Replacing | null {
-  return JSON.parse(inTab.getItem(keyOf(bookingId)) ?? 'null') as Replacing | null;
+  return read().get(bookingId) ?? null;
+}
+
+/** The holds that are to take the place of a booking's seats: the way back to them, for whoever has gone back. */
+export function replacementsOf(bookingId: string): readonly string[] {
+  return [...read()].flatMap(([id, { booking }]) => (booking === bookingId ? [id] : []));
 }
 
 export function forgetReplacing(bookingId: string): void {
-  inTab.removeItem(keyOf(bookingId));
+  const notes = read();
+  if (notes.delete(bookingId)) write(notes);
 }

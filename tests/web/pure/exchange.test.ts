@@ -6,7 +6,7 @@ import type { Booking, Schedule } from '../../../api/web/src/api/shapes.ts';
 import { forgetKept } from '../../../api/web/src/api/kept/names.ts';
 import { possibleDates } from '../../../api/web/src/customer/exchange/dates.ts';
 import { forgetReplacing, keepReplacing, replacementsOf, replacingOf } from '../../../api/web/src/customer/exchange/replacing.ts';
-import { isUnchanged, mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
+import { isTheirs, isUnchanged, mayExchange, wentBefore } from '../../../api/web/src/customer/booking/state.ts';
 
 const own = ['A-1', 'A-2'];
 // What is wanted, what is pressed, and what is wanted then.
@@ -101,6 +101,11 @@ test('a booking that is only held for longer is what it was', () => {
   assert.ok(!isUnchanged(held, { ...held, payment: { status: 'pending' } }), 'nothing can be changed meanwhile');
   assert.ok(!isUnchanged(held, { ...held, seats: [{ id: 'A-1' }, { id: 'A-3' }] }));
   assert.ok(!isUnchanged(held, { ...held, seats: [{ id: 'A-1' }] }));
+});
+
+test('theirs are the seats they hold and those they have paid for, and no others that they had', () => {
+  const all = ['held', 'confirmed', 'partially_refunded', 'refunded', 'cancelled', 'expired', 'transferred'];
+  assert.deepEqual(all.filter((status) => isTheirs({ status })), ['held', 'confirmed', 'partially_refunded']);
 });
 
 test('a booking that was given back bit by bit has had more than the seats that it ends with', () => {

@@ -23,6 +23,12 @@ export async function listBookings(cursor: string | null): Promise<BookingPage> 
   return { items: page.items as Booking[], next: page.next_cursor };
 }
 
+/** What the customer has and had of a date, newest first; of what is more than that, a box office's, the latest. */
+export async function bookingsOf(schedule_id: string): Promise<readonly Booking[]> {
+  const page = await answer(api.GET('/v1/bookings', { params: { query: { schedule_id, limit: 200 } } }));
+  return page.items as Booking[];
+}
+
 /** What came back of a payment of one's own: also for seats that are somebody else's since. */
 export async function refundsOf(payment_id: string): Promise<readonly Refund[]> {
   const page = await answer(api.GET('/v1/payments/{payment_id}/refunds', { params: { path: { payment_id } } }));

@@ -11,7 +11,7 @@ import { type Problem, asProblem } from '../api/problem.ts';
 import { takeWish } from '../customer/queue/kept.ts';
 import { join, passOf } from '../customer/queue/passes.ts';
 import { notices } from '../frame/notices.svelte.ts';
-import { Wishing } from './wishing.svelte.ts';
+import { Wishing, tabsOf } from './wishing.svelte.ts';
 import { nearest, withoutLoneSeat } from './house/nearest.ts';
 import { type Changed, FREE } from './house/states.ts';
 import { type Best, type Held, type HeldSeat, Holds, type News } from './holds.ts';
@@ -43,8 +43,6 @@ export class Picking extends Wishing {
   lapsed = $state.raw<readonly string[]>([]);
   problem = $state.raw<Problem | null>(null);
   gone = $state.raw<Gone | null>(null);
-  /** How many other holds of this schedule the customer has. */
-  others = $state(0);
   /** Others are first: seats can be had after the waiting room. */
   mustWait = $state(false);
 
@@ -59,7 +57,7 @@ export class Picking extends Wishing {
     super(scheduleId, layout, states);
     this.scheduleId = scheduleId;
     this.holds = new Holds(serverOf(scheduleId), (news) => this.#heard(news), newKey);
-    this.#tabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(`boxoffice.hold.${scheduleId}`);
+    this.#tabs = tabsOf(scheduleId);
     this.#tabs?.addEventListener('message', (event: MessageEvent<Held>) => this.holds.adopt(event.data));
   }
 
@@ -78,13 +76,18 @@ export class Picking extends Wishing {
   async resume(): Promise<void> {
     const held = await heldBookings(this.scheduleId).catch(() => []);
     if (held[0] !== undefined) this.holds.adopt(held[0]);
-    this.others = Math.max(0, held.length - 1);
+    this.elsewhere = held.slice(1);
     if (this.terms.waiting_room && held.length === 0 && !(await this.#enter())) return;
     const wish = takeWish(this.scheduleId);
     if (wish === null || held.length > 0 || this.#left) return;
     if ('seats' in wish) return this.holds.set(wish.seats);
     this.quantity = wish.quantity;
     await this.best(wish);
+  }
+
+  async look(): Promise<void> {
+    const held = await heldBookings(this.scheduleId).catch(() => null);
+    if (held !== null) this.elsewhere = held.filter(({ id }) => id !== this.booking?.id);
   }
 
   /** Takes a place in line, of which nobody notices anything while there is no line. Gives whether they are in. */
@@ -97,7 +100,7 @@ export class Picking extends Wishing {
 
   /** Lets go of what is shown of a customer who has logged out. */
   forget(): void {
-    this.others = 0;
+    this.elsewhere = [];
     this.holds.forget();
   }
 

@@ -5,7 +5,14 @@
 
 import { language } from '../words/language.svelte.ts';
 import { dayAndTime } from '../words/moments.ts';
+import type { Held } from './holds.ts';
 import { LiveHouse } from './house.svelte.ts';
+import type { Changed } from './house/states.ts';
+
+/** By which the tabs of a browser tell each other what they hold of a date. */
+export function tabsOf(scheduleId: string): BroadcastChannel | null {
+  return typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel(`boxoffice.hold.${scheduleId}`);
+}
 
 export abstract class Wishing extends LiveHouse {
   override readonly tellsBlocked = false;
@@ -15,6 +22,12 @@ export abstract class Wishing extends LiveHouse {
   wish = $state.raw<readonly string[]>([]);
   /** What of it is theirs. */
   mine = $state.raw<readonly string[]>([]);
+  /** Other bookings of this date that are theirs: their seats are shown as theirs, and cannot be chosen. */
+  elsewhere = $state.raw<readonly Pick<Held, 'id' | 'status' | 'seats' | 'version'>[]>([]);
+  readonly seatsElsewhere: readonly number[] = $derived.by(() => {
+    void this.version;
+    return this.#elsewhere().filter((seat) => !this.states.isFree(seat) && !this.wish.includes(this.layout.ids[seat] ?? ''));
+  });
   /** How many places a row must have side by side to be listed. */
   quantity = $state(2);
   /** Seats to take instead of others, as numbers. */
@@ -24,6 +37,18 @@ export abstract class Wishing extends LiveHouse {
 
   /** What they hold or have paid for here, at the price they have it for. */
   protected abstract get had(): readonly { readonly id: string; readonly price: number }[];
+
+  /** Reads anew what else of this date is theirs. */
+  abstract look(): Promise<void>;
+
+  #elsewhere(): readonly number[] {
+    return this.numbersOf(this.elsewhere.flatMap(({ seats }) => seats.map(({ id }) => id)));
+  }
+
+  protected override changed(changed: Changed): void {
+    super.changed(changed);
+    if (this.#elsewhere().some((seat) => this.states.isFree(seat) && changed.seats.includes(seat))) void this.look();
+  }
 
   /** Wants the seat, or does not want it any more. */
   abstract toggle(seat: number): void;
@@ -61,13 +86,14 @@ export abstract class Wishing extends LiveHouse {
   }
 
   override canPoint(seat: number): boolean {
-    return this.canChoose(seat);
+    return this.canChoose(seat) || this.seatsElsewhere.includes(seat);
   }
 
   override nameOf(seat: number): string {
     const category = this.layout.categoryOf[seat] ?? 0;
     const own = this.had.find(({ id }) => id === this.layout.ids[seat]);
-    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', own ? this.money(own.price) : this.priceText(category));
+    const has = this.seatsElsewhere.includes(seat) ? this.words.legend.states.mine : own ? this.money(own.price) : this.priceText(category);
+    return this.words.seat(this.placeOf(seat), this.layout.categories[category]?.name ?? '', has);
   }
 
   /** Whether the seat can be had: free and for sale, or wanted already. */

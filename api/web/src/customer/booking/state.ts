@@ -41,6 +41,11 @@ export function isUnchanged(before: Had, now: Had): boolean {
   return stateOf(before) === stateOf(now) && ids(before) === ids(now);
 }
 
+/** Whether the seats are theirs, paid for or not. */
+export function isTheirs({ status }: { readonly status: string }): boolean {
+  return ['held', 'confirmed', 'partially_refunded'].includes(status);
+}
+
 interface Owned extends Standing {
   readonly schedule: { readonly starts_at: string; readonly cancelled_at: string | null } | null;
 }
@@ -48,6 +53,5 @@ interface Owned extends Standing {
 /** Whether other seats can be looked for, here or on another date: they are theirs, no payment is under way, and the date is to come. */
 export function mayExchange(booking: Owned, now: number): boolean {
   const { schedule } = booking;
-  const isOwned = ['held', 'confirmed', 'partially_refunded'].includes(stateOf(booking));
-  return isOwned && schedule !== null && schedule.cancelled_at === null && Date.parse(schedule.starts_at) > now;
+  return isTheirs({ status: stateOf(booking) }) && schedule !== null && schedule.cancelled_at === null && Date.parse(schedule.starts_at) > now;
 }

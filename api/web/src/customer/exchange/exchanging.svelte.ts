@@ -3,15 +3,15 @@
  * before they say so. As many places as they have are wanted; a place that somebody else takes meanwhile leaves the wish, and is told.
  */
 
-import { loadBooking } from '../../api/bookings.ts';
+import { bookingsOf, loadBooking } from '../../api/bookings.ts';
 import { loadSchedules } from '../../api/catalogue.ts';
 import { serverClock } from '../../api/clock.ts';
 import { asProblem } from '../../api/problem.ts';
 import type { Booking, Seat } from '../../api/shapes.ts';
 import type { Changed } from '../../seats/house/states.ts';
 import { type LayoutAnswer, type StatesAnswer, readLayout, readStates } from '../../seats/live/source.ts';
-import { Wishing } from '../../seats/wishing.svelte.ts';
-import { mayExchange } from '../booking/state.ts';
+import { Wishing, tabsOf } from '../../seats/wishing.svelte.ts';
+import { isTheirs, isUnchanged, mayExchange } from '../booking/state.ts';
 import { join, passOf } from '../queue/passes.ts';
 import { type PossibleDate, possibleDates } from './dates.ts';
 import { type Comparison, compared, pressed, taken, without } from './swap.ts';
@@ -30,7 +30,9 @@ export async function openDate(booking: Booking, date: PossibleDate): Promise<Ex
   const states = await readStates(date.id);
   const first = date.id !== booking.schedule_id && states.waiting_room && passOf(date.id) === null;
   if (first && (await join(date.id)).status !== 'admitted') return null;
-  return new Exchanging(booking, date, await readLayout(date.id, states.layout), states);
+  const exchanging = new Exchanging(booking, date, await readLayout(date.id, states.layout), states);
+  void exchanging.look();
+  return exchanging;
 }
 
 export class Exchanging extends Wishing {
@@ -39,8 +41,9 @@ export class Exchanging extends Wishing {
   /** Whether it is another date: none of the house's seats are theirs, whatever they are called. */
   readonly isOther: boolean;
   readonly count: number;
-  /** Places that were wanted until somebody else took them. */
-  gone = $state.raw<readonly string[]>([]);
+  /** The booking is not what it was any more: something was done with it elsewhere. */
+  stale = $state(false);
+  #gone = $state.raw<readonly string[]>([]);
   /** From asking for them until it is known what came of it: places that are no longer free may be so because they are theirs. */
   #asking = false;
   readonly #own: readonly string[];
@@ -64,12 +67,41 @@ export class Exchanging extends Wishing {
     return { added: this.wish, givenUp: this.booking.seats.map(({ id }) => id), costs, paid: this.booking.amount };
   }
 
+  /** Places that were wanted until somebody else took them. */
+  get gone(): readonly string[] {
+    return this.#gone.filter((id) => !this.seatsElsewhere.includes(this.layout.seatOf.get(id) ?? -1));
+  }
+
+  /** Own ones that were given up, to be had again. */
+  override get offered(): readonly number[] {
+    return this.numbersOf(without(this.#own, this.wish));
+  }
+
   get missing(): number {
     return this.count - this.wish.length;
   }
 
   protected override get had(): readonly Seat[] {
     return this.isOther ? [] : this.booking.seats;
+  }
+
+  /** Follows the house, and what is held of it in other tabs. Gives what ends it. */
+  override start(): () => void {
+    const end = super.start();
+    const tabs = tabsOf(this.date.id);
+    tabs?.addEventListener('message', () => void this.look());
+    return () => {
+      end();
+      tabs?.close();
+    };
+  }
+
+  async look(): Promise<void> {
+    const all = await bookingsOf(this.date.id).catch(() => null);
+    if (all === null || this.#asking) return;
+    const now = all.find(({ id }) => id === this.booking.id);
+    this.elsewhere = all.filter((each) => each !== now && isTheirs(each));
+    this.stale ||= now !== undefined && !isUnchanged(this.booking, now);
   }
 
   override canChoose(seat: number): boolean {
@@ -100,7 +132,7 @@ export class Exchanging extends Wishing {
   lost(ids: readonly string[]): void {
     const gone = ids.filter((id) => this.wish.includes(id) && !this.#own.includes(id));
     if (gone.length === 0) return;
-    this.gone = gone;
+    this.#gone = gone;
     this.#set(without(this.wish, gone));
   }
 
@@ -133,7 +165,10 @@ export class Exchanging extends Wishing {
 
   protected override changed(changed: Changed): void {
     super.changed(changed);
-    if (!this.#asking) this.lost(changed.seats.filter((seat) => !this.states.isFree(seat)).map((seat) => this.layout.ids[seat] ?? ''));
+    if (this.#asking) return;
+    const ids = (free: boolean) => changed.seats.filter((seat) => this.states.isFree(seat) === free).map((seat) => this.layout.ids[seat] ?? '');
+    this.lost(ids(false));
+    if (ids(true).some((id) => this.#own.includes(id))) void this.look();
   }
 
   #categoryOf(id: string): number {
@@ -142,7 +177,7 @@ export class Exchanging extends Wishing {
   }
 
   #choose(wish: readonly string[]): void {
-    this.gone = [];
+    this.#gone = [];
     this.#set(wish);
   }
 

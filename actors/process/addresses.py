@@ -1,4 +1,6 @@
-"""What addresses and names in the environment look like: what is told from their form, nobody has to find out later."""
+"""What addresses, names and keys in the environment look like: what is told from their form, nobody has to find out
+later.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ class Form(NamedTuple):
 
     pattern: re.Pattern[str]
     said: str
+    is_told: bool = True  # what was given instead; a secret key in the wrong place is still one
 
 
 _HTTP = re.compile(rf"{ORIGIN.pattern}((?<=/)[^\s?#]+)?", re.IGNORECASE)
@@ -31,6 +34,24 @@ FORMS: Mapping[str, Form] = {
     ),
     "smtp_url": Form(
         re.compile(r"smtps?://\S+", re.IGNORECASE), "must look like smtp://user:password@host:587 or smtps://…"
+    ),
+    # A provider's keys say of themselves what they are. Pages show the public one to everybody.
+    "toss_secret_key": Form(re.compile(r"(?!\s*(test|live)_g?ck_).+"), "is the client key: the secret key has _sk_"),
+    "toss_client_key": Form(
+        re.compile(r"(?!\s*(test|live)_g?sk_).+"),
+        "is the secret key, which pages would show to everybody: the client key has _ck_",
+        is_told=False,
+    ),
+    "stripe_api_key": Form(
+        re.compile(r"(?!\s*(pk|whsec)_).+"), "is not the secret key, which begins with sk_, or rk_ where it is restricted"
+    ),
+    "stripe_publishable_key": Form(
+        re.compile(r"(?!\s*(sk|rk|whsec)_).+"),
+        "is a secret, which pages would show to everybody: the publishable key begins with pk_",
+        is_told=False,
+    ),
+    "stripe_webhook_secrets": Form(
+        re.compile(r"(?!.*\b[psr]k_).+"), "is an API key: a webhook's signing secret begins with whsec_"
     ),
     "topic": Form(re.compile(r"(?!\.{1,2}$)[a-z0-9._-]{1,249}", re.IGNORECASE), "must be 1 to 249 of a–z, 0–9, . _ -"),
 }

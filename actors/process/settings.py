@@ -246,7 +246,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{variable}={told}: {error}") from error
             form = FORMS.get(field.name)
             if form is not None and not has_form(form.pattern, text):
-                told = "" if field.name in SECRETS else f"={shown(text)!r}"
+                told = f"={shown(text)!r}" if form.is_told and field.name not in SECRETS else ""
                 raise SettingsError(f"{variable}{told} {form.said}")
         made = cls(**values)  # type: ignore[arg-type]  # converted to each field's own type above
         made._check_log_in()
@@ -305,6 +305,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if any(pems) and not all(pems):
             names = ("node_certificate", "node_private_key", "node_authority")
             raise SettingsError(f"{', '.join(map(variable_of, names))} belong together")
+
+    @property
+    def provider_lacks(self) -> list[str]:
+        """The variables without which the provider takes no money. The sandbox's own is found by `up`."""
+        needed = {"toss": ("toss_secret_key",), "stripe": ("stripe_api_key", "stripe_webhook_secrets")}
+        return [variable_of(name) for name in needed.get(self.provider, ()) if not getattr(self, name).strip(" ,")]
 
     @property
     def unshared(self) -> list[str]:

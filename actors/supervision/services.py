@@ -62,6 +62,8 @@ def settle(settings: Settings, data_dir: Path) -> Settled:
     if "kafka_bootstrap_servers" not in elsewhere and settings.kafka_security_protocol != "PLAINTEXT":
         asked = f"BOXOFFICE_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
         raise StartError(f"{asked}, which the embedded broker has not: set KAFKA_BOOTSTRAP_SERVERS, or unset it")
+    if settings.provider_lacks:
+        raise StartError(f"BOXOFFICE_PROVIDER={settings.provider} needs {' and '.join(settings.provider_lacks)}")
     if settings.node and settings.unshared:
         missing = ", ".join(settings.unshared)
         raise StartError(f"BOXOFFICE_NODE={settings.node} joins a cluster: set {missing}, too")

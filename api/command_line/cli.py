@@ -148,7 +148,8 @@ def demo(context: typer.Context) -> None:
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Look at every service and say what is wrong and what to do about it."""
-    from api.command_line.doctor import State, examine
+    from api.command_line.doctor import examine
+    from api.command_line.finding import State
 
     colours = {State.FINE: "green", State.NOTE: "yellow", State.WRONG: "red"}
     settings, run = found_running(data_dir)

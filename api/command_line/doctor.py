@@ -14,8 +14,6 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import Enum
 
 import asyncpg
 import httpx
@@ -25,6 +23,8 @@ from redis.exceptions import NoPermissionError
 from actors.mail.transport import OUTBOX, MailAway, SmtpServer, SmtpTransport, sender_of
 from actors.process.settings import Settings, SettingsError
 from actors.supervision.programs import AddressError, listening
+from api.command_line.finding import Finding, State
+from api.command_line.taking_money import payments
 from persistence.database.connection import current_revision, head_revision
 from persistence.database.dsn import asyncpg_dsn
 from persistence.database.suitable import TRAITS, shortcomings
@@ -49,24 +49,6 @@ SMTP_SECONDS = 8.0  # of each step of a conversation
 SECONDS = 30.0  # to look at Ray alone takes a Python with Ray in it
 
 
-class State(Enum):
-    """What a check found; only `WRONG` makes `doctor` fail."""
-
-    FINE = "fine"
-    NOTE = "note"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One row: what was looked at, what was seen, and what to do (empty when there is nothing to do)."""
-
-    name: str
-    state: State
-    seen: str
-    advice: str = ""
-
-
 async def examine(settings: Settings, run: RunNote | None) -> list[Finding]:
     """All findings, in the order shown. `settings` name the services' addresses; `run` is what runs, if anything."""
     checks: tuple[tuple[str, Callable[[Settings, RunNote | None], Awaitable[list[Finding]]]], ...] = (
@@ -75,6 +57,7 @@ async def examine(settings: Settings, run: RunNote | None) -> list[Finding]:
         ("Kafka", kafka),
         ("Ray", ray),
         ("mail", mail),
+        ("payments", payments),
         ("API", api),
         ("machine", machine),
     )

@@ -21,6 +21,8 @@ class ProviderSettings(Protocol):
     @property
     def provider(self) -> str: ...
     @property
+    def provider_lacks(self) -> list[str]: ...
+    @property
     def sandbox_url(self) -> str | None: ...
     @property
     def sandbox_secrets(self) -> list[str]: ...
@@ -40,11 +42,7 @@ class NotConfigured(Exception):
     """The provider that is to take payments lacks a setting; the message names its variable."""
 
 
-NEEDS = {
-    "sandbox": "BOXOFFICE_SANDBOX_URL is not set: `boxoffice up` starts the payment sandbox and sets it",
-    "toss": "BOXOFFICE_PROVIDER=toss needs BOXOFFICE_TOSS_SECRET_KEY",
-    "stripe": "BOXOFFICE_PROVIDER=stripe needs BOXOFFICE_STRIPE_API_KEY and BOXOFFICE_STRIPE_WEBHOOK_SECRETS",
-}
+NO_SANDBOX = "BOXOFFICE_SANDBOX_URL is not set: `boxoffice up` starts the payment sandbox and sets it"
 
 
 def open_providers(settings: ProviderSettings, now_ms: Callable[[], int]) -> Mapping[str, Provider]:
@@ -60,5 +58,6 @@ def open_providers(settings: ProviderSettings, now_ms: Callable[[], int]) -> Map
         opened.append(StripeProvider(settings.stripe_api_key, webhook_secrets, now_ms, url=settings.stripe_url))
     opened.sort(key=lambda provider: provider.name != settings.provider)
     if not opened or opened[0].name != settings.provider:
-        raise NotConfigured(NEEDS[settings.provider])
+        lacking = " and ".join(settings.provider_lacks)
+        raise NotConfigured(f"BOXOFFICE_PROVIDER={settings.provider} needs {lacking}" if lacking else NO_SANDBOX)
     return {provider.name: provider for provider in opened}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 import httpx
@@ -452,6 +453,22 @@ async def test_a_secret_that_is_too_short_ends_the_start_before_anything_runs(tm
             await supervisor.run()
         assert "hush" not in str(failure.value)
         assert supervisor.parts() == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ("toss", "BOXOFFICE_PROVIDER=toss needs BOXOFFICE_TOSS_SECRET_KEY$"),
+        ("stripe", "needs BOXOFFICE_STRIPE_API_KEY and BOXOFFICE_STRIPE_WEBHOOK_SECRETS$"),
+    ],
+)
+async def test_a_provider_without_its_keys_ends_the_start_before_anything_runs(
+    tmp_path: Path, provider: Literal["toss", "stripe"], told: str
+) -> None:
+    supervisor = Supervisor(Settings(data_dir=str(tmp_path), port=0, provider=provider))
+    with pytest.raises(StartError, match=told):
+        await supervisor.run()
+    assert supervisor.parts() == []
 
 
 async def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from redis.exceptions import NoPermissionError
 
 from actors.process.settings import Settings
 from api.command_line import doctor
-from api.command_line.doctor import Finding, State, clock_finding, guarded, kafka, mail, redis, topic_findings
+from api.command_line.doctor import clock_finding, guarded, kafka, mail, redis, topic_findings
+from api.command_line.finding import Finding, State
 from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from persistence.events.topic import EVENT_BYTES, TopicFacts
@@ -209,7 +210,7 @@ async def test_a_doctor_looks_at_the_mail_server_too(monkeypatch: pytest.MonkeyP
     async def nothing(settings: Settings, run: None) -> list[Finding]:
         return []
 
-    for other in ("postgres", "redis", "kafka", "ray", "api", "machine"):
+    for other in ("postgres", "redis", "kafka", "ray", "payments", "api", "machine"):
         monkeypatch.setattr(doctor, other, nothing)
     async with mail_server() as server:
         (found,) = await doctor.examine(Settings(smtp_url=server.url, mail_from=FROM), None)

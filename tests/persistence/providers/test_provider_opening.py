@@ -58,6 +58,31 @@ def test_provider_that_there_is_not_is_refused_by_its_variable() -> None:
         Settings.from_environment({"BOXOFFICE_PROVIDER": "paypal"})
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BOXOFFICE_TOSS_SECRET_KEY", "live_ck_of_pages"),
+        ("BOXOFFICE_TOSS_SECRET_KEY", "test_gck_of_pages"),
+        ("BOXOFFICE_TOSS_CLIENT_KEY", "live_sk_hush"),
+        ("BOXOFFICE_TOSS_CLIENT_KEY", "test_gsk_hush"),
+        ("BOXOFFICE_STRIPE_API_KEY", "pk_live_of_pages"),
+        ("BOXOFFICE_STRIPE_API_KEY", "whsec_hush"),
+        ("BOXOFFICE_STRIPE_PUBLISHABLE_KEY", "sk_live_hush"),
+        ("BOXOFFICE_STRIPE_PUBLISHABLE_KEY", "rk_test_hush"),
+        ("BOXOFFICE_STRIPE_WEBHOOK_SECRETS", "whsec_1, sk_live_hush"),
+    ],
+)
+def test_a_key_in_another_key_s_place_is_refused_and_not_told(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=variable) as refused:
+        Settings.from_environment({variable: value})
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["live_sk_1", "test_gsk_1", "a key of a kind that is yet to come"])
+def test_a_key_in_its_own_place_is_taken(key: str) -> None:
+    assert Settings.from_environment({"BOXOFFICE_TOSS_SECRET_KEY": key}).toss_secret_key == key
+
+
 def test_settings_reach_the_processes_that_are_started() -> None:
     settings = Settings.from_environment(ALL | {"BOXOFFICE_PROVIDER": "toss", "BOXOFFICE_TOSS_URL": "http://t"})
     assert Settings.from_environment(settings.to_environment()) == settings

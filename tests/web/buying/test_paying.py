@@ -24,11 +24,14 @@ window.Stripe = (key) => ({
       : { error: { message: 'Your card number is incomplete.' } },
 });
 """
+# Its window can be closed: the promise is broken then, and nobody is led anywhere.
 TOSS = """
 window.TossPayments = Object.assign((key) => ({
   payment: () => ({
-    requestPayment: async ({ orderId, amount, successUrl }) =>
-      location.assign(`${successUrl}?paymentKey=tok_approve&orderId=${orderId}&amount=${amount.value}`),
+    requestPayment: async ({ orderId, amount, successUrl }) => {
+      if (!window.pays) throw Object.assign(new Error('closed'), { code: 'USER_CANCEL' });
+      location.assign(`${successUrl}?paymentKey=tok_approve&orderId=${orderId}&amount=${amount.value}`);
+    },
   }),
 }), { ANONYMOUS: 'anonymous' });
 """
@@ -78,6 +81,9 @@ async def test_whoever_comes_back_from_the_providers_page_has_paid(
 ) -> None:
     reader = await make_reader("ko", "desktop")
     await at_the_form_of("toss", TOSS, reader, sale, str(http.base_url))
+    await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
+    await reader.reads("결제를 마치지 않고 돌아오셨습니다.")
+    await reader.page.evaluate("window.pays = true")
     await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
     await reader.reads(reader.words["confirmed"])
     assert "paymentKey" not in reader.page.url

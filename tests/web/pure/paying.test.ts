@@ -1,8 +1,9 @@
 // What the reader is told after each way a payment can end, and that one wish keeps one key until it has arrived.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { returnedWith } from '../../../api/web/src/customer/paying/cards.ts';
-import { NOT_CHARGED, PaymentWishes, outcomeOf, refusalOf } from '../../../api/web/src/customer/paying/paying.ts';
+import { isGivenUp, returnedWith } from '../../../api/web/src/customer/paying/cards.ts';
+import { NOT_CHARGED, PaymentWishes, outcomeOf, reasonOf, refusalOf } from '../../../api/web/src/customer/paying/paying.ts';
+import { en } from '../../../api/web/src/words/en.ts';
 
 const refused = (status: number, code: string, uncertain = false, reason: unknown = null) => ({ status, code, uncertain, reason });
 
@@ -58,6 +59,27 @@ test('bookings have wishes of their own', () => {
   let keys = 0;
   const wishes = new PaymentWishes(() => `key-${(keys += 1)}`);
   assert.notEqual(wishes.start('a', 'tok_approve').key, wishes.start('b', 'tok_approve').key);
+});
+
+test('what providers call otherwise is told in the same words', () => {
+  const words = { ...en.booking.reasons };
+  for (const [code, reason] of [
+    ['insufficient_funds', 'insufficient_funds'], ['reject_account_payment', 'insufficient_funds'], // the sandbox and Stripe; Toss
+    ['reject_card_payment', 'limit'], ['exceed_max_one_day_amount', 'limit'],
+    ['invalid_card_expiration', 'expired_card'], ['expired_card', 'expired_card'],
+    ['incorrect_cvc', 'mistyped'], ['authentication_required', 'authentication'],
+  ] as const) {
+    assert.equal(reasonOf(code), reason);
+    assert.ok(words[reason], reason);
+  }
+  assert.equal(words[reasonOf('do_not_honor')], undefined);
+});
+
+test('whoever closes the window has given up, and nothing else is called so', () => {
+  assert.ok(isGivenUp(Object.assign(new Error(), { code: 'USER_CANCEL' })));
+  for (const other of [new Error('USER_CANCEL'), { code: 'NEED_CARD_PAYMENT_DETAIL' }, { code: 3 }, null, 'USER_CANCEL']) {
+    assert.ok(!isGivenUp(other));
+  }
 });
 
 const ADDRESSES = [

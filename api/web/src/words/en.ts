@@ -197,6 +197,11 @@ export const en = {
     reasons: {
       insufficient_funds: 'There is not enough money on it.',
       lost_card: 'It is reported lost.',
+      expired_card: 'It has expired.',
+      mistyped: 'What was typed is not what stands on it.',
+      limit: 'It is over its limit, or there is not enough money on it.',
+      stopped: 'It has been stopped by who issued it.',
+      authentication: 'Its bank wants you to confirm by yourself, which cannot be done here.',
     } as Record<string, string>,
     unsure: 'It is not known yet whether the payment went through',
     unsureDetail: 'Do not pay twice. We are asking, and your seats stay yours meanwhile. This page tells as soon as it is known.',

@@ -200,6 +200,11 @@ export const ko: Words = {
     reasons: {
       insufficient_funds: '잔액이 부족합니다.',
       lost_card: '분실 신고된 카드입니다.',
+      expired_card: '유효 기간이 지난 카드입니다.',
+      mistyped: '입력하신 카드 정보가 맞지 않습니다.',
+      limit: '한도를 넘었거나 잔액이 부족합니다.',
+      stopped: '정지된 카드입니다.',
+      authentication: '카드사의 본인 인증이 필요한 카드이며, 여기서는 쓸 수 없습니다.',
     },
     unsure: '결제가 되었는지 아직 알 수 없습니다',
     unsureDetail: '다시 결제하지 마세요. 확인하는 동안 좌석은 그대로 잡혀 있으며, 알게 되는 대로 이 화면에 알려 드립니다.',

@@ -14,10 +14,10 @@ export interface CardForm {
   token(booking: Booking, orderName: string): Promise<string | null>;
 }
 
-/** Puts the provider's form into `place`. Throws where its script cannot be had. */
-export async function cardForm(provider: Provider, place: HTMLElement): Promise<CardForm> {
+/** Puts the provider's form into `place`, in the language that is read. Throws where its script cannot be had. */
+export async function cardForm(provider: Provider, place: HTMLElement, language: string): Promise<CardForm> {
   const key = provider.public_key ?? '';
-  return provider.name === 'stripe' ? stripeForm(key, place) : tossForm(key, provider.return_url);
+  return provider.name === 'stripe' ? stripeForm(key, place, language) : tossForm(key, provider.return_url);
 }
 
 /** What the provider's page came back with, in the address: a token, or that there is none. */
@@ -27,14 +27,14 @@ export interface Returned {
   readonly refusal: 'given_up' | 'refused' | null;
 }
 
-const GIVEN_UP = 'PAY_PROCESS_CANCELED'; // by Toss, which names no order then
+const GIVEN_UP = ['PAY_PROCESS_CANCELED', 'USER_CANCEL']; // by Toss, in the address, which names no order then, or to its script
 
 /** Reads the address of the page. Anybody can write one: the words in it are not shown as if they were the provider's. */
 export function returnedWith(query: URLSearchParams, bookingId: string): Returned {
   const code = query.get('code');
   const token = query.get('orderId') === bookingId ? query.get('paymentKey') : null;
   if (token !== null || code === null) return { token, refusal: null };
-  return { token, refusal: code === GIVEN_UP ? 'given_up' : 'refused' };
+  return { token, refusal: GIVEN_UP.includes(code) ? 'given_up' : 'refused' };
 }
 
 /** Whether this page was loaded with the policy under which the provider's script runs. */
@@ -61,9 +61,9 @@ interface Stripe {
   createPaymentMethod(of: { type: 'card'; card: StripeCard }): Promise<{ paymentMethod?: { id: string }; error?: { message?: string } }>;
 }
 
-async function stripeForm(key: string, place: HTMLElement): Promise<CardForm> {
+async function stripeForm(key: string, place: HTMLElement, locale: string): Promise<CardForm> {
   await loadScript('https://js.stripe.com/v3/');
-  const stripe = (window as unknown as { Stripe: (key: string) => Stripe }).Stripe(key);
+  const stripe = (window as unknown as { Stripe: (key: string, options: { locale: string }) => Stripe }).Stripe(key, { locale });
   const card = stripe.elements().create('card');
   card.mount(place);
   return {
@@ -77,6 +77,12 @@ async function stripeForm(key: string, place: HTMLElement): Promise<CardForm> {
 
 /** The provider's form takes the card not; the message is the provider's, in the reader's language. */
 export class CardRefused extends Error {}
+
+/** Whether the reader has closed the provider's window themselves. */
+export function isGivenUp(error: unknown): boolean {
+  const code = error instanceof Object && 'code' in error ? error.code : null;
+  return typeof code === 'string' && GIVEN_UP.includes(code);
+}
 
 // --- Toss Payments: docs.tosspayments.com/sdk/v2/js, a page of Toss's own ----------------------------------------------
 interface TossRequest {

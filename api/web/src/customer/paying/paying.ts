@@ -60,6 +60,32 @@ export function refusalOf(outcome: Outcome | null, payment: Payment | null, busy
 /** The reason where no provider has said no: the request, or its answer, never came. */
 export const NOT_CHARGED = 'not_charged';
 
+// What providers call the same thing, by the name that we have words for. Those of Toss are its error codes in lower case, those of
+// Stripe its decline codes. A code that is not here is said without its reason: nobody is helped by `do_not_honor`.
+const ALIKE: Record<string, string> = {
+  reject_account_payment: 'insufficient_funds',
+  invalid_card_lost_or_stolen: 'lost_card',
+  invalid_card_expiration: 'expired_card',
+  invalid_card_number: 'mistyped',
+  invalid_password: 'mistyped',
+  incorrect_number: 'mistyped',
+  invalid_number: 'mistyped',
+  incorrect_cvc: 'mistyped',
+  invalid_cvc: 'mistyped',
+  invalid_expiry_month: 'mistyped',
+  invalid_expiry_year: 'mistyped',
+  reject_card_payment: 'limit',
+  card_velocity_exceeded: 'limit',
+  withdrawal_count_limit_exceeded: 'limit',
+  invalid_stopped_card: 'stopped',
+  authentication_required: 'authentication',
+};
+
+/** Of a provider's code the reason that there are words for, if any. */
+export function reasonOf(code: string): string {
+  return ALIKE[code] ?? (code.startsWith('exceed_max_') ? 'limit' : code);
+}
+
 /** Whether the request is known to have arrived, so that the next wish is a new one. */
 export function hasArrived(outcome: Outcome): boolean {
   return outcome.kind !== 'unsent';

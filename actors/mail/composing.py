@@ -7,6 +7,7 @@ mail but for its date. The HTML loads nothing from elsewhere.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from datetime import datetime
 from email.headerregistry import Address
 from email.utils import format_datetime
@@ -25,13 +26,18 @@ from actors.process.keys import derived
 from persistence.accounts.links import Purpose
 from persistence.bookings.numbers import number_of
 from persistence.database.moments import moment
-from persistence.notifications.outbox import BookingFacts, Occasion, Outgoing, Recipient, Seat
+from persistence.notifications.outbox import BookingFacts, Facts, Occasion, Outgoing, Recipient, Seat
 
 WITH_TICKET = ("confirmed", "seats_changed", "partially_refunded", "taken_over", "partly_handed_on")
 IN_CALENDAR = (*WITH_TICKET, "schedule_changed")
 OUT_OF_CALENDAR = ("refunded", "cancelled", "schedule_cancelled", "handed_on")
 HANDED_ON = ("handed_on", "partly_handed_on")
 WITH_REFUND = ("refunded", "partially_refunded", "payer_refunded", "payment_returned")
+AFTERWARDS: Mapping[str, tuple[str, str]] = {
+    "confirmed": texts.IF_NOT_COMING,
+    "schedule_changed": texts.IF_NOT_COMING_THEN,
+    "transfer_offered": texts.OFFER_NOT_WANTED,
+}
 QR_CID = "ticket-qr"
 QR_SHOWN = 260
 DIGEST_BYTES = 16
@@ -47,10 +53,11 @@ class Letter(Struct, frozen=True, kw_only=True):
     greeting: str
     lead: str
     rows: list[tuple[str, list[str]]]  # label, lines
-    notes: list[str]
+    note: str  # what whoever has read so far would ask next
     on_behalf: str  # why it was sent
     caption: str = ""  # of the ticket
     action: tuple[str, str] | None = None  # what a link does, and the link
+    hint: str = ""  # how long the link does it
 
 
 class Mail(Struct, frozen=True, kw_only=True):
@@ -83,9 +90,7 @@ class Postmark:
         """The mail of a row that was taken to be sent."""
         row, occasion = presentable(row, occasion)
         written = letter(row, recipient, occasion)
-        if row.kind == "transfer_offered":
-            see = chosen(texts.SEE_OFFER, recipient.language)
-            written = replace(written, action=(see, f"{self._origin}/bookings"))
+        written = replace(written, action=self._action(row, recipient.language))
         code = None
         if row.kind in WITH_TICKET:
             (booking,) = row.facts.bookings
@@ -100,6 +105,15 @@ class Postmark:
         content = parts[0] if len(parts) == 1 else mime.multipart("mixed", parts)
         return self._mail(row, recipient, written.subject, content)
 
+    def _action(self, row: Outgoing, language: str) -> tuple[str, str] | None:
+        """Where what the mail tells is seen, and what can be done about it."""
+        if row.kind == "transfer_offered":  # there is no such booking yet
+            return chosen(texts.SEE_OFFER, language), f"{self._origin}/bookings"
+        ids = [booking.id for booking in row.facts.bookings] or ([row.booking_id] if row.booking_id else [])
+        if len(ids) == 1:
+            return chosen(texts.SEE_BOOKING, language), f"{self._origin}/b/{ids[0]}"
+        return chosen(texts.SEE_BOOKINGS, language), f"{self._origin}/bookings"
+
     def compose_link(self, row: Outgoing, recipient: Recipient, purpose: Purpose, token: str) -> Mail:
         """The mail that carries a link with the token."""
         language = recipient.language
@@ -110,9 +124,10 @@ class Postmark:
             greeting=links.greeting(language),
             lead=words.lead,
             rows=[],
-            notes=[words.note],
+            note="",
             on_behalf=chosen(links.ON_BEHALF, language),
             action=(words.action, f"{self._origin}{links.MAILS[purpose].path}{token}"),
+            hint=words.note,
         )
         return self._mail(row, recipient, written.subject, _readable(written, language))
 
@@ -190,13 +205,13 @@ def letter(row: Outgoing, recipient: Recipient, occasion: Occasion) -> Letter:
     greeting = chosen(texts.GREETING_BY_NAME, language).format(name=name) if name else chosen(texts.GREETING, language)
     places = sum(len(booking.seats) for booking in row.facts.bookings)
     return Letter(
-        subject=words.subject.format(title=occasion.title_in(language)),
+        subject=texts.subject_text(words.subject, occasion.title_in(language)),
         heading=words.heading,
         greeting=greeting,
         lead=words.lead,
         rows=_rows(row, occasion, language),
-        notes=_notes(row, language),
-        on_behalf=chosen(texts.ON_BEHALF, language),
+        note=chosen(_note(row.kind, row.facts), language),
+        on_behalf=chosen(texts.ON_BEHALF_OF_OFFER if row.kind == "transfer_offered" else texts.ON_BEHALF, language),
         caption=chosen(texts.TICKET_CAPTION, language).format(places=places),
     )
 
@@ -210,7 +225,14 @@ def presentable(row: Outgoing, occasion: Occasion) -> tuple[Outgoing, Occasion]:
         reason=plain(row.facts.reason),
     )
     title_en = None if occasion.title_en is None else plain(occasion.title_en)
-    said = replace(occasion, title=plain(occasion.title), title_en=title_en, venue=plain(occasion.venue))
+    said = replace(
+        occasion,
+        title=plain(occasion.title),
+        title_en=title_en,
+        venue=plain(occasion.venue),
+        city=plain(occasion.city or ""),
+        address=plain(occasion.address or ""),
+    )
     return replace(row, facts=facts), said
 
 
@@ -233,7 +255,8 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
     def time_of(at: datetime) -> str:
         return time_text(at, occasion.time_zone, language)
 
-    rows = [("performance", [occasion.title_in(language)]), ("venue", [occasion.venue])]
+    venue = [occasion.venue, occasion.where] if occasion.where else [occasion.venue]
+    rows = [("performance", [occasion.title_in(language)]), ("venue", venue)]
     if row.kind == "schedule_changed":
         rows.append(("former_starts_at", [time_of(datetime.fromisoformat(facts.former_starts_at))]))
         rows.append(("new_starts_at", [time_of(datetime.fromisoformat(facts.starts_at))]))
@@ -250,7 +273,7 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
     rows.append((gone, seat_lines(facts.given_back, language)))
     if row.kind in ("confirmed", "seats_changed"):
         rows.append(("paid", [money_text(facts.amount, currency, language)]))
-    elif not facts.paid_by_another and (row.kind in WITH_REFUND or facts.amount):
+    elif not facts.paid_by_another and (facts.amount or facts.fee):
         rows.append(("refund", [money_text(facts.amount, currency, language)]))
         if facts.fee:
             rows.append(("fee", [money_text(facts.fee, currency, language)]))
@@ -259,15 +282,17 @@ def _rows(row: Outgoing, occasion: Occasion, language: str) -> list[tuple[str, l
     return [(label(name, language), lines) for name, lines in rows if lines]
 
 
-def _notes(row: Outgoing, language: str) -> list[str]:
-    if row.facts.paid_by_another:
-        return [chosen(texts.REFUND_TO_PAYER, language)]
-    if row.kind in WITH_REFUND:
-        nothing = texts.KEPT if row.facts.by in ("organizer", "admin") else texts.NO_REFUND
-        return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else nothing, language)]
-    if row.kind == "schedule_cancelled":
-        return [chosen(texts.REFUND_ON_ITS_WAY if row.facts.amount else texts.NOTHING_CHARGED, language)]
-    return []
+def _note(kind: str, facts: Facts) -> tuple[str, str]:
+    """What whoever has read the rest would ask next."""
+    if facts.paid_by_another:
+        return texts.REFUND_TO_PAYER
+    if kind in WITH_REFUND or kind == "schedule_cancelled":
+        if facts.amount:
+            return texts.REFUND_ON_ITS_WAY
+        if not facts.fee:  # seats that cost nothing, or were never paid for
+            return texts.NOTHING_CHARGED
+        return texts.KEPT if facts.by in ("organizer", "admin") else texts.NO_REFUND
+    return AFTERWARDS.get(kind, ("", ""))
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------
@@ -276,9 +301,10 @@ def plain_text(written: Letter, code: str | None) -> str:
     parts = [written.greeting, f"{written.heading}\n\n{written.lead}"]
     if written.rows:
         parts.append("\n".join(_plain_row(name, lines) for name, lines in written.rows))
+    parts += [written.note] if written.note else []
     if written.action is not None:
         parts.append("{}:\n{}".format(*written.action))
-    parts += written.notes
+    parts += [written.hint] if written.hint else []
     if code is not None:
         parts.append(f"{written.caption}\n{code}")
     parts.append(f"-- \n{written.on_behalf}")
@@ -300,7 +326,7 @@ def html_text(written: Letter, code: str | None, language: str) -> str:
         f"{'<br>'.join(escape(line) for line in lines)}</td></tr>"
         for name, lines in written.rows
     )
-    notes = "".join(_paragraph(note, "#202124", 15) for note in written.notes)
+    note, hint = (_paragraph(text, "#202124", 15) if text else "" for text in (written.note, written.hint))
     button = "" if written.action is None else _button(*written.action)
     ticket = ""
     if code is not None:
@@ -319,7 +345,7 @@ def html_text(written: Letter, code: str | None, language: str) -> str:
         f"{escape(written.heading)}</h1>"
         f"{_paragraph(written.greeting, '#202124', 15)}{_paragraph(written.lead, '#202124', 15)}"
         f'<table role="presentation" style="border-collapse:collapse;width:100%;margin:8px 0">{rows}</table>'
-        f"{button}{notes}{ticket}"
+        f"{note}{button}{hint}{ticket}"
         f"{_paragraph(written.on_behalf, '#80868b', 12)}"
         "</div></body></html>"
     )

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from persistence.providers.minor_units import exponent, to_major
 
+SUBJECT_CHARACTERS = 60  # of a list of mails a telephone shows no more
 WEEKDAYS_KO = "월화수목금토일"
 # Not `strftime`: it writes in the language of the process.
 WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -93,7 +94,7 @@ KINDS: Mapping[str, Kind] = {
             " back, the money goes to who paid for them.",
         ),
         Words(
-            "[양도 완료] {title}",
+            "[양도받은 티켓] {title}",
             "좌석을 양도받았습니다",
             "아래 좌석을 양도받으셨습니다. 입장하실 때 아래 QR 코드를 보여 주세요."
             " 환불되는 경우 금액은 결제하신 분께 돌아갑니다.",
@@ -101,7 +102,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "handed_on": Kind(
         Words(
-            "Your seats are somebody else's now: {title}",
+            "Your seats were taken over: {title}",
             "Your seats have been taken over",
             "Your ticket is no longer valid. Should the seats be given back, what you paid is returned to you.",
         ),
@@ -113,7 +114,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "partly_handed_on": Kind(
         Words(
-            "Some of your seats are somebody else's now: {title}",
+            "Some of your seats were taken over: {title}",
             "Some of your seats have been taken over",
             "The seats you keep are on the new ticket below. Tickets from earlier mails are no longer valid.",
         ),
@@ -137,7 +138,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "refunded": Kind(
         Words(
-            "Your booking is cancelled and refunded: {title}",
+            "Cancelled and refunded: {title}",
             "Your booking is cancelled",
             "All seats of your booking have been given back.",
         ),
@@ -250,13 +251,28 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "seats_given_back": ("Seats given back", "취소 좌석"),
     "seats_handed_on": ("Seats handed on", "양도 좌석"),
     "open_until": ("Accept until", "수락 기한"),
-    "paid": ("Amount", "결제 금액"),
+    "paid": ("Paid", "결제 금액"),
     "refund": ("Refund", "환불 금액"),
     "fee": ("Cancellation fee", "취소 수수료"),
     "reason": ("Reason", "사유"),
 }
 
 SEE_OFFER = ("See the offer", "양도 제안 보기")
+SEE_BOOKING = ("See your booking", "예매 보기")
+SEE_BOOKINGS = ("See your bookings", "내 예매 보기")
+IF_NOT_COMING = (
+    "If you cannot come: whether you can change your seats or give them back, and for how much, is shown with your"
+    " booking.",
+    "오시기 어려울 때의 좌석 변경과 환불 조건은 예매 화면에서 확인하실 수 있습니다.",
+)
+IF_NOT_COMING_THEN = (
+    "If you cannot come at that time: what you get back is shown with your booking.",
+    "변경된 일시에 오시기 어려우면 돌려받으실 금액을 예매 화면에서 확인하실 수 있습니다.",
+)
+OFFER_NOT_WANTED = (
+    "If you do not want them, decline, or do nothing: the offer ends by itself.",
+    "원하지 않으시면 거절하시거나 그대로 두세요. 기한이 지나면 제안은 자동으로 끝납니다.",
+)
 GREETING = ("Hello,", "안녕하세요.")
 GREETING_BY_NAME = ("Hello {name},", "안녕하세요, {name} 님.")
 REFUND_ON_ITS_WAY = (
@@ -288,6 +304,10 @@ ON_BEHALF = (
     "You receive this mail because of your booking. It was sent automatically; please do not reply.",
     "이 메일은 예매와 관련하여 발송된 발신 전용 메일입니다.",
 )
+ON_BEHALF_OF_OFFER = (
+    "You receive this mail because somebody offers you seats. It was sent automatically; please do not reply.",
+    "이 메일은 좌석 양도 제안과 관련하여 발송된 발신 전용 메일입니다.",
+)
 
 
 def chosen(words: tuple[str, str], language: str) -> str:
@@ -303,6 +323,12 @@ def words_of(kind: str, language: str, amount: int) -> Words:
     """What a mail of this kind says; `amount`: of the money it is about."""
     words = KINDS[kind] if amount else KINDS_WITHOUT_MONEY.get(kind, KINDS[kind])
     return words.ko if language == "ko" else words.en
+
+
+def subject_text(subject: str, title: str) -> str:
+    """The subject with the title in it, of which as much is left out as a list of mails would."""
+    room = SUBJECT_CHARACTERS - len(subject.format(title=""))
+    return subject.format(title=title if len(title) <= room else f"{title[: room - 1].rstrip()}…")
 
 
 def zone_text(time_zone: str, language: str) -> str:

@@ -43,7 +43,8 @@ FORMS: Mapping[str, Form] = {
         is_told=False,
     ),
     "stripe_api_key": Form(
-        re.compile(r"(?!\s*(pk|whsec)_).+"), "is not the secret key, which begins with sk_, or rk_ where it is restricted"
+        re.compile(r"(?!\s*(pk|whsec)_).+"),
+        "is not the secret key, which begins with sk_, or rk_ where it is restricted",
     ),
     "stripe_publishable_key": Form(
         re.compile(r"(?!\s*(sk|rk|whsec)_).+"),

@@ -106,10 +106,18 @@ class Occasion(Struct, frozen=True, kw_only=True):
     starts_at: datetime
     duration_minutes: int
     currency: str
+    city: str | None
+    address: str | None
 
     def title_in(self, language: str) -> str:
         """What it is called there, where it was said."""
         return self.title_en if language == "en" and self.title_en else self.title
+
+    @property
+    def where(self) -> str:
+        """The venue's address, as far as somebody has said it."""
+        city, address = self.city or "", self.address or ""
+        return address if city in address else f"{city} {address}".strip()
 
     @property
     def ends_at(self) -> datetime:
@@ -236,7 +244,8 @@ _WAITING = f"""
 SELECT t.id::text, t.schedule_id::text, t.version, t.customer_id::text, t.booking_id::text, t.kind, t.facts::text,
        t.attempts,
        a.email, a.name, a.language, a.email_confirmed_at IS NOT NULL,
-       p.title, p.title_en, v.name, v.time_zone, s.starts_at, coalesce(p.duration_minutes, $3), s.currency
+       p.title, p.title_en, v.name, v.time_zone, s.starts_at, coalesce(p.duration_minutes, $3), s.currency,
+       v.city, v.address
   FROM (SELECT * FROM notifications WHERE {_DUE} ORDER BY due_at, created_at, version LIMIT $4) t
   LEFT JOIN accounts a ON a.id = t.customer_id AND a.deleted_at IS NULL
   LEFT JOIN (schedules s JOIN performances p ON p.id = s.performance_id JOIN venues v ON v.id = s.venue_id)

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import pytest
 
-from actors.mail.texts import KINDS, money_text, seat_lines, time_text
+from actors.mail.texts import (
+    KINDS,
+    KINDS_WITHOUT_MONEY,
+    SUBJECT_CHARACTERS,
+    money_text,
+    seat_lines,
+    subject_text,
+    time_text,
+    words_of,
+)
 from actors.mail.tickets import Ticket, ticket_code
 from persistence.bookings.numbers import number_of
 from persistence.notifications.outbox import BookingFacts, Seat
 from persistence.providers.minor_units import exponent
-from tests.support.mail.desk import BOOKING, CUSTOMER, KEY, PIT, SCHEDULE, SEATS, STARTS_AT, Desk, calendar_of, part
+from tests.support.mail.desk import (
+    BOOKING,
+    CUSTOMER,
+    KEY,
+    ORIGIN,
+    PIT,
+    SCHEDULE,
+    SEATS,
+    STARTS_AT,
+    Desk,
+    calendar_of,
+    part,
+)
 from tests.support.mail.server import MailServer
 
 
@@ -29,7 +51,10 @@ async def test_confirmation_has_text_html_calendar_entry_and_ticket(desk: Desk, 
         assert text in html
     assert "&lt;Carmen&gt;" in html
     assert "<Carmen>" not in html
-    assert "http" not in html, "nothing is loaded from elsewhere"
+    loaded = re.findall(r"\b(?:src|srcset|background|url)[=(]\"?'?(\w+):", html)
+    assert loaded == ["cid"], "nothing is loaded from elsewhere"
+    links = set(re.findall(r'http[^\s"<]*', plain + html))
+    assert links == {f"{ORIGIN}/b/{BOOKING}"}, "the one link leads to the booking"
     assert ticket_code(KEY, Ticket(booking_id=BOOKING, schedule_id=SCHEDULE, places=2)) in plain.splitlines()
     names = [attachment.get_filename() for attachment in mail.iter_attachments()]
     assert names == ["ticket.png", "ticket.ics"]
@@ -90,7 +115,8 @@ async def test_refund_says_which_seats_what_comes_back_and_the_fee_in_the_accoun
     await desk.account(english, "jo@example.com")
     left = [BookingFacts(id=BOOKING, seats=SEATS[:1])]
     await desk.put("partially_refunded", english, bookings=left, given_back=SEATS[1:], amount=120_000, fee=30_000)
-    await desk.put("refunded", english, bookings=[BookingFacts(id=BOOKING, seats=[])], given_back=SEATS, amount=0)
+    ended = [BookingFacts(id=BOOKING, seats=[])]
+    await desk.put("refunded", english, bookings=ended, given_back=SEATS, amount=0, fee=300_000)
     await desk.send(server.transport())
     first, second = (part(mail, "plain") for mail in server.mails)
     assert "Hello,\n" in first
@@ -139,9 +165,8 @@ async def test_refund_of_seats_handed_on_speaks_of_money_only_to_who_paid(desk: 
 async def test_every_kind_of_mail_can_be_written(desk: Desk, server: MailServer, language: str) -> None:
     await desk.pool.execute("UPDATE accounts SET email_confirmed_at = now()")
     await desk.pool.execute("UPDATE accounts SET language = $1", language)
-    times = {"starts_at": STARTS_AT.isoformat(), "former_starts_at": STARTS_AT.isoformat()}
     for kind in KINDS:
-        await desk.put(kind, given_back=[PIT, PIT], **times)
+        await desk.put(kind, given_back=[PIT, PIT], **TIMES)
     await desk.pool.execute("UPDATE notifications SET due_at = '2026-01-01Z'")
     await desk.send(server.transport())
     for (kind, both), mail in zip(KINDS.items(), server.mails, strict=True):
@@ -154,6 +179,71 @@ async def test_every_kind_of_mail_can_be_written(desk: Desk, server: MailServer,
             assert words.heading in text
             assert words.lead in text
             assert "{" not in text
+
+
+TIMES = {"starts_at": STARTS_AT.isoformat(), "former_starts_at": STARTS_AT.isoformat()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_korean_mail_has_no_english_in_it(desk: Desk, server: MailServer, kind: str) -> None:
+    await desk.pool.execute("UPDATE performances SET title = '카르멘'")
+    await desk.put(kind, given_back=SEATS, reason="출연자의 건강 문제", by="organizer", fee=1_000, **TIMES)
+    await desk.send(server.transport())
+    (mail,) = server.mails
+    text = f"{mail['Subject']}\n{part(mail, 'plain')}"
+    for ours in (*re.findall(r"^(?:https?://\S+|[\w-]{132})$", text, re.MULTILINE), number_of(BOOKING), "QR"):
+        text = text.replace(ours, "")
+    assert re.findall(r"[A-Za-z]{2,}", text) == []
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_mail_says_what_where_and_when_and_where_to_see_it(
+    desk: Desk, server: MailServer, kind: str, language: str
+) -> None:
+    await desk.pool.execute("UPDATE accounts SET language = $1", language)
+    await desk.pool.execute("UPDATE venues SET city = '서울', address = '종로구 세종대로 175'")
+    await desk.put(kind, given_back=SEATS, **TIMES)
+    await desk.send(server.transport())
+    (mail,) = server.mails
+    for text in (part(mail, "plain"), part(mail, "html")):
+        assert "카르멘" in text
+        assert "세종 대극장" in text
+        assert "서울 종로구 세종대로 175" in text
+        assert time_text(STARTS_AT, "Asia/Seoul", language) in text
+        assert f"{ORIGIN}/{'bookings' if kind == 'transfer_offered' else f'b/{BOOKING}'}" in text
+
+
+async def test_a_mail_about_several_bookings_leads_to_all_of_them(desk: Desk, server: MailServer) -> None:
+    bookings = [BookingFacts(id=BOOKING, seats=[]), BookingFacts(id=SCHEDULE, seats=[])]
+    await desk.put("schedule_changed", bookings=bookings, amount=0, **TIMES)
+    await desk.send(server.transport())
+    (mail,) = server.mails
+    assert re.findall(r"http\S+", part(mail, "plain")) == [f"{ORIGIN}/bookings"]
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("kind", [*KINDS, *KINDS_WITHOUT_MONEY])
+def test_a_subject_is_read_whole_in_a_list_of_mails(kind: str, language: str) -> None:
+    for amount in (0, 1):
+        subject = words_of(kind, language, amount).subject
+        long = subject_text(subject, "The Threepenny Opera, with everybody who ever sang in it" * 4)
+        assert SUBJECT_CHARACTERS - 1 <= len(long) <= SUBJECT_CHARACTERS
+        assert "The Threepenny Opera" in long, "what is left of a title says which it is"
+        assert long.endswith("…")
+        assert subject_text(subject, "카르멘") == subject.format(title="카르멘")
+
+
+@pytest.mark.parametrize("kind", ["refunded", "partially_refunded"])
+async def test_seats_that_cost_nothing_are_given_back_without_a_word_of_money(
+    desk: Desk, server: MailServer, kind: str
+) -> None:
+    await desk.put(kind, given_back=SEATS, amount=0, fee=0, by="customer")
+    await desk.send(server.transport())
+    (mail,) = server.mails
+    text = part(mail, "plain")
+    assert "결제된 금액이 없어" in text
+    assert not any(words in text for words in ("환불 규정", "0원", "환불 금액:"))
 
 
 @pytest.mark.parametrize(

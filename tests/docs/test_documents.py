@@ -181,15 +181,6 @@ def test_every_variable_is_in_the_readme(name: str) -> None:
     assert [one for one, other in zip(told, short, strict=True) if one not in text and other not in text] == []
 
 
-def test_both_readmes_name_the_same_commands_and_the_same_figures() -> None:
-    english, korean = [(ROOT / name).read_text() for name in ("README.md", "README.ko.md")]
-    commands = re.compile(r"^\| (`(?:make |[a-z]+ ?[a-z]*[ `\[]).*?) \|", re.MULTILINE)
-    assert commands.findall(english) == commands.findall(korean)
-    missing = [text[text.index(heading) :] for text, heading in ((english, "## What isn't"), (korean, "## 아직 없는"))]
-    figures = [set(re.findall(r"\b\d+\.\d+", text.split("\n## ")[0])) for text in missing]
-    assert figures[0] == figures[1]
-
-
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     text = (ROOT / "docs" / "dependencies.md").read_text()

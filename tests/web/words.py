@@ -60,7 +60,7 @@ KOREAN = {
     "refund": "환불",
     "refund_now": "지금 환불",
     "refunded": "환불됨",
-    "partly_refunded": "일부 환불",
+    "partly_refunded": "부분 환불",
     "declined": "카드가 거절되었습니다",
     "more_time": "시간 연장",
     "choose": "좌석 선택",

@@ -1,5 +1,6 @@
 // Amounts, times and months as people read them, and that both languages have every word.
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import test from 'node:test';
 import { clientName } from '../../../api/web/src/customer/account/client-name.ts';
 import { daysOf } from '../../../api/web/src/customer/finding/days.ts';
@@ -15,6 +16,7 @@ import { ko as problemsInKorean } from '../../../api/web/src/words/problems/ko.t
 
 test('amounts are whole minor units of their currency', () => {
   assert.equal(money(55_000, 'KRW', 'en'), '₩55,000');
+  assert.equal(money(55_000, 'KRW', 'ko'), '55,000원'); // as the mails have it
   assert.equal(money(5_500, 'USD', 'en'), '$55.00');
   assert.equal(money(1_234, 'BHD', 'en').replace(/\s/g, ' '), 'BHD 1.234');
   assert.equal(money(1_234_500, 'IDR', 'en').replace(/\s/g, ' '), 'IDR 12,345.00'); // not by what is usual in shops
@@ -116,23 +118,72 @@ test('a performance has always the same poster, and its neighbour another one', 
   }
 });
 
-/** Every word by its key, functions called with whatever they take. */
-function spelled(words: object, prefix = ''): [string, string][] {
+type Words = Record<string, unknown>;
+
+/** The files of words, by their folder. */
+const FILES = new URL('../../../api/web/src/words/', import.meta.url);
+const FOLDERS = readdirSync(FILES, { recursive: true, withFileTypes: true })
+  .filter(({ name }) => name === 'en.ts')
+  .map(({ parentPath }) => `${parentPath}/`);
+const both = async (folder: string): Promise<[Words, Words]> => {
+  const [english, korean] = await Promise.all(['en', 'ko'].map((language) => import(`${folder}${language}.ts`)));
+  return [(english as { en: Words }).en, (korean as { ko: Words }).ko];
+};
+
+/** Every word by its key, functions called with what `given` says. */
+function spelled(words: object, given: () => unknown, prefix = ''): [string, string][] {
   return Object.entries(words).flatMap(([key, value]: [string, unknown]): [string, string][] => {
     if (typeof value === 'string') return [[prefix + key, value]];
-    if (typeof value === 'function') return [[prefix + key, String((value as (...given: unknown[]) => string)('1', '2', '3'))]];
-    return spelled(value as object, `${prefix}${key}.`);
+    if (typeof value === 'function') return [[prefix + key, String((value as (...of: unknown[]) => unknown)(given(), given(), given(), given()))]];
+    return spelled(value as object, given, `${prefix}${key}.`);
   });
 }
 
-test('no word is missing or left in the other language', () => {
-  const same = new Set(['brand', 'languageName', 'otherLanguage']);
-  const english = new Map(spelled(en));
-  for (const [key, korean] of spelled(ko)) {
-    assert.ok(korean.trim() !== '', key);
-    if (!same.has(key) && /[A-Za-z]{3}/.test(english.get(key) ?? '')) assert.match(korean, /[가-힣]/, key);
+/** A text that is a number, a problem's facts and whatever else a sentence may be made of. */
+const filling = (text: string) => () => Object.assign(new String(text), { limit: text, available: text, toLocaleString: () => text });
+
+test('no word is missing or left in the other language', async () => {
+  const same = /^(brand|audit.hash|.*example\..*)$/;
+  assert.ok(FOLDERS.length > 10, 'the folders of words are found');
+  for (const folder of FOLDERS) {
+    const [inEnglish, inKorean] = await both(folder);
+    const english = new Map(spelled(inEnglish, filling('1')));
+    for (const [key, korean] of spelled(inKorean, filling('1'))) {
+      const where = `${folder} ${key}`;
+      assert.ok(korean.trim() !== '' || english.get(key) === '', where);
+      if (!same.test(key) && /[A-Za-z]{3}/.test(english.get(key) ?? '')) assert.match(korean, /[가-힣]/, where);
+    }
+    assert.deepEqual([...english.keys()].sort(), spelled(inKorean, filling('1')).map(([key]) => key).sort(), folder);
   }
-  assert.deepEqual([...english.keys()].sort(), spelled(ko).map(([key]) => key).sort());
+});
+
+test('no Korean particle that goes by the sound before it follows what nobody knows yet', async () => {
+  const glued = /¤(이었|였|이나|이라|으로|로|이|가|을|를|은|는|과|와|나|라)(?=[^가-힣]|$|었|였)/; // 대기열에 는 되지만, 금액을 은 안 된다
+  for (const folder of FOLDERS) {
+    for (const [key, korean] of spelled((await both(folder))[1], filling('¤'))) assert.doesNotMatch(korean, glued, `${folder} ${key}`);
+  }
+});
+
+test('a unit that stands in the plan already is said once', async () => {
+  for (const folder of FOLDERS) {
+    for (const [key, korean] of spelled((await both(folder))[1], filling('가열'))) assert.doesNotMatch(korean, /열열/, `${folder} ${key}`);
+    for (const [key, korean] of spelled((await both(folder))[1], filling('3번'))) assert.doesNotMatch(korean, /번번(?!째)/, `${folder} ${key}`);
+  }
+});
+
+// One thing, one word: what is called on the left was called otherwise on another page.
+const CALLED_OTHERWISE = [
+  ['대기열', /대기실/], ['배치도', /좌석도에서|좌석 지도/], ['판매 제외', /차단/], ['부분 환불', /일부 환불/], ['시간 초과', /시간 만료/],
+  ['저널', /기록(과|이|은|에|까지|에서) (일치|온전|바꾸|맞춥|남은|찾은)/], ['결제사', /결제 대행사/], ['취소', /놓아주|내놓/], ['출입구', /^입구$/], ['1인당 최대', /한 사람이 (살|가질)/],
+  ['고객님', /당신/], ['현재', /지금 비밀번호/],
+] as const;
+
+test('one thing has one name in Korean on every page', async () => {
+  for (const folder of FOLDERS) {
+    for (const [key, korean] of spelled((await both(folder))[1], filling('1'))) {
+      for (const [name, other] of CALLED_OTHERWISE) assert.doesNotMatch(korean, other, `${folder} ${key} is called ${name}`);
+    }
+  }
 });
 
 test('a browser is called as people call it', () => {

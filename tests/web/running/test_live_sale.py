@@ -279,7 +279,7 @@ async def test_a_booking_is_found_and_given_back_and_the_date_is_cancelled_with_
     await show(reader, "설정")
     await page.get_by_role("button", name="취소하면 어떻게 되는지 보기").click()
     await expect(page.get_by_text("결제된 예매 1건과 결제 전 예매 0건, 모두 1석이 취소됩니다.")).to_be_visible()
-    await expect(page.get_by_text("수수료 없이 ₩150,000을 돌려줍니다.")).to_be_visible()
+    await expect(page.get_by_text("수수료 없이 환불하며, 금액은 150,000원입니다.")).to_be_visible()
     await page.get_by_role("textbox", name="고객에게 알릴 사유").fill("가수가 아픕니다")
     now = page.get_by_role("button", name="이 회차를 완전히 취소")
     await expect(now).to_be_disabled()
@@ -291,7 +291,7 @@ async def test_a_booking_is_found_and_given_back_and_the_date_is_cancelled_with_
     assert progress["bookings_live"] + progress["bookings_ended"] >= 1
     await page.route("**/cancellation", lambda route: route.fulfill(json=progress | DONE))
     await expect(page.get_by_role("heading", name="모두 환불했습니다")).to_be_visible()
-    await expect(page.get_by_text("₩150,000 환불됨")).to_be_visible()
+    await expect(page.get_by_text("150,000원 환불됨")).to_be_visible()
     for part in PARTS["ko"]:
         await show(reader, part)
         await page.get_by_role("tabpanel").get_by_role("heading").first.wait_for()

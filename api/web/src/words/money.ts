@@ -1,4 +1,4 @@
-/** Amounts as people read them. The API gives whole minor units: 55000 KRW is ₩55,000, 5500 USD is $55.00. */
+/** Amounts as people read them. The API gives whole minor units: 55000 KRW is ₩55,000 or 55,000원, 5500 USD is $55.00. */
 
 // By ISO 4217, as the server has it (`minor_units.py`). Browsers would leave decimals away where shops do (IDR, HUF): by a hundred
 // times, that is another price than the one that is charged.
@@ -17,6 +17,7 @@ export function major(amount: number, currency: string): number {
 }
 
 export function money(amount: number, currency: string, language: string): string {
+  if (currency === 'KRW' && language === 'ko') return `${amount.toLocaleString('ko')}원`; // as on every ticket there, and in our mails
   const digits = digitsOf(currency);
   const form = { style: 'currency', currency, minimumFractionDigits: digits, maximumFractionDigits: digits } as const;
   return new Intl.NumberFormat(language, form).format(major(amount, currency));

@@ -23,7 +23,7 @@ export const ko: ExchangeWords = {
   hintThere: (count: number) => `배치도나 목록에서 ${seats(count)}을 골라 주세요.`,
   yours: '지금 좌석',
   fresh: '새 좌석',
-  givenUp: '내놓음',
+  givenUp: '반납',
   keep: (name: string) => `${name} 그대로 두기`,
   kept: '그대로 두기',
   takeOut: (name: string) => `${name} 빼기`,

@@ -1,4 +1,4 @@
-/** 기록 화면의 말: 어느 순간이든 그때의 객석. `en.ts`와 같은 키를 가진다. */
+/** 저널 화면의 말: 어느 순간이든 그때의 객석. `en.ts`와 같은 키를 가진다. */
 
 import type { JournalWords } from './en.ts';
 
@@ -25,20 +25,20 @@ export const ko: JournalWords = {
   stop: '멈춤',
   speed: '초당 변경',
 
-  counts: { free: '비어 있음', held: '선점', sold: '판매', blocked: '차단' },
+  counts: { free: '비어 있음', held: '선점', sold: '판매', blocked: '판매 제외' },
   event: '이때 있었던 일',
-  data: '기록에 남은 내용 전체',
+  data: '저널에 남은 내용 전체',
   places: (places) => `${count(places)}석이 바뀜`,
   around: '앞뒤의 변경',
 
   seat: '좌석',
-  seatHint: '좌석도에서 좌석을 누르면 그때 누구의 좌석이었는지, 어떤 일이 있었는지 볼 수 있습니다.',
+  seatHint: '배치도에서 좌석을 누르면 그때 누구의 좌석이었는지, 어떤 일이 있었는지 볼 수 있습니다.',
   nobody: '누구의 좌석도 아니었습니다.',
   whose: '그때의 주인',
   booking: (number) => `예매 ${number}`,
   unknownBuyer: '삭제된 계정입니다.',
   story: '좌석 이력',
-  storyPart: '지금까지 읽은 기록에서 찾은 것입니다.',
+  storyPart: '지금까지 읽은 저널에서 찾은 것입니다.',
   close: '닫기',
 
   jump: '이동',
@@ -48,7 +48,7 @@ export const ko: JournalWords = {
   goFind: '찾기',
   found: '찾은 것',
   notFound: '맞는 것이 없습니다.',
-  states: { held: '선점', confirmed: '예매 완료', partially_refunded: '부분 환불', refunded: '환불', cancelled: '취소', expired: '시간 만료' },
+  states: { held: '선점', confirmed: '예매 완료', partially_refunded: '부분 환불', refunded: '환불', cancelled: '취소', expired: '시간 초과' },
 
   events: {
     'schedule.opened': '회차 개설',
@@ -60,16 +60,16 @@ export const ko: JournalWords = {
     'reservation.changed': '좌석 변경',
     'reservation.confirmed': '예매 완료',
     'reservation.handed_on': '좌석 양도',
-    'reservation.taken_over': '좌석 양수',
-    'reservation.expired': '시간 만료',
+    'reservation.taken_over': '좌석 양도받음',
+    'reservation.expired': '시간 초과',
     'cancellation.completed': '예매 취소',
     'payment.requested': '결제 시작',
     'payment.approved': '결제 승인',
     'payment.declined': '결제 거절',
-    'payment.late': '늦게 들어온 돈을 돌려줌',
+    'payment.late': '늦게 확인된 결제, 환불 예정',
     'refund.requested': '좌석 환불',
     'payment.refunded': '환불금 지급',
-    'seats.blocked': '좌석 차단',
-    'seats.unblocked': '좌석 차단 해제',
+    'seats.blocked': '좌석 판매 제외',
+    'seats.unblocked': '좌석 다시 판매',
   },
 };

@@ -1,5 +1,6 @@
 /** 판매 시작 전 주최자 화면의 문구. `en.ts`와 키가 같습니다. */
 
+import { counted } from '../ko.ts';
 import type { OrganizerWords } from './en.ts';
 
 const places = (count: number) => `${count.toLocaleString('ko')}석`;
@@ -46,8 +47,8 @@ export const ko: OrganizerWords = {
   attention: {
     title: '먼저 확인할 일',
     more: (count: number) => `${count}건 더 보기`,
-    giving_back: (count: number, owed: string) => `취소된 회차입니다. ${bookings(count)}을 정리하고 있으며, 아직 돌려줄 금액은 ${owed}입니다.`,
-    refunds_late: (owed: string, since: string) => `환불 ${owed}이 ${since}부터 확인되지 않고 있습니다. 자동으로 다시 시도합니다.`,
+    giving_back: (count: number, owed: string) => `취소된 회차입니다. 남은 ${bookings(count)}을 취소하고 있으며, 아직 환불할 금액은 ${owed}입니다.`,
+    refunds_late: (owed: string, since: string) => `${since}부터 확인되지 않은 환불 금액: ${owed}. 자동으로 다시 시도합니다.`,
     nothing_for_sale: '가격이 정해진 등급이 없어 아무도 예매할 수 없습니다.',
     no_dates: '아직 일정이 없습니다. 일정과 가격을 정하면 판매할 수 있습니다.',
     starts_soon: (when: string, sold: number, capacity: number | null) =>
@@ -128,7 +129,7 @@ export const ko: OrganizerWords = {
     unreadable: 'JSON 문서가 아닙니다.',
     faults: (count: number) => `배치도에 고칠 곳이 ${count}군데 있습니다`,
     place: (zone: string | null, row: string | null, seat: string | null) =>
-      zone === null ? '' : [`${zone} 구역`, ...(row === null ? [] : [`${row}열`]), ...(seat === null ? [] : [`자리 ${seat}`])].join(' ') + ':',
+      zone === null ? '' : [`${zone} 구역`, ...(row === null ? [] : [counted(row, '열')]), ...(seat === null ? [] : [`자리 ${seat}`])].join(' ') + ':',
     picture: (name: string, capacity: number) => `${name} 배치도, 모두 ${places(capacity)}. 아래 표에 등급별 자리 수가 있습니다.`,
     counts: '가격 등급별 자리 수',
     all: '합계',
@@ -145,7 +146,7 @@ export const ko: OrganizerWords = {
     added: (count: number) => `${places(count)} 늘어남`,
     removed: (count: number) => `${places(count)} 없어짐`,
     renamed: (count: number) => `${places(count)}의 이름이나 등급이 바뀜`,
-    drawing: '그림만 달라집니다.',
+    drawing: '그려지는 모양만 달라집니다.',
     andMore: (count: number) => `외 ${count.toLocaleString('ko')}석`,
     notForSale: (names: string) => `${names}: 새 등급입니다. 회차마다 가격을 정할 때까지 판매하지 않습니다.`,
     dates: (count: number) => (count === 0 ? '이 배치도로 판매할 앞으로의 회차가 없습니다.' : `앞으로의 회차 ${dates(count)}에 적용됩니다`),
@@ -166,15 +167,15 @@ export const ko: OrganizerWords = {
     english: '영어로 보는 고객을 위한 내용입니다. 비워도 됩니다.',
     description: '설명',
     descriptionEn: '영어 설명',
-    category: '분류',
-    categoryHint: '뮤지컬, 콘서트, 연극 등. 고객이 이것으로 찾습니다.',
+    category: '장르',
+    categoryHint: '뮤지컬, 콘서트, 연극 등. 고객이 장르로 찾을 수 있습니다.',
     duration: '공연 시간(분)',
     durationHint: '이 시간 동안 공연장을 씁니다. 비우면 120분.',
-    picture: '그림 주소',
+    picture: '이미지 주소',
     pictureHint: (hosts: string) =>
       hosts === ''
-        ? '여기서는 그림을 보여 주지 않고 무늬를 그려 넣습니다.'
-        : `https://로 시작합니다. ${hosts}에 있는 그림만 보여 주고, 그 밖에는 무늬를 그려 넣습니다.`,
+        ? '지금은 이미지를 보여 주지 않고 무늬를 그려 넣습니다.'
+        : `https://로 시작하는 주소. ${hosts}에 있는 이미지만 보여 주고, 그 밖에는 무늬를 그려 넣습니다.`,
     create: '공연을 저장하고 계속',
     made: (title: string) => `${title} 공연을 저장했습니다.`,
     dates: '일정',
@@ -196,7 +197,7 @@ export const ko: OrganizerWords = {
     delete: '공연 삭제',
     dates: (count: number) => `${dates(count)}가 취소되고, 더는 팔리지 않습니다.`,
     gone: (count: number) => (count === 0 ? '공연을 더는 찾을 수 없게 됩니다.' : `공연과 남은 일정 ${dates(count)}를 더는 찾을 수 없게 됩니다.`),
-    givenBack: (count: number, seats: number, amount: string) => `${bookings(count)}(${places(seats)})이 취소됩니다. 고객에게 알리고 ${amount}을 돌려줍니다.`,
+    givenBack: (count: number, seats: number, amount: string) => `${bookings(count)}(${places(seats)})이 취소됩니다. 고객에게 알리며, 환불할 금액은 ${amount}입니다.`,
     nobody: '예매한 사람이 없습니다.',
     forGood: '되돌릴 수 없습니다.',
     cannotDelete: '좌석을 선점했거나 산 사람이 있으면 삭제할 수 없습니다. 먼저 일정을 취소해 주세요. 모두 전액을 돌려받습니다.',

@@ -1,11 +1,11 @@
-/** `en.ts`를 한국어로: 대기실의 문구입니다. */
+/** `en.ts`를 한국어로: 대기열의 문구입니다. */
 
 import type { QueueWords } from './en.ts';
 
 const people = (count: number) => `${count.toLocaleString('ko')}명`;
 
 export const ko: QueueWords = {
-  title: '대기실',
+  title: '대기열',
 
   opensIn: '판매 시작까지',
   opensAt: (when: string) => `${when} 시작`,

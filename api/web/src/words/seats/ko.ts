@@ -72,7 +72,7 @@ export const ko: SeatWords = {
     take: (name: string) => `${name} 빼기`,
     extended: '선점 시간을 늘렸습니다.',
     held: (count: number) => `${seats(count)}을 선점했습니다.`,
-    released: '선점한 좌석을 모두 놓아주었습니다.',
+    released: '선점한 좌석이 없습니다.',
     expired: '시간이 지나 선점이 풀렸습니다.',
     again: '같은 좌석 다시 선점',
     limit: (count: number) => `1인당 최대 ${seats(count)}까지 예매할 수 있습니다.`,
@@ -90,7 +90,7 @@ export const ko: SeatWords = {
 
   lone: {
     says: '옆에 한 자리만 남게 됩니다.',
-    shift: (places: string) => `${places}으로 옮기기`,
+    shift: (places: string) => `옮기기: ${places}`,
   },
 
   sale: {

@@ -61,11 +61,11 @@ export const ko: TermsWords = {
       if (minutes % 60 === 0) return `공연 시작 ${minutes / 60}시간 전`;
       return `공연 시작 ${minutes}분 전`;
     },
-    limit: '한 사람이 살 수 있는 좌석',
+    limit: '1인당 최대 좌석 수',
     limitHint: '비우면 제한이 없습니다.',
     hold: '결제 전 좌석 선점 시간(분)',
     holdHint: '0.5분에서 60분까지.',
-    waitingRoom: '대기실',
+    waitingRoom: '대기열',
     waitingRoomHint: '예매가 몰릴 때 차례로 좌석을 고르게 합니다. 판매 시작 때 순서를 추첨하고, 그 뒤에는 온 순서대로 입장합니다. 붐비지 않으면 고객은 느끼지 못합니다.',
     create: (count: number) => (count === 1 ? '판매 시작하기' : `${dates(count)} 판매 시작하기`),
     toLive: '판매 현황 보기',
@@ -94,7 +94,7 @@ export const ko: TermsWords = {
     },
     step: (days: number, fee: number) => {
       const until = days === 0 ? '공연 시작 전까지' : `공연 ${days}일 전까지`;
-      return fee === 0 ? `${until} 전액 환불` : fee === 100 ? `${until} 환불 없음` : `${until} 수수료 ${fee} %를 빼고 환불`;
+      return fee === 0 ? `${until} 전액 환불` : fee === 100 ? `${until} 환불 없음` : `${until} 수수료 ${fee}%를 빼고 환불`;
     },
     after: '그 뒤에는 환불되지 않습니다.',
     final: '환불되지 않습니다.',

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from persistence.reconciliation.told import Part, Told, named, say
 
 OFFENDERS_SHOWN = 20
 
@@ -41,6 +44,14 @@ def equal_journal(table: str) -> Name:
     return Name(f"{table}_equal_journal")
 
 
+class CheckParts(Struct, frozen=True, kw_only=True):
+    """What the sentences of a check are made of, for whoever says them in another language."""
+
+    expected: tuple[Part, ...]
+    actual: tuple[Part, ...]
+    offenders: tuple[tuple[Part, ...], ...]
+
+
 class Check(Struct, frozen=True, kw_only=True):
     """One thing that must hold."""
 
@@ -49,6 +60,7 @@ class Check(Struct, frozen=True, kw_only=True):
     expected: str
     actual: str
     offenders: tuple[str, ...] = ()  # the first of them
+    parts: CheckParts | UnsetType = UNSET  # of what does not hold: what holds nobody reads
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -70,15 +82,39 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def checked(
-    name: Name, expected: str, actual: str, offenders: Iterable[str] = (), *, holds: bool | None = None
+    name: Name, expected: Told, actual: Told, offenders: Iterable[Told] = (), *, holds: bool | None = None
 ) -> Check:
     """A check that holds if what was found is what was expected and nobody is to blame, unless told otherwise."""
     first = tuple(offenders)
     if holds is None:
         holds = expected == actual and not first
-    return Check(name=name, holds=holds, expected=expected, actual=actual, offenders=first[:OFFENDERS_SHOWN])
+    first = first[:OFFENDERS_SHOWN]
+    parts = CheckParts(
+        expected=expected.parts, actual=actual.parts, offenders=tuple(offender.parts for offender in first)
+    )
+    return Check(
+        name=name,
+        holds=holds,
+        expected=str(expected),  # a text and no more, as it is kept and sent
+        actual=str(actual),
+        offenders=tuple(map(str, first)),
+        parts=UNSET if holds else parts,
+    )
 
 
 def none_of(name: Name, offenders: Sequence[str]) -> Check:
     """A check that holds if there are no offenders."""
-    return checked(name, "none", str(len(offenders)) if offenders else "none", offenders)
+    found = named(len(offenders)) if offenders else say("none")
+    return checked(name, say("none"), found, map(named, offenders))
+
+
+def prefixed(check: Check, number: int, beginning: Told) -> Check:
+    """The check with one of its offenders told with something before it."""
+    offenders = list(check.offenders)
+    offenders[number] = f"{beginning}: {offenders[number]}"
+    parts = check.parts
+    if not isinstance(parts, UnsetType):
+        of_each = list(parts.offenders)
+        of_each[number] = (*beginning.parts, *of_each[number])
+        parts = msgspec.structs.replace(parts, offenders=tuple(of_each))
+    return msgspec.structs.replace(check, offenders=tuple(offenders), parts=parts)

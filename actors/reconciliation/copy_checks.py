@@ -20,6 +20,7 @@ from persistence.database.pools import Connection
 from persistence.journal.heads import Head
 from persistence.journal.journal import decompressed
 from persistence.reconciliation.table_mirror import Mirror
+from persistence.reconciliation.told import NOTHING, Told, joined, named, say
 from persistence.seats.cache import SeatView
 from persistence.seats.from_journal import view_of
 
@@ -27,8 +28,8 @@ SHOWN_WITHIN_MS = 60_000  # readers are told within 50 ms of a commit, or as soo
 _decode_request = msgspec.msgpack.Decoder(tuple[str, Remembered]).decode
 
 
-def check_memory(memory: Inspection, expected: str, actual: str) -> Check:
-    owner = () if expected == actual else (f"the owner of epoch {memory.epoch}, pid {memory.pid}",)
+def check_memory(memory: Inspection, expected: Told, actual: Told) -> Check:
+    owner = () if expected == actual else (say("owner", epoch=memory.epoch, pid=memory.pid),)
     return checked(Name.MEMORY_EQUALS_JOURNAL, expected, actual, owner)
 
 
@@ -38,31 +39,32 @@ async def check_snapshot(
     """The newest snapshot, unless it was found right before; one that the mirror has left behind is led on to it."""
     mirror = followed.mirror
     if followed.snapshot == (seq, _digest(payload)):
-        return _judged(followed, seq, payload, "")
+        return _judged(followed, seq, payload, NOTHING)
     rows = await connection.fetch(READ, schedule_id, seq, mirror.seq - seq)
     due = mirror.fingerprint.hexdigest()
     wrong = await asyncio.to_thread(_wrong_snapshot, mirror.plan, payload, due, rows)
     return _judged(followed, seq, payload, wrong)
 
 
-def _judged(followed: Followed, seq: int, payload: bytes, wrong: str) -> Check:
+def _judged(followed: Followed, seq: int, payload: bytes, wrong: Told) -> Check:
     if not wrong:
         followed.snapshot = (seq, _digest(payload))
-    expected = f"the state of version {seq}"
-    return checked(Name.SNAPSHOT_EQUALS_JOURNAL, expected, wrong or expected, (f"snapshot {seq}",) if wrong else ())
+    expected = say("state_of_version", version=seq)
+    offenders = (say("snapshot", version=seq),) if wrong else ()
+    return checked(Name.SNAPSHOT_EQUALS_JOURNAL, expected, wrong or expected, offenders)
 
 
-def _wrong_snapshot(plan: SeatingPlan, payload: bytes, due: str, rows: Sequence[asyncpg.Record]) -> str:
+def _wrong_snapshot(plan: SeatingPlan, payload: bytes, due: str, rows: Sequence[asyncpg.Record]) -> Told:
     """What is wrong with a snapshot; `due` is the hash it has to come to with these records."""
     try:
         state = decode(plan, _without_requests(decompressed(payload)))
         for seq, at_ms, event, request_id, fingerprint, *_ in rows:
             apply(state, Record(seq, at_ms, decode_event(event), request_id, fingerprint))
-        return "" if state_hash(state) == due else "another state"
+        return NOTHING if state_hash(state) == due else say("another_state")
     except (SnapshotError, msgspec.DecodeError) as error:
-        return f"cannot be read: {error}"
+        return say("unreadable", error=error)
     except UNFIT as error:
-        return f"another state: {error!r}"
+        return say("another_state_because", error=repr(error))
 
 
 def _without_requests(payload: bytes) -> bytes:
@@ -85,24 +87,26 @@ async def check_view(connection: Connection, mirror: Mirror, view: SeatView, hea
     """What readers are shown is what the journal says."""
     due, plan = view_of(view.schedule_id, mirror.state), mirror.state.plan
     if (view.plan_number, len(view.states), len(view.areas)) != (plan.number, len(due.states), len(due.areas)):
-        actual = f"plan {view.plan_number}, {len(view.states)} seats"
-        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, f"plan {plan.number}, {plan.size} seats", actual)
+        actual = say("plan_seats", plan=view.plan_number, seats=len(view.states))
+        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, say("plan_seats", plan=plan.number, seats=plan.size), actual)
     delta = view.since(due)
     wrong = [plan.ids[index] for index, _ in delta.seats] + [plan.areas[number].id for number, _ in delta.areas]
-    expected = f"version {view.version}"
+    expected = say("version", version=view.version)
     if wrong:
-        actual = f"{expected}, {len(wrong)} places differ"
-        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, expected, actual, wrong)
+        actual = joined(expected, say("places_differ", count=len(wrong)))
+        return checked(Name.SEAT_MAP_EQUALS_JOURNAL, expected, actual, map(named, wrong))
     return await check_outside(connection, view, head, now_ms)
 
 
 async def check_outside(connection: Connection, view: SeatView, head: Head, now_ms: int) -> Check:
     """A seat map that cannot be compared, or need not: it may be behind for a moment, and never ahead."""
-    name, expected, actual = Name.SEAT_MAP_EQUALS_JOURNAL, f"version {head.seq}", f"version {view.version}"
+    name, expected = Name.SEAT_MAP_EQUALS_JOURNAL, say("version", version=head.seq)
+    actual = say("version", version=view.version)
     if view.version >= head.seq:
         return checked(name, expected, actual)
     at_ms = await connection.fetchval(
         "SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq = $2", view.schedule_id, view.version + 1
     )
     on_its_way = at_ms is None or now_ms - at_ms < SHOWN_WITHIN_MS
-    return checked(name, expected, f"{actual}, the rest is on its way" if on_its_way else actual, holds=on_its_way)
+    found = joined(actual, say("on_its_way")) if on_its_way else actual
+    return checked(name, expected, found, holds=on_its_way)

@@ -15,9 +15,9 @@ from actors.gateway.gateway import Gateway
 from actors.gateway.ray_owners import open_gateway
 from actors.process.clock import SystemClock
 from actors.process.settings import Settings
-from actors.reconciliation.checks import Check, Name, Report, checked
+from actors.reconciliation.checks import Check, Report
 from actors.reconciliation.event_check import with_events
-from actors.reconciliation.provider_books import DATED_BEFORE_MS, examine_all_books, is_id, with_books
+from actors.reconciliation.provider_books import DATED_BEFORE_MS, closed_books, examine_all_books, is_id, with_books
 from actors.reconciliation.reconciler import Reconciler
 from actors.reconciliation.repair import Mended, Repair
 from persistence.database.connection import create_engine
@@ -94,10 +94,7 @@ class Desk:
             try:
                 check, strays = await examine_all_books(self.pool, provider, first_ms - DATED_BEFORE_MS, now_ms)
             except ProviderUnavailable as error:
-                check, strays = (
-                    checked(Name.PROVIDER_BOOKS_AGREE, f"the books of {provider.name}", f"cannot be read now: {error}"),
-                    [],
-                )
+                check, strays = closed_books(provider, error), []
             checks.append(check)
             ids = [each.theirs.booking_id for each in strays if each.theirs.booking_id is not None]
             schedules |= {*(await money.schedules_of(self.pool, filter(is_id, ids))).values()}

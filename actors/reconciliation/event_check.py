@@ -22,6 +22,7 @@ from persistence.events.log import EventLog, LogUnavailable, Message
 from persistence.journal import heads
 from persistence.journal.history import know_plans
 from persistence.journal.journal import Journal
+from persistence.reconciliation.told import Told, joined, say
 
 CHUNK = 500  # records rendered at a time
 
@@ -31,7 +32,7 @@ class Topic(Struct):
 
     said: dict[int, bytes]  # version → what its first event says
     in_order: int  # up to this version they can be read off one after another
-    unreadable: list[str]
+    unreadable: list[Told]
     repeated: int
 
 
@@ -54,17 +55,24 @@ async def compare_events(reconciler: Reconciler, log: EventLog, schedule_id: str
     state = ScheduleState(await reconciler.journal.plan(schedule_id))
     differing = await _differing(reconciler.journal, schedule_id, state, last, topic.said)
     missing = [version for version in range(1, published_seq + 1) if version not in topic.said]
-    wrong = [f"version {version}: not there" for version in missing]
+    wrong = [say("event_missing", version=version) for version in missing]
     if topic.in_order < published_seq and topic.in_order + 1 in topic.said:
-        wrong.insert(0, f"version {topic.in_order + 1}: not after version {topic.in_order}")
-    wrong += [f"version {version}: says something else" for version in differing]
+        wrong.insert(0, say("event_out_of_order", version=topic.in_order + 1, before=topic.in_order))
+    wrong += [say("event_otherwise", version=version) for version in differing]
     wrong += topic.unreadable
-    there = f"{published_seq - len(missing)} of {published_seq} versions"
-    actual = f"{there}, {topic.repeated} repetitions" + (f", {len(differing)} differ" if differing else "")
+    actual = joined(
+        say("events_there", there=published_seq - len(missing), all=published_seq),
+        say("events_repeated", count=topic.repeated),
+        *([say("events_differ", count=len(differing))] if differing else ()),
+    )
     if missing and missing[-1] == len(missing):
-        actual += f"; the topic begins after version {missing[-1]}: its broker has lost or dropped what was before"
+        actual = joined(actual, say("topic_begins_after", version=missing[-1]), by="; ")
     check = checked(
-        Name.EVENTS_EQUAL_JOURNAL, f"versions 1 to {published_seq}, in order", actual, wrong, holds=not wrong
+        Name.EVENTS_EQUAL_JOURNAL,
+        say("versions_in_order", version=published_seq),
+        actual,
+        wrong,
+        holds=not wrong,
     )
     return Comparison(check, topic.in_order + 1 if topic.in_order < published_seq else None, tuple(differing))
 
@@ -81,7 +89,9 @@ async def with_events(report: Report, pool: Any, reconciler: Reconciler, log: Ev
         check = (await compare_events(reconciler, log, report.schedule_id, published_seq)).check
     except LogUnavailable as error:
         check = checked(
-            Name.EVENTS_EQUAL_JOURNAL, f"versions 1 to {published_seq}, in order", f"cannot be read now: {error}"
+            Name.EVENTS_EQUAL_JOURNAL,
+            say("versions_in_order", version=published_seq),
+            say("unreadable_now", error=error),
         )
     return msgspec.structs.replace(report, checks=(*report.checks, check))
 
@@ -92,7 +102,8 @@ def _read(messages: Sequence[Message]) -> Topic:
         try:
             version = decode(message.value).data.version
         except EventError as error:
-            topic.unreadable.append(f"partition {message.partition}, offset {message.offset}: {error}")
+            where = {"partition": message.partition, "offset": message.offset}
+            topic.unreadable.append(say("event_unreadable", **where, error=error))
             continue
         topic.repeated += version in topic.said
         topic.said.setdefault(version, message.value)

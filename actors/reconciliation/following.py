@@ -21,6 +21,7 @@ from persistence.journal.heads import Head
 from persistence.journal.journal import read_plans
 from persistence.reconciliation.sales_mirror import SalesMirror
 from persistence.reconciliation.table_mirror import Mirror
+from persistence.reconciliation.told import NOTHING, Told, say
 
 CHUNK = 1_000  # records replayed at a time: about 10 ms
 
@@ -47,14 +48,14 @@ class Followed:
         self.snapshot = (0, b"")  # position and digest of the newest one that was compared and found right
 
 
-async def count(connection: Connection, schedule_id: str, head: Head) -> str:
+async def count(connection: Connection, schedule_id: str, head: Head) -> Told:
     """Which versions are missing or too many, also among those replayed before."""
     found = await connection.fetchrow(
         "SELECT count(*), coalesce(min(seq), 0), coalesce(max(seq), 0) FROM journal WHERE schedule_id = $1", schedule_id
     )
     assert found is not None
     if tuple(found) == (head.seq, 1, head.seq):
-        return ""
+        return NOTHING
     wrong = await connection.fetch(
         "SELECT v, j.seq IS NULL FROM generate_series(1, $2::bigint) AS v"
         " FULL JOIN (SELECT seq FROM journal WHERE schedule_id = $1) AS j ON j.seq = v"
@@ -63,7 +64,7 @@ async def count(connection: Connection, schedule_id: str, head: Head) -> str:
         head.seq,
     )
     version, missing = wrong[0]
-    return f"version {version}: missing" if missing else f"version {found[2]}: beyond the head"
+    return say("version_missing", version=version) if missing else say("version_beyond_head", version=found[2])
 
 
 async def advance(
@@ -73,7 +74,7 @@ async def advance(
     until: int,
     sales: SalesMirror | None = None,
     share: float = 1.0,
-) -> str:
+) -> Told:
     """Replays up to a version; says what is wrong with the journal, if it cannot be replayed."""
     while mirror.seq < until:
         started = time.monotonic()
@@ -87,10 +88,10 @@ async def advance(
             return broken
         if mirror.seq < until:
             await asyncio.sleep(pause_after(time.monotonic() - started, 0.0, share))
-    return ""
+    return NOTHING
 
 
-def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record], sales: SalesMirror | None) -> str:
+def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record], sales: SalesMirror | None) -> Told:
     """Follows the records; what is wrong with them, if they cannot be followed."""
     records: list[Record] = []
     for seq, at_ms, payload, request_id, fingerprint, type_name, booking_id in rows:
@@ -100,16 +101,16 @@ def _take_in(mirror: Mirror, rows: Sequence[asyncpg.Record], sales: SalesMirror 
             event = decode_event(payload)
             moment(at_ms)
         except UNFIT as error:
-            return f"version {seq}: cannot be read ({error})"
+            return say("version_unreadable", version=seq, error=error)
         if (event.type_name, getattr(event, "booking_id", None)) != (type_name, booking_id):
-            return f"version {seq}: is entered as {type_name} of booking {booking_id}, and says something else"
+            return say("version_entered_otherwise", version=seq, type=type_name, booking=booking_id)
         records.append(Record(seq, at_ms, event, request_id, fingerprint))
     if not records or len(records) < len(rows):
-        return f"version {mirror.seq + len(records) + 1}: missing"
+        return say("version_missing", version=mirror.seq + len(records) + 1)
     try:
         mirror.follow(records)
         if sales is not None:
             sales.follow(records)
     except UNFIT as error:
-        return f"version {mirror.seq}: cannot follow on what was before ({error!r})"
-    return ""
+        return say("version_unfit", version=mirror.seq, error=repr(error))
+    return NOTHING

@@ -13,12 +13,13 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Name, Report, checked
+from actors.reconciliation.checks import OFFENDERS_SHOWN, Check, Name, Report, checked, prefixed
 from actors.reconciliation.reconciler import Reconciler
 from engine.payment import PaymentStatus
 from persistence.providers.provider import Approved, KnownPayment, PaymentRef, Provider, ProviderUnavailable, Unknown
 from persistence.reconciliation import money
 from persistence.reconciliation.money import OwnPayment
+from persistence.reconciliation.told import Told, say
 
 RECORDED_WITHIN_MS = 60_000  # what a provider has just answered may be on its way to the journal
 DATED_BEFORE_MS = 3_600_000  # a provider's clock may be behind ours
@@ -93,7 +94,7 @@ async def check_books(
         if bookings is None or each.booking_id in bookings:
             taken.setdefault(each.reference, each)
     ours = Books(await own_payments())
-    wrong: list[str] = []
+    wrong: list[Told] = []
     strays: list[Stray] = []
     seen: set[str] = set()
     for theirs in taken.values():
@@ -104,30 +105,30 @@ async def check_books(
         if own is not None and own.status in TAKEN:
             wrong += _differences(payment_id or "", theirs, own)
         elif not ours.on_its_way(theirs, now_ms):
-            wrong.append(f"{_told(theirs, payment_id)}: taken there, {'unknown' if own is None else own.status} here")
+            payment = payment_id or theirs.payment_id or theirs.reference
+            status = "unknown" if own is None else own.status
+            wrong.append(say("taken_there", payment=payment, booking=theirs.booking_id, status=status))
             strays.append(Stray(theirs, payment_id))
     for payment_id, own in ours.payments.items():
         settled = own.status in TAKEN and since_ms <= own.requested_ms < now_ms - RECORDED_WITHIN_MS
         if settled and own.amount and payment_id not in seen and len(wrong) < OFFENDERS_SHOWN:
             wrong += await _asked(provider, payment_id, own)
-    expected, actual = f"the books of {provider.name}", f"differences: {len(wrong)}"
+    expected, actual = say("books", provider=provider.name), say("differences", count=len(wrong))
     return checked(Name.PROVIDER_BOOKS_AGREE, expected, actual if wrong else expected, wrong), strays
 
 
-def _told(theirs: KnownPayment, payment_id: str | None) -> str:
-    return f"{payment_id or theirs.payment_id or theirs.reference} of booking {theirs.booking_id}"
-
-
-def _differences(payment_id: str, theirs: KnownPayment, ours: OwnPayment) -> list[str]:
+def _differences(payment_id: str, theirs: KnownPayment, ours: OwnPayment) -> list[Told]:
     """What is said otherwise of a payment that both have as taken."""
     if (ours.amount, ours.currency) != (theirs.amount, theirs.currency):
-        return [f"{payment_id}: {theirs.amount} {theirs.currency} there, {ours.amount} {ours.currency} here"]
+        there, here = (f"{each.amount} {each.currency}" for each in (theirs, ours))
+        return [say("amount_differs", payment=payment_id, theirs=there, ours=here)]
     if not ours.refunds_completed <= theirs.refunded <= ours.refunds_completed + ours.refunds_requested:
-        return [f"{payment_id}: {theirs.refunded} given back there, {ours.refunds_completed} here"]
+        given_back = {"theirs": theirs.refunded, "ours": ours.refunds_completed}
+        return [say("given_back_differs", payment=payment_id, **given_back)]
     return []
 
 
-async def _asked(provider: Provider, payment_id: str, ours: OwnPayment) -> list[str]:
+async def _asked(provider: Provider, payment_id: str, ours: OwnPayment) -> list[Told]:
     """A payment that is not among those listed; it may have been dated before them, so it is asked for by itself."""
     ref = PaymentRef(
         payment_id=payment_id,
@@ -142,7 +143,8 @@ async def _asked(provider: Provider, payment_id: str, ours: OwnPayment) -> list[
         raise ProviderUnavailable(outcome.cause)
     if isinstance(outcome, Approved):
         return []
-    return [f"{payment_id}: {ours.status} here, {'unknown' if outcome is None else 'declined'} there"]
+    there = "unknown" if outcome is None else "declined"
+    return [say("status_differs", payment=payment_id, status=ours.status, theirs=there)]
 
 
 async def examine_books(
@@ -174,12 +176,11 @@ async def examine_all_books(
     check, strays = await check_books(provider, own_payments, since_ms, now_ms)
     ids = [each.theirs.booking_id for each in strays if is_id(each.theirs.booking_id)]
     schedules = await money.schedules_of(pool, [each for each in ids if each is not None])
-    offenders = list(check.offenders)
-    for number, offender in enumerate(offenders):
+    for number, offender in enumerate(check.offenders):
         for booking_id, schedule_id in schedules.items():
             if f"of booking {booking_id}:" in offender:
-                offenders[number] = f"schedule {schedule_id}: {offender}"
-    return msgspec.structs.replace(check, offenders=tuple(offenders)), strays
+                check = prefixed(check, number, say("of_schedule", schedule=schedule_id))
+    return check, strays
 
 
 async def with_books(
@@ -191,9 +192,15 @@ async def with_books(
         try:
             check, _ = await examine_books(pool, reconciler, provider, report.schedule_id)
         except ProviderUnavailable as error:
-            check = checked(Name.PROVIDER_BOOKS_AGREE, f"the books of {provider.name}", f"cannot be read now: {error}")
+            check = closed_books(provider, error)
         checks.append(check)
     return msgspec.structs.replace(report, checks=tuple(checks))
+
+
+def closed_books(provider: Provider, error: ProviderUnavailable) -> Check:
+    """The check of books that cannot be looked into."""
+    books = say("books", provider=provider.name)
+    return checked(Name.PROVIDER_BOOKS_AGREE, books, say("unreadable_now", error=error))
 
 
 def is_id(text: str | None) -> bool:

@@ -20,6 +20,7 @@ from persistence.events import positions
 from persistence.events.positions import Standing
 from persistence.reconciliation import sales_mirror
 from persistence.reconciliation.sales_mirror import SalesMirror
+from persistence.reconciliation.told import Told, joined, say
 from persistence.sales.figures import FIGURES, LiveBooking, SalesRow
 
 # A service reads what the topic leaves out within 15 s. One that has taken nothing for a minute does not work.
@@ -30,7 +31,7 @@ class Received(Struct):
     """How far the services have come with a schedule, and what was found wrong of what they have written."""
 
     standings: Sequence[Standing]
-    wrong: list[str]
+    wrong: list[Told]
 
     @property
     def sales_version(self) -> int:
@@ -53,32 +54,32 @@ async def compare_sales(connection: Connection, schedule_id: str, due: SalesMirr
         found.wrong += await asyncio.to_thread(_bookings, due.live, live)
 
 
-def _figures(due: Mapping[tuple[str, datetime], SalesRow], rows: Sequence[SalesRow]) -> list[str]:
+def _figures(due: Mapping[tuple[str, datetime], SalesRow], rows: Sequence[SalesRow]) -> list[Told]:
     wrong = []
     actual = {(each.category, each.minute): each for each in rows}
     for key in sorted(due.keys() | actual.keys()):
         one, other = actual.get(key), due.get(key)
         if one == other:
             continue
-        where = f"{SALES}: {key[0]} at {key[1]:%Y-%m-%dT%H:%M}"
+        where = {"consumer": SALES, "category": key[0], "minute": f"{key[1]:%Y-%m-%dT%H:%M}"}
         if one is None or other is None:
-            wrong.append(f"{where}: {'missing' if one is None else 'not in the journal'}")
+            wrong.append(say("figures_missing" if one is None else "figures_strange", **where))
             continue
         for name in FIGURES:
             is_now, must_be = getattr(one.figures, name), getattr(other.figures, name)
             if is_now != must_be:
-                wrong.append(f"{where}: {name} {is_now}, {must_be} in the journal")
+                wrong.append(say("figure_otherwise", **where, name=name, actual=is_now, due=must_be))
     return wrong
 
 
-def _bookings(due: Mapping[str, LiveBooking], actual: Mapping[str, str]) -> list[str]:
+def _bookings(due: Mapping[str, LiveBooking], actual: Mapping[str, str]) -> list[Told]:
     wrong = []
     for booking_id in sorted(due.keys() | actual.keys()):
         text = actual.get(booking_id)
         if text is None or booking_id not in due:
-            wrong.append(f"{SALES}: booking {booking_id}: {'missing' if text is None else 'not live in the journal'}")
+            wrong.append(say("live_missing" if text is None else "live_strange", consumer=SALES, booking=booking_id))
         elif not _reads(text, due[booking_id]):
-            wrong.append(f"{SALES}: booking {booking_id}: other places, or sold where it is not")
+            wrong.append(say("live_otherwise", consumer=SALES, booking=booking_id))
     return wrong
 
 
@@ -101,18 +102,19 @@ async def check_received(
     seq, published_seq = head
     wrong, told = list(found.wrong), []
     for each in found.standings:
-        told.append(f"{each.consumer} up to version {each.version}")
+        told.append(say("consumer_at", consumer=each.consumer, version=each.version))
         if each.version > seq:
-            wrong.append(f"{each.consumer}: has taken version {each.version}, which the journal does not have")
+            wrong.append(say("consumer_ahead", consumer=each.consumer, version=each.version))
         if each.parked:
-            wrong.append(f"{each.consumer}: {each.parked} events are parked, the first of version {each.first_parked}")
+            parked = {"count": each.parked, "version": each.first_parked}
+            wrong.append(say("consumer_parked", consumer=each.consumer, **parked))
         if each.version < min(seq, published_seq):
             behind = seq - each.version
-            told[-1] += f", {behind} behind"
+            told[-1] = joined(told[-1], say("behind", count=behind))
             if await _is_late(connection, schedule_id, each, now_ms):
-                wrong.append(f"{each.consumer}: {behind} events behind, and takes none")
-    actual = "; ".join(told) + (f"; {len(wrong)} wrong" if wrong else "")
-    expected = f"up to version {seq}, and what follows from it"
+                wrong.append(say("consumer_idle", consumer=each.consumer, count=behind))
+    actual = joined(*told, *([say("wrong", count=len(wrong))] if wrong else ()), by="; ")
+    expected = joined(say("up_to_version", version=seq), say("and_what_follows"))
     return [checked(Name.PROJECTIONS_EQUAL_JOURNAL, expected, actual, wrong, holds=not wrong)]
 
 

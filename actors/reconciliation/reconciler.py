@@ -32,6 +32,7 @@ from persistence.journal import heads
 from persistence.journal.heads import Head
 from persistence.journal.journal import Journal
 from persistence.reconciliation.table_mirror import Mirror
+from persistence.reconciliation.told import Told, joined, say
 from persistence.seats.cache import CacheUnavailable, SeatCache, SeatView
 
 MIRRORS_KEPT = 4  # schedules followed from round to round; a sold-out arena's is about 50 MB
@@ -213,11 +214,13 @@ async def _compare(
     snapshot = await connection.fetchrow(SNAPSHOT, schedule_id)
     checks: list[Check] = []
     if copies.silent:
-        checks.append(checked(Name.MEMORY_EQUALS_JOURNAL, "an answer", "the owner is silent"))
+        checks.append(checked(Name.MEMORY_EQUALS_JOURNAL, say("an_answer"), say("owner_silent")))
     elif memory is not None and not copies.durable:
-        checks.append(check_memory(memory, f"at most version {head.seq}", f"version {memory.version}"))
+        most, found = say("at_most_version", version=head.seq), say("version", version=memory.version)
+        checks.append(check_memory(memory, most, found))
     elif memory is not None and memory.version < mirror.seq:
-        checks.append(check_memory(memory, f"at least version {mirror.seq}", f"version {memory.version}"))
+        least, found = say("at_least_version", version=mirror.seq), say("version", version=memory.version)
+        checks.append(check_memory(memory, least, found))
     if view is not None and not mirror.seq <= view.version <= head.seq:
         checks.append(await check_outside(connection, view, head, now_ms))
     if snapshot is not None and snapshot["seq"] < mirror.seq:
@@ -232,7 +235,8 @@ async def _compare(
             break
         if memory is not None and memory.version == mark and copies.durable:
             due, actual = (
-                f"version {mark}, state {each}" for each in (mirror.fingerprint.hexdigest(), memory.state_hash)
+                say("state_at_version", version=mark, state=each)
+                for each in (mirror.fingerprint.hexdigest(), memory.state_hash)
             )
             checks.append(check_memory(memory, due, actual))
         if view is not None and view.version == mark:
@@ -242,10 +246,11 @@ async def _compare(
         if taken.sales_version == mark:
             await compare_sales(connection, schedule_id, followed.sales, taken)
     if broken:
-        return [_journal(head, f"{broken}; nothing can be compared with it", (broken.partition(":")[0],))]
+        found = joined(broken, say("not_comparable"), by="; ")
+        return [_journal(head, found, [say("version", version=broken.parts[0].facts["version"])])]
     checks += await check_received(connection, schedule_id, taken, (head.seq, head.published_seq), now_ms)
-    return [_journal(head, f"versions 1 to {head.seq}"), *checks]
+    return [_journal(head, say("versions", version=head.seq)), *checks]
 
 
-def _journal(head: Head, actual: str, offenders: Sequence[str] = ()) -> Check:
-    return checked(Name.JOURNAL_IS_WHOLE, f"versions 1 to {head.seq}", actual, offenders)
+def _journal(head: Head, actual: Told, offenders: Sequence[Told] = ()) -> Check:
+    return checked(Name.JOURNAL_IS_WHOLE, say("versions", version=head.seq), actual, offenders)

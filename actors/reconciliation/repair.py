@@ -49,6 +49,7 @@ from persistence.providers.provider import (
     Refunded,
 )
 from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, differing, rewrite
+from persistence.reconciliation.told import NOTHING, Part, Told, joined, say
 from persistence.seats.cache import CacheUnavailable
 
 CAUGHT_UP_SECONDS = 10.0  # for what a new owner does by itself: publishing, telling readers
@@ -63,7 +64,7 @@ FOLLOWS = frozenset({Name.SEATS_SOLD_ONCE, Name.SOLD_SEATS_EQUAL_BOOKINGS, Name.
 # Evidence, which nobody but a person may touch, and what says nothing by itself.
 IRREPARABLE = frozenset({Name.JOURNAL_IS_WHOLE, Name.AUDIT_LOG_IS_WHOLE, Name.CAN_BE_EXAMINED})
 
-Action = tuple[str, bool]  # what was done, or would be; whether it was
+Action = tuple[Told, bool]  # what was done, or would be; whether it was
 Way = Callable[[str, bool], Awaitable[list[Action]]]
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Mended(Struct, frozen=True, kw_only=True):
 
     check: str
     action: str
+    parts: tuple[Part, ...]  # what the action's sentence is made of
     done: bool  # False: a dry run, or it cannot be done here
 
 
@@ -118,48 +120,49 @@ class Repair:
         mended = []
         for name in sorted(report.failing, key=[*self.ways, *sorted(report.failing)].index):
             for action, done in await self._treat(name, report, doubt, dry_run):
-                mended.append(Mended(check=name, action=action, done=done))
+                mended.append(Mended(check=name, action=str(action), parts=action.parts, done=done))
         self._reconciler.forget(report.schedule_id)
         if not dry_run:
             for each in mended:
                 logger.warning("repair of schedule %s, %s: %s", report.schedule_id, each.check, each.action)
         return mended
 
-    async def _treat(self, name: str, report: Report, doubt: str, dry_run: bool) -> list[Action]:
+    async def _treat(self, name: str, report: Report, doubt: Told, dry_run: bool) -> list[Action]:
         """What is done about one check."""
         if name in FOLLOWS and report.failing & ROWS:
-            return [("nothing by itself: it follows from rows that are not as the journal says", False)]
+            return [(say("follows_from_rows"), False)]
         way = self.ways.get(name)
         if way is None:
-            return [("nothing: the journal is never changed, a person must look into it", False)]
+            return [(say("journal_never_changed"), False)]
         if doubt:
-            return [(f"nothing: {doubt}", False)]
+            return [(doubt, False)]
         if name == Name.PROVIDER_BOOKS_AGREE and dry_run and report.failing & ROWS:
-            return [("looked at again once the rows are as the journal says", False)]
+            return [(say("books_after_rows"), False)]
         try:
-            return await way(report.schedule_id, dry_run) or [("nothing is left to do", True)]
+            return await way(report.schedule_id, dry_run) or [(say("nothing_left"), True)]
         except (Unavailable, ProviderUnavailable, LogUnavailable, CacheUnavailable, BrokenJournal) as error:
-            return [(f"put off: {error}", False)]
+            return [(say("put_off", error=error), False)]
 
-    async def _doubt(self, report: Report) -> str:
+    async def _doubt(self, report: Report) -> Told:
         """Why nothing must be made to follow from the journal; empty if there is no reason."""
         if Name.JOURNAL_IS_WHOLE in report.failing:
-            return "as long as the journal is damaged, nothing is made to follow from it"
+            return say("journal_damaged")
         if not (report.failing & ROWS and report.failing & MEMORY):
-            return ""
-        both = "tables and memory both contradict the journal, which may itself have been changed"
+            return NOTHING
+        both = say("both_contradict")
         if self._log is None:
-            return f"{both}: a person must compare them"
+            return joined(both, say("person_compares"), by=": ")
         try:
             compared = await self._compared(report.schedule_id)
         except LogUnavailable as error:
-            return f"{both}, and what was published cannot be read: {error}"
+            return joined(both, say("topic_unreadable", error=error), by=", and ")
         if compared.differing:
             versions = ", ".join(map(str, compared.differing[:OFFENDERS_SHOWN]))
-            return f"{both}: at version {versions} it says something else than was published"
+            return joined(both, say("published_otherwise", versions=versions), by=": ")
         if compared.missing_from is not None:
-            return f"{both}, and not all of it is found published: a person must compare them"
-        return ""
+            unpublished = joined(say("not_all_published"), say("person_compares"), by=": ")
+            return joined(both, unpublished, by=", and ")
+        return NOTHING
 
     async def _compared(self, schedule_id: str) -> event_check.Comparison:
         assert self._log is not None, "asked for only where events are published"
@@ -171,10 +174,10 @@ class Repair:
         if not dry_run:
             await self._gateway.retire(schedule_id)
             await self._send_nothing(schedule_id)
-        return [("its owner is replaced by one that reads the journal", not dry_run)]
+        return [(say("owner_replaced"), not dry_run)]
 
     async def _show_anew(self, schedule_id: str, dry_run: bool) -> list[Action]:
-        told = "readers' seat map is dropped, and a new owner shows it anew"
+        told = say("seat_map_dropped")
         if dry_run:
             return [(told, False)]
         await self._gateway.retire(schedule_id)
@@ -189,19 +192,19 @@ class Repair:
     async def _wake(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
             await self._send_nothing(schedule_id)
-        return [("its owner is woken to end them", not dry_run)]
+        return [(say("owner_woken"), not dry_run)]
 
     async def _count_again(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
             await Replay(self._pool, self._reconciler.journal, Sales()).again(schedule_id)
-        return [("its sales figures are made again from the journal", not dry_run)]
+        return [(say("figures_made_again"), not dry_run)]
 
     async def _drop_snapshots(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if not dry_run:
             async with self._pool.acquire() as connection, connection.transaction():
                 await heads.drop_snapshots(connection, schedule_id)
             await self._gateway.retire(schedule_id)
-        return [("its snapshots are dropped, and its next owner replays the journal from the start", not dry_run)]
+        return [(say("snapshots_dropped"), not dry_run)]
 
     async def _send_nothing(self, schedule_id: str) -> None:
         """Any command brings an owner up, and this one does only what is due anyway."""
@@ -212,11 +215,11 @@ class Repair:
         head = await heads.of_schedule(self._pool, schedule_id)
         if head.published_seq > head.seq:
             return await self._publish_from(schedule_id, 1, dry_run)  # nobody knows what it was
-        told = "its owner is woken and publishes from the watermark on"
+        told = say("published_on")
         if dry_run:
             return [(told, False)]
         if await self._is_beyond_the_watermark(schedule_id):
-            told = "its owner, which takes more for published, is replaced by one that publishes from the watermark on"
+            told = say("published_by_another")
             await self._gateway.retire(schedule_id)
         await self._send_nothing(schedule_id)
         return await self._until_published(schedule_id, told)
@@ -232,17 +235,17 @@ class Repair:
 
     async def _publish_anew(self, schedule_id: str, dry_run: bool) -> list[Action]:
         if self._log is None:
-            return [("nothing: no event log is set up here", False)]
+            return [(say("no_event_log"), False)]
         compared = await self._compared(schedule_id)
         actions: list[Action] = []
         if compared.missing_from is not None:
             actions += await self._publish_from(schedule_id, compared.missing_from, dry_run)
         if compared.differing or not actions:
-            actions.append(("nothing: what is on the log cannot be taken back, a person must tell its readers", False))
+            actions.append((say("log_stays"), False))
         return actions
 
     async def _publish_from(self, schedule_id: str, version: int, dry_run: bool) -> list[Action]:
-        told = f"the watermark is set back, and a new owner publishes from version {version} on"
+        told = say("published_from", version=version)
         if dry_run:
             return [(told, False)]
         await heads.publish_from(self._pool, schedule_id, version)
@@ -250,14 +253,14 @@ class Repair:
         await self._send_nothing(schedule_id)
         return await self._until_published(schedule_id, told)
 
-    async def _until_published(self, schedule_id: str, told: str) -> list[Action]:
+    async def _until_published(self, schedule_id: str, told: Told) -> list[Action]:
         until = (await heads.of_schedule(self._pool, schedule_id)).seq
 
         async def published() -> bool:
             return (await heads.of_schedule(self._pool, schedule_id)).published_seq >= until
 
         done = await _until(published)
-        return [(told if done else f"{told}, which is still going on", done)]
+        return [(told if done else joined(told, say("still_going_on")), done)]
 
     # --- rows ---------------------------------------------------------------------------------------------------------
     def _rewriting(self, table: Table) -> Way:
@@ -269,13 +272,14 @@ class Repair:
                 wrong = await differing(connection, table, schedule_id, sheet)
                 if not dry_run:
                     await rewrite(connection, table, schedule_id, sheet, wrong)
-            fates = ("removed", "written as the journal says")
+            fates = ("row_removed", "row_written")
             actions = [
-                (f"{table.name} {row_id} is {fates[row_id in sheet.rows]}", not dry_run)
+                (say(fates[row_id in sheet.rows], table=table.name, id=row_id), not dry_run)
                 for row_id in wrong[:OFFENDERS_SHOWN]
             ]
             if len(wrong) > OFFENDERS_SHOWN:
-                actions.append((f"and so are {len(wrong) - OFFENDERS_SHOWN} more of {table.name}", not dry_run))
+                others = say("further_rows", count=len(wrong) - OFFENDERS_SHOWN, table=table.name)
+                actions.append((others, not dry_run))
             return actions
 
         return mend
@@ -301,7 +305,7 @@ class Repair:
                     withdrawn = Withdrawn(state.withdrawn.by)
                     for statement, row in about_schedule(withdrawn, state.withdrawn.at_ms):
                         await connection.execute(statement, schedule_id, *row)
-        return [("its terms are written as the journal says", not dry_run)]
+        return [(say("terms_written"), not dry_run)]
 
     async def _hold_still(self, connection: Any, mirror: Mirror, schedule_id: str) -> None:
         """Keeps the schedule's owner from committing until this transaction ends, and reads the journal up to there."""
@@ -322,14 +326,15 @@ class Repair:
         row = await find_payment(self._database, payment_id, None)
         provider = None if row is None else self.providers.get(row.payment.provider)
         if row is None or provider is None:
-            return f"payment {payment_id}: its provider is not set up here", False
+            return say("payment_without_provider", payment=payment_id), False
         now_ms = self._reconciler.now_ms()  # before asking: a None counts for the moment it was asked
         outcome = await provider.look_up(row.ref)
         if outcome is None and now_ms - row.payment.requested_ms >= NEVER_CHARGED_AFTER_MS:
             outcome = NOT_CHARGED
         if not isinstance(outcome, Approved | Declined):
-            return f"payment {payment_id}: {provider.name} does not tell what became of it", False
-        told = f"payment {payment_id} is settled: {type(outcome).__name__.lower()} at {provider.name}"
+            return say("payment_not_told", payment=payment_id, provider=provider.name), False
+        came = type(outcome).__name__.lower()
+        told = say("payment_settled", payment=payment_id, outcome=came, provider=provider.name)
         if not dry_run:
             await settle(self._database, self._gateway, row, outcome)
         return told, not dry_run
@@ -343,13 +348,14 @@ class Repair:
         for refund_id, name in rows:
             due, provider = await refunds.due(self._database, refund_id), self.providers.get(name)
             if due is None or provider is None:
-                actions.append((f"refund {refund_id}: {name} is not set up here, or its payment is missing", False))
+                actions.append((say("refund_without_provider", refund=refund_id, provider=name), False))
             elif dry_run:
-                actions.append((f"refund {refund_id} is asked of {name}", False))
+                actions.append((say("refund_asked", refund=refund_id, provider=name), False))
             else:
                 outcome = await pay_out(self._gateway, provider, due)
-                told = type(outcome).__name__.lower()
-                actions.append((f"refund {refund_id} is asked of {name}: {told}", isinstance(outcome, Refunded)))
+                came = type(outcome).__name__.lower()
+                told = say("refund_answered", refund=refund_id, provider=name, outcome=came)
+                actions.append((told, isinstance(outcome, Refunded)))
         return actions
 
     async def _give_back(self, schedule_id: str, dry_run: bool) -> list[Action]:
@@ -360,24 +366,23 @@ class Repair:
             actions += [await self._return(schedule_id, provider.name, stray, dry_run) for stray in strays]
             others = len(check.offenders) - len(strays)
             if others > 0:
-                told = f"nothing for {others} others: what {provider.name} did by itself, a person must put right"
-                actions.append((told, False))
+                actions.append((say("others_by_hand", count=others, provider=provider.name), False))
         return actions
 
     async def _return(self, schedule_id: str, name: str, stray: Stray, dry_run: bool) -> Action:
-        told = f"payment {stray.payment_id or stray.theirs.payment_id or stray.theirs.reference}"
+        payment = stray.payment_id or stray.theirs.payment_id or stray.theirs.reference
         row = await self._as_ours(schedule_id, name, stray)
         if row is None:
-            return f"{told} belongs to no booking here: give it back at {name}", False
+            return say("payment_of_nobody", payment=payment, provider=name), False
         if row.payment.status is PaymentStatus.REQUESTED:
             if not dry_run:
                 await settle(self._database, self._gateway, row, Approved(stray.theirs.reference))
-            return f"{told} is approved", not dry_run
+            return say("payment_approved", payment=payment), not dry_run
         if not dry_run:
             answer = await give_back(self._gateway, row, stray.theirs.reference)
             if isinstance(answer, Refusal):
-                return f"{told} is not given back: {answer.code}", False
-        return f"{told} is given back", not dry_run
+                return say("payment_not_given_back", payment=payment, code=answer.code), False
+        return say("payment_given_back", payment=payment), not dry_run
 
     async def _as_ours(self, schedule_id: str, name: str, stray: Stray) -> PaymentRow | None:
         """The provider's payment as a row of ours; made up from its booking where we never had it."""

@@ -15,6 +15,7 @@ from persistence.journal import heads
 from persistence.journal.heads import Head
 from persistence.reconciliation import money
 from persistence.reconciliation.table_mirror import TABLES, Mirror, Table, described, differing, table_digest
+from persistence.reconciliation.told import joined, say
 
 WRITTEN = "SELECT at_ms FROM journal WHERE schedule_id = $1 AND seq = $2"
 # Of what no owner was there to tell of: its first record about a booking or seats is an owner's.
@@ -51,13 +52,14 @@ async def by_themselves(
 
 async def _table(connection: Connection, table: Table, schedule_id: str, mirror: Mirror) -> Check:
     sheet = mirror.sheets[table.name]
-    name, expected = equal_journal(table.name), f"rows: {len(sheet.rows)}"
+    name, expected = equal_journal(table.name), say("rows", count=len(sheet.rows))
     actual = await table_digest(connection, table, schedule_id)
     if actual == sheet.digest:
         return checked(name, expected, expected)
     wrong = await differing(connection, table, schedule_id, sheet)
     told = await described(connection, table, schedule_id, sheet, wrong[:OFFENDERS_SHOWN])
-    return checked(name, expected, f"rows: {actual[0]}, wrong: {len(wrong)}", told, holds=False)
+    found = joined(say("rows", count=actual[0]), say("wrong_rows", count=len(wrong)))
+    return checked(name, expected, found, told, holds=False)
 
 
 # --- the schedule's own row -------------------------------------------------------------------------------------------
@@ -92,9 +94,13 @@ async def _schedule(connection: Connection, schedule_id: str, mirror: Mirror) ->
     actual = dict(row)
     for name in ("prices", "refund_policy"):
         actual[name] = msgspec.json.decode(actual[name])
-    wrong = [f"{name}: {_short(actual[name])}, {_short(due)}" for name, due in expected.items() if actual[name] != due]
-    name, found = Name.SCHEDULE_EQUALS_JOURNAL, f"{len(wrong)} of them differ" if wrong else "the journal's terms"
-    return checked(name, "the journal's terms", found, [f"{each} in the journal" for each in wrong])
+    wrong = [
+        say("term_otherwise", name=name, actual=_short(actual[name]), due=_short(due))
+        for name, due in expected.items()
+        if actual[name] != due
+    ]
+    found = say("terms_differ", count=len(wrong)) if wrong else say("terms")
+    return checked(Name.SCHEDULE_EQUALS_JOURNAL, say("terms"), found, wrong)
 
 
 def _short(value: object) -> str:
@@ -132,7 +138,7 @@ async def _sold(connection: Connection, schedule_id: str, mirror: Mirror) -> Che
     in_bookings = {"sold": 0, "held": 0}
     for status, places in rows:
         in_bookings["held" if status == "held" else "sold"] += places
-    expected, actual = (f"{each['sold']} sold, {each['held']} held" for each in (in_seats, in_bookings))
+    expected, actual = (say("seats_taken", **each) for each in (in_seats, in_bookings))
     return checked(Name.SOLD_SEATS_EQUAL_BOOKINGS, expected, actual)
 
 
@@ -143,8 +149,8 @@ async def _money(connection: Connection, schedule_id: str) -> Check:
     left = total.taken - total.refunded - total.fees
     return checked(
         Name.MONEY_IS_CONSERVED,
-        f"{total.value} in live bookings",
-        f"{left} = {total.taken} taken - {total.refunded} refunded - {total.fees} kept as fees",
+        say("money_due", value=total.value),
+        say("money_found", left=left, taken=total.taken, refunded=total.refunded, fees=total.fees),
         wrong,
         holds=not wrong and left == total.value,
     )
@@ -177,10 +183,10 @@ async def _overdue(connection: Connection, schedule_id: str, now_ms: int) -> lis
 async def _published(connection: Connection, schedule_id: str, head: Head, now_ms: int) -> Check:
     """Every event is published soon. What came before its first owner, a schedule waits for that one to tell of, which
     has as long for it as for anything else."""
-    name, expected = Name.PUBLISHED_EQUALS_HEAD, f"up to version {head.seq}"
+    name, expected = Name.PUBLISHED_EQUALS_HEAD, say("up_to_version", version=head.seq)
     if head.published_seq == head.seq or head.seq == 1 or head.epoch == 0:
         return checked(name, expected, expected)
-    actual = f"up to version {head.published_seq}"
+    actual = say("up_to_version", version=head.published_seq)
     if head.published_seq > head.seq:
         return checked(name, expected, actual)
     first = head.published_seq + 1
@@ -188,6 +194,6 @@ async def _published(connection: Connection, schedule_id: str, head: Head, now_m
     if at_ms is None:  # its owner has written nothing yet
         at_ms = await heads.changed_ms(connection, schedule_id)
     if now_ms - at_ms < PUBLISHED_WITHIN_MS:
-        return checked(name, expected, f"{actual}, the rest is on its way", holds=True)
+        return checked(name, expected, joined(actual, say("on_its_way")), holds=True)
     late = range(first, min(head.seq, first + OFFENDERS_SHOWN) + 1)
-    return checked(name, expected, actual, [f"version {version}" for version in late])
+    return checked(name, expected, actual, [say("version", version=version) for version in late])

@@ -31,6 +31,7 @@ from persistence.database.moments import moment
 from persistence.journal.journal import JournalUnavailable, UnknownSchedule
 from persistence.providers.provider import Provider, ProviderUnavailable
 from persistence.reconciliation import findings
+from persistence.reconciliation.told import named, say
 
 INTERVAL_SECONDS = 10.0
 # A large house in the middle of its sale is a second's work. A sale should not notice: most of it is done in a fifth
@@ -130,15 +131,15 @@ class Reconciling:
             logger.warning("schedule %s is examined later: %r", schedule_id, error)
             return None
         except UnknownSchedule:
-            why = "its row in the table schedules is missing"
+            why = say("no_schedule_row")
         except Exception as error:
             if is_away(error):
                 raise
             # A schedule that cannot be examined is a finding, and no reason to stop settling payments.
             logger.exception("schedule %s cannot be examined", schedule_id)
-            why = repr(error)[:500]
+            why = named(repr(error)[:500])
         self._reconciler.forget(schedule_id)
-        failed = checked(Name.CAN_BE_EXAMINED, "a report", why)
+        failed = checked(Name.CAN_BE_EXAMINED, say("a_report"), why)
         return Report(schedule_id=schedule_id, version=0, checked_ms=self._clock.now_ms(), checks=(failed,))
 
     async def examine_the_whole(self) -> list[Check]:
@@ -195,8 +196,6 @@ async def check_audit(database: AsyncEngine, heads: tuple[Path, Sequence[bytes]]
     """The audit log is as it was written, and as its exported heads say."""
     path, keys = heads
     found = await verify(database, read_heads(path, keys) if path.exists() else ())
-    expected, seen = "no findings", f"{found.entries} entries, {found.heads} exported heads"
-    wrong = [f"{finding.kind}: {finding.where}" for finding in found.findings]
-    return checked(
-        Name.AUDIT_LOG_IS_WHOLE, expected, f"{len(wrong) or 'no'} findings in {seen}", wrong, holds=not wrong
-    )
+    wrong = [say("audit_finding", kind=finding.kind, where=finding.where) for finding in found.findings]
+    seen = say("audit_findings", count=len(wrong) or "no", entries=found.entries, heads=found.heads)
+    return checked(Name.AUDIT_LOG_IS_WHOLE, say("no_findings"), seen, wrong, holds=not wrong)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from persistence.database.pools import Connection
+from persistence.reconciliation.told import Told, say
 
 # Said here once more, and in the statements below: who checks the others does not go by their words.
 LIVE = ("held", "confirmed", "partially_refunded")
@@ -59,13 +60,13 @@ SELECT coalesce(sum(taken), 0)::bigint, coalesce(sum(refunded), 0)::bigint, coal
 WRONG = f"SELECT * FROM ({BALANCE}) AS each WHERE taken - refunded - fees <> value ORDER BY booking_id LIMIT $2"  # noqa: S608  # constants
 
 
-async def balance(connection: Connection, schedule_id: str, at_most: int) -> tuple[Balance, list[str]]:
+async def balance(connection: Connection, schedule_id: str, at_most: int) -> tuple[Balance, list[Told]]:
     """The schedule's balance, and those of its bookings that are out of balance, the first of them."""
     total = await connection.fetchrow(TOTAL, schedule_id)
     assert total is not None
     rows = await connection.fetch(WRONG, schedule_id, at_most)
     wrong = [
-        f"{booking_id}: {taken} taken - {refunded} refunded - {fees} fees, its seats cost {value}"
+        say("money_of_booking", booking=booking_id, taken=taken, refunded=refunded, fees=fees, value=value)
         for booking_id, taken, refunded, fees, value in rows
     ]
     return Balance(*total), wrong

@@ -24,6 +24,7 @@ from persistence.database.moments import milliseconds
 from persistence.database.pools import Connection
 from persistence.journal.history import by_plan
 from persistence.journal.rows import Row, Rows, with_outcome
+from persistence.reconciliation.told import Told, say
 
 SEPARATOR = "\x1e"
 
@@ -232,7 +233,7 @@ async def differing(connection: Connection, table: Table, schedule_id: str, shee
 
 async def described(
     connection: Connection, table: Table, schedule_id: str, sheet: Sheet, ids: Sequence[str]
-) -> list[str]:
+) -> list[Told]:
     """What is wrong with each of these rows, in words."""
     query = (
         f"SELECT id::text, {table.text} FROM {table.name}"  # noqa: S608  # constants
@@ -242,11 +243,11 @@ async def described(
     told = []
     for row_id in ids:
         if row_id not in sheet.rows:
-            told.append(f"{row_id}: not in the journal")
+            told.append(say("row_strange", id=row_id))
         elif row_id not in actual:
-            told.append(f"{row_id}: missing")
+            told.append(say("row_missing", id=row_id))
         else:
             due, is_now = texts_of(sheet.rows[row_id]), actual[row_id].split(SEPARATOR)
             other = [name for name, one, two in zip(table.columns, due, is_now, strict=False) if one != two]
-            told.append(f"{row_id}: another {', '.join(other)}")
+            told.append(say("row_otherwise", id=row_id, columns=", ".join(other)))
     return told

@@ -21,6 +21,7 @@ from api.web.served import PAGES
 from engine.booking import STATUS_NAMES
 from engine.plan_document import read_plan
 from persistence.providers.minor_units import WITH_THREE, WITHOUT_DECIMALS
+from persistence.reconciliation.told import SENTENCES
 from tests.api.server.openapi import openapi_document
 
 PURE = Path(__file__).parent / "pure"
@@ -54,6 +55,23 @@ def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(la
     mails = words[words.index("mailKinds") :]
     assert [name for name in STATUS_NAMES if f"{name}:" not in states] == []
     assert [name for name in (*KINDS, *MAILS) if f"{name}:" not in mails] == []
+
+
+def test_what_reconciliation_says_has_korean_words_with_the_same_facts_and_nothing_else_has() -> None:
+    words = (building.ROOT / "src" / "words" / "reconciliation" / "ko.ts").read_text()
+    korean = dict(re.findall(r"^  (\w+): '(.*)',$", words[: words.index("export const values")], re.MULTILINE))
+    facts = re.compile(r"\{(\w+)\}")
+    assert {code: sorted(facts.findall(text)) for code, text in korean.items()} == {
+        code: sorted(facts.findall(text)) for code, text in SENTENCES.items()
+    }
+
+
+def test_every_sentence_of_reconciliation_is_said_somewhere() -> None:
+    root = building.ROOT.parents[1]
+    sources = [*(root / "actors" / "reconciliation").glob("*.py"), *(root / "persistence").rglob("*.py")]
+    said = "\n".join(path.read_text() for path in sources if path.name != "told.py")
+    assert [code for code in SENTENCES if f'"{code}"' not in said] == []
+    assert set(re.findall(r'\bsay\(\s*"(\w+)"', said)) - SENTENCES.keys() == set()
 
 
 # Sent twice, the one has set the same, and the other gives the same place.

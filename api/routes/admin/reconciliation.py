@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 from pydantic import StrictBool
 
-from actors.reconciliation.checks import Report
+from actors.reconciliation.checks import CheckParts, Report
 from actors.reconciliation.desk import Desk, open_log
 from api.http.models import Input, ScheduleId
 from api.http.paging import Cursor, Limit, decode_cursor, encode_cursor, json_answer
@@ -24,6 +24,7 @@ from api.views.booking import described
 from persistence.catalogue.titles import Title
 from persistence.database.moments import milliseconds, rfc3339
 from persistence.reconciliation import findings
+from persistence.reconciliation.told import Part
 
 router = APIRouter(prefix="/v1/admin", tags=["reconciliation"])
 
@@ -31,13 +32,14 @@ REFUSALS = responses("unauthenticated", "forbidden")
 
 
 class CheckView(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that must hold."""
+    """One thing that must hold. Of what does not, `parts` is what its sentences are made of, for other languages."""
 
     name: str
     holds: bool
     expected: str
     actual: str
     offenders: list[str]
+    parts: CheckParts | msgspec.UnsetType = msgspec.UNSET
 
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class ActionView(msgspec.Struct, frozen=True, kw_only=True):
 
     check: str
     action: str
+    parts: list[Part]  # what the action's sentence is made of, for other languages
     done: bool
 
 

@@ -235,6 +235,31 @@ async def test_a_schedule_is_examined_now(make_reader: MakeReader, stack: Stack,
     await one.get_by_text(re.compile("checks hold at version")).wait_for()
 
 
+async def test_what_does_not_agree_and_what_is_done_about_it_is_said_in_korean(
+    make_reader: MakeReader, http: httpx.AsyncClient, stack: Stack
+) -> None:
+    sale = await open_sale(http)
+    booking = await hold(http, sale, await sign_up(http), *sale.fresh(1))
+    reader = await at_admin(make_reader, stack, "ko", size="desktop")
+    await reader.go(f"/admin/reconciliation?schedule={sale.schedule_id}")
+    one = reader.page.get_by_role("region", name="이 회차")
+    connection = await asyncpg.connect(asyncpg_dsn(stack.database_url))
+    try:
+        await connection.execute("UPDATE bookings SET currency = 'USD' WHERE id = $1", booking["id"])
+    finally:
+        await connection.close()
+    await one.get_by_role("button", name="지금 검사").click()
+    for said in ("예매가 저널과 일치", "1행, 다른 행 1개", f"{booking['id']}: 값이 다름(currency)"):
+        await one.get_by_text(said, exact=False).first.wait_for()
+    assert not re.search(r"(rows|wrong|another|journal)\b", await one.inner_text())
+    await one.get_by_role("button", name="고칠 수 있는 것 …").click()
+    done = f"예매가 저널과 일치: 예매 {booking['id']} 행을 저널대로 씁니다"
+    await sheet(reader).get_by_text(done).wait_for()
+    await sheet(reader).get_by_role("button", name="고치기").click()
+    await one.get_by_text(done).wait_for()
+    await one.get_by_text("모두 일치합니다.").wait_for()
+
+
 async def park(stack: Stack, schedule_id: str) -> None:
     """Puts a schedule's second event aside, as the service of sales figures does with one it cannot digest."""
     async with asyncpg.create_pool(asyncpg_dsn(stack.database_url), min_size=1, max_size=1) as pool:

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.reconciliation.checks import checked
+from actors.reconciliation.checks import Name, checked
 from actors.reconciliation.watch import Reconciling
 from api.command_line import administrators
 from engine.state import SOLD
 from persistence.reconciliation import findings
+from persistence.reconciliation.told import say
 from persistence.seats.cache import SeatView
 from persistence.seats.redis_cache import KEY, RedisSeatCache
 from tests.api.conftest import PASSWORD, Worker
@@ -127,6 +128,7 @@ async def test_a_repair_is_a_dry_run_unless_asked_for(
     assert action == {
         "check": "bookings_equal_journal",
         "action": f"bookings {booking['id']} is written as the journal says",
+        "parts": [{"code": "row_written", "facts": {"table": "bookings", "id": booking["id"]}}],
         "done": False,
     }
     assert failing(await examined(worker, admin, sale)) == {"bookings_equal_journal"}
@@ -247,7 +249,14 @@ async def test_what_was_found_is_told_page_by_page(found: tuple[Worker, dict[str
         version=1,
         checked_at=worker.office.now(),
         holds=False,
-        checks=[checked("journal_is_whole", "versions 1 to 1", "version 1: missing", ["version 1"])],
+        checks=[
+            checked(
+                Name.JOURNAL_IS_WHOLE,
+                say("versions", version=1),
+                say("version_missing", version=1),
+                [say("version", version=1)],
+            )
+        ],
     )
     first = await page(limit=2)
     assert (first["examined"], first["failing"]) == (4, 1)
@@ -259,6 +268,11 @@ async def test_what_was_found_is_told_page_by_page(found: tuple[Worker, dict[str
             "expected": "versions 1 to 1",
             "actual": "version 1: missing",
             "offenders": ["version 1"],
+            "parts": {
+                "expected": [{"code": "versions", "facts": {"version": "1"}}],
+                "actual": [{"code": "version_missing", "facts": {"version": "1"}}],
+                "offenders": [[{"code": "version", "facts": {"version": "1"}}]],
+            },
         }
     ]
     assert first["overall"]["holds"]

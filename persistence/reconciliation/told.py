@@ -1,5 +1,5 @@
 """What reconciliation and repair say: sentences in English that know what they are made of, so that a page can say them
-in its reader's language (`api/web/src/words/reconciliation/ko.ts`).
+in its reader's language (`api/web/src/words/admin/reconciliation/ko.ts`).
 
 A sentence is a text like any other, and is compared, logged and printed as one. Beside it go its parts: the code of
 each and the facts in it. What only names something (an id, a number) has none.

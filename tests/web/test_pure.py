@@ -58,7 +58,7 @@ def test_admins_read_every_state_of_a_booking_and_every_kind_of_mail_in_words(la
 
 
 def test_what_reconciliation_says_has_korean_words_with_the_same_facts_and_nothing_else_has() -> None:
-    words = (building.ROOT / "src" / "words" / "reconciliation" / "ko.ts").read_text()
+    words = (building.ROOT / "src" / "words" / "admin" / "reconciliation" / "ko.ts").read_text()
     korean = dict(re.findall(r"^  (\w+): '(.*)',$", words[: words.index("export const values")], re.MULTILINE))
     facts = re.compile(r"\{(\w+)\}")
     assert {code: sorted(facts.findall(text)) for code, text in korean.items()} == {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { told } from '../../../api/web/src/admin/reconciliation/told.ts';
-import * as ko from '../../../api/web/src/words/reconciliation/ko.ts';
+import * as ko from '../../../api/web/src/words/admin/reconciliation/ko.ts';
 
 const part = (code: string, facts: Record<string, string> = {}) => ({ code, facts });
 

@@ -3,7 +3,7 @@
 import { en, type AdminWords } from '../../words/admin/en.ts';
 import { ko } from '../../words/admin/ko.ts';
 import { language } from '../../words/language.svelte.ts';
-import * as reconciliationInKorean from '../../words/reconciliation/ko.ts';
+import * as reconciliationInKorean from '../../words/admin/reconciliation/ko.ts';
 import { told, type Part } from '../reconciliation/told.ts';
 
 export function adminWords(): AdminWords {

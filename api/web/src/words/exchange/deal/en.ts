@@ -5,6 +5,7 @@ export const en = {
   now: 'Exchange now',
   done: 'Your seats are exchanged.',
 
+  alike: 'They cost the same.',
   costs: (now: string, before: string) => `${now} in all, instead of ${before}.`,
   moveOrder: 'These seats are held first, then yours are free again. You pay afterwards.',
   move: 'Take this date instead',

@@ -7,6 +7,7 @@ export const ko: DealWords = {
   now: '지금 바꾸기',
   done: '좌석을 바꾸었습니다.',
 
+  alike: '가격이 같습니다.',
   costs: (now: string, before: string) => `합계 ${now} (지금 ${before})`,
   moveOrder: '새 좌석을 먼저 선점하고 지금 좌석의 선점을 취소합니다. 결제는 그다음입니다.',
   move: '이 회차로 바꾸기',

@@ -1,8 +1,7 @@
 // What a phone says of a code without a connection: by the list, nobody twice, and nothing it cannot know.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { after, genuine, judged, named, search, type Inside, type ListedTicket } from '../../../api/web/src/door/offline.ts';
-import { StoredDoor } from '../../../api/web/src/door/stored.ts';
+import { after, found, genuine, judged, named, search, type Admitted, type ListedTicket } from '../../../api/web/src/door/offline.ts';
 
 const BOOKING = '01980000-0000-7000-8000-00000000000b';
 const SCHEDULE = '01980000-0000-7000-8000-00000000000a';
@@ -27,8 +26,8 @@ const TICKET = {
 };
 const listed = (entered = 0): ReadonlyMap<string, ListedTicket> =>
   new Map([[BOOKING, { ...TICKET, entered }]]);
-const nobody: Inside = { places: new Map(), single: new Set() };
-const two: Inside = { places: new Map([[BOOKING, 2]]), single: new Set([`${BOOKING} A-1#1`, `${BOOKING} 석-2#1`]) };
+const nobody: readonly Admitted[] = [];
+const two: readonly Admitted[] = ['A-1#1', '석-2#1'].map((place) => ({ bookingId: BOOKING, places: 1, place }));
 
 const CASES = [
   ['a whole ticket', code(), null, listed(), nobody, 'admitted', 4],
@@ -55,17 +54,29 @@ const CASES = [
 
 for (const [what, text, wanted, list, inside, result, places] of CASES) {
   test(`${what}: ${result}`, () => {
-    const verdict = judged(text, wanted, SCHEDULE, list, inside);
+    const verdict = judged(named(text), wanted, SCHEDULE, list, inside);
     assert.deepEqual([verdict.result, verdict.places], [result, places]);
   });
 }
+
+test('who is found on the list is judged as by the code of the booking, and who has gone from it is not on it', () => {
+  const judgedAs = (list: ReadonlyMap<string, ListedTicket>, wanted: number | null, inside = nobody) => {
+    const { result, places, entered, of, name, labels } = judged(found(list.get(BOOKING), SCHEDULE), wanted, SCHEDULE, list, inside);
+    return [result, places, entered, of, name, labels.length];
+  };
+  assert.deepEqual(judgedAs(listed(), null), ['admitted', 4, 4, 4, '김민지', 4]);
+  assert.deepEqual(judgedAs(listed(1), 1, two), ['admitted', 1, 4, 4, '김민지', 4]);
+  assert.deepEqual(judgedAs(listed(1), 2, two), ['already_in', 0, 3, 4, '김민지', 4]);
+  assert.deepEqual(judgedAs(listed(4), null), ['already_in', 0, 4, 4, '김민지', 4]);
+  assert.deepEqual(judgedAs(new Map(), null), ['not_genuine', 0, 0, 0, null, 0]);
+});
 
 test('what the server said since the list was made counts, and nobody is forgotten by an older list', () => {
   const single = `A-1#1`;
   const now = after(listed(), [{ id: '1', bookingId: BOOKING, entered: 1, place: single }, { id: '2', bookingId: OTHER, entered: 1, place: null }]);
   assert.deepEqual([now.size, now.get(BOOKING)?.entered, now.get(BOOKING)?.single], [1, 1, [single]]);
-  assert.equal(judged(seatCode('A-1'), null, SCHEDULE, now, nobody).result, 'already_in');
-  assert.equal(judged(seatCode('A-3'), null, SCHEDULE, now, nobody).result, 'admitted');
+  assert.equal(judged(named(seatCode('A-1')), null, SCHEDULE, now, nobody).result, 'already_in');
+  assert.equal(judged(named(seatCode('A-3')), null, SCHEDULE, now, nobody).result, 'admitted');
   assert.equal(after(listed(3), [{ id: '1', bookingId: BOOKING, entered: 1, place: null }]).get(BOOKING)?.entered, 3);
 });
 
@@ -95,51 +106,4 @@ test('a name is found by its beginning, in either spelling, by its booking numbe
   const all = [...listed().values()];
   for (const query of ['김', '민지', '김민지'.normalize('NFD'), 'a-3', '김 A-1', 'q2xd', '1층 가 3']) assert.equal(search(all, query).length, 1, query);
   for (const query of ['', '  ', '박', '김 B-1', '김 2층']) assert.equal(search(all, query).length, 0, query);
-});
-
-/** The browser's storage, with room for so many entries. */
-class Room implements Storage {
-  readonly #held = new Map<string, string>();
-  readonly #most: number;
-  constructor(most: number) {
-    this.#most = most;
-  }
-  get length(): number {
-    return this.#held.size;
-  }
-  key = (index: number) => [...this.#held.keys()][index] ?? null;
-  getItem = (key: string) => this.#held.get(key) ?? null;
-  removeItem = (key: string) => void this.#held.delete(key);
-  clear = () => this.#held.clear();
-  setItem(key: string, value: string): void {
-    if (this.#held.size >= this.#most && !this.#held.has(key)) throw new DOMException('', 'QuotaExceededError');
-    this.#held.set(key, value);
-  }
-}
-const scan = (id: string, at = '2026-11-26T19:00:00.000Z') => ({ id, code: code(), places: null, gate: null, at });
-const news = (id: string) => ({ id, bookingId: BOOKING, entered: 1, place: null });
-
-test('two doors in one browser, and two tabs at one of them, keep what is theirs', () => {
-  const room = new Room(100);
-  const [here, beside, elsewhere] = [new StoredDoor(SCHEDULE, room), new StoredDoor(SCHEDULE, room), new StoredDoor(OTHER, room)];
-  here.wait(scan('late', '2026-11-26T19:05:00.000Z'));
-  beside.wait(scan('early'));
-  elsewhere.wait(scan('other'));
-  here.tell(news('sent'));
-  here.gate = 'North';
-  assert.deepEqual([here.waiting().map(({ id }) => id), elsewhere.waiting().map(({ id }) => id)], [['early', 'late'], ['other']]);
-  assert.deepEqual([beside.news(), elsewhere.news()], [[news('sent')], []]);
-  assert.deepEqual([beside.gate, elsewhere.gate], ['North', '']);
-  here.sent('early');
-  here.forget([news('sent')]);
-  assert.deepEqual([beside.waiting().map(({ id }) => id), beside.news()], [['late'], []]);
-});
-
-test('a browser without room says so, and keeps what it has', () => {
-  const door = new StoredDoor(SCHEDULE, new Room(1));
-  assert.deepEqual([door.wait(scan('first')), door.wait(scan('second'))], [true, false]);
-  assert.equal(door.wait({ ...scan('first'), gate: 'North' }), true);
-  assert.doesNotThrow(() => door.tell(news('first')));
-  door.gate = 'North';
-  assert.deepEqual([door.waiting().map(({ id, gate }) => [id, gate]), door.news(), door.gate], [[['first', 'North']], [], '']);
 });

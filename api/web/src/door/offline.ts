@@ -20,7 +20,7 @@ export interface ListedTicket {
   readonly name: string | null;
 }
 
-export interface OfflineVerdict {
+export interface OfflineVerdict extends Pick<ListedTicket, 'name' | 'labels'> {
   readonly result: 'admitted' | 'already_in' | 'replaced' | 'other_schedule' | 'not_genuine';
   readonly places: number;
   readonly entered: number;
@@ -106,10 +106,11 @@ export function after(list: ReadonlyMap<string, ListedTicket>, news: readonly Ne
   return now;
 }
 
-/** Who came in here since the list was made: places by booking, and single places by their own codes. */
-export interface Inside {
-  readonly places: ReadonlyMap<string, number>;
-  readonly single: ReadonlySet<string>;
+/** Who came in here since the list was made: on a booking, and by the own code of which place. */
+export interface Admitted {
+  readonly bookingId: string;
+  readonly places: number;
+  readonly place: string | null;
 }
 
 /** Whether the booking has other seats now: what was given back, exchanged or handed on may be somebody else's. */
@@ -117,26 +118,32 @@ function isOfBefore({ seat, number }: Named, listed: ListedTicket): boolean {
   return seat === null ? number !== listed.places : listed.seats.filter((each) => each === seat).length < number;
 }
 
-/** The verdict by the list and what happened here since. */
+/** Who was found on the list, as the code for all of the booking names it. */
+export function found(listed: ListedTicket | undefined, scheduleId: string): Named | null {
+  return listed === undefined ? null : { bookingId: listed.booking_id, scheduleId, place: null, seat: null, number: listed.places };
+}
+
+/** The verdict on what a code names, by the list and what happened here since. */
 export function judged(
-  code: string,
+  ticket: Named | null,
   wanted: number | null,
   scheduleId: string,
   list: ReadonlyMap<string, ListedTicket>,
-  inside: Inside,
+  inside: readonly Admitted[],
 ): OfflineVerdict {
-  const ticket = named(code);
-  const nobody = { places: 0, entered: 0, of: 0, booking_id: null };
+  const nobody = { places: 0, entered: 0, of: 0, booking_id: null, name: null, labels: [] };
   if (ticket === null) return { result: 'not_genuine', ...nobody };
   if (ticket.scheduleId !== scheduleId) return { result: 'other_schedule', ...nobody };
   const listed = list.get(ticket.bookingId);
   if (listed === undefined) return { result: 'not_genuine', ...nobody };
-  const entered = listed.entered + (inside.places.get(ticket.bookingId) ?? 0);
-  if (isOfBefore(ticket, listed)) return { result: 'replaced', places: 0, entered, of: listed.places, booking_id: listed.booking_id };
+  const here = inside.filter(({ bookingId }) => bookingId === ticket.bookingId);
+  const entered = here.reduce((sum, { places }) => sum + places, listed.entered);
+  const { name, labels } = listed;
+  const of = { of: listed.places, booking_id: listed.booking_id, name, labels };
+  if (isOfBefore(ticket, listed)) return { result: 'replaced', places: 0, entered, ...of };
   const left = listed.places - entered;
-  const again = ticket.place !== null && (listed.single.includes(ticket.place) || inside.single.has(`${ticket.bookingId} ${ticket.place}`));
+  const again = ticket.place !== null && (listed.single.includes(ticket.place) || here.some(({ place }) => place === ticket.place));
   const places = again ? 0 : ticket.place !== null ? 1 : (wanted ?? left);
-  const of = { of: listed.places, booking_id: listed.booking_id };
   if (places <= 0 || places > left) return { result: 'already_in', places: 0, entered, ...of };
   return { result: 'admitted', places, entered: entered + places, ...of };
 }

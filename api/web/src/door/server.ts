@@ -8,17 +8,18 @@ import createClient from 'openapi-fetch';
 import { answer, api } from '../api/client.ts';
 import { serverClock } from '../api/clock.ts';
 import type { paths } from '../api/openapi';
-import { offline } from '../api/problem.ts';
+import { asProblem, offline } from '../api/problem.ts';
 import type { Answer } from '../api/shapes.ts';
 import { loadSchedule } from '../api/catalogue.ts';
 import type { Schedule } from '../api/shapes.ts';
 import type { ListedTicket } from './offline.ts';
-import type { Scan } from './queue.svelte.ts';
+import type { Scan } from './scans.ts';
 
 export type Verdict = Answer<'/v1/schedules/{schedule_id}/check-ins', 'post'>[number];
 export type Counts = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
 
 const DOOR_TOKEN = /^#(door_[\w-]+)$/;
+const NOT_TAKEN = new Set([413, 422]); // too much at once, or nothing that could be a scan
 const LONGEST_CODE = 1_000; // as long as none of ours is: people hold all kinds of codes into a camera, and a batch has its limit
 
 /** The token of a door's link, by what stands behind the # of the address; null for who comes without one. */
@@ -43,8 +44,8 @@ export class DoorServer {
     return loadSchedule(this.#scheduleId);
   }
 
-  /** Judges codes that were read; one answer each, in order. A scan sent again gets its first answer. */
-  async send(scans: readonly Scan[]): Promise<readonly Verdict[]> {
+  /** Judges codes that were read; one answer each, in order, or null where they are not taken so. A scan sent again gets its first answer. */
+  async send(scans: readonly Scan[]): Promise<readonly Verdict[] | null> {
     const body = scans.map(({ id, code, bookingId, places, gate, at, ahead }) => ({
       id,
       ...(at !== '' && { at: byServersClock(at, ahead) }),
@@ -52,7 +53,12 @@ export class DoorServer {
       ...(places !== null && { places }),
       ...(gate !== null && { gate }),
     }));
-    return answer(this.#client.POST('/v1/schedules/{schedule_id}/check-ins', { params: this.#path, body }));
+    try {
+      return await answer(this.#client.POST('/v1/schedules/{schedule_id}/check-ins', { params: this.#path, body }));
+    } catch (error) {
+      if (NOT_TAKEN.has(asProblem(error).status)) return null;
+      throw error;
+    }
   }
 
   async undo(id: string, reason: string): Promise<void> {

@@ -4,7 +4,7 @@
  */
 
 import type { News } from './offline.ts';
-import type { Scan } from './queue.svelte.ts';
+import type { Scan } from './scans.ts';
 import { lasts } from '../storage.ts';
 
 export class StoredDoor {

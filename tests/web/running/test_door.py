@@ -15,7 +15,7 @@ from playwright.async_api import Page, Route
 from tests.support.sale import Sale, open_sale, paid_booking, sign_up, small_plan
 from tests.support.waiting import until
 from tests.web.browser import ELSEWHERE
-from tests.web.conftest import MakeReader, Reader
+from tests.web.conftest import NARROW, MakeReader, Reader
 
 pytestmark = pytest.mark.stack
 Sold = Callable[..., Awaitable[str]]
@@ -243,6 +243,42 @@ async def test_a_scan_is_taken_back_without_a_connection_and_after_others(
     await until(lambda: is_entered(http, sale, before + 1))
     await reader.page.get_by_role("button", name="Take back", exact=True).click()  # what was sent meanwhile, too
     await until(lambda: is_entered(http, sale, before))
+    forgive_being_offline(reader)
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["let in before", "let in after"])
+async def test_who_was_let_in_on_a_scan_that_the_server_takes_in_no_form_is_told_of(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold, offline: bool
+) -> None:
+    code, before = await sold(2, "Ada"), await entered(http, sale)
+    reader = await at_door(make_reader, http, sale, viewport=NARROW)
+    page = reader.page
+
+    async def not_taken(route: Route) -> None:
+        problem = {"code": "validation_failed", "title": "Validation failed", "status": 422, "detail": "No scan."}
+        await (route.fulfill(status=422, json=problem) if route.request.method == "POST" else route.fallback())
+
+    await page.context.set_offline(offline)
+    if not offline:
+        await page.route("**/check-ins", not_taken)
+    await scan(page, code)
+    await verdict(page, "Come in")
+    if offline:
+        await page.route("**/check-ins", not_taken)
+        await page.context.set_offline(False)
+    await reader.reads("1 ticket was let in on this phone that cannot be sent: nobody is counted in on it")
+    assert re.match("Ada · .* · 2 people · .*", await page.get_by_role("status").locator("li").inner_text())
+    await everything_sent(page)
+    assert await reader.flaws() == {}
+    await scan(page, code)  # nobody comes in on it once more
+    await verdict(page, "Already in")
+    await page.get_by_role("button", name="Undo: Ada").click()
+    await page.get_by_text("cannot be sent").wait_for(state="detached")
+    await page.unroute_all()
+    await scan(page, code)
+    await verdict(page, "Come in")
+    await until(lambda: is_entered(http, sale, before + 2))
+    assert await page.get_by_text("cannot be sent").count() == 0
     forgive_being_offline(reader)
 
 

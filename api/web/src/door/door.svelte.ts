@@ -7,8 +7,9 @@
  *
  * A scan stays with this browser until the server has answered it (`scans.ts`), so a closed tab or a dead battery sends it later,
  * once. Whoever this phone turns away is not let in later by a scan that is still on its way: that is shown while they stand
- * there, and taken back when they have gone. Of somebody this phone let in, what the server says otherwise is kept in `conflicts`.
- * What a page goes by that comes back without a connection is what was kept here last (`kept.ts`), and what the server has said since.
+ * there, and taken back when they have gone. Of somebody this phone let in, what the server says otherwise is kept in `conflicts`,
+ * and what it will not hear of in `uncounted`. What a page goes by that comes back without a connection is what was kept here
+ * last (`kept.ts`), and what the server has said since.
  */
 
 import { Problem, asProblem } from '../api/problem.ts';
@@ -44,6 +45,7 @@ export class Door {
   /** How many scans are not sent yet. */
   waiting = $state(0);
   conflicts = $state.raw<readonly Verdict[]>([]);
+  uncounted = $state.raw<readonly Scan[]>([]);
   schedule = $state.raw<Schedule | undefined>();
   counts = $state.raw<Counts | null>(null);
   list = $state.raw<ReadonlyMap<string, ListedTicket>>(new Map());
@@ -84,7 +86,7 @@ export class Door {
   }
 
   #look(): void {
-    this.crowded = this.#scans.crowded;
+    ({ crowded: this.crowded, uncounted: this.uncounted } = this.#scans);
     this.waiting = this.#scans.waiting.length;
   }
 

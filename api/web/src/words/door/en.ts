@@ -57,6 +57,7 @@ export const en = {
   waiting: (count: number) => (count === 1 ? '1 scan not sent yet' : `${count} scans not sent yet`),
   sent: 'Everything is sent.',
   conflicts: (count: number) => (count === 1 ? '1 ticket was let in while offline that should not have been' : `${count} tickets were let in while offline that should not have been`),
+  uncounted: (count: number) => (count === 1 ? '1 ticket was let in on this phone that cannot be sent: nobody is counted in on it' : `${count} tickets were let in on this phone that cannot be sent: nobody is counted in on them`),
   listAge: (time: string) => `List of ${time}`,
 
   counts: (entered: number, places: number) => `${entered.toLocaleString('en')} of ${places.toLocaleString('en')} in`,

@@ -59,6 +59,7 @@ export const ko: typeof en = {
   waiting: (count: number) => `전송되지 않은 스캔 ${count}건`,
   sent: '모두 전송했습니다.',
   conflicts: (count: number) => `연결이 끊긴 동안 잘못 입장한 티켓 ${count}건`,
+  uncounted: (count: number) => `이 기기에서 입장시켰지만 전송할 수 없는 티켓 ${count}건: 입장 인원에 포함되지 않습니다`,
   listAge: (time: string) => `${time} 기준 목록`,
 
   counts: (entered: number, places: number) => `${places.toLocaleString('ko')}명 중 ${entered.toLocaleString('ko')}명 입장`,

@@ -29,7 +29,7 @@ ENTRY_GZIP_BYTES = 45 * 1024
 PICKER_GZIP_BYTES = 40 * 1024  # what choosing seats adds to the entry
 ARENA_BYTES = 160 * 1024  # all that a phone loads to choose among 15,000 seats
 DRAWING_A_HOUSE = {"Seats", "Exchange"}
-PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included
+PAGE_GZIP_BYTES = 20 * 1024  # what a page of the customer's adds to the entry, styles included; and a door
 LIVE_SALE_GZIP_BYTES = 45 * 1024  # what watching a sale adds to the entry; and, with its plot, to the seat map
 RUNNING_GZIP_BYTES = 45 * 1024  # what a page for those who run the house adds
 STYLE_GZIP_BYTES = 6 * 1024
@@ -208,6 +208,11 @@ def test_every_page_of_an_organizer_adds_little_to_the_entry(manifest: dict[str,
     assert pages
     sizes = {name: compressed(files_of(manifest, name) - entry) for name in pages}
     assert {name: size for name, size in sizes.items() if size > ORGANIZER_GZIP_BYTES} == {}
+
+
+def test_a_door_adds_little_to_the_entry(manifest: dict[str, Any]) -> None:
+    door = files_of(manifest, "src/door/DoorPage.svelte") - files_of(manifest, "index.html")
+    assert 0 < compressed(door) <= PAGE_GZIP_BYTES
 
 
 def test_the_styles_of_the_entry_are_small(manifest: dict[str, Any]) -> None:

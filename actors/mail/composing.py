@@ -332,7 +332,8 @@ def html_text(written: Letter, code: str | None, language: str) -> str:
     if code is not None:
         ticket = (
             '<div style="text-align:center;padding:24px 0 8px;border-top:1px dashed #c4c7cc;margin-top:16px">'
-            f'<img src="cid:{QR_CID}" width="{QR_SHOWN}" height="{QR_SHOWN}" alt="{escape(code)}">'
+            f'<img src="cid:{QR_CID}" width="{QR_SHOWN}" height="{QR_SHOWN}" alt="{escape(code)}"'
+            ' style="max-width:100%;word-break:break-all;font-size:12px">'
             f"{_paragraph(written.caption, '#5f6368', 13)}</div>"
         )
     return (

@@ -200,6 +200,8 @@ def _field_error(item: Mapping[str, Any]) -> dict[str, str]:
         kind, most, limit = f"string_{kind}", kind == "too_long", facts.get("max_length", facts.get("min_length"))
         message = f"String should have at {'most' if most else 'least'} {limit} character{'' if limit == 1 else 's'}"
     korean = FIELD_MESSAGES_KO.get(kind)
+    if "expected" in facts:  # pydantic says "'a', 'b' or 'c'"
+        facts = {**facts, "expected": str(facts["expected"]).replace(" or ", ", ")}
     return {
         "field": ".".join(place),
         "message": message,

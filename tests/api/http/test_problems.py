@@ -80,13 +80,15 @@ def test_the_language_is_the_one_the_client_prefers(accept_language: str, langua
 
 
 async def test_errors_answer_in_korean_when_asked(worker: Worker) -> None:
-    answer = await worker.http.post("/v1/accounts", json={"email": "nobody"}, headers={"Accept-Language": "ko"})
+    wrong = {"email": "nobody", "role": "admin"}
+    answer = await worker.http.post("/v1/accounts", json=wrong, headers={"Accept-Language": "ko"})
     document = problem(answer, 422, "validation_failed")
     assert answer.headers["content-language"] == "ko"
     assert document["title"] == "입력값 오류"
     assert {error["field"]: error["message"] for error in document["errors"]} == {
         "email": "이메일 형식이 올바르지 않습니다",
         "password": "필수 항목입니다",
+        "role": "'customer', 'organizer' 중 하나여야 합니다",
     }
 
 

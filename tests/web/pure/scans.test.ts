@@ -144,6 +144,13 @@ test('one that is no scan holds up no others: it is looked for by halves, tried 
   assert.deepEqual([ids(tab.scans.waiting), tab.stored.waiting()], [[], []]);
 });
 
+test('a server that answers something else is one that does not answer, and is asked once', async () => {
+  const { stored, scans } = new Tab(new Room(9), '1', '2');
+  let asked = 0;
+  await assert.rejects(scans.send(() => Promise.resolve((asked += 1) > 0)));
+  assert.deepEqual([asked, ids(scans.waiting), ids(stored.waiting())], [1, ['1', '2'], ['1', '2']]);
+});
+
 test('a scan is taken without its time and its gate where it is not with them', async () => {
   const tab = new Tab(new Room(100), 'odd');
   await tab.send(([only]) => only?.gate === null);

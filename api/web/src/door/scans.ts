@@ -99,7 +99,8 @@ export class Scans {
 
   /**
    * Asks about what waits, one batch at a time, until nothing does: `ask` says whether the server takes it so, and ends whatever
-   * that has answered. One that is no scan must not hold up the others. Throws what `ask` throws: nobody answers.
+   * that has answered. One that is no scan must not hold up the others. Throws what `ask` throws: nobody answers. So it does
+   * where all that is answered is something else, or it would ask on and on.
    */
   async send(ask: (batch: readonly Scan[]) => Promise<boolean>): Promise<void> {
     let most = BATCH;
@@ -108,7 +109,10 @@ export class Scans {
         const batch = this.waiting.slice(0, most);
         for (const { id } of batch) this.#step(id, ASKED);
         const isAlone = batch.length === 1;
-        if ((await ask(batch)) || (isAlone && (await ask(batch.map(bare))))) continue;
+        if ((await ask(batch)) || (isAlone && (await ask(batch.map(bare))))) {
+          if (batch.every(({ id }) => this.#all.has(id))) throw new Error('none of what was asked about is answered');
+          continue;
+        }
         most = Math.ceil(batch.length / 2);
         if (isAlone) for (const { id } of batch) this.#step(id, NOT_TAKEN);
       }

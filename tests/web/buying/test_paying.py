@@ -82,7 +82,7 @@ async def test_whoever_comes_back_from_the_providers_page_has_paid(
     reader = await make_reader("ko", "desktop")
     await at_the_form_of("toss", TOSS, reader, sale, str(http.base_url))
     await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
-    await reader.reads("결제를 마치지 않고 돌아오셨습니다.")
+    await reader.reads("결제를 마치지 않고 돌아오셨습니다. 좌석은 그대로 잡혀 있습니다.")
     await reader.page.evaluate("window.pays = true")
     await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
     await reader.reads(reader.words["confirmed"])

@@ -24,7 +24,7 @@ from api.http.addresses import address_of
 from api.http.problems import Problem, invalid, key_reused
 from api.office.office import Office
 from api.office.tokens import Account
-from persistence.database import first_answers
+from persistence.accounts import first_answers
 
 HEADER = "idempotency-key"
 CREATED = 201

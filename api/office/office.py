@@ -18,8 +18,6 @@ from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
@@ -34,6 +32,7 @@ from actors.process.unending import kept_up
 from actors.reconciliation.reconciler import Reconciler
 from actors.seats.seat_views import SeatViews
 from actors.seats.seats_left import SeatsLeft
+from api.office import under_way
 from api.office.booked import BookedSchedules
 from api.office.limits import Limits
 from api.office.openings import Openings
@@ -51,6 +50,7 @@ from persistence.database.away import is_away
 from persistence.database.connection import create_engine, current_revision, for_reading, head_revision
 from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
+from persistence.database.redis_clients import redis_client
 from persistence.journal import heads
 from persistence.journal.journal import PostgresJournal
 from persistence.operations.board import VitalsBoard
@@ -127,12 +127,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         reading = for_reading(database)
         await _check_database(database_url)
 
-        redis: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+        redis = redis_client(redis_url, timeout_seconds=REDIS_TIMEOUT_SECONDS, retries=1)
         stack.push_async_callback(redis.aclose)
 
         plans = PlanCache(reading)
@@ -163,6 +158,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             kept_up(partial(tell, gateway, board, clock, settings.node), "saying how it does")
         )
         stack.push_async_callback(end, [telling])
+        stack.push_async_callback(under_way.all_ended)
         yield Office(
             settings=settings,
             clock=clock,

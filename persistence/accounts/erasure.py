@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.accounts import accounts, links
-from persistence.database import first_answers
+from persistence.accounts import accounts, first_answers, links
 from persistence.database.tables import (
     account_links,
     bookings,

@@ -21,10 +21,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from cachetools import LRUCache
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -32,6 +29,7 @@ from persistence.database.asked_once import latest_within
 from persistence.database.away import Outage, is_away
 from persistence.database.ending_tasks import end
 from persistence.database.held import holds_none
+from persistence.database.redis_clients import redis_client
 from persistence.database.tables import sessions
 
 CHANNEL = "boxoffice:sessions:revoked"
@@ -73,12 +71,7 @@ class Revocations:
         self._token_ms = token_seconds * 1000
         self._own_channel = f"{CHANNEL}:{worker}:{secrets.token_hex(8)}"
         # No retry: a subscription that reconnects by itself would hide that messages were missed.
-        self._redis: Redis = Redis.from_url(
-            redis_url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=CONNECT_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-        )
+        self._redis = redis_client(redis_url, timeout_seconds=CONNECT_SECONDS, retries=0)
         self._revoked: OrderedDict[str, int] = OrderedDict()  # session id → when its last token has expired
         # Session id → (revoked, when it was read).
         self._rows: LRUCache[str, tuple[bool, int]] = latest_within(ROWS_REMEMBERED)

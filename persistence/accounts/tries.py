@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from persistence.database.held import holds_none
+from persistence.database.redis_clients import redis_client
 
 PREFIX = "boxoffice:tries:"
 TIMEOUT_SECONDS = 0.5
@@ -75,12 +73,7 @@ class RedisTries:
     """Tries counted in Redis. Every method raises `RedisError` or `OSError` while it is away."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_client(url, timeout_seconds=TIMEOUT_SECONDS, retries=1)
         self._count = self._redis.register_script(COUNT)
         self._forgive = self._redis.register_script(FORGIVE)
 

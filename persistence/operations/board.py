@@ -12,11 +12,10 @@ from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from persistence.database.held import holds_none
+from persistence.database.redis_clients import redis_client
 from persistence.operations.vitals import Vitals
 
 LIFE_MS = 5_000
@@ -41,9 +40,7 @@ class VitalsBoard:
     @classmethod
     def at(cls, redis_url: str, database_url: str) -> VitalsBoard:
         """On a connection of its own, which gives up soon: what is said late is of no use."""
-        retry = Retry(NoBackoff(), 0)
-        redis: Redis = Redis.from_url(redis_url, socket_timeout=GIVE_UP, socket_connect_timeout=GIVE_UP, retry=retry)
-        return cls(redis, database_url)
+        return cls(redis_client(redis_url, timeout_seconds=GIVE_UP, retries=0), database_url)
 
     async def close(self) -> None:
         """Lets go of the connection."""

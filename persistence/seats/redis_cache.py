@@ -8,14 +8,12 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import msgspec
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.typing import EncodableT
 
 from persistence.database.held import holds_none
+from persistence.database.redis_clients import redis_client
 from persistence.seats.cache import (
     CacheUnavailable,
     News,
@@ -65,19 +63,9 @@ class RedisSeatCache:
     def __init__(self, redis_url: str) -> None:
         # One retry without a wait: after a restart of Redis every pooled connection is dead once. Nothing more, because
         # readers have the journal to fall back on and must not queue up here.
-        self._redis: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_client(redis_url, timeout_seconds=TIMEOUT_SECONDS, retries=1)
         # No retry at all: a subscription that reconnects by itself would lose what was announced meanwhile in silence.
-        self._listener: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._listener = redis_client(redis_url, timeout_seconds=TIMEOUT_SECONDS, retries=0)
         self._publish = self._redis.register_script(PUBLISH_SCRIPT)
 
     async def put(self, view: SeatView) -> None:

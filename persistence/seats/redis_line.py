@@ -9,12 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from persistence.database.held import holds_none
+from persistence.database.redis_clients import redis_client
 from persistence.seats.line import (
     ABSENT_MS,
     BACK_MS,
@@ -140,12 +138,7 @@ class RedisLine:
 
     def __init__(self, redis_url: str, *, now_ms: Callable[[], int] | None = None) -> None:
         """By Redis' clock, which all machines have in common, unless there is another."""
-        self._redis: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_client(redis_url, timeout_seconds=TIMEOUT_SECONDS, retries=1)
         self._now_ms = now_ms
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._show_up = self._redis.register_script(SHOW_UP)

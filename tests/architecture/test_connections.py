@@ -89,6 +89,7 @@ ON_THEIR_OWN = {
     "api/office/under_way.py": "names the errors only",
     "api/sandbox/server.py": "a process of its own, which knows no database",
     "api/views/failures.py": "names the errors only",
+    "persistence/database/redis_clients.py": "whoever calls the client says it",
     "persistence/embedded/outside.py": "asked before anything runs",
     "persistence/events/feed.py": "reads on before it takes, see actors/receivers/receiver.py",
     "persistence/events/outgoing.py": "by way of persistence/events/log.py",

@@ -1,6 +1,7 @@
 """What several queries ask of bookings, payments and schedules is written in one place, beside the tables.
 
-So is how an answer is shared and kept (`persistence/database/asked_once.py`).
+So is how an answer is shared and kept (`persistence/database/asked_once.py`), and what a client of Redis that is kept
+is like (`persistence/database/redis_clients.py`).
 
 Those who audit write it again, on purpose; migrations and the tables' own indexes are as they were made.
 """
@@ -38,6 +39,7 @@ SAID_AGAIN = {
     "a bounded cache": re.compile(r"popitem\(last=False\)|pop\(next\(iter\(|= OrderedDict\(|\.move_to_end\("),
     "asked once for all who ask": re.compile(r"dict\[[^\]\n]*, asyncio\.(Task|Lock|Future)\b"),
     "several wait for one": re.compile(r"asyncio\.shield\(|(?<!\.)(?<!def )\bshared\("),
+    "a client of Redis": re.compile(r"(?<!async with )\bRedis\.from_url\(|\bRedis\("),
     "forgotten by hand": re.compile(r"\bdel self\._\w+\["),
 }
 

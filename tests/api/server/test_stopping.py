@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from actors.process.settings import Settings
 from actors.supervision import programs
 from api.http.corked import Protocol
+from api.office import under_way
 from api.server import worker
 from api.server.watch import Watch
 from tests.support.sale import problem
@@ -59,7 +60,8 @@ async def test_who_still_waits_when_the_worker_stops_is_told_to_come_again() -> 
 
 def test_every_patience_fits_into_the_next() -> None:
     """A worker has turned everybody away, and let go of what it holds, before the supervisor's patience ends."""
-    assert worker.LAST_WORDS_SECONDS + programs.WORKER_GRACE_SECONDS < programs.WORKER_STOP_SECONDS
+    patience = programs.WORKER_GRACE_SECONDS + worker.LAST_WORDS_SECONDS + under_way.LAST_STEPS_SECONDS
+    assert patience < programs.WORKER_STOP_SECONDS
     assert Settings().call_timeout_seconds < programs.WORKER_GRACE_SECONDS, "an owner that died is noticed in time"
     compose = (ROOT / "docker-compose.yml").read_text()
     assert int(compose.rpartition("stop_grace_period: ")[2].partition("s")[0]) > programs.WORKER_STOP_SECONDS

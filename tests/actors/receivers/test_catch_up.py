@@ -23,7 +23,7 @@ from persistence.events.log import KafkaEventLog
 from persistence.events.options import KafkaOptions
 from tests.support.past import SCHEDULES, Past
 from tests.support.projections import money, positions_of, sales_made_again
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 TOPICS = (f"catch-up-test-{number}" for number in itertools.count(1))
 LIFE_SECONDS = 120.0  # to start, to be given its partitions, and to take the first events
@@ -50,7 +50,10 @@ class Backlog(Past):
         self.lives += 1
         before = await self.taken()
         program = Program(
-            name=f"receivers, life {self.lives}", argv=(sys.executable, "-m", "actors.receivers.main"), address=""
+            name=f"receivers, life {self.lives}",
+            argv=(sys.executable, "-m", "actors.receivers.main"),
+            address="",
+            stop_seconds=PATIENCE_SECONDS,  # that it ends by itself is the point, not how soon on a busy machine
         )
         child = await Child.start(
             program,

@@ -1,1 +1,1 @@
-"""Who has an account, their sessions, and which sessions are over on every worker."""
+"""Who has an account, their sessions, first answers to their keys, and which sessions are over on every worker."""

@@ -256,7 +256,7 @@ async def test_what_does_not_agree_and_what_is_done_about_it_is_said_in_korean(
     done = f"예매가 저널과 일치: 예매 {booking['id']} 행을 저널대로 씁니다"
     await sheet(reader).get_by_text(done).wait_for()
     await sheet(reader).get_by_role("button", name="고치기").click()
-    await one.get_by_text(done).wait_for()
+    await one.get_by_text(f"완료 {done}").wait_for()
     await one.get_by_text("모두 일치합니다.").wait_for()
 
 

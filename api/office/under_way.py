@@ -52,8 +52,7 @@ async def finished(work: Coroutine[Any, Any, ResultT]) -> ResultT:
 async def all_ended() -> None:
     """Returns when all that was begun has ended; what takes longer than `LAST_STEPS_SECONDS` is called off.
 
-    For whoever closes what such work needs: a client that is used once more after it was closed opens a connection that
-    nobody closes any more.
+    For whoever is about to close what such work needs: owners, the database, Redis.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LAST_STEPS_SECONDS):

@@ -175,7 +175,7 @@ class Reader:
             await self.settled()
             if found := await self.flaws():
                 flaws[name] = found
-            await self.page.unroute_all()
+            await self.lets_through()
         return flaws
 
     async def altered(self, url: str, change: Callable[[Any], Any]) -> None:
@@ -186,6 +186,15 @@ class Reader:
             await route.fulfill(response=response, json=change(await response.json()))
 
         await self.page.route(url, answer)
+
+    async def lets_through(self, url: str | None = None) -> None:
+        """From now on what is asked from there, or from anywhere, is as it is.
+
+        What Chromium is asking in the moment in which interception ends is never answered, and its page waits for ever.
+        So it does not end: one is left that nothing fits.
+        """
+        await self.page.context.route("**/what-nobody-asks-for", lambda route: route.abort())
+        await (self.page.unroute_all() if url is None else self.page.unroute(url))
 
     def forgive(self, text: str) -> None:
         """Takes what a test itself provoked out of the console."""

@@ -431,7 +431,7 @@ async def test_a_gap_between_versions_leads_to_all_states_anew(
         await route.fulfill(
             content_type="text/event-stream", body=f"event: seats\nid: 1\ndata: {json.dumps(later)}\n\n"
         )
-        await reader.page.unroute("**/stream?*")
+        await reader.lets_through("**/stream?*")
 
     await reader.page.route("**/stream?*", gap)
     await reader.page.goto(f"/s/{sale.schedule_id}")

@@ -138,7 +138,7 @@ async def test_who_comes_third_sees_the_line_move_keeps_the_wish_and_holds_it_wh
     await page.reload()
     await reader.reads("The connection is interrupted. Your place is kept; this page tries again by itself.")
     await reader.reads("You are next")
-    await page.unroute_all()
+    await reader.lets_through()
     await expect(page.get_by_text("The connection is interrupted.")).to_have_count(0)
     await reader.reads("You are next")
     reader.forgive("net::ERR_")
@@ -214,7 +214,7 @@ async def test_who_has_little_time_left_to_hold_seats_while_others_wait_is_told_
     async def let_in(others: int, seconds: int) -> None:
         """Comes to the seats with a pass for so long, for which so many others wait; and a moment goes by."""
         ends_at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-        await page.unroute_all()
+        await reader.lets_through()
         different = {"waiting": others, "pass_expires_at": ends_at}
         await reader.altered("**/v1/schedules/*/queue", lambda place: place | different)
         async with page.expect_response("**/v1/schedules/*/queue"):

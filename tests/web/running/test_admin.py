@@ -286,7 +286,7 @@ async def test_what_could_not_be_digested_is_tried_again_until_it_is_and_the_log
     await reader.page.route("**/retry", lambda route: route.fulfill(json=still))
     await reader.page.get_by_role("button", name="Try again").click()
     await reader.reads("KeyError: 1")
-    await reader.page.unroute_all()
+    await reader.lets_through()
     await reader.page.get_by_role("button", name="Try again").click()
     await reader.reads("Nothing is parked.")
     await reader.go("/admin/audit")

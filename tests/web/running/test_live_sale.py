@@ -324,7 +324,7 @@ async def test_a_line_is_shown_as_it_moves_and_never_guessed(
     await expect(waiting).to_have_text("Not known")
     await expect(shopping).to_have_count(0)
     assert await reader.flaws() == {}
-    await reader.page.unroute_all()
+    await reader.lets_through()
     with_pass = people[0] | {"Queue-Pass": tickets[0]["pass"]}
     await hold(http, sale, with_pass, "A-1")
     await expect(waiting).to_have_text("1")
@@ -348,10 +348,10 @@ async def test_the_page_says_when_it_is_behind_and_when_there_is_nothing_of_ones
     booking = await hold(http, sale, await sign_up(http), "A-1")
     now = booking["version"]
     await expect(page.get_by_text(f"the sales figures to version {now - 1} of {now}")).to_be_visible()
-    await page.unroute(figures)
+    await reader.lets_through(figures)
     await page.route(figures, lambda route: route.abort())
     await expect(page.get_by_text("The figures could not be read.")).to_be_visible()
-    await page.unroute(figures)
+    await reader.lets_through(figures)
     await expect(page.get_by_text(f"Up to date: version {now}")).to_be_visible()
     reader.forgive("net::ERR_FAILED")
 

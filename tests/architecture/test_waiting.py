@@ -7,6 +7,7 @@ some busy machine one day. Where a limit is what a test is about, it comes as a 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +70,9 @@ def test_nobody_gives_up_early_or_sleeps_without_a_reason() -> None:
 def test_the_rule_sees_whoever_is_in_a_hurry(line: str) -> None:
     assert hurried(line)
     assert not hurried(f"{line}  # the reason")
+
+
+def test_no_request_of_a_page_is_lost_by_ending_interception() -> None:
+    by_hand = re.compile(r"\.unroute(_all)?\(|\.route\([^\n]*times=")
+    found = [path.name for path in sorted((ROOT / "tests" / "web").rglob("*.py")) if by_hand.search(path.read_text())]
+    assert found == ["conftest.py"], "`Reader.lets_through` says why"

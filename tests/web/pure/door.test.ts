@@ -50,6 +50,9 @@ const CASES = [
   ['no code at all', 'hello', null, listed(), nobody, 'not_genuine', 0],
   ['an empty one', '', null, listed(), nobody, 'not_genuine', 0],
   ['another alphabet', '한글', null, listed(), nobody, 'not_genuine', 0],
+  ['a ticket where there is no list', code(), null, null, nobody, 'unknown', 0],
+  ['another date where there is no list', code(BOOKING, OTHER), null, null, nobody, 'other_schedule', 0],
+  ['no code where there is no list', 'hello', null, null, nobody, 'not_genuine', 0],
 ] as const;
 
 for (const [what, text, wanted, list, inside, result, places] of CASES) {

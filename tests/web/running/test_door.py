@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Page, Route
+from playwright.async_api import Error, Page, Route
 
 from tests.support.sale import Sale, open_sale, paid_booking, sign_up, small_plan
 from tests.support.waiting import until
@@ -20,6 +21,20 @@ from tests.web.conftest import NARROW, MakeReader, Reader
 pytestmark = pytest.mark.stack
 Sold = Callable[..., Awaitable[str]]
 LISTED = re.compile(r"^List of|기준 목록$")
+PATIENCE_BY_HAND = """
+const asked = new AbortController();
+AbortSignal.timeout = () => asked.signal;
+window.enough = () => {
+  AbortSignal.timeout = () => new AbortController().signal;
+  asked.abort();
+};"""
+KEPT_COMES_LATE = """
+const has = CacheStorage.prototype.has;
+const told = new Promise((come) => (window.kept_comes = come));
+CacheStorage.prototype.has = async function (...name) {
+  await told;
+  return has.apply(this, name);
+};"""
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +218,7 @@ async def test_what_the_server_says_too_late_lets_in_who_is_still_there_and_nobo
         await arrives.wait()
         await route.fulfill(response=answer)
 
-    await reader.page.route("**/check-ins", late)
+    await reader.page.route("**/check-ins*", late)  # its next list, too
     await scan(reader.page, await sold(1))  # not on this phone's list
     await verdict(reader.page, "Not a ticket")
     if not stays:
@@ -213,10 +228,37 @@ async def test_what_the_server_says_too_late_lets_in_who_is_still_there_and_nobo
     if stays:
         await verdict(reader.page, "Come in")
     else:
-        await reader.page.unroute_all(behavior="wait")
         await everything_sent(reader.page)
     counted = before + (1 if stays else 0)
     await until(lambda: is_entered(http, sale, counted))
+
+
+async def test_a_line_that_dies_without_saying_so_keeps_no_scan_for_longer_than_a_while(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    code, before, reader = await sold(1), await entered(http, sale), await make_reader()
+    page = reader.page
+    await page.add_init_script(PATIENCE_BY_HAND)
+    await page.goto(await linked(http, sale))
+    await page.get_by_text(LISTED).wait_for()
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def dead(route: Route) -> None:
+        if asked.is_set():
+            return await route.fallback()
+        asked.set()
+        await over.wait()
+        with contextlib.suppress(Error):  # its page has given it up
+            await route.abort()
+
+    await page.route("**/check-ins", dead)
+    await scan(page, code)
+    await verdict(page, "Come in")
+    await asked.wait()
+    await page.evaluate("window.enough()")
+    await everything_sent(page)
+    over.set()
+    assert await entered(http, sale) == before + 1
 
 
 async def is_entered(http: httpx.AsyncClient, sale: Sale, count: int) -> bool:
@@ -274,7 +316,7 @@ async def test_who_was_let_in_on_a_scan_that_the_server_takes_in_no_form_is_told
     await verdict(page, "Already in")
     await page.get_by_role("button", name="Undo: Ada").click()
     await page.get_by_text("cannot be sent").wait_for(state="detached")
-    await page.unroute_all()
+    await reader.lets_through()
     await scan(page, code)
     await verdict(page, "Come in")
     await until(lambda: is_entered(http, sale, before + 2))
@@ -340,8 +382,10 @@ async def test_a_link_that_is_taken_back_at_the_door_says_so_and_lets_nobody_in_
     code = await sold(1)
     reader = await at_door(make_reader, http, sale)
     await http.delete(f"/v1/schedules/{sale.schedule_id}/door-staff", headers=sale.organizer)
+    await asks_however_long_it_takes(reader.page)
     await scan(reader.page, code)
     await reader.reads("This door is closed to you")
+    await reader.page.clock.resume()
     assert await reader.page.get_by_role("alert", name="Come in").count() == 0
     assert await reader.page.get_by_text("not sent yet").count() == 0
     assert await reader.faults() == []
@@ -394,6 +438,49 @@ async def test_a_door_that_was_opened_once_comes_back_without_a_connection_and_f
     counts = (await http.get(f"/v1/schedules/{sale.schedule_id}/check-ins", headers=sale.organizer)).json()
     told = {each["result"]: each["codes"] for each in counts["gates"] if each["gate"] == "Side"}
     assert told == {"admitted": 3}, "what the phone refused by itself is not sent"
+    forgive_being_offline(reader)
+
+
+async def test_nobody_is_turned_away_while_what_was_kept_is_still_being_read(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    code = await sold(1)
+    reader = await at_door(make_reader, http, sale, service_workers="allow")
+    page = reader.page
+    await is_kept(page, sale.schedule_id)
+    await page.context.set_offline(True)
+    await page.add_init_script(KEPT_COMES_LATE)
+    await asks_however_long_it_takes(page)
+    await page.reload()
+    await scan(page, code)
+    await reader.reads("1 scan not sent yet")
+    await page.evaluate("window.kept_comes()")
+    await verdict(page, "Come in")
+    await page.clock.resume()
+    await page.context.set_offline(False)
+    await everything_sent(page)
+    forgive_being_offline(reader)
+
+
+async def test_a_phone_that_has_no_list_calls_no_ticket_a_false_one(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
+) -> None:
+    code = await sold(1, name="Nari")
+    reader = await make_reader("en")
+    page = reader.page
+    await page.route("**/check-ins?*", lambda route: route.abort())
+    await page.goto(await linked(http, sale))
+    await reader.reads("No connection, and no list on this phone: no ticket can be checked until there is one.")
+    await scan(page, code)
+    await verdict(page, "Cannot be checked")
+    await page.get_by_role("searchbox").fill("Nari")
+    await page.get_by_role("listitem").filter(has_text="There is no list on this phone yet.").wait_for()
+    await reader.lets_through("**/check-ins?*")
+    await page.reload()
+    await page.get_by_text(LISTED).wait_for()
+    await scan(page, code)
+    await verdict(page, "Come in")
+    await everything_sent(page)
     forgive_being_offline(reader)
 
 

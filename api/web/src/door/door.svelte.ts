@@ -9,7 +9,7 @@
  * once. Whoever this phone turns away is not let in later by a scan that is still on its way: that is shown while they stand
  * there, and taken back when they have gone. Of somebody this phone let in, what the server says otherwise is kept in `conflicts`,
  * and what it will not hear of in `uncounted`. What a page goes by that comes back without a connection is what was kept here
- * last (`kept.ts`), and what the server has said since.
+ * last (`kept.ts`), and what the server has said since; while there is no list, nobody is told that they are not on it.
  */
 
 import { Problem, asProblem } from '../api/problem.ts';
@@ -17,7 +17,7 @@ import { newKey } from '../api/keys.ts';
 import { serverClock } from '../api/clock.ts';
 import type { Schedule } from '../api/shapes.ts';
 import type { KeptDoor } from './kept.ts';
-import { after, found, genuine, judged, named, type ListedTicket, type News } from './offline.ts';
+import { after, found, genuine, judged, named, type ListedTicket, type News, type OfflineVerdict } from './offline.ts';
 import { type Scan, Scans } from './scans.ts';
 import type { Counts, DoorServer, Verdict } from './server.ts';
 import { StoredDoor } from './stored.ts';
@@ -27,7 +27,8 @@ import { en } from '../words/door/en.ts';
 import { ko } from '../words/door/ko.ts';
 
 /** A scan and what is said of it: by the server, or where there is no `verdict` of it by this phone. */
-export interface Shown extends Pick<Verdict, 'result' | 'places' | 'entered' | 'of'>, Pick<ListedTicket, 'name' | 'labels'> {
+export interface Shown extends Pick<Verdict, 'places' | 'entered' | 'of'>, Pick<ListedTicket, 'name' | 'labels'> {
+  readonly result: Verdict['result'] | OfflineVerdict['result'];
   readonly scan: Scan;
   readonly verdict: Verdict | null;
   readonly undone?: boolean;
@@ -64,6 +65,8 @@ export class Door {
   readonly #stored: StoredDoor;
   readonly #scans: Scans;
   #sending: Promise<void> | null = null;
+  /** Ends when what was kept is here again: until then this phone knows nobody. */
+  #back = Promise.resolve();
   readonly #answers = new Map<string, Verdict>();
   /** What the server has said since the list was asked for: a phone that goes offline now must not forget it. */
   #news: News[] = [];
@@ -100,7 +103,8 @@ export class Door {
 
   /** Keeps list and counts fresh and sends what waits, until the function it gives is called. */
   start(): () => void {
-    void this.#comeBack().then(() => this.refresh());
+    this.#back = this.#comeBack();
+    void this.#back.then(() => this.refresh());
     const sending = setInterval(() => void this.#send(), SEND_AGAIN_MS);
     const refreshing = setInterval(() => void this.refresh(), REFRESH_MS);
     return () => {
@@ -126,10 +130,11 @@ export class Door {
     }
   }
 
-  /** Ends when the server has judged the scan, or cannot. */
+  /** Ends when the server has judged the scan, or cannot and this phone is ready to. */
   async #answerTo(scan: Scan): Promise<void> {
     // A line that is dead without saying so must not hold anybody up: after a moment this phone decides.
     const over = pause(PATIENCE_MS).then(() => true);
+    await Promise.race([this.#back, over]);
     // What is just being sent may have left without this scan, which goes with the next.
     while (this.online && this.refused === null && this.#scans.waiting.some(({ id }) => id === scan.id)) {
       if (await Promise.race([this.#send(), over])) return;
@@ -188,6 +193,7 @@ export class Door {
     const back = await this.#kept.back();
     if (back === null) return;
     this.comesBack = this.#listKept = true;
+    for (const each of this.#news) this.#stored.tell(each); // said while it was read
     this.#untold = this.#stored.news();
     ({ schedule: this.schedule, key: this.#key, counts: this.counts, listedAt: this.listedAt } = back);
     this.list = after(new Map(back.list.map((ticket) => [ticket.booking_id, ticket])), this.#untold);
@@ -207,8 +213,8 @@ export class Door {
 
   /** This phone's own verdict, while nobody else can be asked. */
   #judge(scan: Scan, forged: boolean): void {
-    const list = after(this.list, this.#stored.news()); // of another tab at this door, too
-    const ticket = scan.code === undefined ? found(list.get(scan.bookingId ?? ''), this.#scheduleId) : forged ? null : named(scan.code);
+    const list = this.listedAt === null ? null : after(this.list, this.#stored.news()); // of another tab at this door, too
+    const ticket = scan.code === undefined ? found(list?.get(scan.bookingId ?? ''), this.#scheduleId) : forged ? null : named(scan.code);
     const own = judged(ticket, scan.places, this.#scheduleId, list, this.#scans.inside);
     const { result, places, booking_id: bookingId } = own;
     if (result === 'admitted' && bookingId !== null) this.#scans.letIn(scan.id, { bookingId, places, place: ticket?.place ?? null });

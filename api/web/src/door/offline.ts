@@ -21,7 +21,7 @@ export interface ListedTicket {
 }
 
 export interface OfflineVerdict extends Pick<ListedTicket, 'name' | 'labels'> {
-  readonly result: 'admitted' | 'already_in' | 'replaced' | 'other_schedule' | 'not_genuine';
+  readonly result: 'admitted' | 'already_in' | 'replaced' | 'other_schedule' | 'not_genuine' | 'unknown';
   readonly places: number;
   readonly entered: number;
   readonly of: number;
@@ -123,17 +123,18 @@ export function found(listed: ListedTicket | undefined, scheduleId: string): Nam
   return listed === undefined ? null : { bookingId: listed.booking_id, scheduleId, place: null, seat: null, number: listed.places };
 }
 
-/** The verdict on what a code names, by the list and what happened here since. */
+/** The verdict on what a code names, by the list, null where there is none, and what happened here since. */
 export function judged(
   ticket: Named | null,
   wanted: number | null,
   scheduleId: string,
-  list: ReadonlyMap<string, ListedTicket>,
+  list: ReadonlyMap<string, ListedTicket> | null,
   inside: readonly Admitted[],
 ): OfflineVerdict {
   const nobody = { places: 0, entered: 0, of: 0, booking_id: null, name: null, labels: [] };
   if (ticket === null) return { result: 'not_genuine', ...nobody };
   if (ticket.scheduleId !== scheduleId) return { result: 'other_schedule', ...nobody };
+  if (list === null) return { result: 'unknown', ...nobody };
   const listed = list.get(ticket.bookingId);
   if (listed === undefined) return { result: 'not_genuine', ...nobody };
   const here = inside.filter(({ bookingId }) => bookingId === ticket.bookingId);

@@ -28,6 +28,7 @@ export const en = {
     replaced: 'Replaced',
     other_schedule: 'Another date',
     not_genuine: 'Not a ticket',
+    unknown: 'Cannot be checked',
   },
   admitted: (count: number) => people(count),
   entered: (entered: number, of: number) => `${entered} of ${of} are in`,
@@ -40,6 +41,7 @@ export const en = {
   otherWhy: (title: string, at: string) => `It is for ${title}, ${at}`,
   notGenuineWhy: 'This code was not made here, or was changed.',
   notOnList: 'It is not on the list on this phone. Ask again when there is a connection.',
+  unknownWhy: 'There is no list on this phone yet. Ask again when there is a connection.',
   offlineVerdict: 'Checked on this phone alone',
 
   undo: 'Take back',

@@ -30,6 +30,7 @@ export const ko: typeof en = {
     replaced: '교체된 티켓',
     other_schedule: '다른 회차',
     not_genuine: '유효하지 않은 코드',
+    unknown: '확인할 수 없음',
   },
   admitted: (count: number) => people(count),
   entered: (entered: number, of: number) => `${of}명 중 ${entered}명 입장`,
@@ -42,6 +43,7 @@ export const ko: typeof en = {
   otherWhy: (title: string, at: string) => `${title}, ${at} 티켓입니다`,
   notGenuineWhy: '여기서 만든 코드가 아니거나 변조되었습니다.',
   notOnList: '이 기기의 목록에 없습니다. 연결되면 다시 확인하세요.',
+  unknownWhy: '이 기기에 아직 목록이 없습니다. 연결되면 다시 확인하세요.',
   offlineVerdict: '이 기기에서만 확인함',
 
   undo: '입장 취소',

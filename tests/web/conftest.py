@@ -6,14 +6,16 @@ security policy was violated, or if what the browser stores holds a token.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Error, Page, Route, async_playwright, expect
 
 from api.web import building
 from tests.support.sale import PASSWORD, log_in, patient
@@ -48,6 +50,14 @@ window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) =>
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
 """
+# So that a test says when a page has waited for long enough.
+PATIENCE_BY_HAND = """
+const asked = new AbortController();
+AbortSignal.timeout = () => asked.signal;
+window.enough = () => {
+  AbortSignal.timeout = () => new AbortController().signal;
+  asked.abort();
+};"""
 # What reaches beyond the right edge, as its tag, class and words.
 STICKING_OUT = """
 [...document.querySelectorAll('body *')]
@@ -195,6 +205,31 @@ class Reader:
         """
         await self.page.context.route("**/what-nobody-asks-for", lambda route: route.abort())
         await (self.page.unroute_all() if url is None else self.page.unroute(url))
+
+    @asynccontextmanager
+    async def dead_line(self, url: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Never answers the next page's first POST to there; gives what makes the page give it up."""
+        asked, over = asyncio.Event(), asyncio.Event()
+
+        async def dead(route: Route) -> None:
+            if route.request.method != "POST" or asked.is_set():
+                await route.fallback()
+                return
+            asked.set()
+            await over.wait()
+            with suppress(Error):  # its page has given it up
+                await route.abort()
+
+        async def given_up() -> None:
+            await asked.wait()
+            await self.page.evaluate("window.enough()")
+
+        await self.page.add_init_script(PATIENCE_BY_HAND)
+        await self.page.route(url, dead)
+        try:
+            yield given_up
+        finally:
+            over.set()
 
     def forgive(self, text: str) -> None:
         """Takes what a test itself provoked out of the console."""

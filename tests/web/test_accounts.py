@@ -259,6 +259,21 @@ async def test_a_server_that_has_too_much_to_do_logs_nobody_out(
     assert await reader.page.get_by_role("dialog").count() == 0
 
 
+async def test_a_line_that_dies_while_a_token_is_renewed_holds_nobody_up_for_ever(
+    make_reader: MakeReader, http: httpx.AsyncClient
+) -> None:
+    reader = await make_reader()
+    await reader.joins(http)
+    async with reader.dead_line("**/v1/sessions/browser/refresh") as given_up:
+        await reader.page.goto("/bookings")
+        beside = await reader.page.context.new_page()  # one at a time in all tabs
+        await beside.goto("/bookings")
+        await given_up()
+        for tab in (reader.page, beside):
+            await tab.get_by_text("You have no bookings yet").wait_for()
+    await is_logged_in(reader)
+
+
 async def test_a_password_is_changed_and_what_is_wrong_with_it_stands_at_its_field(make_reader: MakeReader) -> None:
     reader = await make_reader()
     await reader.sign_up()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Error, Page, Route
+from playwright.async_api import Page, Route
 
 from tests.support.sale import Sale, open_sale, paid_booking, sign_up, small_plan
 from tests.support.waiting import until
@@ -21,13 +20,6 @@ from tests.web.conftest import NARROW, MakeReader, Reader
 pytestmark = pytest.mark.stack
 Sold = Callable[..., Awaitable[str]]
 LISTED = re.compile(r"^List of|기준 목록$")
-PATIENCE_BY_HAND = """
-const asked = new AbortController();
-AbortSignal.timeout = () => asked.signal;
-window.enough = () => {
-  AbortSignal.timeout = () => new AbortController().signal;
-  asked.abort();
-};"""
 KEPT_COMES_LATE = """
 const has = CacheStorage.prototype.has;
 const told = new Promise((come) => (window.kept_comes = come));
@@ -237,27 +229,13 @@ async def test_a_line_that_dies_without_saying_so_keeps_no_scan_for_longer_than_
     make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale, sold: Sold
 ) -> None:
     code, before, reader = await sold(1), await entered(http, sale), await make_reader()
-    page = reader.page
-    await page.add_init_script(PATIENCE_BY_HAND)
-    await page.goto(await linked(http, sale))
-    await page.get_by_text(LISTED).wait_for()
-    asked, over = asyncio.Event(), asyncio.Event()
-
-    async def dead(route: Route) -> None:
-        if asked.is_set():
-            return await route.fallback()
-        asked.set()
-        await over.wait()
-        with contextlib.suppress(Error):  # its page has given it up
-            await route.abort()
-
-    await page.route("**/check-ins", dead)
-    await scan(page, code)
-    await verdict(page, "Come in")
-    await asked.wait()
-    await page.evaluate("window.enough()")
-    await everything_sent(page)
-    over.set()
+    async with reader.dead_line("**/check-ins") as given_up:
+        await reader.page.goto(await linked(http, sale))
+        await reader.page.get_by_text(LISTED).wait_for()
+        await scan(reader.page, code)
+        await verdict(reader.page, "Come in")
+        await given_up()
+        await everything_sent(reader.page)
     assert await entered(http, sale) == before + 1
 
 

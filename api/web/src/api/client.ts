@@ -9,9 +9,8 @@
  */
 
 import createClient from 'openapi-fetch';
-import { serverClock } from './clock.ts';
 import type { paths } from './openapi';
-import { offline, problemOf } from './problem.ts';
+import { problemOf, reached } from './problem.ts';
 import { session } from './session.svelte.ts';
 
 export const api = createClient<paths>({ fetch: send });
@@ -44,13 +43,5 @@ export async function send(request: Request): Promise<Response> {
 async function sendWith(request: Request, token: string | null): Promise<Response> {
   request.headers.set('Accept-Language', document.documentElement.lang);
   if (token !== null) request.headers.set('Authorization', `Bearer ${token}`);
-  const sentMs = Date.now();
-  let response: Response;
-  try {
-    response = await fetch(request);
-  } catch {
-    throw offline();
-  }
-  serverClock.heard(response.headers, sentMs);
-  return response;
+  return reached(request);
 }

@@ -5,6 +5,8 @@
  * reader's language, made by the server, or by the words of `offline` where there was no server to make them.
  */
 
+import { serverClock } from './clock.ts';
+
 export interface ProblemDocument {
   readonly code: string;
   readonly title: string;
@@ -56,6 +58,26 @@ export const OFFLINE = 'offline';
 /** A problem without a server. `title` and `detail` are filled in by whoever shows it. */
 export function offline(): Problem {
   return new Problem({ code: OFFLINE, title: '', status: 0, detail: '' });
+}
+
+const ANSWERED_MS = 20_000; // the server itself gives up after 15 s
+
+/**
+ * Gives a request up that is not answered soon, as if there were no connection: a line that is dead without saying so would keep it
+ * for many minutes, and whatever waits behind it. For what may be sent again, and holds up others.
+ */
+export const answeredSoon = (): AbortSignal => AbortSignal.timeout(ANSWERED_MS);
+
+/** The server's answer, whatever it says. Throws a `Problem` where there is none. */
+export async function reached(request: Request): Promise<Response> {
+  const sentMs = Date.now();
+  try {
+    const response = await fetch(request);
+    serverClock.heard(response.headers, sentMs);
+    return response;
+  } catch {
+    throw offline();
+  }
 }
 
 /** The problem that an answer carries, whatever it is made of. */

@@ -11,8 +11,7 @@
  *                                throws a Problem where nobody can say now
  */
 
-import { Problem, asProblem, offline, problemOf } from './problem.ts';
-import { serverClock } from './clock.ts';
+import { Problem, answeredSoon, asProblem, offline, problemOf, reached } from './problem.ts';
 import { forgetKept } from './kept/names.ts';
 import { onDevice } from '../storage.ts';
 
@@ -186,16 +185,18 @@ async function ask(method: string, path: string, body?: unknown, token?: string 
   const headers = new Headers({ 'Accept-Language': document.documentElement.lang });
   if (body !== undefined) headers.set('Content-Type', 'application/json');
   if (token) headers.set('Authorization', `Bearer ${token}`);
-  const sentMs = Date.now();
-  const keepalive = method === 'DELETE'; // a log-out arrives, though the tab be closed at once
-  let response: Response;
-  try {
-    response = await fetch(path, { keepalive, method, headers, body: body === undefined ? null : JSON.stringify(body) });
-  } catch {
-    throw offline();
-  }
-  serverClock.heard(response.headers, sentMs);
-  const answer: unknown = response.status === 204 ? null : await response.json().catch(() => null);
+  const response = await reached(
+    new Request(path, {
+      method,
+      headers,
+      body: body === undefined ? null : JSON.stringify(body),
+      keepalive: method === 'DELETE', // a log-out arrives, though the tab be closed at once
+      signal: answeredSoon(), // in all tabs everything waits for a token that is being renewed
+    }),
+  );
+  if (response.status === 204) return null;
+  const answer: unknown = await response.json().catch(() => null);
+  if (response.ok && answer === null) throw offline(); // it broke off
   if (!response.ok) throw problemOf(response, answer);
   return answer;
 }

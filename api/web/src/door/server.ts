@@ -8,7 +8,7 @@ import createClient from 'openapi-fetch';
 import { type api, answer, send } from '../api/client.ts';
 import { serverClock } from '../api/clock.ts';
 import type { paths } from '../api/openapi';
-import { asProblem, offline } from '../api/problem.ts';
+import { answeredSoon, asProblem, reached } from '../api/problem.ts';
 import type { Answer } from '../api/shapes.ts';
 import { loadSchedule } from '../api/catalogue.ts';
 import type { Schedule } from '../api/shapes.ts';
@@ -20,7 +20,6 @@ export type Counts = Answer<'/v1/schedules/{schedule_id}/check-ins'>;
 
 const DOOR_TOKEN = /^#(door_[\w-]+)$/;
 const NOT_TAKEN = new Set([413, 422]); // too much at once, or nothing that could be a scan
-const ANSWERED_MS = 20_000;
 const LONGEST_CODE = 1_000; // as long as none of ours is: people hold all kinds of codes into a camera, and a batch has its limit
 
 /** The token of a door's link, by what stands behind the # of the address; null for who comes without one. */
@@ -34,7 +33,8 @@ export class DoorServer {
 
   constructor(scheduleId: string, token: string | null) {
     this.#scheduleId = scheduleId;
-    this.#client = createClient<paths>({ fetch: (request) => (token === null ? send : by(token))(answeredSoon(request)) });
+    const sent = token === null ? send : by(token);
+    this.#client = createClient<paths>({ fetch: (request) => sent(new Request(request, { signal: answeredSoon() })) });
   }
 
   get #path() {
@@ -96,25 +96,11 @@ function byServersClock(at: string, ahead = serverClock.ahead): string {
   return new Date(Date.parse(at) - ahead + serverClock.ahead).toISOString();
 }
 
-/**
- * A line that is dead without saying so would keep a request for many minutes, and all that waits behind it. A list's page is had
- * in much less, and every request of a door may be sent again.
- */
-const answeredSoon = (request: Request) => new Request(request, { signal: AbortSignal.timeout(ANSWERED_MS) });
-
 /** Sends as whoever has the link. */
 function by(token: string): (request: Request) => Promise<Response> {
-  return async (request) => {
+  return (request) => {
     request.headers.set('Authorization', `Bearer ${token}`);
     request.headers.set('Accept-Language', document.documentElement.lang);
-    const sentMs = Date.now();
-    let response: Response;
-    try {
-      response = await fetch(request);
-    } catch {
-      throw offline();
-    }
-    serverClock.heard(response.headers, sentMs);
-    return response;
+    return reached(request);
   };
 }

@@ -135,6 +135,7 @@ async def test_old_seats_that_were_given_back_elsewhere_meanwhile_are_not_offere
     await reader.reads("The new seats are yours. Now give the old ones back.")
     old = reader.page.locator(".card", has_text="Now give the old ones back.")
     await expect(old.get_by_role("checkbox")).to_have_count(2)
+    await expect(old.get_by_role("button", name="Refund now")).to_be_enabled()  # both were there when it asked
     assert (await http.post(refunds, json={"seats": ["J-2"]}, headers=headers)).status_code == 201
     await old.get_by_role("button", name="Refund now").click()  # of both: it is told which there are
     await expect(old.get_by_role("checkbox")).to_have_count(1)

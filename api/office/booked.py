@@ -7,6 +7,7 @@ read is left out.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
@@ -20,6 +21,7 @@ from persistence.database.asked_once import AskedOnce
 from persistence.database.away import is_away
 
 KEPT_SECONDS = 5.0
+PATIENCE_SECONDS = 1.0  # for news of what is known: a hold asks twice, and its owner may need all the time there is
 KEPT = 2_000  # about 4 MB
 
 logger = logging.getLogger(__name__)
@@ -45,13 +47,15 @@ class BookedSchedules:
 
     async def _renew(self, schedule_id: str) -> BookedSchedule | None:
         self._missed.add(schedule_id)
+        before = self._known.last(schedule_id)
         try:
-            return (await self._reading.ask("missed", self._read_missed)).get(schedule_id)
+            async with asyncio.timeout(None if before is None else PATIENCE_SECONDS):
+                return (await self._reading.ask("missed", self._read_missed)).get(schedule_id)
         except Exception as error:
             if not is_away(error):
                 raise
             logger.warning("what schedule %s is cannot be read: %r", schedule_id, error)
-            return self._known.last(schedule_id)
+            return before
 
     async def _read_missed(self) -> dict[str, BookedSchedule]:
         missed, self._missed = self._missed, set()

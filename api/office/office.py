@@ -47,7 +47,14 @@ from persistence.bookings.numbers import BookingIds
 from persistence.database import held
 from persistence.database.asked_once import AskedOnce
 from persistence.database.away import is_away
-from persistence.database.connection import create_engine, current_revision, for_reading, head_revision
+from persistence.database.connection import (
+    COMMAND_TIMEOUT_SECONDS,
+    POOL_WAIT_SECONDS,
+    create_engine,
+    current_revision,
+    for_reading,
+    head_revision,
+)
 from persistence.database.ending_tasks import end
 from persistence.database.pools import open_pool
 from persistence.database.redis_clients import redis_client
@@ -102,6 +109,7 @@ class Office:
     queue_tickets: QueueTickets
     providers: Mapping[str, Provider]  # by name; the first one is charged
     pool: asyncpg.Pool[Any]
+    checking: asyncpg.Pool[Any]
     reconciler: Reconciler
     catalogue_pages: Together[Response]
     facets: AskedOnce[Response]
@@ -131,7 +139,12 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         stack.push_async_callback(redis.aclose)
 
         plans = PlanCache(reading)
-        pool = await stack.enter_async_context(open_pool(database_url, 3))
+        # Whoever asks is answered in time, also where a connection sends into the void; an administrator's checks may
+        # take theirs.
+        pool = await stack.enter_async_context(
+            open_pool(database_url, 3, command_timeout=COMMAND_TIMEOUT_SECONDS, wait_seconds=POOL_WAIT_SECONDS)
+        )
+        checking = await stack.enter_async_context(open_pool(database_url, 3))
         cache = RedisSeatCache(redis_url)
         stack.push_async_callback(cache.close)
         seat_views = await _open_seat_views(stack, pool, cache, plans)
@@ -185,9 +198,10 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
             queue_tickets=QueueTickets(settings.secrets),
             providers=providers,
             pool=pool,
+            checking=checking,
             reconciler=Reconciler(
-                pool,
-                PostgresJournal(pool),
+                checking,
+                PostgresJournal(checking),
                 gateway,
                 cache,
                 clock,

@@ -28,10 +28,14 @@ COMMAND_SECONDS = 60.0
 
 
 class Pool(_Pool):
-    """A pool that knows which task holds one of its connections, see `held.py`."""
+    """A pool that knows which task holds one of its connections, see `held.py`, and for how long one is waited for."""
+
+    def __init__(self, *arguments: Any, wait_seconds: float | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._wait_seconds = wait_seconds
 
     def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext[Any]:
-        return _Held(self, timeout)
+        return _Held(self, self._wait_seconds if timeout is None else timeout)
 
 
 class _Held(_Context):
@@ -57,10 +61,12 @@ def open_pool(
     max_size: int,
     *,
     command_timeout: float = COMMAND_SECONDS,
+    wait_seconds: float | None = None,
     session: Mapping[str, str] | None = None,
 ) -> asyncpg.Pool[Any]:
     """A pool of at most `max_size` connections, none of them opened yet: enter it as a context, or close it.
 
+    `wait_seconds`: for one of them, before that fails as if the database were away; None: for as long as it takes.
     `session`: PostgreSQL's settings for all of them.
 
     Nobody may leave session state behind on its connections (settings, locks, listeners). So there is nothing to reset
@@ -72,6 +78,7 @@ def open_pool(
         max_size=max_size,
         timeout=CONNECT_SECONDS,
         command_timeout=command_timeout,
+        wait_seconds=wait_seconds,
         server_settings=dict(session or {}),
         connect=away.connect,
         reset=_leave_as_it_is,

@@ -21,14 +21,14 @@ FILES = sorted(python_files("api", "actors", "persistence"))
 OPENS = (
     *("database.connect", "database.begin", "writing.begin", "writing.transaction", "engine.begin", "engine.connect"),
     "reading.connect",
-    *("pool.acquire", "_pool.acquire"),
+    *("pool.acquire", "_pool.acquire", "checking.acquire"),
 )
 # What of an office may take as long as another service likes, or needs a connection of its own; and what asks nobody,
 # or is how a connection is had, where whoever waits for a second one is found by `held`.
 FAR_OF_OFFICE = frozenset(
     {
         "gateway", "plans", "booked", "seat_views", "seats_left", "seat_cache", "redis", "revocations", "limits",
-        "passwords", "providers", "reconciler", "catalogue_pages", "facets", "line", "board", "pool",
+        "passwords", "providers", "reconciler", "catalogue_pages", "facets", "line", "board", "pool", "checking",
     }
 )  # fmt: skip
 NEAR_OF_OFFICE = frozenset(

@@ -235,7 +235,7 @@ async def mend_schedule(
 async def _desk(office: Office) -> AsyncIterator[Desk]:
     async with open_log(office.settings) as log:
         yield Desk(
-            pool=office.pool,
+            pool=office.checking,
             database=office.database,
             gateway=office.gateway,
             reconciler=office.reconciler,

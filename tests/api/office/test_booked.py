@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import cast
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.office.booked import KEPT_SECONDS, BookedSchedules
@@ -68,3 +69,15 @@ async def test_while_it_cannot_be_read_it_is_as_it_was_last() -> None:
     await booked.known(NAMES[0])
     booked.now, booked.away = 10 * KEPT_SECONDS, True
     assert [str(await booked.known(NAMES[0])), await booked.known(NAMES[1])] == [f"{NAMES[0]} at 0.0", None]
+
+
+async def test_news_of_what_is_known_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.office.booked.PATIENCE_SECONDS", 0.0)
+    booked = Counted()
+    before = await booked.known(NAMES[0])
+    booked.now += KEPT_SECONDS
+    booked.gate.clear()  # a connection that sends into the void
+    assert await booked.known(NAMES[0]) == before
+    unknown = asyncio.create_task(booked.known(NAMES[1]))
+    booked.gate.set()
+    assert str(await unknown) == f"{NAMES[1]} at {KEPT_SECONDS}"

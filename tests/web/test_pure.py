@@ -144,6 +144,17 @@ def test_every_word_in_a_language_is_said_somewhere() -> None:
     assert sorted(f"{where}: {key}" for where, key in keys if key not in said) == []
 
 
+def test_no_form_begins_anew_with_the_version_of_a_booking() -> None:
+    """Money that comes back makes a new version, and would close what somebody is filling in."""
+    sources = {path.stem: text.split("</script>")[-1] for path, text in SOURCES.items() if path.suffix == ".svelte"}
+    keyed = re.compile(r"\{#key [^}]*\.version\}\s*<(\w+)")
+    anew = {name for source in sources.values() for name in keyed.findall(source)}
+    assert "Ticket" in anew, "this looks for what stands no longer there"
+    while more := {used for name in anew for used in re.findall(r"<([A-Z]\w+)", sources.get(name, ""))} - anew:
+        anew |= more
+    assert not [name for name in sorted(anew) if re.search(r"<form\b|bind:(?!this)", sources.get(name, ""))]
+
+
 def test_every_class_of_the_common_styles_is_worn() -> None:
     styles = "".join(text for path, text in SOURCES.items() if path.suffix == ".css")
     pages = [text for path, text in SOURCES.items() if path.suffix != ".css"]

@@ -29,10 +29,21 @@ class Approved(Struct, frozen=True, tag="approved"):
     reference: str  # the provider's own id of the payment
 
 
+class Confirmation(Struct, frozen=True):
+    """What a customer confirms a payment with, at their bank (3-D Secure), before it can be charged."""
+
+    client_secret: str  # for the provider's script on the customer's page, and nobody else
+    token: str  # to be charged once that is done, under another payment id
+
+    def __repr__(self) -> str:
+        return f"Confirmation(token={self.token!r})"
+
+
 class Declined(Struct, frozen=True, tag="declined"):
     """The provider has certainly not taken the money, and never will for this payment id."""
 
     reason: str
+    confirmation: Confirmation | None = None  # where that is all that is missing
 
 
 class Unknown(Struct, frozen=True, tag="unknown"):
@@ -70,7 +81,7 @@ class ChargeRequest(Struct, frozen=True, kw_only=True):
     booking_id: str
     amount: int  # minor units of `currency`
     currency: str  # ISO 4217
-    token: str  # stands for the card; must not be logged or stored
+    token: str  # stands for the card, or for a payment that was confirmed; must not be logged or stored
     valid_until_ms: int  # the provider must not start the charge after this moment
 
     def __repr__(self) -> str:

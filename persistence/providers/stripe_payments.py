@@ -1,8 +1,12 @@
-"""Stripe, with its official SDK: one PaymentIntent per payment, made and confirmed in one call.
+"""Stripe, with its official SDK: a PaymentIntent per card, made and confirmed in one call.
 
 The idempotency key of that call is the payment's id, and the intent carries it in its metadata, by which it is found
-again. Only our own calls confirm an intent, since its client secret goes to nobody. A card that asks for the customer's
-presence (3-D Secure) is a decline: no customer could be brought back within a hold that waits for a payment.
+again. Only our own calls confirm an intent: its `confirmation_method` is manual.
+
+A card that asks for its customer (3-D Secure) is a decline, since no hold waits minutes for a payment, with what the
+customer confirms it with. The intent itself is the token of the next payment then: named after that one, and confirmed
+once more. Stripe copies the name to the charge, which is found by it although the intent is as old as the first
+payment.
 
 A refund that Stripe accepted counts as given back, although a bank may still turn it down days later; then the money
 stays ours and the books say so (`KnownPayment.refunded`).
@@ -31,6 +35,7 @@ from persistence.providers.provider import (
     Approved,
     BadSignature,
     ChargeRequest,
+    Confirmation,
     Declined,
     KnownPayment,
     Outcome,
@@ -54,7 +59,8 @@ SIGNATURE_HEADER = "stripe-signature"
 SIGNATURE_TOLERANCE_SECONDS = 300
 CLOCK_SKEW_SECONDS = 60
 PAGE = 100  # the most that Stripe gives at once
-SEARCH_SECONDS = 30.0  # to page through the intents of a charge window; some 10,000 of them
+SEARCH_SECONDS = 30.0  # to page through the intents and charges of a charge window; some 10,000 of them
+INTENT = "pi_"  # how its id begins, and that of no card
 
 # Where Stripe's minor unit is not ISO 4217's: two decimals kept for compatibility (ISK, UGX), none (MGA).
 # docs.stripe.com/currencies#special-cases
@@ -88,6 +94,15 @@ class _Intent(Struct, frozen=True):
     metadata: dict[str, str] = {}
     latest_charge: _Charge | str | None = None
     last_payment_error: _CardError | None = None
+    client_secret: str | None = None
+
+
+class _Charged(Struct, frozen=True):
+    """A charge as it is listed, failed or not."""
+
+    id: str
+    payment_intent: str | None = None
+    metadata: dict[str, str] = {}
 
 
 class _Refund(Struct, frozen=True):
@@ -97,7 +112,7 @@ class _Refund(Struct, frozen=True):
     failure_reason: str | None = None
 
 
-Item = TypeVar("Item", _Intent, _Refund)
+Item = TypeVar("Item", _Intent, _Charged, _Refund)
 
 
 class _Page(Struct, Generic[Item], frozen=True):
@@ -148,6 +163,7 @@ class StripeProvider:
             http_client=_Http(self._connection),
         )
         self._intents = client.v1.payment_intents
+        self._charges = client.v1.charges
         self._refunds = client.v1.refunds
 
     async def charge(self, request: ChargeRequest) -> Outcome:
@@ -166,20 +182,22 @@ class StripeProvider:
                 # Stripe knows no time limit, so it is ours to keep, also after a wait for a connection.
                 if self._now_ms() > request.valid_until_ms:
                     return Unknown("too late to charge")
+                if request.token.startswith(INTENT):
+                    return await self._charge_confirmed(request, payment)
                 made = await self._intents.create_async(
                     {
                         "amount": amount,
                         "currency": request.currency.lower(),
                         "payment_method": request.token,
                         "allowed_payment_method_types": ["card"],
+                        "confirmation_method": "manual",
                         "confirm": True,
-                        "error_on_requires_action": True,
-                        "metadata": {"payment_id": request.payment_id, "booking_id": request.booking_id},
+                        "use_stripe_sdk": True,  # on the customer's page
+                        "metadata": _named(request),
                     },
                     {"idempotency_key": request.payment_id},
                 )
-                intent = _read(made, _Intent)
-                return await self._conclude(intent, payment) or Unknown(f"intent status {intent.status}")
+                return _conclude_or_wait(_read(made, _Intent), payment)
         except stripe.CardError as error:
             return Declined(_card_reason(error))
         except stripe.InvalidRequestError as error:
@@ -193,16 +211,9 @@ class StripeProvider:
         try:
             async with self._connection.lanes:
                 if payment.reference:
-                    found = await self._intents.retrieve_async(payment.reference, {"expand": ["latest_charge"]})
-                    return await self._conclude(_read(found, _Intent), payment)
-                # The list shows an intent as soon as it is made; Stripe's search may take a minute.
-                since = payment.requested_ms // 1000 - CLOCK_SKEW_SECONDS
-                until = (payment.requested_ms + NEVER_CHARGED_AFTER_MS) // 1000
+                    return _conclude(await self._retrieve(payment.reference), payment)
                 async with asyncio.timeout(SEARCH_SECONDS):
-                    async for intent in self._list(since, until):
-                        if intent.metadata.get("payment_id") == payment.payment_id:
-                            return await self._conclude(intent, payment)
-                return None
+                    return await self._search(payment)
         except _TROUBLE as error:
             return _trouble(error)
 
@@ -280,32 +291,44 @@ class StripeProvider:
             return
         raise BadSignature("signature does not match" if header else "no signature")
 
-    async def _conclude(self, intent: _Intent, payment: PaymentRef) -> Outcome | None:
-        """What an intent says of our payment; for callers that hold a lane."""
-        if intent.status == "succeeded":
-            charge = intent.latest_charge
-            if isinstance(charge, _Charge) and charge.refunded:
-                return Declined("cancelled_at_provider")
-            if (intent.amount_received, intent.currency) != (
-                to_stripe(payment.amount, payment.currency),
-                payment.currency.lower(),
-            ):
-                logger.critical("stripe took another amount than asked for payment %s", payment.payment_id)
-                return Unknown("another amount")
-            return Approved(intent.id)
-        if intent.status == "canceled":
-            return Declined("cancelled_at_provider")
-        if intent.status == "requires_action":
-            cancelled = _read(await self._intents.cancel_async(intent.id), _Intent)
-            if cancelled.status == "canceled":
-                return Declined("authentication_required")
-            return Unknown(f"intent status {cancelled.status}")
-        if intent.status == "requires_payment_method" and intent.last_payment_error is not None:
-            error = intent.last_payment_error
-            return Declined(error.decline_code or error.code or "declined")
-        if intent.status in ("requires_payment_method", "requires_confirmation"):  # made, and nothing asked of a card
-            return None
-        return Unknown(f"intent status {intent.status}")
+    async def _charge_confirmed(self, request: ChargeRequest, payment: PaymentRef) -> Outcome:
+        """Of a card whose customer was asked to confirm. For callers that hold a lane."""
+        intent = await self._retrieve(request.token)
+        asked = (to_stripe(request.amount, request.currency), request.currency.lower(), request.booking_id)
+        if (intent.amount, intent.currency, intent.metadata.get("booking_id")) != asked:
+            return Declined("invalid_token")
+        if intent.status == "requires_confirmation":
+            key = request.payment_id
+            await self._intents.update_async(
+                intent.id, {"metadata": _named(request)}, {"idempotency_key": f"{key}-name"}
+            )
+            if self._now_ms() > request.valid_until_ms:
+                return Unknown("too late to charge")
+            made = await self._intents.confirm_async(intent.id, {"use_stripe_sdk": True}, {"idempotency_key": key})
+            return _conclude_or_wait(_read(made, _Intent), payment)
+        outcome = _conclude_or_wait(intent, payment)
+        ours = intent.metadata.get("payment_id") == request.payment_id
+        return outcome if ours or isinstance(outcome, Declined) else Declined("invalid_token")
+
+    async def _search(self, payment: PaymentRef) -> Outcome | None:
+        """What became of a payment whose intent we do not know: by the lists, which show an intent and a charge as soon
+        as they are made; Stripe's search may take a minute. For callers that hold a lane."""
+        since = payment.requested_ms // 1000 - CLOCK_SKEW_SECONDS
+        until = (payment.requested_ms + NEVER_CHARGED_AFTER_MS) // 1000
+        async for intent in self._list(since, until):
+            if intent.metadata.get("payment_id") == payment.payment_id:
+                return _conclude(intent, payment)
+        which = {"created": {"gte": since, "lt": until}, "limit": PAGE}
+        async for charge in _all(self._charges.list_async, which, _Page[_Charged]):
+            if charge.metadata.get("payment_id") == payment.payment_id and charge.payment_intent is not None:
+                intent = await self._retrieve(charge.payment_intent)
+                if intent.metadata.get("payment_id") == payment.payment_id:
+                    return _conclude(intent, payment)
+                return Declined("declined")  # it has become a later payment's since
+        return None
+
+    async def _retrieve(self, intent_id: str) -> _Intent:
+        return _read(await self._intents.retrieve_async(intent_id, {"expand": ["latest_charge"]}), _Intent)
 
     def _list(self, since_seconds: int, until_seconds: int) -> AsyncIterator[_Intent]:
         """The intents made in the time, newest first."""
@@ -362,6 +385,41 @@ async def _all(
         if not page.has_more or not page.data:
             return
         after = {"starting_after": page.data[-1].id}
+
+
+def _named(request: ChargeRequest) -> dict[str, str]:
+    """Whose the money is, wherever Stripe shows it."""
+    return {"payment_id": request.payment_id, "booking_id": request.booking_id}
+
+
+def _conclude(intent: _Intent, payment: PaymentRef) -> Outcome | None:
+    """What an intent says of our payment; None: no card was asked so far."""
+    if intent.status == "succeeded":
+        charge = intent.latest_charge
+        if isinstance(charge, _Charge) and charge.refunded:
+            return Declined("cancelled_at_provider")
+        if (intent.amount_received, intent.currency) != (
+            to_stripe(payment.amount, payment.currency),
+            payment.currency.lower(),
+        ):
+            logger.critical("stripe took another amount than asked for payment %s", payment.payment_id)
+            return Unknown("another amount")
+        return Approved(intent.id)
+    if intent.status == "canceled":
+        return Declined("cancelled_at_provider")
+    if intent.status == "requires_action":  # and then our confirmation, which nobody sends in this payment's name
+        secret = intent.client_secret
+        return Declined("authentication_required", None if secret is None else Confirmation(secret, intent.id))
+    if intent.status == "requires_payment_method" and intent.last_payment_error is not None:
+        error = intent.last_payment_error
+        return Declined(error.decline_code or error.code or "declined")
+    if intent.status in ("requires_payment_method", "requires_confirmation"):
+        return None
+    return Unknown(f"intent status {intent.status}")
+
+
+def _conclude_or_wait(intent: _Intent, payment: PaymentRef) -> Outcome:
+    return _conclude(intent, payment) or Unknown(f"intent status {intent.status}")
 
 
 def _card_reason(error: stripe.CardError) -> str:

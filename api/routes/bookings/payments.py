@@ -3,6 +3,9 @@
 Journal first (`RequestPayment`: from there on the hold cannot expire), then the provider with the payment's id as its
 idempotency key, then the outcome. A process that dies at any line leaves a payment `pending`, which the same request
 sent again, a webhook or settlement brings to its end. The card token goes to the provider and nowhere else.
+
+Where the customer's bank asks them (3-D Secure), the payment is declined, and they pay once more afterwards: so no hold
+is kept by somebody who does not come back from their bank.
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ from persistence.providers.provider import (
     CHARGE_WINDOW_MS,
     Approved,
     ChargeRequest,
+    Confirmation,
+    Declined,
     Outcome,
     Unknown,
 )
@@ -137,6 +142,10 @@ async def pay(
     Sent again it has the first outcome, whatever has become of the booking since; after 202 that is what the provider
     has said meanwhile. While the first is still running it is no conflict: the provider, which charges once, answers
     both.
+
+    A card whose customer has to confirm with their bank (3-D Secure) is declined with a `confirmation`: its
+    `client_secret` is for the provider's script on the customer's page, and its `token` pays once they have confirmed,
+    under an `Idempotency-Key` of its own.
     """
     method = None if wish is None else wish.method
     where = await commands.find(office, booking_id)
@@ -165,12 +174,15 @@ async def pay(
     repeated = requested.payment.id != asked.payment_id
     # A customer who hangs up must not stop what happens between the charge and its outcome's being recorded; what a
     # process that dies leaves undone is left to settlement.
-    result = await finished(_take(office, row, method.token, repeated=repeated))
-    return await _answer(office, account, row, result)
+    result, confirmation = await finished(_take(office, row, method.token, repeated=repeated))
+    return await _answer(office, account, row, result, confirmation)
 
 
-async def _take(office: Office, row: PaymentRow, token: SecretStr, *, repeated: bool) -> Booking | PaymentRow:
-    """Has the provider take the money and records what came of it: the booking then, or the payment as it stands.
+async def _take(
+    office: Office, row: PaymentRow, token: SecretStr, *, repeated: bool
+) -> tuple[Booking | PaymentRow, Confirmation | None]:
+    """Has the provider take the money and records what came of it: the booking then, or the payment as it stands; and
+    what the customer has to confirm before, if that is all that was missing.
 
     That is the provider the payment was first asked of, whichever takes new ones by now: it may have the money.
     """
@@ -178,13 +190,13 @@ async def _take(office: Office, row: PaymentRow, token: SecretStr, *, repeated: 
     provider = office.providers.get(payment.provider)
     if provider is None:
         logger.error("payment %s is left waiting: there is no provider %s", payment.id, payment.provider)
-        return row
+        return row, None
     if repeated:
         now = await payments.find_payment(office.reading, payment.id, row.customer_id)
         if now is not None and now.payment.status is not PaymentStatus.REQUESTED:
             story = await refunds.story(office.reading, row.schedule_id, row.booking_id)
             plan = await office.plans.opened_with(row.schedule_id)
-            return await asyncio.to_thread(at_outcome, plan, story, payment.id) or now
+            return await asyncio.to_thread(at_outcome, plan, story, payment.id) or now, None
     outcome: Outcome | None
     valid_until_ms = payment.requested_ms + CHARGE_WINDOW_MS
     if payment.amount == 0:
@@ -203,15 +215,22 @@ async def _take(office: Office, row: PaymentRow, token: SecretStr, *, repeated: 
         # Too late to charge: settlement may conclude soon that it never happened. What did happen can be asked.
         outcome = await provider.look_up(row.ref)
     if outcome is None or isinstance(outcome, Unknown):
-        return row
+        return row, None
     try:
-        return await settle(office.database, office.gateway, row, outcome)
+        settled = await settle(office.database, office.gateway, row, outcome)
     except Unavailable:
         logger.warning("the outcome of payment %s is left to settlement, its schedule is unavailable", payment.id)
-        return row
+        return row, None
+    return settled, outcome.confirmation if isinstance(outcome, Declined) else None
 
 
-async def _answer(office: Office, account: Account, row: PaymentRow, result: Booking | PaymentRow) -> Response:
+async def _answer(
+    office: Office,
+    account: Account,
+    row: PaymentRow,
+    result: Booking | PaymentRow,
+    confirmation: Confirmation | None,
+) -> Response:
     """201, 402 or 202, by what is known of the payment."""
     if isinstance(result, Booking):
         assert result.payment is not None, "a settled payment is part of its booking"
@@ -224,7 +243,9 @@ async def _answer(office: Office, account: Account, row: PaymentRow, result: Boo
         booking = await commands.view_of_row(office, found)
     # Money that came after all for a payment given up goes back: to the customer it stays declined.
     if payment.status is PaymentStatus.DECLINED or payment.reason:
-        raise Problem("payment_declined", reason=payment.reason, payment_id=payment.id, expires_at=booking.expires_at)
+        facts: dict[str, object] = {} if confirmation is None else {"confirmation": confirmation}
+        facts |= {"payment_id": payment.id, "expires_at": booking.expires_at}
+        raise Problem("payment_declined", detail=None, reason=payment.reason, **facts)
     paid, location = paid_view(view, booking), {"Location": f"/v1/payments/{payment.id}"}
     if payment.status is PaymentStatus.REQUESTED:
         return json_answer(paid, 202, location | {"Retry-After": str(PENDING_RETRY_SECONDS)})

@@ -285,12 +285,12 @@ async def test_what_was_begun_on_a_pooled_connection_ends_when_it_goes_back(data
 async def test_a_connection_of_a_pool_is_waited_for_no_longer_than_said_and_the_database_is_away_then(
     database_url: str,
 ) -> None:
-    async with open_pool(database_url, 1, wait_seconds=0.01) as pool, pool.acquire():
+    async with open_pool(database_url, 1, wait_seconds=0.01) as pool, pool.acquire(timeout=PATIENCE_SECONDS):
         asked = asyncio.create_task(pool.fetchval("SELECT 1"))
         await asyncio.wait([asked], timeout=PATIENCE_SECONDS)
         assert asked.done()
         error = asked.exception()
         assert error is not None
         assert is_away(error)
-    async with open_pool(database_url, 1, wait_seconds=0.01) as pool:
+    async with open_pool(database_url, 1, wait_seconds=PATIENCE_SECONDS) as pool:
         assert await pool.fetchval("SELECT 1") == 1

@@ -18,12 +18,15 @@ KEY = "sk_test_of_this_test"
 NUMBERS = itertools.count(1)
 
 Answer = tuple[int, dict[str, Any]]
+Verdict = str | tuple[str, str | None, str | None, str | None]
 
 # What Stripe answers for a payment method: the status of the intent, or (type, code, decline_code, param) of an error.
-METHODS: dict[str, str | tuple[str, str | None, str | None, str | None]] = {
+METHODS: dict[str, Verdict] = {
     "pm_ok": "succeeded",
     "pm_processing": "processing",
-    "pm_requires_action": "requires_action",
+    "pm_requires_action": "requires_action",  # and then it pays
+    "pm_requires_action_declined": "requires_action",  # and then it does not
+    "pm_requires_action_twice": "requires_action",
     "pm_declined": ("card_error", "card_declined", "insufficient_funds", None),
     "pm_expired": ("card_error", "expired_card", None, None),
     "pm_authentication": ("card_error", "authentication_required", "authentication_required", None),
@@ -32,6 +35,12 @@ METHODS: dict[str, str | tuple[str, str | None, str | None, str | None]] = {
     "pm_other_mistake": ("invalid_request_error", "parameter_unknown", None, "confirm"),
     "pm_trouble": ("api_error", None, None, None),
 }
+# What it answers once the customer has confirmed.
+CONFIRMED: dict[str, Verdict] = {
+    "pm_requires_action": "succeeded",
+    "pm_requires_action_declined": METHODS["pm_declined"],
+    "pm_requires_action_twice": "requires_action",
+}
 
 
 class FakeStripe:
@@ -39,6 +48,7 @@ class FakeStripe:
 
     def __init__(self) -> None:
         self.intents: dict[str, dict[str, Any]] = {}
+        self.charges: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
         self.answered: dict[tuple[str, str], tuple[dict[str, str], Answer]] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
@@ -76,9 +86,13 @@ class FakeStripe:
                 return self.create(form)
             case ("GET", ["v1", "payment_intents"]):
                 return self.page(self.intents, form, lambda intent: in_time(intent, form))
-            case ("POST", ["v1", "payment_intents", intent_id, "cancel"]):
-                self.intents[intent_id]["status"] = "canceled"
-                return 200, self.intents[intent_id]
+            case ("POST", ["v1", "payment_intents", intent_id, "confirm"]):
+                return self.confirm(self.intents[intent_id])
+            case ("POST", ["v1", "payment_intents", intent_id]):
+                self.intents[intent_id]["metadata"] |= metadata(form)
+                return 200, shown(self.intents[intent_id], expanded=False)
+            case ("GET", ["v1", "charges"]):
+                return self.page(self.charges, form, lambda charge: in_time(charge, form))
             case ("GET", ["v1", "payment_intents", intent_id]):
                 if intent_id not in self.intents:
                     return 404, error("invalid_request_error", "resource_missing", param="intent")
@@ -93,19 +107,59 @@ class FakeStripe:
         assert form["confirm"] == "true"
         assert form["allowed_payment_method_types[0]"] == "card", "no method that leads the customer elsewhere"
         assert "return_url" not in form
+        assert form["confirmation_method"] == "manual", "a page could have it charged, in nobody's name"
         if uneven(form["amount"], form["currency"]):
             return 400, error("invalid_request_error", param="amount")
         verdict = METHODS[form["payment_method"]]
         intent = self.intent(form, verdict if isinstance(verdict, str) else "requires_payment_method")
         if isinstance(verdict, str):
             return 200, shown(intent, expanded=False)
-        type_, code, decline_code, param = verdict
-        body = error(type_, code, decline_code, param)
-        if type_ == "card_error":
-            intent["last_payment_error"] = body["error"]
-            return 402, {"error": body["error"] | {"payment_intent": dict(intent)}}
-        del self.intents[intent["id"]]
-        return 500 if type_ == "api_error" else 400, body
+        if verdict[0] != "card_error":
+            del self.intents[intent["id"]]
+        return self.refuse(intent, verdict)
+
+    def refuse(self, intent: dict[str, Any], verdict: tuple[str, str | None, str | None, str | None]) -> Answer:
+        body = error(*verdict)
+        if verdict[0] != "card_error":
+            return 500 if verdict[0] == "api_error" else 400, body
+        intent |= {"status": "requires_payment_method", "last_payment_error": body["error"]}
+        self.charge(intent)
+        return 402, {"error": body["error"] | {"payment_intent": dict(intent)}}
+
+    def ask_customer(self, intent_id: str, *, confirms: bool = True) -> None:
+        """The customer answers the bank's question."""
+        intent = self.intents[intent_id]
+        assert intent["status"] == "requires_action"
+        if confirms:
+            intent["status"] = "requires_confirmation"
+        else:
+            failed = error("card_error", "payment_intent_authentication_failure")["error"]
+            intent |= {"status": "requires_payment_method", "last_payment_error": failed}
+
+    def confirm(self, intent: dict[str, Any]) -> Answer:
+        if intent["status"] != "requires_confirmation":
+            return 400, error("invalid_request_error", "payment_intent_unexpected_state")
+        verdict = CONFIRMED[intent["payment_method"]]
+        if not isinstance(verdict, str):
+            return self.refuse(intent, verdict)
+        intent["status"] = verdict
+        if verdict == "succeeded":
+            intent |= {"amount_received": intent["amount"], "latest_charge": self.charge(intent)}
+        return 200, shown(intent, expanded=False)
+
+    def charge(self, intent: dict[str, Any]) -> dict[str, Any]:
+        """The card is asked: Stripe copies the metadata of that moment."""
+        charge: dict[str, Any] = {
+            "id": f"ch_{next(NUMBERS):06}",
+            "object": "charge",
+            "amount_refunded": 0,
+            "refunded": False,
+            "created": int(time.time()),
+            "payment_intent": intent["id"],
+            "metadata": dict(intent["metadata"]),
+        }
+        self.charges[charge["id"]] = charge
+        return charge
 
     def intent(self, form: dict[str, str], status: str, created: int | None = None) -> dict[str, Any]:
         """Remembers an intent, with its charge where it succeeded."""
@@ -120,13 +174,14 @@ class FakeStripe:
             "amount_received": taken,
             "currency": form["currency"],
             "created": int(time.time()) if created is None else created,
-            "metadata": {name[9:-1]: value for name, value in form.items() if name.startswith("metadata[")},
+            "metadata": metadata(form),
             "latest_charge": None,
             "last_payment_error": None,
+            "payment_method": form.get("payment_method"),
+            "client_secret": f"pi_{number:06}_secret",
         }
         if taken:
-            charge = {"id": f"ch_{number:06}", "object": "charge", "amount_refunded": 0, "refunded": False}
-            intent["latest_charge"] = charge
+            intent["latest_charge"] = self.charge(intent)
         self.intents[intent["id"]] = intent
         return intent
 
@@ -151,7 +206,7 @@ class FakeStripe:
             "payment_intent": intent["id"],
             "status": self.refund_status,
             "failure_reason": "lost_or_stolen_card" if self.refund_status == "failed" else None,
-            "metadata": {name[9:-1]: value for name, value in form.items() if name.startswith("metadata[")},
+            "metadata": metadata(form),
         }
         self.refunds[refund["id"]] = refund
         return 200, refund
@@ -165,6 +220,10 @@ class FakeStripe:
         expanded = "data.latest_charge" in form.values()
         data = [shown(each, expanded=expanded) for each in fitting[:size]]
         return 200, {"object": "list", "data": data, "has_more": len(fitting) > size, "url": "/v1/somewhere"}
+
+
+def metadata(form: dict[str, str]) -> dict[str, str]:
+    return {name[9:-1]: value for name, value in form.items() if name.startswith("metadata[")}
 
 
 def uneven(amount: str, currency: str) -> bool:

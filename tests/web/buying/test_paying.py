@@ -20,8 +20,12 @@ window.Stripe = (key) => ({
   elements: () => ({ create: () => ({ mount: (place) => { place.textContent = `card field of ${key}`; } }) }),
   createPaymentMethod: async () =>
     window.cardIsGood
-      ? { paymentMethod: { id: 'tok_approve' } }
+      ? { paymentMethod: { id: window.bankAsks ? 'pm_asks' : 'tok_approve' } }
       : { error: { message: 'Your card number is incomplete.' } },
+  handleCardAction: async (secret) => {
+    (window.asked ??= []).push(secret);
+    return window.customerConfirms ? { paymentIntent: {} } : { error: { message: 'We cannot authenticate you.' } };
+  },
 });
 """
 # Its window can be closed: the promise is broken then, and nobody is led anywhere.
@@ -74,6 +78,32 @@ async def test_a_card_goes_into_the_providers_own_field(
     await reader.page.evaluate("window.cardIsGood = true")
     await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
     await reader.reads(reader.words["confirmed"])
+
+
+async def test_a_card_is_confirmed_on_the_page_where_its_bank_asks_for_that(
+    make_reader: MakeReader, http: httpx.AsyncClient, sale: Sale
+) -> None:
+    reader = await make_reader()
+    await at_the_form_of("stripe", STRIPE, reader, sale, str(http.base_url))
+
+    async def ask(route: Route) -> None:
+        if "pm_asks" not in (route.request.post_data or ""):
+            await route.fallback()
+            return
+        confirmation = {"client_secret": "pi_1_secret", "token": "tok_approve"}
+        problem = {"code": "payment_declined", "title": "Payment declined", "status": 402, "detail": "See reason."}
+        problem |= {"reason": "authentication_required", "confirmation": confirmation}
+        await route.fulfill(status=402, json=problem, content_type="application/problem+json")
+
+    await reader.page.route("**/v1/bookings/*/payments", ask)
+    await reader.reads("card field of pk_test")
+    await reader.page.evaluate("window.cardIsGood = window.bankAsks = true")
+    await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
+    await reader.page.get_by_text("You have not confirmed it with its bank.").wait_for()
+    await reader.page.evaluate("window.customerConfirms = true")
+    await reader.page.get_by_role("button", name=reader.words["pay_now"]).click()
+    await reader.reads(reader.words["confirmed"])
+    assert await reader.page.evaluate("window.asked") == ["pi_1_secret", "pi_1_secret"]
 
 
 async def test_whoever_comes_back_from_the_providers_page_has_paid(

@@ -7,9 +7,11 @@ import { en } from '../../../api/web/src/words/en.ts';
 
 const refused = (status: number, code: string, uncertain = false, reason: unknown = null) => ({ status, code, uncertain, reason });
 
+const CONFIRMATION = { client_secret: 'pi_1_secret', token: 'pi_1' };
 const OUTCOMES = [
-  [refused(402, 'payment_declined', false, 'lost_card'), { kind: 'declined', reason: 'lost_card' }],
-  [refused(402, 'payment_declined'), { kind: 'declined', reason: null }],
+  [refused(402, 'payment_declined', false, 'lost_card'), { kind: 'declined', reason: 'lost_card', confirmation: null }],
+  [refused(402, 'payment_declined'), { kind: 'declined', reason: null, confirmation: null }],
+  [{ ...refused(402, 'payment_declined'), confirmation: CONFIRMATION }, { kind: 'declined', reason: null, confirmation: CONFIRMATION }],
   [refused(409, 'payment_in_progress'), { kind: 'pending' }],
   [refused(409, 'booking_already_paid'), { kind: 'settled' }],
   [refused(409, 'booking_expired'), { kind: 'refused' }],
@@ -28,11 +30,11 @@ for (const [what, outcome] of OUTCOMES) {
 test('why the last card was not charged is said until another one is charged', () => {
   const declined = { status: 'declined', reason: 'lost_card' };
   assert.equal(refusalOf(null, declined, false), 'lost_card'); // a page that was loaded anew
-  assert.equal(refusalOf({ kind: 'declined', reason: 'insufficient_funds' }, declined, false), 'insufficient_funds');
-  assert.equal(refusalOf({ kind: 'declined', reason: null }, null, false), '');
-  assert.equal(refusalOf({ kind: 'declined', reason: 'lost_card' }, declined, true), null);
+  assert.equal(refusalOf({ kind: 'declined', reason: 'insufficient_funds', confirmation: null }, declined, false), 'insufficient_funds');
+  assert.equal(refusalOf({ kind: 'declined', reason: null, confirmation: null }, null, false), '');
+  assert.equal(refusalOf({ kind: 'declined', reason: 'lost_card', confirmation: null }, declined, true), null);
   for (const kind of ['unsent', 'settled', 'refused'] as const) assert.equal(refusalOf({ kind }, declined, false), null, kind);
-  assert.equal(refusalOf(null, { status: 'approved', reason: null }, false), null);
+  assert.equal(refusalOf(null, { status: 'approved', reason: null, confirmation: null }, false), null);
   assert.equal(refusalOf({ kind: 'pending' }, { status: 'declined', reason: 'not_charged' }, false), NOT_CHARGED);
 });
 
@@ -42,7 +44,7 @@ test('a wish keeps its key and its card until its request has arrived', () => {
   const first = wishes.start('b', 'tok_approve');
   wishes.ended('b', { kind: 'unsent' });
   assert.deepEqual(wishes.start('b', 'tok_other'), first, 'another card would be another charge');
-  wishes.ended('b', { kind: 'declined', reason: null });
+  wishes.ended('b', { kind: 'declined', reason: null, confirmation: null });
   assert.deepEqual(wishes.start('b', 'tok_other'), { token: 'tok_other', key: 'key-2' });
 });
 

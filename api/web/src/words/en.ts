@@ -201,7 +201,7 @@ export const en = {
       mistyped: 'What was typed is not what stands on it.',
       limit: 'It is over its limit, or there is not enough money on it.',
       stopped: 'It has been stopped by who issued it.',
-      authentication: 'Its bank wants you to confirm by yourself, which cannot be done here.',
+      authentication: 'You have not confirmed it with its bank.',
     } as Record<string, string>,
     unsure: 'It is not known yet whether the payment went through',
     unsureDetail: 'Do not pay twice. We are asking, and your seats stay yours meanwhile. This page tells as soon as it is known.',

@@ -12,6 +12,8 @@ import { major } from '../../words/money.ts';
 export interface CardForm {
   /** A token for the card; null: the reader is on the way to the provider's page, and comes back with one. */
   token(booking: Booking, orderName: string): Promise<string | null>;
+  /** Has the reader confirm a card at its bank (3-D Secure), on this page; false: they have not. */
+  confirm?(clientSecret: string): Promise<boolean>;
 }
 
 /** Puts the provider's form into `place`, in the language that is read. Throws where its script cannot be had. */
@@ -59,6 +61,7 @@ interface StripeCard {
 interface Stripe {
   elements(): { create(kind: 'card'): StripeCard };
   createPaymentMethod(of: { type: 'card'; card: StripeCard }): Promise<{ paymentMethod?: { id: string }; error?: { message?: string } }>;
+  handleCardAction(clientSecret: string): Promise<{ error?: unknown }>;
 }
 
 async function stripeForm(key: string, place: HTMLElement, locale: string): Promise<CardForm> {
@@ -71,6 +74,9 @@ async function stripeForm(key: string, place: HTMLElement, locale: string): Prom
       const { paymentMethod, error } = await stripe.createPaymentMethod({ type: 'card', card });
       if (paymentMethod === undefined) throw new CardRefused(error?.message ?? '');
       return paymentMethod.id;
+    },
+    async confirm(clientSecret) {
+      return (await stripe.handleCardAction(clientSecret)).error === undefined;
     },
   };
 }

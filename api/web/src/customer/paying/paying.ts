@@ -13,9 +13,15 @@ export interface Wish {
   readonly key: string;
 }
 
+/** What the reader confirms a card with, at its bank, and what pays once that is done. */
+export interface Confirmation {
+  readonly client_secret: string;
+  readonly token: string;
+}
+
 export type Outcome =
   | { readonly kind: 'settled' }
-  | { readonly kind: 'declined'; readonly reason: string | null }
+  | { readonly kind: 'declined'; readonly reason: string | null; readonly confirmation: Confirmation | null }
   /** The provider has not answered: the server finds out by itself. */
   | { readonly kind: 'pending' }
   /** The request may not have arrived: sending it again is safe, and needed. */
@@ -29,11 +35,13 @@ export interface Refused {
   readonly code: string;
   readonly uncertain: boolean;
   readonly reason: unknown;
+  readonly confirmation?: unknown;
 }
 
 export function outcomeOf(refused: Refused): Outcome {
   if (refused.code === 'payment_declined') {
-    return { kind: 'declined', reason: typeof refused.reason === 'string' ? refused.reason : null };
+    const reason = typeof refused.reason === 'string' ? refused.reason : null;
+    return { kind: 'declined', reason, confirmation: (refused.confirmation ?? null) as Confirmation | null };
   }
   if (refused.code === 'payment_in_progress') return { kind: 'pending' };
   if (refused.code === 'booking_already_paid') return { kind: 'settled' };
@@ -79,6 +87,7 @@ const ALIKE: Record<string, string> = {
   withdrawal_count_limit_exceeded: 'limit',
   invalid_stopped_card: 'stopped',
   authentication_required: 'authentication',
+  payment_intent_authentication_failure: 'authentication',
 };
 
 /** Of a provider's code the reason that there are words for, if any. */

@@ -25,7 +25,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     ends_at: datetime
     time_zone: str  # IANA
     title: str
-    place: str
+    venue: str
+    where: str  # the venue's address; empty where nobody has said it
     lines: Sequence[str]  # its description
 
 
@@ -51,7 +52,7 @@ def _event(entry: Entry, method: str, now: datetime, organizer: str | None) -> b
         + own.encode("ascii")
         + description
         + b"\r\n"
-        + _occasion(*times, entry.title, entry.place, organizer, method)
+        + _occasion(*times, entry.title, ", ".join(filter(None, (entry.venue, entry.where))), organizer, method)
         + END
     )
 

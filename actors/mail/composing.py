@@ -165,7 +165,8 @@ class Postmark:
             ends_at=occasion.ends_at,
             time_zone=occasion.time_zone,
             title=occasion.title_in(language),
-            place=occasion.venue,
+            venue=occasion.venue,
+            where=occasion.where,
             lines=[
                 f"{label('booking', language)}: {number_of(booking.id)}",
                 *seat_lines(booking.seats, language),

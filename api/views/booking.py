@@ -77,6 +77,7 @@ class BookedScheduleView(Struct, frozen=True, kw_only=True):
     ends_at: str
     venue_name: str
     venue_city: str | None
+    venue_address: str | None
     time_zone: str
     cancelled_at: str | None
 
@@ -212,6 +213,7 @@ def booked_schedule_view(schedule: BookedSchedule) -> BookedScheduleView:
         ends_at=rfc3339(milliseconds(schedule.ends_at)),
         venue_name=schedule.venue_name,
         venue_city=schedule.venue_city,
+        venue_address=schedule.venue_address,
         time_zone=schedule.time_zone,
         cancelled_at=rfc3339(milliseconds(schedule.cancelled_at)) if schedule.cancelled_at else None,
     )
@@ -348,6 +350,7 @@ SCHEDULE_EXAMPLE = {
     "ends_at": "2026-12-24T13:20:00.000+00:00",
     "venue_name": "예술의전당 오페라극장",
     "venue_city": "Seoul",
+    "venue_address": "2406 Nambusunhwan-ro, Seocho-gu",
     "time_zone": "Asia/Seoul",
     "cancelled_at": None,
 }

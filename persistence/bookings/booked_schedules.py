@@ -29,6 +29,7 @@ class BookedSchedule(Struct, frozen=True, eq=False, kw_only=True):
     ends_at: datetime
     venue_name: str
     venue_city: str | None
+    venue_address: str | None
     time_zone: str  # IANA
     cancelled_at: datetime | None
     waiting_room: bool
@@ -56,6 +57,7 @@ _SCHEDULES = sa.select(
     (schedules.c.starts_at + sa.func.make_interval(0, 0, 0, 0, 0, DURATION)).label("ends_at"),
     venues.c.name.label("venue_name"),
     venues.c.city.label("venue_city"),
+    venues.c.address.label("venue_address"),
     venues.c.time_zone,
     schedules.c.cancelled_at,
     schedules.c.waiting_room,

@@ -96,6 +96,12 @@ class Recipient(Struct, frozen=True, kw_only=True):
     confirmed: bool  # it is known that mails reach them
 
 
+def where_of(city: str | None, address: str | None) -> str:
+    """A venue's address, as far as somebody has said it."""
+    city, address = city or "", address or ""
+    return address if city in address else f"{city} {address}".strip()
+
+
 class Occasion(Struct, frozen=True, kw_only=True):
     """What the catalogue says now about the schedule of a mail."""
 
@@ -115,9 +121,7 @@ class Occasion(Struct, frozen=True, kw_only=True):
 
     @property
     def where(self) -> str:
-        """The venue's address, as far as somebody has said it."""
-        city, address = self.city or "", self.address or ""
-        return address if city in address else f"{city} {address}".strip()
+        return where_of(self.city, self.address)
 
     @property
     def ends_at(self) -> datetime:

@@ -26,6 +26,7 @@ from api.views.booking import CONFIRMED_EXAMPLE, BookedScheduleView, BookingView
 from engine.booking import BOUGHT, Status
 from persistence.bookings.bookings import BookingRow, find_booking
 from persistence.catalogue import performances, schedules
+from persistence.notifications.outbox import where_of
 
 router = APIRouter(prefix="/v1", tags=["tickets"])
 
@@ -196,7 +197,8 @@ def _calendar_entry(booking: BookingView, language: str) -> Entry:
         ends_at=datetime.fromisoformat(schedule.ends_at),
         time_zone=schedule.time_zone,
         title=(schedule.performance_title_en if language == "en" else None) or schedule.performance_title,
-        place=schedule.venue_name,
+        venue=schedule.venue_name,
+        where=where_of(schedule.venue_city, schedule.venue_address),
         lines=[f"{label('booking', language)}: {booking.number}", *seat_lines(booking.seats, language)],
     )
 

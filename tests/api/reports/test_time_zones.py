@@ -61,11 +61,13 @@ async def test_report_01_a_show_in_dollars_is_told_by_the_clocks_of_its_venue(wo
         ends_at=starts_at + timedelta(hours=2),
         time_zone=NEW_YORK,
         title="Show",
-        place="House",
+        venue="House",
+        where="161 Broadway",
         lines=[],
     )
     text = calendar([entry], method="PUBLISH", now=datetime.now(UTC)).decode()
     assert "DTSTART;TZID=America/New_York:20300720T200000" in text
+    assert "LOCATION:House\\, 161 Broadway" in text
     assert text.count("BEGIN:VTIMEZONE") == 1
     # The day is the venue's: in Seoul it is the 21st by then.
     days = (("date_from", "2030-07-21", 0), ("date_from", "2030-07-20", 1), ("date_to", "2030-07-20", 1))
@@ -197,6 +199,7 @@ def test_the_terms_a_booking_shows_are_those_it_is_given_back_by(
         ends_at=datetime.fromtimestamp(state.on.starts_at_ms / 1000, UTC),
         venue_name="-",
         venue_city=None,
+        venue_address=None,
         time_zone=NEW_YORK,
         waiting_room=False,
         cancelled_at=None,

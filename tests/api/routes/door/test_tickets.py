@@ -17,7 +17,8 @@ from actors.mail.tickets import BadTicket, Ticket, read_ticket, seat_tickets, ti
 from engine.commands import AnyCommand, ApprovePayment, CancelSchedule, Refund, RequestPayment
 from engine.refusals import Refusal
 from tests.api.conftest import Worker
-from tests.support.sale import Sale, hold, open_sale, problem
+from tests.support.sale import Sale, hold, open_sale, problem, read
+from tests.support.waiting import until
 
 SECRET = "a secret of at least 32 characters"
 KEY = ticket_key(SECRET)
@@ -232,6 +233,23 @@ async def test_ticket_comes_in_the_form_that_is_preferred(door: Door, accept: st
         (event,) = icalendar.Calendar.from_ical(answer.text).walk("VEVENT")
         assert (event["UID"], event["DTSTART"].params["TZID"]) == (door.booking_id, "Asia/Seoul")
         assert event["DTSTART"].dt == door.sale.starts_at
+
+
+async def test_a_booking_says_where_the_house_is_and_so_does_its_entry_of_a_calendar(door: Door) -> None:
+    http, url = door.worker.http, f"/v1/bookings/{door.booking_id}"
+    schedule = await read(http, f"/v1/schedules/{door.sale.schedule_id}", {})
+    said = {"city": "Seoul", "address": "175 Sejong-daero, Jongno-gu"}
+    changed = await http.patch(f"/v1/venues/{schedule['venue_id']}", json=said, headers=door.sale.organizer)
+    assert changed.status_code == 200, changed.text
+    await until(lambda: _says(door, url, said["address"]))
+    calendar = await http.get(f"{url}/ticket", headers=door.customer | {"Accept": "text/calendar"})
+    (event,) = icalendar.Calendar.from_ical(calendar.text).walk("VEVENT")
+    assert event["LOCATION"] == f"{schedule['venue_name']}, Seoul 175 Sejong-daero, Jongno-gu"
+
+
+async def _says(door: Door, url: str, address: str) -> bool:
+    told = (await read(door.worker.http, url, door.customer))["schedule"]
+    return (told["venue_city"], told["venue_address"]) == ("Seoul", address)
 
 
 async def test_who_comes_apart_shows_a_picture_of_a_place_s_own_code(door: Door) -> None:

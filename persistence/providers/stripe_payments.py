@@ -20,33 +20,45 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 import stripe
-from msgspec import Struct
 
-from engine.refund_policy import step_of
 from persistence.providers.connection import Connection
-from persistence.providers.minor_units import exponent
 from persistence.providers.provider import (
     CLIENT_TIMEOUT_SECONDS,
     NEVER_CHARGED_AFTER_MS,
-    Approved,
     BadSignature,
     ChargeRequest,
-    Confirmation,
     Declined,
     KnownPayment,
     Outcome,
     PaymentRef,
     ProviderUnavailable,
-    Refunded,
     RefundOutcome,
     RefundRequest,
     Refused,
     Unknown,
     WebhookEvent,
+)
+from persistence.providers.stripe_messages import (
+    UNUSABLE,
+    UNUSABLE_CODES,
+    Charge,
+    Intent,
+    Item,
+    ListedCharge,
+    Page,
+    Refund,
+    card_reason,
+    conclude,
+    conclude_or_wait,
+    decode_event,
+    from_stripe,
+    read,
+    refund_outcome,
+    to_stripe,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,81 +73,6 @@ CLOCK_SKEW_SECONDS = 60
 PAGE = 100  # the most that Stripe gives at once
 SEARCH_SECONDS = 30.0  # to page through the intents and charges of a charge window; some 10,000 of them
 INTENT = "pi_"  # how its id begins, and that of no card
-
-# Where Stripe's minor unit is not ISO 4217's: two decimals kept for compatibility (ISK, UGX), none (MGA).
-# docs.stripe.com/currencies#special-cases
-STRIPE_EXPONENTS = {"ISK": 2, "UGX": 2, "MGA": 0}
-_POWERS = (1, 10, 100)
-
-# What Stripe refuses before it asks the card, by parameter or code.
-UNUSABLE = frozenset({"payment_method", "payment_method_data", "allowed_payment_method_types", "currency"})
-UNUSABLE_CODES = frozenset({"amount_too_large", "amount_too_small", "resource_missing"})
-
-
-class _Charge(Struct, frozen=True):
-    amount_refunded: int
-    refunded: bool  # in full
-
-
-class _CardError(Struct, frozen=True):
-    code: str | None = None
-    decline_code: str | None = None
-
-
-class _Intent(Struct, frozen=True):
-    """As much of a PaymentIntent as we use; `latest_charge` is its id where it was not asked for in full."""
-
-    id: str
-    status: str
-    amount: int
-    currency: str
-    created: int
-    amount_received: int = 0
-    metadata: dict[str, str] = {}
-    latest_charge: _Charge | str | None = None
-    last_payment_error: _CardError | None = None
-    client_secret: str | None = None
-
-
-class _Charged(Struct, frozen=True):
-    """A charge as it is listed, failed or not."""
-
-    id: str
-    payment_intent: str | None = None
-    metadata: dict[str, str] = {}
-
-
-class _Refund(Struct, frozen=True):
-    id: str
-    status: str | None
-    metadata: dict[str, str] | None = None
-    failure_reason: str | None = None
-
-
-Item = TypeVar("Item", _Intent, _Charged, _Refund)
-
-
-class _Page(Struct, Generic[Item], frozen=True):
-    data: list[Item]
-    has_more: bool
-
-
-class _EventObject(Struct, frozen=True):
-    metadata: dict[str, str] = {}
-
-
-class _EventData(Struct, frozen=True):
-    object: _EventObject
-
-
-class _Event(Struct, frozen=True):
-    id: str
-    type: str
-    data: _EventData
-
-
-Read = TypeVar("Read", bound=Struct)
-_decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class StripeProvider:
@@ -197,9 +134,9 @@ class StripeProvider:
                     },
                     {"idempotency_key": request.payment_id},
                 )
-                return _conclude_or_wait(_read(made, _Intent), payment)
+                return conclude_or_wait(read(made, Intent), payment)
         except stripe.CardError as error:
-            return Declined(_card_reason(error))
+            return Declined(card_reason(error))
         except stripe.InvalidRequestError as error:
             if error.param in UNUSABLE or error.code in UNUSABLE_CODES:
                 return Declined(error.code or "invalid_token")
@@ -211,7 +148,7 @@ class StripeProvider:
         try:
             async with self._connection.lanes:
                 if payment.reference:
-                    return _conclude(await self._retrieve(payment.reference), payment)
+                    return conclude(await self._retrieve(payment.reference), payment)
                 async with asyncio.timeout(SEARCH_SECONDS):
                     return await self._search(payment)
         except _TROUBLE as error:
@@ -225,9 +162,9 @@ class StripeProvider:
             async with self._connection.lanes:
                 # Stripe forgets an idempotency key after a day or more, its refunds never.
                 which = {"payment_intent": request.payment.reference, "limit": PAGE}
-                async for refund in _all(self._refunds.list_async, which, _Page[_Refund]):
+                async for refund in _all(self._refunds.list_async, which, Page[Refund]):
                     if (refund.metadata or {}).get("refund_id") == request.refund_id:
-                        return _refund_outcome(refund)
+                        return refund_outcome(refund)
                 made = await self._refunds.create_async(
                     {
                         "payment_intent": request.payment.reference,
@@ -236,7 +173,7 @@ class StripeProvider:
                     },
                     {"idempotency_key": request.refund_id},
                 )
-                return _refund_outcome(_read(made, _Refund))
+                return refund_outcome(read(made, Refund))
         except stripe.InvalidRequestError as error:
             return Refused(error.code or f"invalid_{error.param or 'request'}")
         except _TROUBLE as error:
@@ -249,7 +186,7 @@ class StripeProvider:
                 if intent.amount_received == 0:
                     continue
                 charge = intent.latest_charge
-                if not isinstance(charge, _Charge):
+                if not isinstance(charge, Charge):
                     raise ProviderUnavailable("a payment without its charge")
                 currency = intent.currency.upper()
                 yield KnownPayment(
@@ -267,7 +204,7 @@ class StripeProvider:
     def parse_webhook(self, headers: Mapping[str, str], raw_body: bytes) -> WebhookEvent:
         self._verify(headers.get(SIGNATURE_HEADER), raw_body)
         try:
-            event = _decode_event(raw_body)
+            event = decode_event(raw_body)
         except msgspec.MsgspecError:  # signed, so from Stripe; but nothing we understand
             return WebhookEvent(id="", type="unknown")
         if not event.type.startswith(("payment_intent.", "charge.", "refund.")):
@@ -305,8 +242,8 @@ class StripeProvider:
             if self._now_ms() > request.valid_until_ms:
                 return Unknown("too late to charge")
             made = await self._intents.confirm_async(intent.id, {"use_stripe_sdk": True}, {"idempotency_key": key})
-            return _conclude_or_wait(_read(made, _Intent), payment)
-        outcome = _conclude_or_wait(intent, payment)
+            return conclude_or_wait(read(made, Intent), payment)
+        outcome = conclude_or_wait(intent, payment)
         ours = intent.metadata.get("payment_id") == request.payment_id
         return outcome if ours or isinstance(outcome, Declined) else Declined("invalid_token")
 
@@ -317,24 +254,24 @@ class StripeProvider:
         until = (payment.requested_ms + NEVER_CHARGED_AFTER_MS) // 1000
         async for intent in self._list(since, until):
             if intent.metadata.get("payment_id") == payment.payment_id:
-                return _conclude(intent, payment)
+                return conclude(intent, payment)
         which = {"created": {"gte": since, "lt": until}, "limit": PAGE}
-        async for charge in _all(self._charges.list_async, which, _Page[_Charged]):
+        async for charge in _all(self._charges.list_async, which, Page[ListedCharge]):
             if charge.metadata.get("payment_id") == payment.payment_id and charge.payment_intent is not None:
                 intent = await self._retrieve(charge.payment_intent)
                 if intent.metadata.get("payment_id") == payment.payment_id:
-                    return _conclude(intent, payment)
+                    return conclude(intent, payment)
                 return Declined("declined")  # it has become a later payment's since
         return None
 
-    async def _retrieve(self, intent_id: str) -> _Intent:
-        return _read(await self._intents.retrieve_async(intent_id, {"expand": ["latest_charge"]}), _Intent)
+    async def _retrieve(self, intent_id: str) -> Intent:
+        return read(await self._intents.retrieve_async(intent_id, {"expand": ["latest_charge"]}), Intent)
 
-    def _list(self, since_seconds: int, until_seconds: int) -> AsyncIterator[_Intent]:
+    def _list(self, since_seconds: int, until_seconds: int) -> AsyncIterator[Intent]:
         """The intents made in the time, newest first."""
         created = {"gte": since_seconds, "lt": until_seconds}
         which = {"created": created, "limit": PAGE, "expand": ["data.latest_charge"]}
-        return _all(self._intents.list_async, which, _Page[_Intent])
+        return _all(self._intents.list_async, which, Page[Intent])
 
 
 class _Http(stripe.HTTPClient):
@@ -368,18 +305,13 @@ def _trouble(error: Exception) -> Unknown:
     return Unknown(cause)
 
 
-def _read(value: object, type_: type[Read]) -> Read:
-    # Whatever JSON came is handed on by the SDK, an object or not.
-    return msgspec.convert(value.to_dict() if isinstance(value, stripe.StripeObject) else value, type_)
-
-
 async def _all(
-    list_page: Callable[[Any], Awaitable[object]], which: dict[str, Any], type_: type[_Page[Item]]
+    list_page: Callable[[Any], Awaitable[object]], which: dict[str, Any], type_: type[Page[Item]]
 ) -> AsyncIterator[Item]:
     """Every item of a list, page by page; not by the SDK's own paging, which goes where the answer tells it to."""
     after: dict[str, str] = {}
     while True:
-        page = _read(await list_page(which | after), type_)
+        page = read(await list_page(which | after), type_)
         for item in page.data:
             yield item
         if not page.has_more or not page.data:
@@ -390,60 +322,3 @@ async def _all(
 def _named(request: ChargeRequest) -> dict[str, str]:
     """Whose the money is, wherever Stripe shows it."""
     return {"payment_id": request.payment_id, "booking_id": request.booking_id}
-
-
-def _conclude(intent: _Intent, payment: PaymentRef) -> Outcome | None:
-    """What an intent says of our payment; None: no card was asked so far."""
-    if intent.status == "succeeded":
-        charge = intent.latest_charge
-        if isinstance(charge, _Charge) and charge.refunded:
-            return Declined("cancelled_at_provider")
-        if (intent.amount_received, intent.currency) != (
-            to_stripe(payment.amount, payment.currency),
-            payment.currency.lower(),
-        ):
-            logger.critical("stripe took another amount than asked for payment %s", payment.payment_id)
-            return Unknown("another amount")
-        return Approved(intent.id)
-    if intent.status == "canceled":
-        return Declined("cancelled_at_provider")
-    if intent.status == "requires_action":  # and then our confirmation, which nobody sends in this payment's name
-        secret = intent.client_secret
-        return Declined("authentication_required", None if secret is None else Confirmation(secret, intent.id))
-    if intent.status == "requires_payment_method" and intent.last_payment_error is not None:
-        error = intent.last_payment_error
-        return Declined(error.decline_code or error.code or "declined")
-    if intent.status in ("requires_payment_method", "requires_confirmation"):
-        return None
-    return Unknown(f"intent status {intent.status}")
-
-
-def _conclude_or_wait(intent: _Intent, payment: PaymentRef) -> Outcome:
-    return _conclude(intent, payment) or Unknown(f"intent status {intent.status}")
-
-
-def _card_reason(error: stripe.CardError) -> str:
-    details = error.error
-    return getattr(details, "decline_code", None) or error.code or "declined"
-
-
-def _refund_outcome(refund: _Refund) -> RefundOutcome:
-    if refund.status in ("succeeded", "pending"):
-        return Refunded(refund.id)
-    if refund.status in ("failed", "canceled"):
-        return Refused(refund.failure_reason or refund.status)
-    return Unknown(f"refund status {refund.status}")
-
-
-def to_stripe(amount: int, currency: str) -> int | None:
-    """An amount as Stripe counts it; None where Stripe has no such amount: of three decimals the last is 0."""
-    if amount % step_of(currency):
-        return None
-    shift = STRIPE_EXPONENTS.get(currency, exponent(currency)) - exponent(currency)
-    return amount * _POWERS[shift] if shift >= 0 else amount // _POWERS[-shift]
-
-
-def from_stripe(amount: int, currency: str) -> int:
-    """The inverse. What Stripe takes in ISK and UGX has no decimals, though it is written with two."""
-    shift = STRIPE_EXPONENTS.get(currency, exponent(currency)) - exponent(currency)
-    return amount // _POWERS[shift] if shift >= 0 else amount * _POWERS[-shift]

@@ -47,7 +47,7 @@ AGAIN_MS = 600_000
 RESTING_ASKED_MS, RESTING_AT_ONCE = 60_000, 48
 OVERALL_SECONDS = 300.0
 BOOKS_FIRST_MS = 24 * 3_600_000  # how far back the providers' books are read at first
-BOOKS_OVERLAP_MS = 600_000  # and how far into what was read before
+BOOKS_OVERLAP_MS = 2 * 3_600_000  # and into what was read before: a payment may be dated as its hold
 
 FAILED = Gauge(
     "boxoffice_reconciliation_failed",

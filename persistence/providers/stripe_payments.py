@@ -73,6 +73,7 @@ CLOCK_SKEW_SECONDS = 60
 PAGE = 100  # the most that Stripe gives at once
 SEARCH_SECONDS = 30.0  # to page through the intents and charges of a charge window; some 10,000 of them
 INTENT = "pi_"  # how its id begins, and that of no card
+OPEN = frozenset({"requires_action", "requires_confirmation", "requires_payment_method"})  # may be charged yet
 
 
 class StripeProvider:
@@ -234,15 +235,24 @@ class StripeProvider:
         asked = (to_stripe(request.amount, request.currency), request.currency.lower(), request.booking_id)
         if (intent.amount, intent.currency, intent.metadata.get("booking_id")) != asked:
             return Declined("invalid_token")
-        if intent.status == "requires_confirmation":
+        if intent.status in OPEN:
+            # What counts is how it stood when it was first named so. Stripe says that to every copy of the request:
+            # none is declined, and charged by another one when the customer has confirmed.
             key = request.payment_id
-            await self._intents.update_async(
+            named = await self._intents.update_async(
                 intent.id, {"metadata": _named(request)}, {"idempotency_key": f"{key}-name"}
             )
+            intent = read(named, Intent)
+            if intent.status != "requires_confirmation":
+                return conclude(intent, payment) or Declined("invalid_token")
             if self._now_ms() > request.valid_until_ms:
                 return Unknown("too late to charge")
             made = await self._intents.confirm_async(intent.id, {"use_stripe_sdk": True}, {"idempotency_key": key})
-            return conclude_or_wait(read(made, Intent), payment)
+            intent = read(made, Intent)
+            if intent.metadata.get("payment_id") != key:
+                logger.critical("stripe has charged in another name than payment %s", key)
+                return Unknown("another payment's name")
+            return conclude_or_wait(intent, payment)
         outcome = conclude_or_wait(intent, payment)
         ours = intent.metadata.get("payment_id") == request.payment_id
         return outcome if ours or isinstance(outcome, Declined) else Declined("invalid_token")

@@ -105,6 +105,25 @@ async def test_what_the_customer_has_not_confirmed_is_declined(fake: FakeStripe,
     assert fake.charges == {}
 
 
+async def test_a_copy_of_a_declined_request_charges_nothing_and_renames_nothing(
+    fake: FakeStripe, provider: StripeProvider
+) -> None:
+    """It was sent twice, and the customer has confirmed between the two: or seats would be had for nothing."""
+    first, confirmation = await to_confirm(provider)
+    declined = next_payment(first, confirmation)
+    assert await provider.charge(declined) == Declined("authentication_required", confirmation)
+    fake.ask_customer(confirmation.token)
+    assert await provider.charge(declined) == Declined("authentication_required", confirmation)
+    assert fake.charges == {}
+    paid = next_payment(first, confirmation)
+    assert await provider.charge(paid) == Approved(confirmation.token)
+    assert isinstance(await provider.charge(declined), Declined)
+    assert fake.intents[confirmation.token]["metadata"]["payment_id"] == paid.payment_id
+    assert await provider.look_up(ref(paid)) == Approved(confirmation.token)
+    assert not isinstance(await provider.look_up(ref(declined)), Approved)
+    assert len(fake.charges) == 1
+
+
 async def test_a_bank_may_ask_again(fake: FakeStripe, provider: StripeProvider) -> None:
     first, confirmation = await to_confirm(provider, "pm_requires_action_twice")
     fake.ask_customer(confirmation.token)

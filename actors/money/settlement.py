@@ -37,7 +37,7 @@ from persistence.providers.provider import (
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
-# Left to the worker that requested the payment until then: twice as long as it waits for the provider itself.
+# Left to the worker that requested the payment until then: twice as long as one call to a provider may take.
 OVERDUE_AFTER_MS = int(2 * CLIENT_TIMEOUT_SECONDS * 1000)
 BATCH = 200
 LOOK_UPS_AT_ONCE = 8
